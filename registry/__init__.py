@@ -1,0 +1,1 @@
+"""Who is where: Consul followed, and the next worker's address handed out in rotation."""

@@ -1,0 +1,1 @@
+"""Consul itself: where a real one comes from, and how agents are configured."""

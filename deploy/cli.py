@@ -1,0 +1,81 @@
+"""The `p2p` command: every part under one name. Each command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+import p2pclient.cli
+import registry.cli
+import worker.cli
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Serve trained models without a proxy in the data path: look a worker up, then post the image straight "
+    "to it. `p2p up` starts everything on this machine.",
+)
+
+
+@app.command()
+def up(
+    workers: Annotated[int, typer.Option(envvar="P2P_WORKERS", min=1, help="How many workers.")] = 2,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="P2P_MODEL",
+            metavar="PATH",
+            help="Model for the workers.  [default: the ImageNet model EfficientNet-Lite0]",
+        ),
+    ] = None,
+    service: Annotated[str, typer.Option(envvar="P2P_SERVICE", help="The name to register under.")] = "classify",
+    port: Annotated[
+        int, typer.Option(envvar="P2P_PORT", min=1, max=65535, help="Port of the lookup service.")
+    ] = 12480,
+    consul: Annotated[
+        str | None,
+        typer.Option(
+            envvar="P2P_CONSUL",
+            metavar="URL",
+            help="Consul agent to use.  [default: CONSUL_HTTP_ADDR, else 127.0.0.1:8500 if one answers there, "
+            "else the embedded agent is started]",
+        ),
+    ] = None,
+) -> None:
+    """Start everything on this machine: Consul, the lookup service, workers.
+
+    Says what to try when it is ready. Ctrl-C lets the workers finish and stops all of it.
+    """
+    from deploy.local import EndedEarlyError, UpSettings
+    from deploy.local import up as start_all
+    from registry.errors import RegistryError
+    from registry.lifecycle import run
+
+    settings = UpSettings(os.environ, workers, model, service, port, consul)
+    failures = (RegistryError, EndedEarlyError)
+    raise typer.Exit(run(lambda stop: start_all(settings, stop, say=_say), failures=failures))
+
+
+for command in (
+    registry.cli.agent,
+    registry.cli.registry,
+    worker.cli.worker,
+    p2pclient.cli.lookup,
+    p2pclient.cli.classify,
+    worker.cli.label,
+    worker.cli.retrain,
+):
+    app.command()(command)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> None:
+    """The entry point of the `p2p` command."""
+    app(prog_name="p2p")

@@ -1,0 +1,82 @@
+"""The commands `p2p registry` and `p2p agent`: they parse and call; what is heavy is imported when called."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+Consul = Annotated[
+    str | None,
+    typer.Option(
+        "--consul",
+        metavar="URL",
+        envvar="P2P_CONSUL",
+        help="Consul agent to use; CONSUL_HTTP_ADDR and its siblings mean what they mean to Consul's own "
+        "tools.  [default: http://127.0.0.1:8500]",
+    ),
+]
+
+
+def registry(
+    host: Annotated[str, typer.Option(envvar="P2P_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 12480,
+    service: Annotated[
+        str, typer.Option(envvar="P2P_SERVICE", help="The service that `/` and `/next` answer for.")
+    ] = "classify",
+    consul: Consul = None,
+) -> None:
+    """Answer "who is next?": the lookup service.
+
+    Follows the services in Consul and hands their workers out in rotation:
+
+      curl localhost:12480         the next worker's port
+      curl localhost:12480/next    the next worker's host:port
+    """
+    from registry.errors import RegistryError
+    from registry.lifecycle import run
+    from registry.service import serve
+    from registry.settings import ConsulSettings, RegistrySettings
+
+    def settings() -> RegistrySettings:
+        return RegistrySettings(
+            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            host=host,
+            port=port,
+            service=service,
+        )
+
+    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))
+
+
+def agent(
+    host: Annotated[
+        str, typer.Option(envvar="P2P_HOST", help="Loopback address to listen on: it has no access control.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 8500,
+) -> None:
+    """An in-memory Consul agent for one machine: for trying things out, tests and laptops.
+
+    Speaks Consul's HTTP API; Consul's own tools work against it. It keeps nothing.
+    """
+    import asyncio
+    import logging
+
+    from registry.agent.http import serve_agent
+    from registry.errors import RegistryError
+    from registry.lifecycle import run
+
+    async def main(stop: asyncio.Event) -> None:
+        async with serve_agent(host=host, port=port) as running:
+            logging.getLogger(__name__).info(
+                "Embedded agent on %s; what it holds is gone when it stops.", running.url
+            )
+            await stop.wait()
+
+    raise typer.Exit(run(main, failures=(RegistryError,)))
+
+
+def main() -> None:
+    """`python -m registry`: the lookup service, as `p2p registry`."""
+    typer.run(registry)

@@ -1,0 +1,203 @@
+"""Which services are followed, and each one's rotations: where beliefs become answers.
+
+The default service and every service with our tag are followed from the start; any other name that Consul
+knows is followed from its first request on. One watch a service and process, however many clients ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from registry.catalog import TAG, Catalog
+from registry.errors import RegistryError
+from registry.follow import CHANGES_A_SECOND, CHANGES_AT_ONCE, Follower, TokenBucket, backoff_s
+from registry.instance import Instance
+from registry.rotation import Rotation
+from registry.trust import Belief
+
+logger = logging.getLogger(__name__)
+
+VIEWS_AT_MOST = 256
+"""Rotations kept a service; a filter that nobody used for longest is forgotten, and starts anew."""
+
+FOLLOWED_AT_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a client asks of a worker besides its service: version, tags, hosts. Empty means any."""
+
+    version: str = ""
+    tags: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+    def fits(self, instance: Instance) -> bool:
+        """Whether the instance has all that is wanted."""
+        return (
+            (not self.version or instance.version == self.version)
+            and self.tags.issubset(instance.tags)
+            and (not self.hosts or instance.host in self.hosts)
+        )
+
+
+ANY = Wanted()
+
+
+class Service:
+    """One followed service: its belief, and a rotation for each kind of request.
+
+    `revision` changes with every change of the set; `wait_for_change` is the long poll on it.
+    """
+
+    def __init__(self, name: str, catalog: Catalog) -> None:
+        self.name = name
+        self.follower = Follower(catalog, name, self._changed)
+        # Starting from the clock keeps revisions of a restarted process apart from those of the last one.
+        self.revision = int(time.time() * 1000)
+        self._change = asyncio.Event()
+        self._views: OrderedDict[Wanted, Rotation] = OrderedDict()
+        self._task = asyncio.create_task(self.follower.run(), name=f"follow {name}")
+
+    @property
+    def belief(self) -> Belief:
+        """What is held to be true of the service now."""
+        return self.follower.belief
+
+    def rotation(self, wanted: Wanted = ANY) -> Rotation:
+        """The rotation over those that fit; it goes on where it was."""
+        view = self._views.get(wanted)
+        if view is None:
+            view = Rotation(i for i in self.belief.eligible if wanted.fits(i))
+            if view:  # a wish that nobody fits must not push another out
+                self._views[wanted] = view
+                if len(self._views) > VIEWS_AT_MOST:
+                    self._views.popitem(last=False)
+        else:
+            self._views.move_to_end(wanted)
+        return view
+
+    async def wait_for_change(self, revision: int, *, timeout_s: float) -> None:
+        """Return when the set is no longer that of `revision`, or after `timeout_s`."""
+        if revision != self.revision:
+            return
+        try:
+            await asyncio.wait_for(self._change.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    async def known(self, *, timeout_s: float) -> bool:
+        """Wait for the first answer of Consul; whether there was one."""
+        try:
+            await asyncio.wait_for(self.follower.first.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Stop following."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _changed(self, belief: Belief) -> None:
+        eligible = belief.eligible
+        for wanted, view in self._views.items():
+            view.replace(i for i in eligible if wanted.fits(i))
+        self.revision += 1
+        changed, self._change = self._change, asyncio.Event()
+        changed.set()
+
+
+class Directory:
+    """All followed services, and the names of all others.
+
+    An async context manager: following begins on entry and has ended on exit.
+    """
+
+    def __init__(self, catalog: Catalog, *, default: str) -> None:
+        self.default = default
+        self._catalog = catalog
+        self._services: dict[str, Service] = {}
+        self._names: Mapping[str, frozenset[str]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Directory:
+        self._follow(self.default)
+        self._task = asyncio.create_task(self._follow_names(), name="follow the list of services")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(*(service.stop() for service in self._services.values()))
+
+    @property
+    def ready(self) -> bool:
+        """Whether the default service's set was learned."""
+        return self._services[self.default].belief.known
+
+    @property
+    def names(self) -> list[str]:
+        """Every service that may be asked for, ours first."""
+        others = (n for n in self._names if n not in self._services and n != "consul")
+        return sorted(n for n in self._services if self.exists(n)) + sorted(others)
+
+    def services(self) -> Iterable[Service]:
+        """Those that are followed."""
+        return self._services.values()
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a service: Consul lists it, or the last belief names workers of it."""
+        service = self._services.get(name)
+        return name in self._names or (service is not None and bool(service.belief.snapshot.instances))
+
+    def followed(self, name: str) -> Service | None:
+        """The service if it is followed already."""
+        return self._services.get(name)
+
+    def find(self, name: str) -> Service | None:
+        """The service, followed from now on if Consul lists it; None where there is none of that name."""
+        service = self._services.get(name)
+        if service is None and name in self._names and len(self._services) < FOLLOWED_AT_MOST:
+            service = self._follow(name)
+        return service
+
+    def _follow(self, name: str) -> Service:
+        service = self._services[name] = Service(name, self._catalog)
+        return service
+
+    async def _follow_names(self) -> None:
+        index, failures, chance = 0, 0, random.Random()
+        bucket = TokenBucket(rate_hz=CHANGES_A_SECOND, burst=CHANGES_AT_ONCE, now_s=time.monotonic())
+        while True:
+            try:
+                answered, names = await self._catalog.services(index=index)
+            except RegistryError as error:
+                logger.debug("The list of services: %s", error)
+                index = 0
+                await asyncio.sleep(backoff_s(failures, chance))
+                failures += 1
+                continue
+            failures, index = 0, 0 if answered < index else max(1, answered)
+            await self._apply(names)
+            await asyncio.sleep(bucket.delay_s(time.monotonic()))
+
+    async def _apply(self, names: Mapping[str, frozenset[str]]) -> None:
+        """Follow what is ours and new; stop following what is gone from Consul and has no workers left."""
+        self._names = names
+        for name, tags in names.items():
+            if TAG in tags and name not in self._services and len(self._services) < FOLLOWED_AT_MOST:
+                self._follow(name)
+        gone = [
+            name
+            for name, service in self._services.items()
+            if name != self.default and not self.exists(name) and service.belief.known
+        ]
+        for name in gone:
+            await self._services.pop(name).stop()

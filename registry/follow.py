@@ -1,0 +1,119 @@
+"""The loop that keeps a belief true: a blocking query, an answer, a judgement, a new belief, again.
+
+Consul is never polled: a question carries the index of the last answer and returns when something changed.
+Errors back off with full jitter; bursts of change are taken a few at a time by a token bucket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from registry.catalog import WAIT_S, Catalog
+from registry.errors import RegistryError
+from registry.instance import Snapshot
+from registry.trust import Belief, doubt, judge
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_FIRST_S = 0.25
+BACKOFF_MOST_S = 30.0
+
+CHANGES_A_SECOND = 50.0
+"""Under churn at most so many questions a second: a change is seen within 20 ms, and Consul is spared."""
+
+CHANGES_AT_ONCE = 2.0
+
+LEADERLESS_WAIT_S = 1.0
+"""How soon an agent that answers from the past is asked again whether it found its leader."""
+
+
+class TokenBucket:
+    """Lets `burst` through at once and `rate_hz` a second after that. Time comes in with each call."""
+
+    def __init__(self, *, rate_hz: float, burst: float, now_s: float) -> None:
+        self._rate_hz = rate_hz
+        self._burst = burst
+        self._tokens = burst
+        self._at_s = now_s
+
+    def delay_s(self, now_s: float) -> float:
+        """Take a token; how long to wait before using it, 0 if one was there."""
+        self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate_hz) - 1
+        self._at_s = now_s
+        return max(0.0, -self._tokens / self._rate_hz)
+
+
+def backoff_s(failures: int, chance: random.Random) -> float:
+    """Full jitter (M. Brooker, "Exponential Backoff And Jitter", 2015): anywhere up to the doubled bound."""
+    bound = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(failures, 16))
+    return chance.uniform(0, bound)
+
+
+class Follower:
+    """Follows one service: `belief` is what is held now; `changed(belief)` is called when that differs.
+
+    `confirmed_s` is the monotonic time of the last sound answer, None before the first.
+    """
+
+    def __init__(self, catalog: Catalog, service: str, changed: Callable[[Belief], None]) -> None:
+        self.service = service
+        self.belief = Belief(Snapshot(service))
+        self.confirmed_s: float | None = None
+        self.first = asyncio.Event()
+        self._catalog = catalog
+        self._changed = changed
+        self._failures = 0
+        self._chance = random.Random()
+        self._bucket = TokenBucket(rate_hz=CHANGES_A_SECOND, burst=CHANGES_AT_ONCE, now_s=time.monotonic())
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self._ask()
+                self._failures = 0
+                await asyncio.sleep(self._bucket.delay_s(time.monotonic()))
+            except RegistryError as error:
+                self._hold(error)
+                await asyncio.sleep(backoff_s(self._failures, self._chance))
+                self._failures += 1
+
+    def stale_s(self, now_s: float) -> float | None:
+        """For how long Consul has not confirmed the belief; None while it does."""
+        if not self.belief.stale:
+            return None
+        return now_s - self.confirmed_s if self.confirmed_s is not None else 0.0
+
+    async def _ask(self) -> None:
+        # After an error the question does not wait: whether Consul is back must be known at once.
+        index = 0 if self._failures else self.belief.index
+        answer = await self._catalog.health(self.service, index=index, wait_s=self._wait_s())
+        now_s = time.monotonic()
+        if answer.current:
+            self.confirmed_s = now_s
+        self._take(judge(self.belief, answer, now_s=now_s))
+
+    def _wait_s(self) -> float:
+        if self.belief.stale:
+            return LEADERLESS_WAIT_S
+        # While instances are held on suspicion the question ends with the grace, to be put again then.
+        until = self.belief.suspect_until_s
+        return WAIT_S if until is None else min(WAIT_S, max(0.1, until - time.monotonic()))
+
+    def _hold(self, error: RegistryError) -> None:
+        if self._failures == 0:
+            logger.warning("%s Serving %s from the last good set.", error, self.service)
+        self._take(doubt(self.belief))
+
+    def _take(self, belief: Belief) -> None:
+        old, self.belief = self.belief, belief
+        if old.stale and not belief.stale and old.known:
+            logger.info("Consul confirms %s again.", self.service)
+        if (old.snapshot.instances, old.known) != (belief.snapshot.instances, belief.known):
+            self._changed(belief)
+        if belief.known:
+            self.first.set()

@@ -1,0 +1,247 @@
+"""The lookup service's HTTP routes: each reads a request, asks the directory, writes an answer.
+
+It translates and decides nothing. Every refusal is one sentence with what to do about it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from registry.directory import ANY, Directory, Service, Wanted
+from registry.instance import Instance
+from registry.metrics import Numbers
+from registry.reach import hosts_meant
+
+RETRY_AFTER_S = 1
+COUNT_AT_MOST = 1000
+WAIT_AT_MOST_S = 60.0
+FIRST_ANSWER_WAIT_S = 2.0
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+
+
+class Refusal(Exception):
+    """A request that gets no worker: `status`, one sentence, and whether to come again."""
+
+    def __init__(self, status: int, sentence: str, *, again: bool = False) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.again = again
+
+
+def build_app(directory: Directory) -> web.Application:
+    """The application that answers from `directory`."""
+    numbers = Numbers(directory)
+    app = web.Application(middlewares=[refusals_as_text(numbers)])
+    lookup = Lookup(directory)
+    app.add_routes(
+        [
+            web.get("/", lookup.port),
+            web.get("/next", lookup.next),
+            web.get("/next/{service}", lookup.next),
+            web.get("/instances/{service}", lookup.instances),
+            web.get("/services", lookup.services),
+            web.get("/healthz", _alive),
+            web.get("/readyz", lookup.ready),
+            web.get("/metrics", numbers.handle),
+        ]
+    )
+    return app
+
+
+def refusals_as_text(numbers: Numbers) -> Middleware:
+    """Middleware: every refusal, ours and the framework's, becomes one sentence of plain text."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except Refusal as refusal:
+            response = _refused(refusal)
+        except web.HTTPNotFound:
+            response = _refused(Refusal(404, f"There is nothing at {request.path}: try /next or /services."))
+        except web.HTTPMethodNotAllowed as error:
+            allowed = ", ".join(sorted(error.allowed_methods))
+            response = _refused(Refusal(405, f"{request.method} is not answered here: use {allowed}."))
+            response.headers["Allow"] = allowed
+        numbers.requests.labels(status=response.status).inc()
+        return response
+
+    return answer
+
+
+def _refused(refusal: Refusal) -> web.Response:
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if refusal.again else None
+    return web.Response(status=refusal.status, text=f"{refusal}\n", headers=headers)
+
+
+class Lookup:
+    """The handlers over one directory."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def port(self, request: web.Request) -> web.Response:
+        """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
+        service = await self._service(self._directory.default)
+        wanted = _wanted(request)
+        here = Wanted(wanted.version, wanted.tags, hosts_meant(request.host, _local_address(request)))
+        if not service.rotation(here) and service.rotation(wanted):
+            raise Refusal(
+                409,
+                f"No worker of {service.name} is reachable at {request.host or 'this host'}: "
+                "ask /next, which answers host:port.",
+            )
+        chosen = _choose(service, here, _count(request))
+        if _wants_json(request):
+            return _json_answer(request, service, chosen)
+        return _text_answer(service, [str(i.port) for i in chosen])
+
+    async def next(self, request: web.Request) -> web.Response:
+        """`GET /next[/{service}]`: the address of the next worker in rotation."""
+        service = await self._service(request.match_info.get("service", self._directory.default))
+        chosen = _choose(service, _wanted(request), _count(request))
+        if _wants_json(request):
+            return _json_answer(request, service, chosen)
+        return _text_answer(service, [i.address for i in chosen])
+
+    async def instances(self, request: web.Request) -> web.Response:
+        """`GET /instances/{service}`: all instances with their health, now or when they change."""
+        index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
+        service = await self._service(request.match_info["service"])
+        await service.wait_for_change(index, timeout_s=wait_s)
+        body = {
+            "service": service.name,
+            "index": service.revision,
+            "instances": [_shown(i) | {"health": i.health} for i in service.belief.snapshot.instances],
+        }
+        return _json(body, service)
+
+    async def services(self, request: web.Request) -> web.Response:
+        """`GET /services`: names, instance counts and versions."""
+        return web.json_response([_summary(s) for s in self._directory.services() if s.belief.known])
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """`GET /readyz`: 503 until the first trusted snapshot."""
+        if not self._directory.ready:
+            raise Refusal(503, "Consul has not answered yet.", again=True)
+        return web.Response(text="ready\n")
+
+    async def _service(self, name: str) -> Service:
+        """The followed service of that name, its first answer awaited."""
+        directory = self._directory
+        service = directory.find(name)
+        if service is None:
+            raise Refusal(404, f"There is no service {name!r}{_those_that_exist(directory)}.")
+        if not service.belief.known and not await service.known(timeout_s=FIRST_ANSWER_WAIT_S):
+            raise Refusal(503, "Consul has not answered yet: is it running?", again=True)
+        return service
+
+
+async def _alive(_: web.Request) -> web.Response:
+    return web.Response(text="alive\n")
+
+
+def _choose(service: Service, wanted: Wanted, count: int | None) -> Sequence[Instance]:
+    rotation = service.rotation(wanted)
+    chosen = rotation.take(1 if count is None else count)
+    if not chosen:
+        wish = " of that version or tag" if wanted.version or wanted.tags else ""
+        raise Refusal(503, f"No healthy worker of {service.name}{wish} right now: try again.", again=True)
+    return chosen
+
+
+def _text_answer(service: Service, lines: Sequence[str]) -> web.Response:
+    return web.Response(text="".join(f"{line}\n" for line in lines), headers=stale_header(service))
+
+
+def _json_answer(request: web.Request, service: Service, chosen: Sequence[Instance]) -> web.Response:
+    shown = [_shown(i) for i in chosen]
+    return _json(shown if "count" in request.query else shown[0], service)
+
+
+def _json(body: Any, service: Service) -> web.Response:
+    return web.json_response(body, headers=stale_header(service))
+
+
+def stale_header(service: Service) -> dict[str, str]:
+    """`X-Registry-Stale: SECONDS` while Consul does not confirm what is answered."""
+    stale_s = service.follower.stale_s(time.monotonic())
+    return {} if stale_s is None else {"X-Registry-Stale": str(int(stale_s))}
+
+
+def _shown(instance: Instance) -> dict[str, Any]:
+    return {
+        "service": instance.service,
+        "id": instance.id,
+        "host": instance.host,
+        "port": instance.port,
+        "address": instance.address,
+        "version": instance.version,
+        "boot": instance.boot,
+        "weight": instance.weight,
+        "tags": list(instance.tags),
+    }
+
+
+def _summary(service: Service) -> dict[str, Any]:
+    instances = service.belief.snapshot.instances
+    return {
+        "name": service.name,
+        "instances": len(instances),
+        "serving": len(service.belief.snapshot.serving),
+        "versions": sorted({i.version for i in instances if i.version}),
+    }
+
+
+def _those_that_exist(directory: Directory) -> str:
+    names = directory.names
+    if not names:
+        return ", nor any other"
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ": there are " + ", ".join(names[:20]) + more
+
+
+def _wanted(request: web.Request) -> Wanted:
+    query = request.query
+    if "version" not in query and "tag" not in query:
+        return ANY
+    return Wanted(version=query.get("version", ""), tags=frozenset(query.getall("tag", ())))
+
+
+def _wants_json(request: web.Request) -> bool:
+    return "application/json" in request.headers.get("Accept", "")
+
+
+def _local_address(request: web.Request) -> str:
+    name = request.transport.get_extra_info("sockname") if request.transport else None
+    return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def _count(request: web.Request) -> int | None:
+    if "count" not in request.query:
+        return None
+    return _integer(request, "count", default=1, least=1, most=COUNT_AT_MOST)
+
+
+def _integer(request: web.Request, name: str, *, default: int, least: int, most: int = 1 << 62) -> int:
+    text = request.query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+        bounds = f"of at least {least}" if most == 1 << 62 else f"from {least} to {most}"
+        raise Refusal(400, f"{name}={text[:40]} cannot be used: give a whole number {bounds}.")
+    return int(text)
+
+
+def _wait(request: web.Request) -> float:
+    text = request.query.get("wait", "30s")
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise Refusal(400, f"wait={text[:40]} cannot be used: give a time such as 30s or 500ms.")
+    return min(WAIT_AT_MOST_S, float(match[1]) * _UNIT_S[match[2]])

@@ -1,0 +1,31 @@
+"""Which worker hosts a client can mean by the host it asked: pure.
+
+The article's one-line protocol answers a port only, and the client puts it behind the host that it asked. So
+only workers that are reachable at that very host may be named.
+"""
+
+from __future__ import annotations
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def hosts_meant(host_header: str, local_address: str) -> frozenset[str]:
+    """The hosts a worker may be registered under to be reachable at the host that was asked.
+
+    `host_header` is the request's Host; `local_address` is the IP address on which the request arrived, ""
+    where it is not known: the asked name led here, so a worker at this address is reachable by that name.
+    """
+    asked = host_only(host_header).lower().rstrip(".")
+    hosts = {asked, local_address} - {""}
+    if asked == "localhost":
+        hosts |= LOCAL_NAMES
+    elif hosts & {"127.0.0.1", "::1"}:
+        hosts.add("localhost")
+    return frozenset(hosts)
+
+
+def host_only(host_header: str) -> str:
+    """The host of `host`, `host:port` or `[ipv6]:port`."""
+    if host_header.startswith("["):
+        return host_header[1:].partition("]")[0]
+    return host_header.partition(":")[0]

@@ -1,0 +1,64 @@
+"""A lookup process from start to end: bind, follow, answer, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from registry.catalog import FOLLOW_TIMEOUT_S, Catalog
+from registry.directory import Directory
+from registry.listen import bind, port_of
+from registry.lookup import build_app
+from registry.settings import RegistrySettings
+
+logger = logging.getLogger(__name__)
+
+CLOSING_S = 1.0
+"""How long requests that are being answered, long polls among them, may take at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRegistry:
+    """A lookup service that answers at `url`."""
+
+    url: str
+    port: int
+    directory: Directory
+
+
+@asynccontextmanager
+async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
+    """A lookup service, answering on entry and gone on exit. Raises SettingsError for a taken port."""
+    listener = bind(settings.host, settings.port)
+    catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
+    try:
+        async with Directory(catalog, default=settings.service) as directory:
+            runner = web.AppRunner(build_app(directory), access_log=None, shutdown_timeout=CLOSING_S)
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            try:
+                host = f"[{settings.host}]" if ":" in settings.host else settings.host
+                yield RunningRegistry(f"http://{host}:{port_of(listener)}", port_of(listener), directory)
+            finally:
+                await runner.cleanup()
+    finally:
+        await catalog.close()
+        listener.close()
+
+
+async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
+    """Answer lookups until `stop` is set."""
+    async with running(settings) as registry:
+        logger.info(
+            "Lookup service on %s, following %s at Consul %s.",
+            registry.url,
+            settings.service,
+            settings.consul.url,
+        )
+        await stop.wait()
+        logger.info("Stopping.")
