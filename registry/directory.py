@@ -52,7 +52,8 @@ ANY = Wanted()
 class Service:
     """One followed service: its belief, and a rotation for each kind of request.
 
-    `revision` changes with every change of the set; `wait_for_change` is the long poll on it.
+    `revision` changes with every change of the set; `wait_for_change` is the long poll on it. `epoch` changes
+    when a rotation was dropped: who kept one must fetch it anew.
     """
 
     def __init__(self, name: str, catalog: Catalog) -> None:
@@ -60,6 +61,7 @@ class Service:
         self.follower = Follower(catalog, name, self._changed)
         # Starting from the clock keeps revisions of a restarted process apart from those of the last one.
         self.revision = int(time.time() * 1000)
+        self.epoch = 0
         self._change = asyncio.Event()
         self._views: OrderedDict[Wanted, Rotation] = OrderedDict()
         self._task = asyncio.create_task(self.follower.run(), name=f"follow {name}")
@@ -78,6 +80,7 @@ class Service:
                 self._views[wanted] = view
                 if len(self._views) > VIEWS_AT_MOST:
                     self._views.popitem(last=False)
+                    self.epoch += 1
         else:
             self._views.move_to_end(wanted)
         return view

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from registry.answers import Form, render_many, render_one, shown
 from registry.directory import ANY, Directory, Service, Wanted
-from registry.instance import Instance
+from registry.fastpath import FastPath, local_address
 from registry.metrics import Numbers
 from registry.reach import hosts_meant
 
@@ -36,9 +36,9 @@ class Refusal(Exception):
         self.again = again
 
 
-def build_app(directory: Directory) -> web.Application:
-    """The application that answers from `directory`."""
-    numbers = Numbers(directory)
+def build_app(directory: Directory, fast: FastPath) -> web.Application:
+    """The application that answers from `directory`, behind `fast`."""
+    numbers = Numbers(directory, fast)
     app = web.Application(middlewares=[refusals_as_text(numbers)])
     lookup = Lookup(directory)
     app.add_routes(
@@ -92,25 +92,19 @@ class Lookup:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
         service = await self._service(self._directory.default)
         wanted = _wanted(request)
-        here = Wanted(wanted.version, wanted.tags, hosts_meant(request.host, _local_address(request)))
+        here = Wanted(wanted.version, wanted.tags, hosts_meant(request.host, local_address(request.transport)))
         if not service.rotation(here) and service.rotation(wanted):
             raise Refusal(
                 409,
                 f"No worker of {service.name} is reachable at {request.host or 'this host'}: "
                 "ask /next, which answers host:port.",
             )
-        chosen = _choose(service, here, _count(request))
-        if _wants_json(request):
-            return _json_answer(request, service, chosen)
-        return _text_answer(service, [str(i.port) for i in chosen])
+        return _name(request, service, here, Form.PORT)
 
     async def next(self, request: web.Request) -> web.Response:
         """`GET /next[/{service}]`: the address of the next worker in rotation."""
         service = await self._service(request.match_info.get("service", self._directory.default))
-        chosen = _choose(service, _wanted(request), _count(request))
-        if _wants_json(request):
-            return _json_answer(request, service, chosen)
-        return _text_answer(service, [i.address for i in chosen])
+        return _name(request, service, _wanted(request), Form.ADDRESS)
 
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with their health, now or when they change."""
@@ -120,7 +114,7 @@ class Lookup:
         body = {
             "service": service.name,
             "index": service.revision,
-            "instances": [_shown(i) | {"health": i.health} for i in service.belief.snapshot.instances],
+            "instances": [shown(i) | {"health": i.health} for i in service.belief.snapshot.instances],
         }
         return _json(body, service)
 
@@ -149,22 +143,17 @@ async def _alive(_: web.Request) -> web.Response:
     return web.Response(text="alive\n")
 
 
-def _choose(service: Service, wanted: Wanted, count: int | None) -> Sequence[Instance]:
-    rotation = service.rotation(wanted)
-    chosen = rotation.take(1 if count is None else count)
+def _name(request: web.Request, service: Service, wanted: Wanted, form: Form) -> web.Response:
+    """The next worker, or the next `?count=`, in the form that is asked for."""
+    count = _count(request)
+    chosen = service.rotation(wanted).take(count or 1)
     if not chosen:
         wish = " of that version or tag" if wanted.version or wanted.tags else ""
         raise Refusal(503, f"No healthy worker of {service.name}{wish} right now: try again.", again=True)
-    return chosen
-
-
-def _text_answer(service: Service, lines: Sequence[str]) -> web.Response:
-    return web.Response(text="".join(f"{line}\n" for line in lines), headers=stale_header(service))
-
-
-def _json_answer(request: web.Request, service: Service, chosen: Sequence[Instance]) -> web.Response:
-    shown = [_shown(i) for i in chosen]
-    return _json(shown if "count" in request.query else shown[0], service)
+    if "application/json" in request.headers.get("Accept", ""):
+        form = Form.OBJECT
+    text = render_one(chosen[0], form) if count is None else render_many(chosen, form)
+    return web.Response(text=text, content_type=form.content_type.partition(";")[0], headers=stale_header(service))
 
 
 def _json(body: Any, service: Service) -> web.Response:
@@ -175,20 +164,6 @@ def stale_header(service: Service) -> dict[str, str]:
     """`X-Registry-Stale: SECONDS` while Consul does not confirm what is answered."""
     stale_s = service.follower.stale_s(time.monotonic())
     return {} if stale_s is None else {"X-Registry-Stale": str(int(stale_s))}
-
-
-def _shown(instance: Instance) -> dict[str, Any]:
-    return {
-        "service": instance.service,
-        "id": instance.id,
-        "host": instance.host,
-        "port": instance.port,
-        "address": instance.address,
-        "version": instance.version,
-        "boot": instance.boot,
-        "weight": instance.weight,
-        "tags": list(instance.tags),
-    }
 
 
 def _summary(service: Service) -> dict[str, Any]:
@@ -214,15 +189,6 @@ def _wanted(request: web.Request) -> Wanted:
     if "version" not in query and "tag" not in query:
         return ANY
     return Wanted(version=query.get("version", ""), tags=frozenset(query.getall("tag", ())))
-
-
-def _wants_json(request: web.Request) -> bool:
-    return "application/json" in request.headers.get("Accept", "")
-
-
-def _local_address(request: web.Request) -> str:
-    name = request.transport.get_extra_info("sockname") if request.transport else None
-    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def _count(request: web.Request) -> int | None:

@@ -7,21 +7,26 @@ from time import monotonic
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from registry.directory import Directory
+from registry.fastpath import FastPath
 
 
 class Numbers(Collector):
     """Counters of one lookup process, and gauges read from its directory when they are asked for."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, fast: FastPath) -> None:
         self._directory = directory
+        self._fast = fast
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self.requests = Counter(
-            "p2p_registry_requests", "Requests answered, by status.", ["status"], registry=self._registry
+            "p2p_registry_requests",
+            "Requests answered by the framework, by status.",
+            ["status"],
+            registry=self._registry,
         )
 
     def collect(self) -> Iterable[Metric]:
@@ -41,7 +46,9 @@ class Numbers(Collector):
             for health, count in counts.items():
                 known.add_metric([service.name, health], count)
             stale.add_metric([service.name], service.follower.stale_s(monotonic()) or 0.0)
-        return [known, stale]
+        fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
+        fast.add_metric([], self._fast.answered)
+        return [known, stale, fast]
 
     async def handle(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ from aiohttp import web
 
 from registry.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.directory import Directory
+from registry.fastpath import FastPath, protocol_factory
 from registry.listen import bind, port_of
 from registry.lookup import build_app
 from registry.settings import RegistrySettings
 
 logger = logging.getLogger(__name__)
+
+IDLE_S = 75.0
+"""A connection on which no whole request came for so long is closed, as nginx does."""
 
 CLOSING_S = 1.0
 """How long requests that are being answered, long polls among them, may take at the end."""
@@ -37,18 +42,33 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     listener = bind(settings.host, settings.port)
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
-        async with Directory(catalog, default=settings.service) as directory:
-            runner = web.AppRunner(build_app(directory), access_log=None, shutdown_timeout=CLOSING_S)
-            await runner.setup()
-            await web.SockSite(runner, listener).start()
-            try:
-                host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                yield RunningRegistry(f"http://{host}:{port_of(listener)}", port_of(listener), directory)
-            finally:
-                await runner.cleanup()
+        async with (
+            Directory(catalog, default=settings.service) as directory,
+            _answering(directory, listener),
+        ):
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            yield RunningRegistry(f"http://{host}:{port_of(listener)}", port_of(listener), directory)
     finally:
         await catalog.close()
         listener.close()
+
+
+@asynccontextmanager
+async def _answering(directory: Directory, listener: socket.socket) -> AsyncIterator[None]:
+    """The HTTP server: the fast path, and aiohttp behind it."""
+    fast = FastPath(directory)
+    runner = web.AppRunner(build_app(directory, fast), access_log=None, shutdown_timeout=CLOSING_S)
+    await runner.setup()
+    assert runner.server is not None
+    factory = protocol_factory(
+        runner.server, fast, access_log=None, keepalive_timeout=IDLE_S, max_line_size=8190, max_field_size=8190
+    )
+    server = await asyncio.get_running_loop().create_server(factory, sock=listener)
+    try:
+        yield
+    finally:
+        server.close()
+        await runner.cleanup()
 
 
 async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
