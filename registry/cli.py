@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,15 @@ def registry(
     service: Annotated[
         str, typer.Option(envvar="P2P_SERVICE", help="The service that `/` and `/next` answer for.")
     ] = "classify",
+    state: Annotated[
+        str | None,
+        typer.Option(
+            envvar="P2P_STATE",
+            metavar="FILE",
+            help="Keeps the last good set, for a start while Consul is away; '' keeps nothing.  "
+            "[default: ~/.local/state/p2p-serving/lookup-PORT.json]",
+        ),
+    ] = None,
     consul: Consul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
@@ -45,9 +55,17 @@ def registry(
             host=host,
             port=port,
             service=service,
+            state=_state_file(state, port),
         )
 
     raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))
+
+
+def _state_file(flag: str | None, port: int) -> Path | None:
+    if flag is not None:
+        return Path(flag) if flag else None
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "p2p-serving" / f"lookup-{port}.json"
 
 
 def agent(

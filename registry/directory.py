@@ -11,14 +11,16 @@ import logging
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from registry.catalog import TAG, Catalog
 from registry.errors import RegistryError
 from registry.follow import CHANGES_A_SECOND, CHANGES_AT_ONCE, Follower, TokenBucket, backoff_s
 from registry.instance import Instance
 from registry.rotation import Rotation
+from registry.saved import Saved, as_saved, keep_saved, load
 from registry.trust import Belief
 
 logger = logging.getLogger(__name__)
@@ -56,9 +58,12 @@ class Service:
     when a rotation was dropped: who kept one must fetch it anew.
     """
 
-    def __init__(self, name: str, catalog: Catalog) -> None:
+    def __init__(
+        self, name: str, catalog: Catalog, *, changed: Callable[[], None], saved: Saved | None = None
+    ) -> None:
         self.name = name
-        self.follower = Follower(catalog, name, self._changed)
+        self.follower = Follower(catalog, name, self._changed, saved=saved)
+        self._tell = changed
         # Starting from the clock keeps revisions of a restarted process apart from those of the last one.
         self.revision = int(time.time() * 1000)
         self.epoch = 0
@@ -114,30 +119,40 @@ class Service:
         self.revision += 1
         changed, self._change = self._change, asyncio.Event()
         changed.set()
+        self._tell()
 
 
 class Directory:
     """All followed services, and the names of all others.
 
-    An async context manager: following begins on entry and has ended on exit.
+    An async context manager: following begins on entry and has ended on exit. `state` is the file that keeps
+    the last good sets over restarts, None to keep nothing.
     """
 
-    def __init__(self, catalog: Catalog, *, default: str) -> None:
+    def __init__(self, catalog: Catalog, *, default: str, state: Path | None = None) -> None:
         self.default = default
         self._catalog = catalog
+        self._state = state
+        self._saved: Mapping[str, Saved] = {}
+        self._changed = asyncio.Event()
         self._services: dict[str, Service] = {}
         self._names: Mapping[str, frozenset[str]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Directory:
-        self._follow(self.default)
-        self._task = asyncio.create_task(self._follow_names(), name="follow the list of services")
+        if self._state is not None:
+            self._saved = await asyncio.to_thread(load, self._state)
+            saving = keep_saved(self._state, self._to_save, self._changed)
+            self._tasks.append(asyncio.create_task(saving, name="save the last good sets"))
+        for name in {self.default, *self._saved}:
+            self._follow(name)
+        self._tasks.append(asyncio.create_task(self._follow_names(), name="follow the list of services"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(service.stop() for service in self._services.values()))
 
     @property
@@ -172,8 +187,13 @@ class Directory:
         return service
 
     def _follow(self, name: str) -> Service:
-        service = self._services[name] = Service(name, self._catalog)
+        service = Service(name, self._catalog, changed=self._changed.set, saved=self._saved.get(name))
+        self._services[name] = service
         return service
+
+    def _to_save(self) -> Iterable[Saved]:
+        followers = [service.follower for service in self._services.values()]
+        return [s for f in followers if (s := as_saved(f.belief, f.confirmed_s)) is not None]
 
     async def _follow_names(self) -> None:
         index, failures, chance = 0, 0, random.Random()

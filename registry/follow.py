@@ -15,6 +15,7 @@ from collections.abc import Callable
 from registry.catalog import WAIT_S, Catalog
 from registry.errors import RegistryError
 from registry.instance import Snapshot
+from registry.saved import Saved
 from registry.trust import Belief, doubt, judge
 
 logger = logging.getLogger(__name__)
@@ -56,16 +57,25 @@ def backoff_s(failures: int, chance: random.Random) -> float:
 class Follower:
     """Follows one service: `belief` is what is held now; `changed(belief)` is called when that differs.
 
-    `confirmed_s` is the monotonic time of the last sound answer, None before the first.
+    `confirmed_s` is the monotonic time of the last sound answer, None before the first. `saved` is what an
+    earlier process believed last: taken up where Consul does not answer.
     """
 
-    def __init__(self, catalog: Catalog, service: str, changed: Callable[[Belief], None]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        service: str,
+        changed: Callable[[Belief], None],
+        *,
+        saved: Saved | None = None,
+    ) -> None:
         self.service = service
         self.belief = Belief(Snapshot(service))
         self.confirmed_s: float | None = None
         self.first = asyncio.Event()
         self._catalog = catalog
         self._changed = changed
+        self._saved = saved
         self._failures = 0
         self._chance = random.Random()
         self._bucket = TokenBucket(rate_hz=CHANGES_A_SECOND, burst=CHANGES_AT_ONCE, now_s=time.monotonic())
@@ -107,6 +117,9 @@ class Follower:
     def _hold(self, error: RegistryError) -> None:
         if self._failures == 0:
             logger.warning("%s Serving %s from the last good set.", error, self.service)
+        if not self.belief.known and self._saved is not None:
+            self.confirmed_s = time.monotonic() - (time.time() - self._saved.confirmed_at)
+            self._take(self._saved.belief)
         self._take(doubt(self.belief))
 
     def _take(self, belief: Belief) -> None:

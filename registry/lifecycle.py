@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import uvloop
 
@@ -20,16 +21,27 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[typ
 
     `stop` is set by the first signal. An error of one of `failures` is shown as its sentence, with code 1.
     """
+
+    async def until_signalled() -> int:
+        await _until_signalled(main)
+        return 0
+
+    return run_with_own_signals(until_signalled, failures=failures)
+
+
+def run_with_own_signals(
+    main: Callable[[], Coroutine[Any, Any, int]], *, failures: tuple[type[Exception], ...]
+) -> int:
+    """Run a `main` that sees to signals itself and returns the process's exit code; `failures` as in `run`."""
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_until_signalled(main))
+            return runner.run(main())
         except failures as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-    return 0
 
 
 async def _until_signalled(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -43,7 +43,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
         async with (
-            Directory(catalog, default=settings.service) as directory,
+            Directory(catalog, default=settings.service, state=settings.state) as directory,
             _answering(directory, listener),
         ):
             host = f"[{settings.host}]" if ":" in settings.host else settings.host

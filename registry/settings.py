@@ -60,6 +60,7 @@ class RegistrySettings:
     host: str = "127.0.0.1"
     port: int = 12480
     service: str = "classify"
+    state: Path | None = None
 
 
 def normal_url(address: str, *, secure: bool = False) -> str:

@@ -1,0 +1,29 @@
+"""Process hygiene: what a process has started does not outlive it, even where it is killed and can say nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """A `preexec_fn`: the kernel sends the child `number` when the thread that started it ends.
+
+    Linux only (prctl(2), PR_SET_PDEATHSIG); None elsewhere. Holds for the child itself, not for what it starts.
+    """
+    if sys.platform != "linux":
+        return None
+    parent = os.getpid()
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # loaded here: the child must not import after the fork
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return in_child

@@ -1,0 +1,35 @@
+"""What many tests need: a real Consul, and waiting for a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.consul.fetch import find_or_fetch
+from tests.consul_process import ConsulProcess
+
+
+@pytest.fixture(scope="session")
+def consul_binary() -> Path:
+    """The real Consul's program; where it cannot be had, tests that need it fail."""
+    return find_or_fetch()
+
+
+@pytest.fixture
+def consul(consul_binary: Path, tmp_path: Path) -> Iterator[ConsulProcess]:
+    """A real Consul of the test's own, to be stopped, killed and wiped at will."""
+    process = ConsulProcess(consul_binary, tmp_path / "consul")
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_consul(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulProcess]:
+    """A real Consul for all tests of a module, which must use service names of their own."""
+    process = ConsulProcess(consul_binary, tmp_path_factory.mktemp("consul"))
+    process.start()
+    yield process
+    process.stop()

@@ -1,0 +1,141 @@
+"""A real Consul in a process of its own, for tests: one server with all its data in one folder.
+
+It can be stopped or killed and started again with the same ports and data, as an operator's agent would be.
+All calls block for up to a few seconds; from async tests go through `asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+_READY_S = 30.0
+_STOP_S = 10.0
+_LISTENERS = ("http", "server", "serf_lan")
+
+
+class ConsulProcess:
+    """One Consul server, `folder` holding its data, settings and log (`consul.log`)."""
+
+    def __init__(self, binary: Path, folder: Path, *, node: str = "test-node") -> None:
+        self._binary = binary
+        self._folder = folder
+        self._node = node
+        self._ports: dict[str, int] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its HTTP address, the same after every start."""
+        return f"http://127.0.0.1:{self._ports['http']}"
+
+    @property
+    def pid(self) -> int:
+        """The process to look at or to signal."""
+        assert self._process is not None, "start it first"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and return when it has a leader and a catalogue; what was registered before a stop is there."""
+        first = not self._ports
+        for attempt in range(5):
+            if first:
+                self._ports = _free_ports(_LISTENERS)
+            self._launch()
+            if self._wait_until_ready():
+                return
+            self.kill()
+            if not first or attempt == 4:
+                break
+        raise RuntimeError(f"Consul did not start; the end of its log:\n{self._log_end()}")
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self._end(kill=False)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(kill=True)
+
+    def _launch(self) -> None:
+        data = self._folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "server": True,
+            "bootstrap_expect": 1,
+            "node_name": self._node,
+            "data_dir": str(data),
+            "bind_addr": "127.0.0.1",
+            "client_addr": "127.0.0.1",
+            "ports": {"dns": -1, "grpc": -1, "serf_wan": -1, **self._ports},
+            "performance": {"raft_multiplier": 1},
+            "limits": {"http_max_conns_per_client": 2000},
+            "disable_update_check": True,
+        }
+        (self._folder / "consul.json").write_text(json.dumps(settings), encoding="utf-8")
+        with (self._folder / "consul.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binary, "agent", "-config-file", self._folder / "consul.json"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _wait_until_ready(self) -> bool:
+        assert self._process is not None
+        until_s = time.monotonic() + _READY_S
+        while time.monotonic() < until_s and self._process.poll() is None:
+            if self._is_ready():
+                return True
+            time.sleep(0.02)
+        return False
+
+    def _is_ready(self) -> bool:
+        """A leader is known and has put the node, alive, into the catalogue."""
+        try:
+            with urlopen(f"{self.url}/v1/health/node/{self._node}", timeout=1.0) as answer:
+                checks = json.load(answer)
+        except (URLError, OSError):
+            return False
+        return any(check["CheckID"] == "serfHealth" and check["Status"] == "passing" for check in checks)
+
+    def _end(self, *, kill: bool) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill() if kill else process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _log_end(self) -> str:
+        return (self._folder / "consul.log").read_text(encoding="utf-8", errors="replace")[-2000:]
+
+
+def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
+    """Ports that are free for TCP and UDP, each proved by binding it.
+
+    Not the system's own choice: those come from the range that outgoing connections use too, so one of
+    them could be taken while Consul is stopped, and a client that keeps trying such a port may even
+    connect to itself.
+    """
+    ports: dict[str, int] = {}
+    with ExitStack() as held:
+        while len(ports) < len(names):
+            port = random.randrange(15000, 32000)
+            try:
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    held.enter_context(socket.socket(type=kind)).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            ports[names[len(ports)]] = port
+    return ports

@@ -1,0 +1,25 @@
+"""Waiting for a condition, with a limit: what tests do instead of sleeping."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def until(
+    condition: Callable[[], Awaitable[T]] | Callable[[], T], *, within_s: float = 10.0, every_s: float = 0.02
+) -> T:
+    """Wait until `condition()` is true, and give back what it gave; AssertionError after `within_s`."""
+    end_s = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < end_s, f"not within {within_s:g} s: {condition}"
+        await asyncio.sleep(every_s)
