@@ -7,14 +7,11 @@ decides the order of stopping; and the kernel ends the child should the parent b
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-_PR_SET_PDEATHSIG = 1
+from registry.orphans import die_with_parent
 
 Say = Callable[[str], None]
 
@@ -61,7 +58,7 @@ async def start(name: str, command: Sequence[str], *, environ: Mapping[str, str]
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_die_with_parent(os.getpid()),
+        preexec_fn=die_with_parent(signal.SIGTERM),
     )
     assert process.stdout is not None
     lines = asyncio.create_task(_pass_on(name, process.stdout, say), name=f"output of {name}")
@@ -77,16 +74,3 @@ async def _pass_on(name: str, stream: asyncio.StreamReader, say: Say) -> None:
         if not line:
             return
         say(f"[{name}] {line.decode(errors='replace').rstrip()}")
-
-
-def _die_with_parent(parent: int) -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # loaded here: the child must not import after the fork
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return in_child

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +37,13 @@ def registry(
             "[default: ~/.local/state/p2p-serving/lookup-PORT.json]",
         ),
     ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            envvar="P2P_PROCESSES", min=1, help="Processes that share the port; one that dies is replaced."
+        ),
+    ] = 1,
+    shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
     consul: Consul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
@@ -46,19 +55,27 @@ def registry(
     """
     from registry.errors import RegistryError
     from registry.lifecycle import run
+    from registry.processes import keep_running
     from registry.service import serve
     from registry.settings import ConsulSettings, RegistrySettings
 
-    def settings() -> RegistrySettings:
-        return RegistrySettings(
+    async def main(stop: asyncio.Event) -> None:
+        settings = RegistrySettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul),
             host=host,
             port=port,
             service=service,
             state=_state_file(state, port),
+            shared=shared,
         )
+        if processes == 1:
+            await serve(settings, stop)
+            return
+        command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", host]
+        command += ["--service", service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
+        await keep_running(command, host=host, port=port, count=processes, stop=stop)
 
-    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))
+    raise typer.Exit(run(main, failures=(RegistryError,)))
 
 
 def _state_file(flag: str | None, port: int) -> Path | None:
@@ -78,7 +95,6 @@ def agent(
 
     Speaks Consul's HTTP API; Consul's own tools work against it. It keeps nothing.
     """
-    import asyncio
     import logging
 
     from registry.agent.http import serve_agent

@@ -39,7 +39,7 @@ class RunningRegistry:
 @asynccontextmanager
 async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     """A lookup service, answering on entry and gone on exit. Raises SettingsError for a taken port."""
-    listener = bind(settings.host, settings.port)
+    listener = bind(settings.host, settings.port, shared=settings.shared)
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
         async with (

@@ -54,13 +54,17 @@ class ConsulSettings:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """What `p2p registry` takes: see its --help for the meaning of each."""
+    """What `p2p registry` takes: see its --help for the meaning of each.
+
+    `shared` lets other lookup processes listen on the same port.
+    """
 
     consul: ConsulSettings
     host: str = "127.0.0.1"
     port: int = 12480
     service: str = "classify"
     state: Path | None = None
+    shared: bool = False
 
 
 def normal_url(address: str, *, secure: bool = False) -> str:

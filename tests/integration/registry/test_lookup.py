@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -75,7 +76,7 @@ async def test_consecutive_lookups_alternate(lookups: Lookups) -> None:
     await lookups.serves(2)
     ports = [(await lookups.get("/"))[1] for _ in range(6)]
     assert Counter(ports) == {"9001\n": 3, "9002\n": 3}
-    assert all(a != b for a, b in zip(ports, ports[1:], strict=False))
+    assert all(a != b for a, b in itertools.pairwise(ports))
     addresses = {(await lookups.get("/next"))[1] for _ in range(2)}
     assert addresses == {"127.0.0.1:9001\n", "127.0.0.1:9002\n"}
 
