@@ -1,0 +1,133 @@
+"""A worker's place in a real Consul: taken, kept, found again, left."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import worker.registration
+from registry.catalog import Catalog, Checks
+from registry.instance import Health, Instance
+from registry.settings import ConsulSettings
+from tests.consul_process import ConsulProcess
+from tests.waiting import until
+from worker.registration import Registration
+
+
+def instance(port: int = 9001) -> Instance:
+    return Instance("classify", f"classify-127.0.0.1-{port}", "127.0.0.1", port, boot="boot1", version="7")
+
+
+@pytest.fixture
+async def catalog(consul: ConsulProcess) -> AsyncIterator[Catalog]:
+    catalog = Catalog(ConsulSettings(url=consul.url))
+    yield catalog
+    await catalog.close()
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats ten times as often, so that what takes seconds does not take minutes in all."""
+    monkeypatch.setattr(worker.registration, "HEARTBEAT_S", 0.5)
+    monkeypatch.setattr(worker.registration, "AUDIT_S", 1.0)
+
+
+def registration(consul: ConsulProcess, *, moving: bool | list[bool] = True) -> Registration:
+    checks = Checks(f"{consul.url}/v1/status/leader", interval_s=0.5, ttl_s=5)
+    states = moving if isinstance(moving, list) else [moving]
+    return Registration(ConsulSettings(url=consul.url), instance(), checks, moving=lambda: states[0])
+
+
+async def health(catalog: Catalog) -> list[Health]:
+    return [i.health for i in (await catalog.health("classify")).instances]
+
+
+async def test_a_registered_worker_is_passing_at_once(consul: ConsulProcess, catalog: Catalog) -> None:
+    """On entry Consul knows the warm worker as passing, with boot id, version and our tag; on exit it is gone."""
+    async with registration(consul):
+        (found,) = (await catalog.health("classify")).instances
+        assert (found.health, found.boot, found.version) == (Health.PASSING, "boot1", "7")
+        assert found.tags == ("p2p",)
+    assert await health(catalog) == []
+
+
+async def test_leaving_is_maintenance_first(consul: ConsulProcess, catalog: Catalog) -> None:
+    """Leaving says maintenance, still registered; only the end deregisters."""
+    async with registration(consul) as place:
+        await place.leave()
+        assert await health(catalog) == [Health.MAINTENANCE]
+    assert await health(catalog) == []
+
+
+async def test_a_forgotten_worker_registers_again(consul: ConsulProcess, catalog: Catalog, tmp_path: Path) -> None:
+    """A Consul that lost all its data knows the worker again within two heartbeats of being back."""
+    async with registration(consul):
+        await asyncio.to_thread(consul.kill)
+        shutil.rmtree(tmp_path / "consul" / "data")
+        await asyncio.to_thread(consul.start)
+
+        async def back() -> bool:
+            return await health(catalog) == [Health.PASSING]
+
+        await until(back, within_s=10)
+
+
+async def test_a_worker_that_somebody_deregistered_registers_again(
+    consul: ConsulProcess, catalog: Catalog
+) -> None:
+    """Deregistered behind its back, a living worker takes its place again."""
+    async with registration(consul):
+        await catalog.deregister(instance().id)
+
+        async def back() -> bool:
+            return await health(catalog) == [Health.PASSING]
+
+        await until(back, within_s=10)
+
+
+async def test_an_operators_maintenance_is_kept(consul: ConsulProcess, catalog: Catalog) -> None:
+    """Heartbeats and audits never take a worker out of the maintenance that an operator set."""
+    async with registration(consul):
+        await catalog.maintenance(instance().id, enable=True, reason="operator")
+        for _ in range(4):  # over several heartbeats and audits
+            await asyncio.sleep(worker.registration.HEARTBEAT_S)
+            assert await health(catalog) == [Health.MAINTENANCE]
+        await catalog.maintenance(instance().id, enable=False)
+        assert await health(catalog) == [Health.PASSING]
+
+
+async def test_a_stuck_worker_turns_critical_and_back(consul: ConsulProcess, catalog: Catalog) -> None:
+    """When the prediction loop does not move the check says so at the next heartbeat, and takes it back."""
+    moving = [False]
+    async with registration(consul, moving=moving):
+
+        async def is_(wanted: Health) -> bool:
+            return await health(catalog) == [wanted]
+
+        await until(lambda: is_(Health.CRITICAL))
+        moving[0] = True
+        await until(lambda: is_(Health.PASSING))
+
+
+async def test_a_worker_starts_without_consul(consul: ConsulProcess, catalog: Catalog) -> None:
+    """With Consul away the worker begins unregistered, and takes its place when Consul comes."""
+    await asyncio.to_thread(consul.stop)
+    async with registration(consul):
+        await asyncio.to_thread(consul.start)
+
+        async def registered() -> bool:
+            return await health(catalog) == [Health.PASSING]
+
+        await until(registered, within_s=10)
+
+
+async def test_a_worker_can_leave_without_consul(consul: ConsulProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Consul away the end is bounded, and no error."""
+    monkeypatch.setattr(worker.registration, "FAREWELL_S", 0.5)
+    async with asyncio.timeout(10):
+        async with registration(consul):
+            await asyncio.to_thread(consul.stop)

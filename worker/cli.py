@@ -1,0 +1,426 @@
+"""The commands `p2p worker`, `exec`, `label` and `retrain`: they parse and call; TensorFlow comes when called."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from worker.images import Resize as ResizeWord
+    from worker.source import Channels as ChannelsWord
+    from worker.source import ModelSource
+
+ModelPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        envvar="P2P_MODEL",
+        metavar="PATH",
+        help="SavedModel folder, folder of numbered versions, or .keras/.h5 file.  [default: the ImageNet model "
+        "EfficientNet-Lite0]",
+    ),
+]
+Graph = Annotated[
+    Path | None,
+    typer.Option("--graph", envvar="P2P_GRAPH", help="Frozen graph instead of --model, as retrain.py writes it."),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", envvar="P2P_LABELS", help="One name a line.  [default: labels.txt beside the model]"),
+]
+InputLayer = Annotated[
+    str | None,
+    typer.Option(
+        "--input-layer",
+        "--input_layer",
+        envvar="P2P_INPUT_LAYER",
+        help="The graph's input, such as DecodeJpeg/contents:0.",
+    ),
+]
+OutputLayer = Annotated[
+    str | None,
+    typer.Option(
+        "--output-layer",
+        "--output_layer",
+        envvar="P2P_OUTPUT_LAYER",
+        help="The graph's output, such as final_result:0.",
+    ),
+]
+EngineName = Annotated[str, typer.Option("--engine", envvar="P2P_ENGINE", help="What runs the model.")]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", envvar="P2P_SIZE", metavar="HxW", help="Input size.  [default: the model's]"),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option("--resize", envvar="P2P_RESIZE", metavar="crop|stretch", help="How an image gets its size."),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        "--channels", envvar="P2P_CHANNELS", metavar="rgb|bgr", help="The order the model was trained on."
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        "--mean",
+        "--input-mean",
+        "--input_mean",
+        envvar="P2P_MEAN",
+        metavar="N[,N,N]",
+        help="Input = (pixel - mean) / std.",
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option("--std", "--input-std", "--input_std", envvar="P2P_STD", metavar="N[,N,N]", help="See --mean."),
+]
+MaxPixels = Annotated[
+    int, typer.Option(envvar="P2P_MAX_PIXELS", min=1, help="Largest image decoded, width x height.")
+]
+Top = Annotated[
+    int,
+    typer.Option(
+        "--num-top-predictions",
+        "--num_top_predictions",
+        "--top",
+        envvar="P2P_NUM_TOP_PREDICTIONS",
+        min=1,
+        help="Labels an answer holds unless it asks with ?top=.",
+    ),
+]
+
+
+def worker(
+    model: ModelPath = None,
+    service: Annotated[str, typer.Option(envvar="P2P_SERVICE", help="The name to register under.")] = "classify",
+    host: Annotated[
+        str, typer.Option(envvar="P2P_HOST", help="Address to listen on; 0.0.0.0 for all.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 0,
+    advertise: Annotated[
+        str | None,
+        typer.Option(
+            envvar="P2P_ADVERTISE",
+            metavar="HOST",
+            help="Host that clients reach this worker at.  [default: --host, or the Consul agent's address]",
+        ),
+    ] = None,
+    weight: Annotated[
+        int, typer.Option(envvar="P2P_WEIGHT", min=1, help="Share of the traffic against other workers.")
+    ] = 1,
+    engine: EngineName = "auto",
+    consul: Annotated[
+        str | None,
+        typer.Option(envvar="P2P_CONSUL", metavar="URL", help="Consul agent; CONSUL_HTTP_ADDR is read too."),
+    ] = None,
+    graph: Graph = None,
+    labels: Labels = None,
+    input_layer: InputLayer = None,
+    output_layer: OutputLayer = None,
+    num_top_predictions: Top = 5,
+    size: Size = None,
+    resize: Resize = None,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    max_pixels: MaxPixels = 50_000_000,
+    max_body: Annotated[
+        int, typer.Option(envvar="P2P_MAX_BODY", min=1, help="Largest request body, in bytes.")
+    ] = 32 << 20,
+    deadline: Annotated[
+        float, typer.Option(envvar="P2P_DEADLINE", min=0.001, help="Seconds a request may take at most.")
+    ] = 30.0,
+    queue: Annotated[
+        int, typer.Option(envvar="P2P_QUEUE", min=1, help="Images that may wait before new ones are refused.")
+    ] = 256,
+    drain: Annotated[
+        float,
+        typer.Option(envvar="P2P_DRAIN", min=0, help="Seconds to go on serving after leaving the rotation."),
+    ] = 2.0,
+) -> None:
+    """Serve one model: load it, register in Consul, answer images.
+
+    POST an image to its port, as multipart field `data` or as the raw body; the answer is
+    [[label, score], ...], best first:
+
+      curl -F data=@cat.jpg localhost:PORT
+
+    The article's retrained graph:
+
+      p2p worker --graph output_graph.pb --labels output_labels.txt
+        --input-layer DecodeJpeg/contents:0 --output-layer final_result:0
+    """
+    from registry.errors import RegistryError
+    from registry.lifecycle import run
+    from registry.settings import ConsulSettings
+    from worker.errors import WorkerError
+    from worker.service import serve
+    from worker.settings import WorkerSettings
+
+    async def main(stop: asyncio.Event) -> None:
+        settings = WorkerSettings(
+            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            source=_source(
+                model=model,
+                graph=graph,
+                labels=labels,
+                input_layer=input_layer,
+                output_layer=output_layer,
+                engine=engine,
+                pixels=_Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std),
+                max_pixels=max_pixels,
+            ),
+            service=service,
+            host=host,
+            port=port,
+            advertise=advertise,
+            weight=weight,
+            top=num_top_predictions,
+            max_body_bytes=max_body,
+            deadline_s=deadline,
+            queue_most=queue,
+            drain_s=drain,
+        )
+        await serve(settings, stop)
+
+    raise typer.Exit(run(main, failures=(RegistryError, WorkerError)))
+
+
+def exec_(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND", help="The server; {port} becomes its port.")
+    ],
+    service: Annotated[str, typer.Option(envvar="P2P_SERVICE", help="The name to register under.")],
+    host: Annotated[
+        str, typer.Option(envvar="P2P_HOST", help="Address that COMMAND listens on; 0.0.0.0 for all.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 0,
+    advertise: Annotated[
+        str | None,
+        typer.Option(
+            envvar="P2P_ADVERTISE",
+            metavar="HOST",
+            help="Host that clients and Consul reach COMMAND at; if not given, --host or the agent's address.",
+        ),
+    ] = None,
+    health_path: Annotated[
+        str,
+        typer.Option(
+            envvar="P2P_HEALTH_PATH",
+            metavar="PATH",
+            help="Answers a GET with 2xx, within a second, while COMMAND is well. Asked every 2 s: a small page "
+            "that never changes is best.",
+        ),
+    ] = "/",
+    start_timeout: Annotated[
+        float, typer.Option(envvar="P2P_START_TIMEOUT", min=0, help="Seconds COMMAND may take to answer it.")
+    ] = 60.0,
+    drain: Annotated[
+        float,
+        typer.Option(envvar="P2P_DRAIN", min=0, help="Seconds to go on serving after leaving the rotation."),
+    ] = 2.0,
+    stop_timeout: Annotated[
+        float,
+        typer.Option(envvar="P2P_STOP_TIMEOUT", min=0, help="Seconds COMMAND may take to end before SIGKILL."),
+    ] = 30.0,
+    tag: Annotated[
+        list[str] | None, typer.Option(envvar="P2P_TAG", help="Tag to register with; may be repeated.")
+    ] = None,
+    weight: Annotated[
+        int, typer.Option(envvar="P2P_WEIGHT", min=1, help="Share of the traffic against other workers.")
+    ] = 1,
+    consul: Annotated[
+        str | None,
+        typer.Option(envvar="P2P_CONSUL", metavar="URL", help="Consul agent; CONSUL_HTTP_ADDR is read too."),
+    ] = None,
+) -> None:
+    """Run any server on a free port and keep it registered.
+
+    The server learns its port from {port}, wherever that stands in COMMAND,
+    or from the variable PORT:
+
+      p2p exec --service thumbs -- python -m http.server {port}
+      p2p exec --service thumbs --health-path /ping -- flask run --port {port}
+      p2p exec --service thumbs -- npm start
+
+    It is registered when it answers its health path, and Consul goes on
+    asking there. Ctrl-C or SIGTERM takes it out of the rotation, lets it serve
+    for the drain grace, deregisters it, then passes the signal on; a second
+    one kills it. SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on as they
+    come. When it ends by itself it is deregistered, not restarted.
+
+    The exit code is its own: 128 + n where signal n ended it, 127 where it was
+    not found, 1 where it did not come up in time.
+    """
+    from registry.errors import RegistryError
+    from registry.lifecycle import run_with_own_signals
+    from registry.settings import ConsulSettings
+    from worker.adopt import AdoptSettings, adopt
+
+    async def main() -> int:
+        settings = AdoptSettings(
+            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            service=service,
+            command=tuple(command),
+            environ=os.environ,
+            host=host,
+            port=port,
+            advertise=advertise,
+            health_path=health_path,
+            start_timeout_s=start_timeout,
+            drain_s=drain,
+            stop_timeout_s=stop_timeout,
+            tags=tuple(tag or ()),
+            weight=weight,
+        )
+        return await adopt(settings)
+
+    raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,)))
+
+
+def label(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE|-...", help="Image files; - reads file names from standard input.")
+    ],
+    model: ModelPath = None,
+    graph: Graph = None,
+    labels: Labels = None,
+    input_layer: InputLayer = None,
+    output_layer: OutputLayer = None,
+    num_top_predictions: Top = 5,
+    engine: EngineName = "auto",
+    size: Size = None,
+    resize: Resize = None,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    max_pixels: MaxPixels = 50_000_000,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Label images here, without a server.
+
+    The model is loaded once and kept, so that names can be fed one by one:
+
+      p2p label cat.jpg
+      find photos -name '*.jpg' | p2p label -
+    """
+    from worker.errors import WorkerError
+    from worker.label import label_files
+    from worker.model import load
+
+    source = _source(
+        model=model,
+        graph=graph,
+        labels=labels,
+        input_layer=input_layer,
+        output_layer=output_layer,
+        engine=engine,
+        pixels=_Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std),
+        max_pixels=max_pixels,
+    )
+    try:
+        loaded = load(source, name="label")
+    except WorkerError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    try:
+        names = _names(files)
+        code = label_files(
+            names, model=loaded, top=num_top_predictions, as_json=json, out=sys.stdout, err=sys.stderr
+        )
+    finally:
+        loaded.close()
+    raise typer.Exit(code)
+
+
+def retrain(
+    image_dir: Annotated[
+        Path,
+        typer.Option(
+            "--image-dir", "--image_dir", envvar="P2P_IMAGE_DIR", help="A folder of photos for each label."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(envvar="P2P_OUT", help="Where the new model goes.")],
+    steps: Annotated[int, typer.Option(envvar="P2P_STEPS", min=1, help="Training steps.")] = 200,
+) -> None:
+    """Teach the default model new labels from a folder of photos.
+
+    flowers/daisy/1.jpg, flowers/rose/2.jpg, ...
+
+    p2p retrain --image-dir flowers --out my-model
+    p2p worker --model my-model
+    """
+    from worker.errors import WorkerError
+    from worker.retrain import retrain as train
+
+    try:
+        result = train(image_dir=image_dir, out=out, steps=steps)
+    except WorkerError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{result}")
+
+
+def main() -> None:
+    """`python -m worker` is `p2p worker`."""
+    typer.run(worker)
+
+
+def _names(files: Sequence[str]) -> Iterator[str]:
+    """The files named, with - replaced by what standard input names, one a line, as it comes."""
+    for name in files:
+        if name == "-":
+            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+        else:
+            yield name
+
+
+def _cache() -> Path:
+    """Where what is made once a user is kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-serving"
+
+
+class _Pixels(NamedTuple):
+    """The flags about pixels, as they were typed."""
+
+    size: str | None
+    resize: str | None
+    channels: str | None
+    mean: str | None
+    std: str | None
+
+
+def _source(*, model: Path | None, pixels: _Pixels, **flags: Any) -> ModelSource:
+    """What the flags that say something about the model mean together."""
+    from worker.source import ModelSource, Preprocess
+
+    preprocess = Preprocess(
+        size=_size(pixels.size) if pixels.size else None,
+        resize=cast("ResizeWord | None", pixels.resize),
+        channels=cast("ChannelsWord | None", pixels.channels),
+        mean=_numbers(pixels.mean, "--mean") if pixels.mean else None,
+        std=_numbers(pixels.std, "--std") if pixels.std else None,
+    )
+    return ModelSource(path=model, preprocess=preprocess, cache=_cache(), **flags)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, cross, width = text.lower().partition("x")
+    if not (height.isdigit() and (width.isdigit() or not cross)):
+        raise typer.BadParameter(f"{text!r} is no size: write 224x224, height first.", param_hint="--size")
+    return int(height), int(width or height)
+
+
+def _numbers(text: str, flag: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(n) for n in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write one number, or three with commas.", param_hint=flag) from None

@@ -1,0 +1,97 @@
+"""Everything that a worker refuses or fails at: one class a kind, each with its HTTP status and its sentence.
+
+    WorkerError                 500   the base: catch this to catch all of ours
+    ├── BadRequest              400   what came cannot be read; sending it again will not help
+    ├── NotFound                404   no such model, version, label or path
+    ├── TooLarge                413   larger than a limit; the sentence names the limit and its flag
+    ├── NotAnImage              415   not one of the image types taken here
+    ├── WrongWorker             421   another process answers at this address now: look up again
+    ├── Busy                    503   come back after `retry_after_s`, or ask another worker
+    │   ├── TooManyRequests     429   this caller's share is used up
+    │   └── Overloaded          503   the queue is full, or the deadline could not be met
+    ├── DeadlinePassed          504   the caller's time ran out before the prediction did
+    ├── ModelError              500   the model cannot be loaded or gives nonsense: not a request's fault
+    └── RetrainError            500   photos from which no model can be trained; only `p2p retrain` meets it
+
+The sentence is the exception's text. It goes to the user as it is, so it names the cause and the cure.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WorkerError(Exception):
+    """Base of all errors that a worker answers with; `status` is the HTTP status that it means."""
+
+    status: ClassVar[int] = 500
+
+
+class BadRequest(WorkerError):
+    """The request, or the image in it, cannot be read."""
+
+    status = 400
+
+
+class NotFound(WorkerError):
+    """No such model, version, label or path."""
+
+    status = 404
+
+
+class TooLarge(WorkerError):
+    """Larger than a limit of this worker."""
+
+    status = 413
+
+
+class NotAnImage(WorkerError):
+    """Not one of the image types taken here."""
+
+    status = 415
+
+
+class WrongWorker(WorkerError):
+    """Another process than the one that was looked up answers at this address."""
+
+    status = 421
+
+
+class Busy(WorkerError):
+    """Not now: `retry_after_s` says in how many seconds it is worth asking again."""
+
+    status = 503
+
+    def __init__(self, sentence: str, *, retry_after_s: float) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(Busy):
+    """This caller has used up its share."""
+
+    status = 429
+
+
+class Overloaded(Busy):
+    """The queue is full, or the request's deadline could not be met."""
+
+    status = 503
+
+
+class DeadlinePassed(WorkerError):
+    """The caller's deadline passed before its prediction was ready."""
+
+    status = 504
+
+
+class ModelError(WorkerError):
+    """A model cannot be loaded, or gives what cannot be an answer."""
+
+    status = 500
+
+
+class RetrainError(WorkerError):
+    """The photos cannot make a model."""
+
+    status = 500

@@ -1,0 +1,31 @@
+"""A labels.txt -> the names of the classes: line n names the model's output n."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worker.errors import ModelError
+
+
+def read_labels(path: Path | None, *, classes: int) -> tuple[str, ...]:
+    """Read one name a line, in UTF-8; without a file the names are the class numbers.
+
+    Raises ModelError if there are not as many names as `classes`, or the file cannot be read.
+    """
+    if path is None:
+        return tuple(str(number) for number in range(classes))
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"The labels in {path} cannot be read ({error}); check --labels.") from error
+    names = tuple(line.strip() for line in text.rstrip().splitlines())
+    if len(names) != classes:
+        raise ModelError(
+            f"{path} names {len(names)} classes but the model has {classes}: give it one line for each, in order."
+        )
+    return names
+
+
+def write_labels(folder: Path, names: tuple[str, ...]) -> None:
+    """Write labels.txt into a model's folder, for `read_labels`."""
+    (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")

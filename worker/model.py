@@ -1,0 +1,132 @@
+"""A model, loaded: image bytes -> array -> probabilities -> labels, and what it says about itself.
+
+`load` finds the files, lets an engine load them and puts the labels to it. What happens to a request between
+`decode` and `predict` (waiting, batching) is not known here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker import imagenet, images
+from worker.engines import FILELESS, Engine, echo, load_engine, warmup_images
+from worker.errors import ModelError
+from worker.labels import read_labels
+from worker.source import ModelSource, Place, Preprocess, locate, read_preprocess
+
+__all__ = ["Model", "ModelSource", "Preprocess", "load"]
+
+_log = logging.getLogger(__name__)
+
+_MILLION = 1_000_000  # scores are rounded down to six digits, so that no choice of them adds up to more than 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that answers: `decode` from any thread, `predict` from one at a time."""
+
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    engine: Engine
+    max_pixels: int
+
+    def decode(self, data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
+        """One encoded image as this model eats it: uint8 [height, width, 3]; errors as of `images.decode`."""
+        return images.decode(data, size=self.engine.input.size, max_pixels=self.max_pixels)
+
+    def predict(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Probabilities [n, classes] of n decoded images (n may be 0)."""
+        if not batch:
+            return np.empty((0, self.engine.classes), np.float32)
+        return self.engine.predict(batch)
+
+    def top(self, scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]:
+        """The k best labels of one image's scores [classes], best first; all of them if k is larger.
+
+        Scores are rounded down to six digits and add up to at most 1. Of equals the first class comes first.
+        Raises ModelError if a score is not a number.
+        """
+        if not np.isfinite(scores).all():
+            raise ModelError("The model's answer to this image is not a number: check the model and its scaling.")
+        best = _best(scores, max(0, min(k, scores.size)))
+        shares = _shares(scores[best], float(scores.sum(dtype=np.float64)))
+        return [(self.labels[index], share) for index, share in zip(best, shares, strict=True)]
+
+    def example(self) -> NDArray[np.uint8]:
+        """An image as `decode` gives them, for warming up and measuring."""
+        return warmup_images(self.engine.input, 1)[0]
+
+    def close(self) -> None:
+        """Give the memory back; it predicts no more."""
+        self.engine.close()
+
+    def describe(self) -> dict[str, Any]:
+        """What /readyz says of it, as JSON takes it."""
+        size = self.engine.input.size
+        return {
+            "name": self.name,
+            "version": self.version,
+            "engine": self.engine.name,
+            "platform": self.engine.platform,
+            "classes": self.engine.classes,
+            "input": {
+                "size": [size.height, size.width] if size else None,
+                "resize": size.resize if size else None,
+                "pixels": self.engine.input.pixels,
+                "batch": self.engine.input.batch,
+            },
+        }
+
+
+def load(source: ModelSource, *, name: str) -> Model:
+    """Load what `source` says, as the model called `name`; raises ModelError with the cause and the cure."""
+    if source.path is not None and source.graph is not None:
+        raise ModelError("Give either --model or --graph, not both.")
+    if source.engine in FILELESS:
+        engine = load_engine(source)
+        return Model(name, "1", echo.LABELS, engine, source.max_pixels)
+    place = _place(source)
+    preprocess = source.preprocess.over(read_preprocess(place.path))
+    found = replace(source, path=None if source.graph else place.path, preprocess=preprocess)
+    engine = load_engine(found)
+    try:
+        labels = read_labels(place.labels, classes=engine.classes)
+    except ModelError:
+        engine.close()
+        raise
+    _log.info("Loaded %s version %s from %s: %d classes.", name, place.version, place.path, engine.classes)
+    return Model(name, place.version, labels, engine, source.max_pixels)
+
+
+def _place(source: ModelSource) -> Place:
+    path = source.graph or source.path
+    if path is None:
+        path = imagenet.exported(source.cache)
+    return locate(path, labels=source.labels)
+
+
+def _best(scores: NDArray[np.float32], k: int) -> list[int]:
+    """The indices of the k largest, largest first; of equals the smaller index first."""
+    if k == 0:
+        return []
+    least = -np.partition(-scores, k - 1)[k - 1]  # the k-th largest; linear time, unlike sorting all
+    above = np.flatnonzero(scores > least)
+    equal = np.flatnonzero(scores == least)[: k - above.size]
+    return [*above[np.argsort(-scores[above], kind="stable")].tolist(), *equal.tolist()]
+
+
+def _shares(chosen: NDArray[np.float32], total: float) -> list[float]:
+    """Scores as JSON gives them: multiples of a millionth that add up to at most 1, also in binary fractions."""
+    whole = max(1.0, total)  # a sum of many rounded float32 may be a little more than 1
+    shares = [math.floor(float(score) / whole * _MILLION) / _MILLION for score in chosen]
+    if sum(shares[1:]) and math.fsum(shares) > 1 - 0.5 / _MILLION:
+        shares[0] = (round(shares[0] * _MILLION) - 1) / _MILLION
+    return shares

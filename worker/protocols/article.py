@@ -1,0 +1,51 @@
+"""`POST /`: the article's multipart field `data`, or a raw image body, in; `[[label, score], ...]` out."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from worker.bodies import read_images
+from worker.errors import BadRequest
+from worker.predictor import Predictor
+
+TOP = 5
+
+
+class Article:
+    """The article's protocol over one predictor."""
+
+    def __init__(self, predictor: Predictor, *, max_body_bytes: int, top: int = TOP) -> None:
+        self._predictor = predictor
+        self._max_body_bytes = max_body_bytes
+        self._top = top
+
+    async def classify(self, request: web.Request) -> web.Response:
+        """One image: a list of pairs, best first; several: a list of those, in order."""
+        top = _top(request.query.get("top"), default=self._top)
+        deadline_s = self._predictor.deadline_s(timeout_s(request))
+        with self._predictor.batcher.coming():
+            images = await read_images(request, limit_bytes=self._max_body_bytes)
+        scores = await self._predictor.predict(images, deadline_s=deadline_s)
+        answers = [self._predictor.model.top(row, top) for row in scores]
+        body = answers if len(answers) > 1 else answers[0]
+        return web.Response(text=f"{json.dumps(body, ensure_ascii=False)}\n", content_type="application/json")
+
+
+def timeout_s(request: web.Request) -> float | None:
+    """What the caller has left, from the header `P2P-Timeout-Ms`; None where it does not say."""
+    text = request.headers.get("P2P-Timeout-Ms")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise BadRequest(f"P2P-Timeout-Ms: {text[:40]} cannot be used: give whole milliseconds.")
+    return int(text) / 1000
+
+
+def _top(text: str | None, *, default: int) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 1000 and len(text) < 9):
+        raise BadRequest(f"top={text[:40]} cannot be used: give a whole number from 1 to 1000.")
+    return int(text)

@@ -1,0 +1,191 @@
+"""A worker's place in Consul, from the first registration to the last goodbye.
+
+Lives in a thread with an event loop of its own, so that heartbeats go out on time however busy the worker is:
+heartbeats missed under load are the classic way for a healthy worker to flap out of the rotation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+from registry.catalog import Catalog, Checks
+from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten
+from registry.instance import Instance
+from registry.settings import ConsulSettings
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 5.0
+"""A third of the check's time to live: two heartbeats may get lost."""
+
+AUDIT_S = 30.0
+"""How often the agent is asked whether it still holds the registration, where heartbeats would tell as well."""
+
+FAREWELL_S = 3.0
+"""How long leaving may take when Consul does not answer; it reaps what it cannot reach."""
+
+
+class Registration:
+    """Keeps `instance` registered while the context is open.
+
+    Registers on entry (raises ConsulRefused where Consul says no; where it does not answer, goes on trying in
+    the background), sends heartbeats while `moving()` is true, registers again whenever the agent has
+    forgotten, deregisters on exit. Where `checks` have no `ttl_s` there are no heartbeats, and the agent is
+    asked as often whether it still knows the instance.
+
+    `fit()` is asked before anything but the first registration: what Consul reaped because it hangs must not
+    come back as passing while it still does. Both are called from the registration's own thread.
+    """
+
+    def __init__(
+        self,
+        consul: ConsulSettings,
+        instance: Instance,
+        checks: Checks,
+        *,
+        moving: Callable[[], bool] = lambda: True,
+        fit: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._consul = consul
+        self._instance = instance
+        self._checks = checks
+        self._moving = moving
+        self._fit = fit
+        self._audit_s = AUDIT_S if checks.ttl_s else 0.0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="registration", daemon=True)
+        self._catalog: Catalog | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._left = False
+
+    async def __aenter__(self) -> Registration:
+        self._thread.start()
+        try:
+            await self._on_thread(self._begin())
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._on_thread(self._end())
+        finally:
+            await self._close()
+
+    async def leave(self) -> None:
+        """Leave the rotation, still registered: clients stop being sent here. Returns when Consul knows."""
+        await self._on_thread(self._leave())
+
+    async def _on_thread(self, work: Coroutine[Any, Any, None]) -> None:
+        future: Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        await asyncio.wrap_future(future)
+
+    async def _begin(self) -> None:
+        self._catalog = Catalog(self._consul)
+        registered = await self._try_to_register(self._catalog)
+        self._task = asyncio.create_task(self._stay(self._catalog, registered=registered), name="heartbeats")
+
+    async def _stay(self, catalog: Catalog, *, registered: bool) -> None:
+        """Heartbeat, audit, and register again as often as it takes."""
+        audit_at_s = time.monotonic() + self._audit_s
+        while True:
+            await asyncio.sleep(HEARTBEAT_S * random.uniform(0.9, 1.0))
+            if not registered:
+                registered = await self._register_if_fit(catalog)
+                continue
+            try:
+                registered = await self._heartbeat(catalog)
+                if registered and time.monotonic() >= audit_at_s:
+                    audit_at_s = time.monotonic() + self._audit_s
+                    registered = await catalog.knows(self._instance.id, boot=self._instance.boot)
+            except (ConsulUnavailable, ConsulRefused) as error:
+                logger.warning("Consul could not be told or asked: %s", error)
+            if not registered:
+                logger.warning("Consul has forgotten %s: registering again.", self._instance.id)
+                registered = await self._register_if_fit(catalog)
+
+    async def _register_if_fit(self, catalog: Catalog) -> bool:
+        if self._fit is not None and not await self._fit():
+            logger.warning("%s stays unregistered until it is well.", self._instance.id)
+            return False
+        return await self._try_to_register(catalog)
+
+    async def _heartbeat(self, catalog: Catalog) -> bool:
+        """Whether the agent knew the check; without a check there is nothing that it could have forgotten."""
+        if not self._checks.ttl_s:
+            return True
+        try:
+            if self._moving():
+                await catalog.heartbeat(self._instance.id)
+            else:
+                await catalog.silence(self._instance.id, note="the prediction loop does not move")
+        except Forgotten:
+            return False
+        return True
+
+    async def _try_to_register(self, catalog: Catalog) -> bool:
+        try:
+            await catalog.register(self._instance, self._checks)
+        except ConsulUnavailable as error:
+            logger.warning("%s Serving unregistered, trying again.", error)
+            return False
+        except ConsulRefused:
+            if self._task is None:  # at the start it is an error of the set-up; later, a rotated token, say
+                raise
+            logger.exception("Consul refuses %s: trying again.", self._instance.id)
+            return False
+        logger.info("Registered as %s.", self._instance.id)
+        return True
+
+    async def _leave(self) -> None:
+        if self._catalog is None or self._left:
+            return
+        self._left = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._within_farewell(
+            lambda catalog: catalog.maintenance(self._instance.id, enable=True, reason="leaving")
+        )
+
+    async def _end(self) -> None:
+        await self._leave()
+        await self._within_farewell(lambda catalog: catalog.deregister(self._instance.id))
+
+    async def _within_farewell(self, say: Callable[[Catalog], Awaitable[None]]) -> None:
+        assert self._catalog is not None
+        try:
+            await asyncio.wait_for(say(self._catalog), FAREWELL_S)
+        except (TimeoutError, ConsulUnavailable, ConsulRefused) as error:
+            logger.warning("Leaving without Consul: %s", error or "no answer in time")
+        except Forgotten:
+            return
+
+    async def _close(self) -> None:
+        if self._catalog is not None:
+            await self._on_thread(self._catalog.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+        self._loop.close()
+
+
+async def advertised(host: str, consul: ConsulSettings) -> str:
+    """The address that others reach this process at: what it listens on, or that of this machine's agent.
+
+    Raises ConsulUnavailable or ConsulRefused where the agent has to be asked and does not say.
+    """
+    if host not in ("0.0.0.0", "::", ""):
+        return host
+    catalog = Catalog(consul)
+    try:
+        return await catalog.agent_address()
+    finally:
+        await catalog.close()

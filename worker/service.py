@@ -1,0 +1,141 @@
+"""A worker's life, step by step: bind, load, warm, answer, register, serve, leave, drain, close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from registry.catalog import Checks
+from registry.instance import Instance
+from registry.listen import bind, port_of
+from worker.app import Presence, build_app
+from worker.batcher import Batcher
+from worker.metrics import Numbers
+from worker.model import Model, load
+from worker.predictor import Predictor
+from worker.protocols.article import Article
+from worker.registration import Registration, advertised
+from worker.settings import WorkerSettings
+from worker.warmup import measure_pace
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker that answers and is registered."""
+
+    instance: Instance
+    presence: Presence
+    predictor: Predictor
+
+
+async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then leave without a lost request.
+
+    Raises ModelError, SettingsError or ConsulRefused when it cannot begin.
+    """
+    async with running(settings) as worker:
+        logger.info("Serving on http://%s.", worker.instance.address)
+        await stop.wait()
+        logger.info("Leaving the rotation; finishing what is in flight.")
+    logger.info("Stopped.")
+
+
+@asynccontextmanager
+async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
+    """A worker, registered on entry; on exit it has left, drained and closed."""
+    listener = bind(settings.host, settings.port)
+    presence = Presence(boot=uuid.uuid4().hex)
+    numbers = Numbers()
+    try:
+        model = await asyncio.to_thread(load, settings.source, name=settings.service)
+        try:
+            pace = await asyncio.to_thread(measure_pace, model)
+            batcher = Batcher(model.predict, pace=pace, queue_most=settings.queue_most, numbers=numbers)
+            numbers.watch_depth(lambda: batcher.depth)
+            async with (
+                Predictor(
+                    model,
+                    batcher,
+                    decode_threads=settings.decode_threads,
+                    deadline_s=settings.deadline_s,
+                    numbers=numbers,
+                ) as predictor,
+                _answering(settings, listener, predictor, presence, numbers),
+                _registered(settings, listener, model, predictor, presence) as instance,
+            ):
+                yield RunningWorker(instance, presence, predictor)
+        finally:
+            model.close()
+    finally:
+        listener.close()
+
+
+@asynccontextmanager
+async def _answering(
+    settings: WorkerSettings,
+    listener: socket.socket,
+    predictor: Predictor,
+    presence: Presence,
+    numbers: Numbers,
+) -> AsyncIterator[None]:
+    """The HTTP server; closing finishes what is in flight."""
+    app = build_app(
+        article=Article(predictor, max_body_bytes=settings.max_body_bytes, top=settings.top),
+        presence=presence,
+        crowded=lambda: predictor.batcher.crowded,
+        describe=lambda: {"model": predictor.model.describe(), "batch_cap": predictor.batcher.pace.cap},
+        numbers=numbers,
+    )
+    # A client that hangs up cancels its handler, and so its place in the queue.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.finish_s)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    presence.ready = True
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _registered(
+    settings: WorkerSettings,
+    listener: socket.socket,
+    model: Model,
+    predictor: Predictor,
+    presence: Presence,
+) -> AsyncIterator[Instance]:
+    """The place in the rotation; leaving it, the worker goes on answering for the drain grace."""
+    instance = await _instance(settings, port_of(listener), model, presence.boot)
+    checks = Checks(health_url=f"http://{instance.address}/healthz?boot={presence.boot}")
+    async with Registration(settings.consul, instance, checks, moving=lambda: predictor.batcher.moving) as place:
+        try:
+            yield instance
+        finally:
+            presence.leaving = True
+            await place.leave()
+            # Whoever looked this worker up a moment ago is still on the way.
+            await asyncio.sleep(settings.drain_s)
+
+
+async def _instance(settings: WorkerSettings, port: int, model: Model, boot: str) -> Instance:
+    host = settings.advertise or await advertised(settings.host, settings.consul)
+    return Instance(
+        service=settings.service,
+        id=f"{settings.service}-{host}-{port}",
+        host=host,
+        port=port,
+        weight=settings.weight,
+        version=model.version,
+        boot=boot,
+        meta={"model": model.name, "protocol": "article"},
+    )
