@@ -18,16 +18,17 @@ from urllib.request import urlopen
 
 _READY_S = 30.0
 _STOP_S = 10.0
-_LISTENERS = ("http", "server", "serf_lan")
+_LISTENERS = ("http", "dns", "server", "serf_lan")
 
 
 class ConsulProcess:
     """One Consul server, `folder` holding its data, settings and log (`consul.log`)."""
 
-    def __init__(self, binary: Path, folder: Path, *, node: str = "test-node") -> None:
+    def __init__(self, binary: Path, folder: Path, *, node: str = "test-node", datacenter: str = "dc1") -> None:
         self._binary = binary
         self._folder = folder
         self._node = node
+        self._datacenter = datacenter
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -35,6 +36,11 @@ class ConsulProcess:
     def url(self) -> str:
         """Its HTTP address, the same after every start."""
         return f"http://127.0.0.1:{self._ports['http']}"
+
+    @property
+    def dns_port(self) -> int:
+        """Where it answers as DNS, over UDP and TCP at 127.0.0.1."""
+        return self._ports["dns"]
 
     @property
     def pid(self) -> int:
@@ -71,10 +77,11 @@ class ConsulProcess:
             "server": True,
             "bootstrap_expect": 1,
             "node_name": self._node,
+            "datacenter": self._datacenter,
             "data_dir": str(data),
             "bind_addr": "127.0.0.1",
             "client_addr": "127.0.0.1",
-            "ports": {"dns": -1, "grpc": -1, "serf_wan": -1, **self._ports},
+            "ports": {"grpc": -1, "serf_wan": -1, **self._ports},
             "performance": {"raft_multiplier": 1},
             "limits": {"http_max_conns_per_client": 2000},
             "disable_update_check": True,

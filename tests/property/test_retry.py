@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from p2pclient import retry
 from p2pclient.retry import Trouble
 from p2pclient.types import Worker
@@ -16,12 +17,8 @@ seconds = st.floats(0, 1000)
 draws = st.floats(0, 1, exclude_max=True)
 
 
-@given(
-    troubles, counts, counts, st.floats(-1, 1000), draws, st.floats(0, 1e9), st.floats(0, 1000), st.booleans()
-)
-def test_no_wait_reaches_the_deadline(
-    trouble, failures, attempts, left_s, draw, retry_after_s, waited_s, reached
-):
+@given(troubles, counts, counts, st.floats(-1, 1000), draws, st.floats(0, 1e9), st.floats(0, 1000), st.booleans())
+def test_no_wait_reaches_the_deadline(trouble, failures, attempts, left_s, draw, retry_after_s, waited_s, reached):
     """Whatever went wrong, a wait is never negative and leaves time for the try that follows it."""
     wait_s = retry.decide(
         trouble,

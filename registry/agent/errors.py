@@ -1,0 +1,40 @@
+"""What can go wrong in the embedded agent.
+
+AgentError
+├── NotLoopback      asked to listen where others could reach it
+├── PortTaken        something else listens there
+└── Refusal          a request that is answered with a status and a sentence
+    └── BadRequest   400
+"""
+
+from __future__ import annotations
+
+__all__ = ["AgentError", "BadRequest", "NotLoopback", "PortTaken", "Refusal"]
+
+
+class AgentError(Exception):
+    """The base of every error of this package; its text is one sentence for the user."""
+
+
+class NotLoopback(AgentError):
+    """The host is not a loopback address; an agent without access control must not be reachable from outside."""
+
+
+class PortTaken(AgentError):
+    """The address cannot be bound because another program has it."""
+
+
+class Refusal(AgentError):
+    """A request answered with `status` and, as plain text, the sentence; where there is one, Consul's own."""
+
+    def __init__(self, status: int, sentence: str, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = headers or {}
+
+
+class BadRequest(Refusal):
+    """The request itself is wrong: 400."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(400, sentence)

@@ -1,0 +1,144 @@
+"""The catalogue: one node, its services and checks, changed in one place and read with an index.
+
+Every change goes through `commit`, which compares first: writing what is already there changes no
+index and wakes nobody. Reads say at which index their answer last changed, as Consul's tables do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from itertools import chain
+from typing import TypeVar
+
+from registry.agent.changes import Changes, Topic
+from registry.agent.records import Check, Node, Service, Status
+
+NODES: Topic = ("nodes", "")
+SERVICES: Topic = ("services", "")
+CHECKS: Topic = ("checks", "")
+_EXTINCTIONS: Topic = ("extinctions", "")
+
+_Record = TypeVar("_Record", Service, Check)
+
+# The agent's own entries in the catalogue, as every Consul server has them; nobody may change them.
+OWN_SERVICE_ID = "consul"
+OWN_CHECK_ID = "serfHealth"
+
+
+def service_topic(name: str) -> Topic:
+    """The topic of all instances of a service and of their checks."""
+    return ("service", name)
+
+
+class Store:
+    """Services and checks of one node, by id. Read the dictionaries; write through `commit` only."""
+
+    def __init__(self, *, node: Node, port: int, version: str) -> None:
+        self.node = node
+        self.changes = Changes()
+        self.services: dict[str, Service] = {}
+        self.checks: dict[str, Check] = {}
+        self.commit(
+            services=[Service(id=OWN_SERVICE_ID, name=OWN_SERVICE_ID, port=port, meta={"version": version})],
+            checks=[
+                Check(
+                    id=OWN_CHECK_ID,
+                    name="Serf Health Status",
+                    status=Status.PASSING,
+                    output="Agent alive and reachable",
+                )
+            ],
+        )
+        self.changes.announce([NODES])
+        self.node_index = self.changes.index
+
+    def commit(
+        self,
+        *,
+        services: Iterable[Service] = (),
+        checks: Iterable[Check] = (),
+        gone_services: Collection[str] = (),
+        gone_checks: Collection[str] = (),
+    ) -> None:
+        """Write and remove as one change with one index, and wake those concerned; nothing new, no index."""
+        new_services = [s for s in services if self.services.get(s.id) != s]
+        new_checks = [c for c in checks if not self._keep(c)]
+        old_services = [self.services[i] for i in gone_services if i in self.services]
+        old_checks = [self.checks[i] for i in gone_checks if i in self.checks]
+        if not (new_services or new_checks or old_services or old_checks):
+            return
+        self.changes.version += 1
+        index = self.changes.next_index()
+        topics = self._topics(chain(new_services, old_services), chain(new_checks, old_checks))
+        for service in new_services:
+            self.services[service.id] = _stamped(service, self.services.get(service.id), index)
+        for check in new_checks:
+            self.checks[check.id] = _stamped(check, self.checks.get(check.id), index)
+        for service in old_services:
+            del self.services[service.id]
+        for check in old_checks:
+            del self.checks[check.id]
+        self.changes.announce(topics)
+        self._mark_extinct(topics)
+
+    def _keep(self, check: Check) -> bool:
+        """Take over the output of a check that is otherwise as it was: Consul wakes nobody for that."""
+        old = self.checks.get(check.id)
+        if old is None or old != check:
+            return False
+        if old.output != check.output:
+            self.changes.version += 1
+        self.checks[check.id] = replace(check, created=old.created, modified=old.modified)
+        return True
+
+    def _topics(self, services: Iterable[Service], checks: Iterable[Check]) -> set[Topic]:
+        """All that a change of these concerns, what they were before included."""
+        topics: set[Topic] = set()
+        for service in services:
+            before = self.services.get(service.id, service)
+            topics |= {SERVICES, service_topic(service.name), service_topic(before.name)}
+        for check in checks:
+            before_check = self.checks.get(check.id, check)
+            topics |= {CHECKS, *self._watched_by(check), *self._watched_by(before_check)}
+        return topics
+
+    def _watched_by(self, check: Check) -> set[Topic]:
+        """A service's check concerns that service; a check of the node concerns every service on it."""
+        if check.service_id:
+            return {service_topic(check.service_name)}
+        return {service_topic(s.name) for s in self.services.values()}
+
+    def _mark_extinct(self, topics: Iterable[Topic]) -> None:
+        alive = {service_topic(s.name) for s in self.services.values()}
+        for topic in topics:
+            if topic[0] == "service" and topic not in alive:
+                self.changes.forget(topic)
+                self.changes.announce([_EXTINCTIONS])
+
+    def instances(self, name: str) -> list[Service]:
+        """The instances of a service, by id."""
+        return sorted((s for s in self.services.values() if s.name == name), key=lambda s: s.id)
+
+    def checks_of(self, service_id: str) -> list[Check]:
+        """The checks of one instance, by id; with an empty id, those of the node."""
+        return sorted((c for c in self.checks.values() if c.service_id == service_id), key=lambda c: c.id)
+
+    def service_index(self, name: str, *, with_checks: bool) -> int:
+        """When a service or its checks last changed.
+
+        Of a service that has no instances, Consul says when any service last lost its last one, and
+        if none ever did, when the catalogue last changed.
+        """
+        changes = self.changes
+        known = changes.at(service_topic(name)) or changes.at(_EXTINCTIONS)
+        return known or self.catalog_index(with_checks=with_checks)
+
+    def catalog_index(self, *, with_checks: bool) -> int:
+        """When any node or service (or check) last changed."""
+        at = self.changes.at
+        return max(at(NODES), at(SERVICES), at(CHECKS) if with_checks else 0)
+
+
+def _stamped(new: _Record, old: _Record | None, index: int) -> _Record:
+    return replace(new, created=old.created if old else index, modified=index)

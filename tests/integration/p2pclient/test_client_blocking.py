@@ -1,0 +1,160 @@
+"""The blocking client: the same answers and errors, from any number of threads, and nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from p2pclient import BadImage, Client, ClientClosed
+
+
+def loop_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "p2pclient"]
+
+
+def run(program, *arguments):
+    """Run a program in a child process whose warnings are shown; its outcome."""
+    command = [sys.executable, "-X", "dev", "-c", textwrap.dedent(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_it_answers_as_the_asynchronous_one(fleet, tmp_path):
+    """classify and lookup take and give the same, and the errors are the same objects."""
+    (worker,) = fleet.add()
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(fleet.jpeg)
+    with Client(fleet.url, timeout_s=20) as client:
+        prediction = client.classify(path, top=1)
+        assert (prediction.labels, prediction.worker) == ((("tabby", 0.61),), worker.address)
+        assert client.lookup().address == worker.address
+        assert [found.id for found in client.lookup("classify", count=3)] == ["w0"]
+        worker.behave = fleet.answers(400, "this is no image")
+        with pytest.raises(BadImage, match="this is no image"):
+            client.classify(b"?")
+        with pytest.raises(FileNotFoundError):
+            client.classify(tmp_path / "none.jpg")
+
+
+def test_eight_threads_share_one_client(fleet):
+    """Calls of eight threads are all answered, over one loop and a handful of connections."""
+    workers = fleet.add(2)
+    with Client(fleet.url) as client, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.classify(fleet.jpeg), range(200)))
+        assert len(loop_threads()) == 1
+    assert len(answers) == 200
+    assert {len(worker.seen) for worker in workers} == {100}
+    assert len({seen.connection for worker in workers for seen in worker.seen}) <= 16
+
+
+def test_closing_ends_the_thread(fleet):
+    """After close there is no thread, a second close is harmless and a call says what is wrong."""
+    fleet.add()
+    client = Client(fleet.url)
+    assert loop_threads() == []
+    client.classify(fleet.jpeg)
+    assert len(loop_threads()) == 1
+    client.close()
+    client.close()
+    assert loop_threads() == []
+    with pytest.raises(ClientClosed):
+        client.classify(fleet.jpeg)
+
+
+def test_a_client_never_used_is_closed_all_the_same():
+    """Closing before the first call starts and leaves nothing."""
+    client = Client("127.0.0.1")
+    client.close()
+    assert loop_threads() == []
+    with pytest.raises(ClientClosed):
+        client.lookup()
+
+
+def test_closing_ends_calls_of_other_threads(fleet):
+    """A thread that waits for an answer gets ClientClosed when another one closes the client."""
+    (worker,) = fleet.add()
+    worker.behave = fleet.hang
+    client = Client(fleet.url)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.classify, fleet.jpeg)
+        fleet.until(lambda: worker.seen)
+        client.close()
+        with pytest.raises(ClientClosed, match="during the call"):
+            call.result(timeout=10)
+
+
+def test_a_forgotten_client_is_cleaned_up(fleet):
+    """A client that nobody holds any more takes its thread and connections with it."""
+    (worker,) = fleet.add()
+    client = Client(fleet.url)
+    client.classify(fleet.jpeg)
+    assert len(worker.seen) == 1
+    del client
+    gc.collect()
+    fleet.until(lambda: not loop_threads())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_an_unclosed_client_does_not_hold_up_the_exit(fleet, loop):
+    """The interpreter ends at once and without a word although nobody closed the client."""
+    fleet.add()
+    program = """
+        import sys
+        from p2pclient import Client
+        if sys.argv[2] == "uvloop":
+            import asyncio, uvloop
+            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        client = Client(sys.argv[1])
+        print(client.classify(b"an image").best.label)
+    """
+    ended = run(program, fleet.url, loop)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "tabby\n", "")
+
+
+def test_an_exit_during_a_call_is_clean(fleet):
+    """A call that another (daemon) thread still waits for does not hold up the exit either."""
+    (worker,) = fleet.add()
+    worker.behave = fleet.hang
+    program = """
+        import sys, threading
+        from p2pclient import Client
+        client = Client(sys.argv[1])
+        threading.Thread(target=client.classify, args=(b"an image",), daemon=True).start()
+        sys.stdin.readline()
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), fleet.url], stdin=subprocess.PIPE, text=True
+    )
+    fleet.until(lambda: worker.seen)
+    child.communicate("go\n", timeout=10)
+    assert child.returncode == 0
+
+
+def test_ctrl_c_ends_a_call(fleet):
+    """KeyboardInterrupt leaves the waiting call, whose request is given up."""
+    (worker,) = fleet.add()
+    worker.behave = fleet.hang
+    program = """
+        import signal, sys, threading, time
+        from p2pclient import Client
+        with Client(sys.argv[1]) as client:
+            try:
+                client.classify(b"an image")
+            except KeyboardInterrupt:
+                print("interrupted")
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), fleet.url], stdout=subprocess.PIPE, text=True
+    )
+    fleet.until(lambda: worker.seen)
+    began = time.monotonic()
+    child.send_signal(2)
+    assert child.communicate(timeout=10)[0] == "interrupted\n"
+    assert child.returncode == 0
+    assert time.monotonic() - began < 5
