@@ -54,8 +54,8 @@ ANY = Wanted()
 class Service:
     """One followed service: its belief, and a rotation for each kind of request.
 
-    `revision` changes with every change of the set; `wait_for_change` is the long poll on it. `epoch` changes
-    when a rotation was dropped: who kept one must fetch it anew.
+    `revision` changes with every change of the set; `wait_for_change` is the long poll on it. `version` changes
+    with it, and when a rotation was dropped: who kept one must fetch it anew.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Service:
         self._tell = changed
         # Starting from the clock keeps revisions of a restarted process apart from those of the last one.
         self.revision = int(time.time() * 1000)
-        self.epoch = 0
+        self.version = 0
         self._change = asyncio.Event()
         self._views: OrderedDict[Wanted, Rotation] = OrderedDict()
         self._task = asyncio.create_task(self.follower.run(), name=f"follow {name}")
@@ -85,7 +85,7 @@ class Service:
                 self._views[wanted] = view
                 if len(self._views) > VIEWS_AT_MOST:
                     self._views.popitem(last=False)
-                    self.epoch += 1
+                    self.version += 1
         else:
             self._views.move_to_end(wanted)
         return view
@@ -117,6 +117,7 @@ class Service:
         for wanted, view in self._views.items():
             view.replace(i for i in eligible if wanted.fits(i))
         self.revision += 1
+        self.version += 1
         changed, self._change = self._change, asyncio.Event()
         changed.set()
         self._tell()

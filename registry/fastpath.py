@@ -13,8 +13,9 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -41,15 +42,21 @@ _HARMLESS = frozenset(
 
 @dataclass(slots=True)
 class _Plan:
-    """How one request text is answered, and what was prepared for it: by instance id, for one revision."""
+    """How one request text is answered, and what was prepared for it at one `version` of the service.
+
+    `ready` holds what stands before and after the date, by the identity of the instance: the rotation keeps the
+    instances alive for as long as the version lasts.
+    """
 
     service: str
     wanted: Wanted
     form: Form
-    rotation: Rotation | None = None
-    epoch: int = -1
-    ready: dict[str, tuple[bytes, bytes]] | None = None
-    revision: int = -1
+    version: int = -1
+    rotation: Rotation = field(default_factory=Rotation)
+    ready: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+
+
+Plans = dict[bytes, "_Plan | None"]
 
 
 class FastPath:
@@ -58,56 +65,57 @@ class FastPath:
     def __init__(self, directory: Directory) -> None:
         self.answered = 0
         self._directory = directory
-        self._plans: dict[tuple[bytes, str], _Plan | None] = {}
+        self._plans: dict[str, Plans] = {}
         self._second = -1
         self._date = b""
 
-    def answer(self, request: bytes, local_address: str) -> bytes | None:
-        """The whole response to a whole plain request; None where aiohttp has to answer.
+    def plans_for(self, local_address: str) -> Plans:
+        """The plans of connections that arrived at one IP address: what a bare port means depends on it."""
+        return self._plans.setdefault(local_address, {})
 
-        `local_address` is the IP address on which the request arrived.
-        """
-        key = (request, local_address)
+    def answer(self, request: bytes, plans: Plans, local_address: str) -> bytes | None:
+        """The whole response to a whole plain request; None where aiohttp has to answer."""
         try:
-            plan = self._plans[key]
+            plan = plans[request]
         except KeyError:
-            plan = self._plan(key)
+            plan = self._plan(request, plans, local_address)
         if plan is None:
             return None
         service = self._directory.followed(plan.service)
-        if service is None or service.follower.belief.stale or not service.follower.belief.known:
+        if service is None or service.follower.belief.stale:
             return None
-        return self._respond(plan, service)
-
-    def _respond(self, plan: _Plan, service: Service) -> bytes | None:
-        if plan.rotation is None or plan.epoch != service.epoch:
-            plan.rotation, plan.epoch = service.rotation(plan.wanted), service.epoch
+        if plan.version != service.version:
+            _renew(plan, service)
         instance = plan.rotation.next()
         if instance is None:
             return None
-        if plan.ready is None or plan.revision != service.revision:
-            plan.ready, plan.revision = {}, service.revision
-        ready = plan.ready.get(instance.id)
-        if ready is None:
-            ready = plan.ready[instance.id] = _response(instance, plan.form)
+        try:
+            before, after = plan.ready[id(instance)]
+        except KeyError:
+            before, after = plan.ready[id(instance)] = _response(instance, plan.form)
         self.answered += 1
-        return ready[0] + self._now() + ready[1]
+        return before + self._now() + after
 
     def _now(self) -> bytes:
         now_s = time.time()
-        second = int(now_s)
-        if second != self._second:
-            self._second, self._date = second, formatdate(now_s, usegmt=True).encode()
+        if now_s >= self._second + 1 or now_s < self._second:
+            self._second, self._date = int(now_s), formatdate(now_s, usegmt=True).encode()
         return self._date
 
-    def _plan(self, key: tuple[bytes, str]) -> _Plan | None:
-        if len(self._plans) >= PLANS_AT_MOST:
-            self._plans.clear()
-        request, local_address = key
+    def _plan(self, request: bytes, plans: Plans, local_address: str) -> _Plan | None:
+        if len(plans) >= PLANS_AT_MOST:
+            plans.clear()
         plan = _read(request, local_address, self._directory.default)
         if len(request) <= REQUEST_AT_MOST_BYTES:
-            self._plans[key] = plan
+            plans[request] = plan
         return plan
+
+
+def _renew(plan: _Plan, service: Service) -> None:
+    """Take up what changed: another set, or a rotation that was dropped meanwhile."""
+    plan.rotation = service.rotation(plan.wanted)
+    plan.version = service.version
+    plan.ready.clear()
 
 
 def _read(request: bytes, local_address: str, default: str) -> _Plan | None:
@@ -132,38 +140,55 @@ def _read(request: bytes, local_address: str, default: str) -> _Plan | None:
 def _response(instance: Instance, form: Form) -> tuple[bytes, bytes]:
     """What stands before and after the date, header for header as aiohttp writes it."""
     body = render_one(instance, form).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {form.content_type}\r\nContent-Length: {len(body)}\r\nDate: "
-    return head.encode(), f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
+    return _head(form, len(body)), f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
+
+
+@lru_cache(
+    maxsize=1024
+)  # few lengths, many workers: heads shared by all of a length stay in the processor's cache
+def _head(form: Form, length: int) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {form.content_type}\r\nContent-Length: {length}\r\nDate: "
+    return head.encode()
 
 
 class LookupProtocol(web.RequestHandler):
     """aiohttp's connection handler with the fast path in front of it."""
 
-    __slots__ = ("_fast", "_local_address", "_plain")
+    __slots__ = ("_active", "_fast", "_local_address", "_plain", "_plans")
 
     def __init__(self, server: web.Server, fast: FastPath, **options: Any) -> None:
         super().__init__(server, **options)
         self._fast = fast
         self._plain = True
+        self._active = False
         self._local_address = ""
+        self._plans: Plans = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, and remember at which address it arrived."""
         super().connection_made(transport)
         self._local_address = local_address(transport)
+        self._plans = self._fast.plans_for(self._local_address)
 
     def data_received(self, data: bytes) -> None:
         """Answer at once what is plain; what is not, and all that follows it, goes the ordinary way."""
         # A client that does not read its answers is aiohttp's to slow down (_paused).
         if self._plain and not (self._paused or self._force_close or self._close):
-            response = self._fast.answer(data, self._local_address)
+            response = self._fast.answer(data, self._plans, self._local_address)
             if response is not None:
                 assert self.transport is not None
                 self.transport.write(response)
-                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                self._active = True
                 return
             self._plain = False
         super().data_received(data)
+
+    def _process_keepalive(self) -> None:
+        """aiohttp's timer for idle connections: one that the fast path has answered meanwhile is not idle."""
+        if self._active:
+            self._active = False
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
 
 def local_address(transport: asyncio.BaseTransport | None) -> str:

@@ -179,5 +179,6 @@ async def test_unique_requests_do_not_fill_the_memory() -> None:
     """Plans are kept for a bounded number of request texts, however many different ones come."""
     async with served(fast=True) as (_, path):
         for i in range(10_000):
-            path.answer(PLAIN.replace(b"localhost", f"host{i}".encode()), "127.0.0.1")
-        assert len(path._plans) <= 4096
+            plans = path.plans_for("127.0.0.1")
+            path.answer(PLAIN.replace(b"localhost", f"host{i}".encode()), plans, "127.0.0.1")
+        assert len(plans) <= 4096

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,6 +68,7 @@ async def test_lookups_go_on_while_consul_is_away(consul: ConsulProcess) -> None
         await until(stale)
         answers = [await ask(registry) for _ in range(4)]
         assert {a[:2] for a in answers} == {(200, "127.0.0.1:9001"), (200, "127.0.0.1:9002")}
+        assert all(a[1] != b[1] for a, b in itertools.pairwise(answers))
         await asyncio.to_thread(consul.start)
         await hands_out(registry, 9001, 9002)
 
