@@ -1,0 +1,66 @@
+"""The client: an image goes in, a `Prediction` comes out, and no one has to think about workers.
+
+    from p2pclient import Client
+
+    with Client("lookup:12480") as client:
+        print(client.classify("cat.jpg").best.label)
+
+The names below are imported when they are first used (PEP 562), so that the command line's help does
+not load aiohttp.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from p2pclient.blocking import Client
+    from p2pclient.client import AsyncClient
+    from p2pclient.errors import (
+        BadImage,
+        ClientClosed,
+        DeadlineExceeded,
+        ImageTooLarge,
+        LookupUnavailable,
+        NoWorker,
+        P2PError,
+        ProtocolError,
+        UnknownService,
+        WorkerFailed,
+    )
+    from p2pclient.types import Image, Label, Prediction, Worker
+
+__all__ = [
+    "AsyncClient",
+    "BadImage",
+    "Client",
+    "ClientClosed",
+    "DeadlineExceeded",
+    "Image",
+    "ImageTooLarge",
+    "Label",
+    "LookupUnavailable",
+    "NoWorker",
+    "P2PError",
+    "Prediction",
+    "ProtocolError",
+    "UnknownService",
+    "Worker",
+    "WorkerFailed",
+]
+
+_ELSEWHERE = {"AsyncClient": "client", "Client": "blocking"} | dict.fromkeys(
+    ("Image", "Label", "Prediction", "Worker"), "types"
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_ELSEWHERE.get(name, 'errors')}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

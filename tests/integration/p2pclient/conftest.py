@@ -72,6 +72,12 @@ async def hang_up_on_kept_connections(request: web.Request, body: bytes) -> web.
     return await answer(request, body)
 
 
+async def until_closed(request: web.Request) -> None:
+    """Wait for the client to close the connection."""
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event for it
+        await asyncio.sleep(0.005)
+
+
 @dataclass(frozen=True)
 class Seen:
     """One request as a worker saw it."""
@@ -214,7 +220,8 @@ class WorkerProcess:
 
     def stop(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 class Fleet:
@@ -229,6 +236,7 @@ class Fleet:
     reset_mid_response = staticmethod(reset_mid_response)
     hang_up_on_kept_connections = staticmethod(hang_up_on_kept_connections)
     too_large = staticmethod(too_large)
+    until_closed = staticmethod(until_closed)
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -296,7 +304,7 @@ async def end_tasks() -> None:
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="fleet")
+    thread = threading.Thread(target=loop.run_forever, name="fleet", daemon=True)
     thread.start()
     fleet = Fleet(loop)
     try:

@@ -15,7 +15,7 @@ async def classify(request: web.Request) -> web.Response:
 
 
 async def main() -> None:
-    app = web.Application()
+    app = web.Application(client_max_size=0)  # no limit
     app.router.add_post("/", classify)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

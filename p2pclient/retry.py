@@ -1,0 +1,113 @@
+"""Whether to try again, when, with whom and for how long: pure decisions over what went wrong.
+
+A try that comes to nothing is a `Failure`; the client hands its trouble to `decide` and does as told.
+Defaults follow gRPC's retry design (A6): at most `attempts` requests in all, full-jitter backoff
+random in (0, 0.1 s x 2^n) and at most 1 s, one deadline for everything.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+
+from p2pclient.errors import P2PError
+from p2pclient.types import Worker
+
+BACKOFF_S = 0.1
+BACKOFF_MAX_S = 1.0
+
+# A lookup is answered from memory: one that takes longer than this is better asked again.
+LOOKUP_TRY_S = 5.0
+
+# A lookup service that has never answered this client is more likely a wrong address than a restart:
+# after this long the user is told. One that has answered before is waited for until the deadline.
+PATIENCE_S = 5.0
+
+# A try with less time than this to live would only hide the error of the one before it.
+SHORTEST_TRY_S = 0.01
+
+
+class Trouble(enum.Enum):
+    """What went wrong, in as many kinds as there are ways to go on."""
+
+    FINAL = "another try would say the same"
+    GONE = "nobody there: refused, reset, cut off, or another process at that address"
+    FAILED = "answered that it cannot, answered nonsense, or did not answer in time"
+    NO_WORKER = "the lookup service has no worker to give"
+    NO_LOOKUP = "the lookup service cannot be reached"
+
+
+class Failure(Exception):
+    """One try that came to nothing, the error it becomes if there is no other try, and any Retry-After."""
+
+    def __init__(self, trouble: Trouble, error: P2PError, *, retry_after_s: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.trouble = trouble
+        self.error = error
+        self.retry_after_s = retry_after_s
+
+
+def backoff_s(failures: int, draw: float) -> float:
+    """Seconds to wait after the nth failure; `draw` is uniform in [0, 1)."""
+    return draw * min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(failures - 1, 10))
+
+
+def decide(
+    trouble: Trouble,
+    *,
+    failures: int,
+    attempts: int,
+    left_s: float,
+    draw: float,
+    retry_after_s: float = 0.0,
+    waited_s: float = 0.0,
+    reached: bool = True,
+) -> float | None:
+    """Seconds to wait after the nth failure before the next try; None: give up.
+
+    `left_s` is the time to the deadline: a wait never reaches it. `retry_after_s`, `waited_s` and
+    `reached` (has it ever answered?) matter to lookups only: a worker's Retry-After concerns that
+    worker and no other, and is honoured by `choose`.
+    """
+    if trouble is Trouble.FINAL:
+        return None
+    looking = trouble in (Trouble.NO_LOOKUP, Trouble.NO_WORKER)
+    if not looking and failures >= attempts:
+        return None
+    if trouble is Trouble.NO_LOOKUP and not reached and failures >= attempts and waited_s >= PATIENCE_S:
+        return None
+    if trouble is Trouble.GONE and failures == 1:
+        wait_s = 0.0  # nobody was burdened by the first try: on to another worker at once
+    else:
+        wait_s = max(backoff_s(failures, draw), retry_after_s if looking else 0.0)
+    return wait_s if fits(wait_s, left_s) else None
+
+
+def fits(wait_s: float, left_s: float) -> bool:
+    """Whether a wait leaves time for a try before the deadline."""
+    return wait_s + SHORTEST_TRY_S <= left_s
+
+
+def attempt_limit_s(left_s: float, *, last: bool) -> float:
+    """Seconds one attempt may take: half of what is left, or all of it if it is the last.
+
+    A worker that hangs must leave time for another to answer; the first attempt gets the largest share
+    because a slow model is more common than a hung worker. So with several attempts `timeout_s` wants
+    to be at least twice the slowest healthy answer.
+    """
+    return left_s if last else left_s / 2
+
+
+def lookup_limit_s(left_s: float, *, failures: int, attempts: int) -> float:
+    """Seconds one lookup may take, such that `attempts` of them fit before the deadline."""
+    return min(LOOKUP_TRY_S, attempt_limit_s(left_s, last=failures + 1 >= attempts))
+
+
+def choose(workers: Sequence[Worker], tried: Mapping[Worker, float]) -> tuple[Worker, float]:
+    """The first worker that this call has not tried, free at once; else the one that is free first.
+
+    `tried` maps a worker to the time at which it may be asked again (its Retry-After); the answer is a
+    worker and that time, 0 for an untried one. `workers` are in rotation order and not empty.
+    """
+    chosen = min(workers, key=lambda worker: (worker in tried, tried.get(worker, 0.0)))
+    return chosen, tried.get(chosen, 0.0)
