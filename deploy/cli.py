@@ -63,13 +63,15 @@ def up(
 for command in (
     registry.cli.agent,
     registry.cli.registry,
+    registry.cli.proxy,
     worker.cli.worker,
+    worker.cli.exec_,
     p2pclient.cli.lookup,
     p2pclient.cli.classify,
     worker.cli.label,
     worker.cli.retrain,
 ):
-    app.command()(command)
+    app.command(command.__name__.rstrip("_"))(command)  # exec_ is `p2p exec`: Python has an exec of its own
 
 
 def _say(line: str) -> None:

@@ -68,6 +68,11 @@ class Catalog:
         about = await self._call(self._client.agent.self())
         return str(about["Config"]["Version"])
 
+    async def datacenter(self) -> str:
+        """The name of the agent's datacenter."""
+        about = await self._call(self._client.agent.self())
+        return str(about["Config"]["Datacenter"])
+
     async def agent_address(self) -> str:
         """The address that the agent advertises for its node, to which services without one belong."""
         about = await self._call(self._client.agent.self())

@@ -37,6 +37,15 @@ def registry(
             "[default: ~/.local/state/p2p-serving/lookup-PORT.json]",
         ),
     ] = None,
+    dns_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="P2P_DNS_PORT",
+            min=0,
+            max=65535,
+            help="Answer as DNS, too: SRV and addresses of NAME.service.consul.  [default: off]",
+        ),
+    ] = None,
     processes: Annotated[
         int,
         typer.Option(
@@ -53,6 +62,7 @@ def registry(
       curl localhost:12480         the next worker's port
       curl localhost:12480/next    the next worker's host:port
     """
+    from registry.dns_server import held_for_processes
     from registry.errors import RegistryError
     from registry.lifecycle import run
     from registry.processes import keep_running
@@ -67,13 +77,15 @@ def registry(
             service=service,
             state=_state_file(state, port),
             shared=shared,
+            dns_port=dns_port,
         )
         if processes == 1:
             await serve(settings, stop)
             return
         command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", host]
         command += ["--service", service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
-        await keep_running(command, host=host, port=port, count=processes, stop=stop)
+        with held_for_processes(host, dns_port) as dns:
+            await keep_running([*command, *dns], host=host, port=port, count=processes, stop=stop)
 
     raise typer.Exit(run(main, failures=(RegistryError,)))
 
@@ -83,6 +95,44 @@ def _state_file(flag: str | None, port: int) -> Path | None:
         return Path(flag) if flag else None
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "p2p-serving" / f"lookup-{port}.json"
+
+
+def proxy(
+    host: Annotated[str, typer.Option(envvar="P2P_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 12479,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            envvar="P2P_WORKERS",
+            metavar="LIST",
+            help="Fixed workers, such as 20001,20002 or 10.0.0.5:8080; --service and --consul are not used then.",
+        ),
+    ] = None,
+    service: Annotated[
+        str, typer.Option(envvar="P2P_SERVICE", help="The service whose workers Consul is asked for.")
+    ] = "classify",
+    consul: Consul = None,
+) -> None:
+    """Forward every request to the next worker: for clients that cannot reach workers themselves.
+
+    All images pass through it; where clients reach the workers, `p2p registry` serves them better.
+    """
+    from registry.errors import RegistryError
+    from registry.lifecycle import run
+    from registry.proxy_service import ProxySettings, serve
+    from registry.proxy_workers import parse_workers
+    from registry.settings import ConsulSettings
+
+    def settings() -> ProxySettings:
+        return ProxySettings(
+            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            host=host,
+            port=port,
+            workers=() if workers is None else parse_workers(workers),
+            service=service,
+        )
+
+    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))
 
 
 def agent(
@@ -95,17 +145,12 @@ def agent(
 
     Speaks Consul's HTTP API; Consul's own tools work against it. It keeps nothing.
     """
-    import logging
-
     from registry.agent.http import serve_agent
     from registry.errors import RegistryError
     from registry.lifecycle import run
 
     async def main(stop: asyncio.Event) -> None:
-        async with serve_agent(host=host, port=port) as running:
-            logging.getLogger(__name__).info(
-                "Embedded agent on %s; what it holds is gone when it stops.", running.url
-            )
+        async with serve_agent(host=host, port=port):
             await stop.wait()
 
     raise typer.Exit(run(main, failures=(RegistryError,)))

@@ -6,34 +6,25 @@ It translates and decides nothing. Every refusal is one sentence with what to do
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from registry.answers import Form, render_many, render_one, shown
+from registry.asked import service_named, stale_header
 from registry.directory import ANY, Directory, Service, Wanted
 from registry.fastpath import FastPath, local_address
 from registry.metrics import Numbers
 from registry.reach import hosts_meant
+from registry.redirect import add_redirects
+from registry.refusals import Refusal, refused
 
-RETRY_AFTER_S = 1
 COUNT_AT_MOST = 1000
 WAIT_AT_MOST_S = 60.0
-FIRST_ANSWER_WAIT_S = 2.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
-
-
-class Refusal(Exception):
-    """A request that gets no worker: `status`, one sentence, and whether to come again."""
-
-    def __init__(self, status: int, sentence: str, *, again: bool = False) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.again = again
 
 
 def build_app(directory: Directory, fast: FastPath) -> web.Application:
@@ -53,6 +44,7 @@ def build_app(directory: Directory, fast: FastPath) -> web.Application:
             web.get("/metrics", numbers.handle),
         ]
     )
+    add_redirects(app, directory)
     return app
 
 
@@ -64,22 +56,17 @@ def refusals_as_text(numbers: Numbers) -> Middleware:
         try:
             response = await handler(request)
         except Refusal as refusal:
-            response = _refused(refusal)
+            response = refused(refusal)
         except web.HTTPNotFound:
-            response = _refused(Refusal(404, f"There is nothing at {request.path}: try /next or /services."))
+            response = refused(Refusal(404, f"There is nothing at {request.path}: try /next or /services."))
         except web.HTTPMethodNotAllowed as error:
             allowed = ", ".join(sorted(error.allowed_methods))
-            response = _refused(Refusal(405, f"{request.method} is not answered here: use {allowed}."))
+            response = refused(Refusal(405, f"{request.method} is not answered here: use {allowed}."))
             response.headers["Allow"] = allowed
         numbers.requests.labels(status=response.status).inc()
         return response
 
     return answer
-
-
-def _refused(refusal: Refusal) -> web.Response:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if refusal.again else None
-    return web.Response(status=refusal.status, text=f"{refusal}\n", headers=headers)
 
 
 class Lookup:
@@ -90,7 +77,7 @@ class Lookup:
 
     async def port(self, request: web.Request) -> web.Response:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
-        service = await self._service(self._directory.default)
+        service = await service_named(self._directory, self._directory.default)
         wanted = _wanted(request)
         here = Wanted(wanted.version, wanted.tags, hosts_meant(request.host, local_address(request.transport)))
         if not service.rotation(here) and service.rotation(wanted):
@@ -103,13 +90,13 @@ class Lookup:
 
     async def next(self, request: web.Request) -> web.Response:
         """`GET /next[/{service}]`: the address of the next worker in rotation."""
-        service = await self._service(request.match_info.get("service", self._directory.default))
+        service = await service_named(self._directory, request.match_info.get("service", self._directory.default))
         return _name(request, service, _wanted(request), Form.ADDRESS)
 
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with their health, now or when they change."""
         index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
-        service = await self._service(request.match_info["service"])
+        service = await service_named(self._directory, request.match_info["service"])
         await service.wait_for_change(index, timeout_s=wait_s)
         body = {
             "service": service.name,
@@ -127,16 +114,6 @@ class Lookup:
         if not self._directory.ready:
             raise Refusal(503, "Consul has not answered yet.", again=True)
         return web.Response(text="ready\n")
-
-    async def _service(self, name: str) -> Service:
-        """The followed service of that name, its first answer awaited."""
-        directory = self._directory
-        service = directory.find(name)
-        if service is None:
-            raise Refusal(404, f"There is no service {name!r}{_those_that_exist(directory)}.")
-        if not service.belief.known and not await service.known(timeout_s=FIRST_ANSWER_WAIT_S):
-            raise Refusal(503, "Consul has not answered yet: is it running?", again=True)
-        return service
 
 
 async def _alive(_: web.Request) -> web.Response:
@@ -160,12 +137,6 @@ def _json(body: Any, service: Service) -> web.Response:
     return web.json_response(body, headers=stale_header(service))
 
 
-def stale_header(service: Service) -> dict[str, str]:
-    """`X-Registry-Stale: SECONDS` while Consul does not confirm what is answered."""
-    stale_s = service.follower.stale_s(time.monotonic())
-    return {} if stale_s is None else {"X-Registry-Stale": str(int(stale_s))}
-
-
 def _summary(service: Service) -> dict[str, Any]:
     instances = service.belief.snapshot.instances
     return {
@@ -174,14 +145,6 @@ def _summary(service: Service) -> dict[str, Any]:
         "serving": len(service.belief.snapshot.serving),
         "versions": sorted({i.version for i in instances if i.version}),
     }
-
-
-def _those_that_exist(directory: Directory) -> str:
-    names = directory.names
-    if not names:
-        return ", nor any other"
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return ": there are " + ", ".join(names[:20]) + more
 
 
 def _wanted(request: web.Request) -> Wanted:

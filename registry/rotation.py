@@ -10,7 +10,9 @@ the same for two instances and for ten thousand.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import islice
 
 from registry.instance import Instance
 
@@ -39,6 +41,12 @@ class _Ring:
             self.cursor = 0
         self.due += self.stride
         return member
+
+    def turns(self) -> Iterator[tuple[int, Instance]]:
+        """Each member once, with the time of its next turn."""
+        count = len(self.members)
+        for turn in range(count):
+            yield self.due + turn * self.stride, self.members[(self.cursor + turn) % count]
 
     def replace(self, members: list[Instance], now: int) -> None:
         """Take over a changed membership: those who stay keep their turn, newcomers go last."""
@@ -94,6 +102,11 @@ class Rotation:
                 taken.setdefault(instance.id, instance)
         return list(taken.values())
 
+    def ahead(self, count: int) -> Sequence[Instance]:
+        """Those that `take` would give, and nobody's turn is used up: who is next, and after that one."""
+        turns = merge(*(ring.turns() for ring in self._rings), key=_turn)
+        return [instance for _, instance in islice(turns, count)]
+
     def _ring(self, old: _Ring | None, weight: int, members: list[Instance]) -> _Ring:
         if old is None:
             return _Ring(weight, members, self._now, self._chance.randrange(len(members)))
@@ -103,3 +116,7 @@ class Rotation:
 
 def _due(ring: _Ring) -> int:
     return ring.due
+
+
+def _turn(turn: tuple[int, Instance]) -> int:
+    return turn[0]

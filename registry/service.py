@@ -13,6 +13,7 @@ from aiohttp import web
 
 from registry.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.directory import Directory
+from registry.dns_server import answering_names
 from registry.fastpath import FastPath, protocol_factory
 from registry.listen import bind, port_of
 from registry.lookup import build_app
@@ -29,11 +30,12 @@ CLOSING_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RunningRegistry:
-    """A lookup service that answers at `url`."""
+    """A lookup service that answers at `url`, and as DNS on `dns_port` unless that is None."""
 
     url: str
     port: int
     directory: Directory
+    dns_port: int | None = None
 
 
 @asynccontextmanager
@@ -45,9 +47,10 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
         async with (
             Directory(catalog, default=settings.service, state=settings.state) as directory,
             _answering(directory, listener),
+            answering_names(directory, catalog, settings) as dns_port,
         ):
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            yield RunningRegistry(f"http://{host}:{port_of(listener)}", port_of(listener), directory)
+            yield RunningRegistry(f"http://{host}:{port_of(listener)}", port_of(listener), directory, dns_port)
     finally:
         await catalog.close()
         listener.close()
@@ -80,5 +83,7 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
             settings.service,
             settings.consul.url,
         )
+        if registry.dns_port is not None:
+            logger.info("DNS for .consul on port %d, UDP and TCP.", registry.dns_port)
         await stop.wait()
         logger.info("Stopping.")

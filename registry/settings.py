@@ -56,7 +56,7 @@ class ConsulSettings:
 class RegistrySettings:
     """What `p2p registry` takes: see its --help for the meaning of each.
 
-    `shared` lets other lookup processes listen on the same port.
+    `shared` lets other lookup processes listen on the same port; `dns_port` is None where DNS is not wanted.
     """
 
     consul: ConsulSettings
@@ -65,6 +65,7 @@ class RegistrySettings:
     service: str = "classify"
     state: Path | None = None
     shared: bool = False
+    dns_port: int | None = None
 
 
 def normal_url(address: str, *, secure: bool = False) -> str:

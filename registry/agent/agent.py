@@ -29,7 +29,7 @@ _REAP_INTERVAL_S = 5.0
 
 
 class Agent:
-    """One machine's agent. Use as an async context manager; leaving it releases whoever waits for a change."""
+    """One machine's agent. Use as an async context manager; leaving it stops every check."""
 
     def __init__(self, *, node: Node, port: int, version: str) -> None:
         self.store = Store(node=node, port=port, version=version)
@@ -46,7 +46,6 @@ class Agent:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.store.changes.close()
         self._reaper.cancel()
         await asyncio.gather(self._reaper, return_exceptions=True)
         await self._runs.__aexit__()
@@ -55,6 +54,10 @@ class Agent:
     def services(self) -> dict[str, Service]:
         """What was registered here, by id and in order of it: without the agent's own entry."""
         return {i: s for i, s in sorted(self.store.services.items()) if i != OWN_SERVICE_ID}
+
+    def service(self, service_id: str) -> Service | None:
+        """A service that was registered here, or None."""
+        return None if service_id == OWN_SERVICE_ID else self.store.services.get(service_id)
 
     @property
     def checks(self) -> dict[str, Check]:
@@ -90,7 +93,7 @@ class Agent:
 
     def register_check(self, definition: CheckDefinition) -> None:
         """Register or change one check, of a service or of the node; a status it already has is kept."""
-        service = self.services.get(definition.service_id)
+        service = self.service(definition.service_id)
         if definition.service_id and service is None:
             raise Refusal(500, f'ServiceID "{definition.service_id}" does not exist')
         _refuse_own([definition])

@@ -14,7 +14,7 @@ from registry.agent.errors import BadRequest, Refusal
 from registry.agent.fields import decode_object
 from registry.agent.records import Service, Status
 from registry.agent.shapes import agent_check, agent_health_check, agent_service, aggregated, content_hash
-from registry.agent.store import SERVICES
+from registry.agent.store import OWN_CHECK_ID, OWN_SERVICE_ID, SERVICES
 from registry.agent.wire import Answer, Call, Query, boolean, flag, json_answer, text_answer
 
 # Of the agent's own health endpoint: what a load balancer is to see.
@@ -49,7 +49,7 @@ class AgentApi:
         return json_answer(agent_service(service) | {"ContentHash": value}, call, headers=headers)
 
     def _known(self, service_id: str) -> Service:
-        service = self._agent.services.get(service_id)
+        service = self._agent.service(service_id)
         if service is None:
             raise Refusal(404, f"unknown service ID: {service_id}")
         return service
@@ -77,7 +77,7 @@ class AgentApi:
         if not call.rest:
             raise BadRequest("Missing service ID")
         enable = _enable(call.query)
-        service = self._agent.services.get(call.rest)
+        service = self._agent.service(call.rest)
         if service is None:
             raise Refusal(404, f'No service registered with ID "{call.rest}"')
         self._agent.maintain(service, enable=enable, reason=call.query.text("reason"))
@@ -121,7 +121,7 @@ class AgentApi:
 
     async def health_by_id(self, call: Call) -> Answer:
         """GET health/service/id/ID: 200, 429 or 503 by the worst of its checks and the node's."""
-        service = self._agent.services.get(call.rest)
+        service = self._agent.service(call.rest)
         if service is None:
             reason = f"ServiceId {call.rest} not found"
             value: object = {"AggregatedStatus": "critical", "Service": None, "Checks": None}
@@ -132,7 +132,7 @@ class AgentApi:
 
     async def health_by_name(self, call: Call) -> Answer:
         """GET health/service/name/NAME: all instances, and the status of the worst."""
-        services = [s for s in self._agent.services.values() if s.name == call.rest]
+        services = [s for s in self._agent.store.instances(call.rest) if s.id != OWN_SERVICE_ID]
         if not services:
             reason = f"ServiceName {call.rest} Not Found"
             value: object = reason if call.query.text("format") == "text" else []
@@ -142,12 +142,11 @@ class AgentApi:
         return _health_answer(call, worst, [self._health(s, w) for s, w in zip(services, words, strict=True)])
 
     def _word(self, service: Service) -> str:
-        store = self._agent.store
-        node_checks = [c for c in store.checks_of("") if c.id in self._agent.checks]
-        return aggregated(store.checks_of(service.id) + node_checks)
+        return aggregated(self._agent.store.checks_of(service.id) + self._agent.store.checks_of(""))
 
     def _health(self, service: Service, word: str) -> dict[str, object]:
-        mine = [c for c in self._agent.checks.values() if c.service_id in (service.id, "")]
+        of_node = [check for check in self._agent.store.checks_of("") if check.id != OWN_CHECK_ID]
+        mine = self._agent.store.checks_of(service.id) + of_node
         return {
             "AggregatedStatus": word,
             "Service": agent_service(service),

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import socket
+import string
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from ipaddress import ip_address
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from registry.agent.agent import Agent
 from registry.agent.errors import BadRequest, NotLoopback, PortTaken, Refusal
@@ -35,6 +37,7 @@ _MAX_BODY_BYTES = 512 * 1024
 # A client that stops in the middle of a body is answered 408 and not waited for.
 _BODY_TIMEOUT_S = 10.0
 _SHUTDOWN_S = 0.5
+_BACKLOG = 1024
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
@@ -62,14 +65,15 @@ async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
     address, bound = listener.getsockname()[:2]
     node = Node(id=str(uuid.uuid4()), name=socket.gethostname(), address=address)
     running = RunningAgent(host=address, port=bound)
+    requests_log = logging.getLogger(f"{__name__}.requests")
+    requests_log.addFilter(_worth_logging)
     async with Agent(node=node, port=bound, version=VERSION) as agent:
         handler = partial(_respond, routes(agent))
         # Without handler_cancellation a client that went away would go on waiting here.
-        runner = web.ServerRunner(
-            web.Server(handler, handler_cancellation=True, access_log=None), shutdown_timeout=_SHUTDOWN_S
-        )
+        server = web.Server(handler, handler_cancellation=True, access_log=None, logger=requests_log)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
-        await web.SockSite(runner, listener).start()
+        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
         logger.info(
             "Embedded Consul agent on %s: in memory only, no access control, this machine only.", running.url
         )
@@ -78,6 +82,11 @@ async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
         finally:
             agent.store.changes.close()
             await runner.cleanup()
+
+
+def _worth_logging(record: logging.LogRecord) -> bool:
+    """Not what merely is no HTTP: its sender got a 400, and a traceback of the parser tells nobody anything."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _listen(host: str, port: int) -> socket.socket:
@@ -93,7 +102,7 @@ async def _listen(host: str, port: int) -> socket.socket:
         )
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     try:
-        return socket.create_server(address[:2], family=family, backlog=1024)
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         raise PortTaken(
             f"{host}:{port} cannot be bound ({error.strerror}): stop what listens there or choose another port."
@@ -113,9 +122,12 @@ async def _answer(table: Routes, request: web.BaseRequest) -> Answer:
     if not raw.startswith("/") or _BROKEN_ESCAPE.search(raw):
         raise BadRequest("The request's target is not a path with well-formed %-escapes.")
     path = decoded(raw)
+    if not path.isprintable():  # as Consul; besides, an id may be said back in a header
+        raise BadRequest("The path holds characters that cannot be printed.")
     found = route(table, path)
     if clean(path) != path or (found != path and f"{path}/" in table):
         target = clean(path) if clean(path) != path else f"{path}/"
+        query = quote(query.encode("utf-8", errors="surrogateescape"), safe=string.punctuation)
         return Answer(301, headers={"Location": quote(target) + (f"?{query}" if query else "")})
     if found is None:
         return Answer(404)

@@ -30,8 +30,16 @@ def routes(agent: Agent) -> Routes:
     """Every path and its handlers by method."""
     reads = Reads(agent.store.changes, agent.store.node)
     mine, catalog, keys = AgentApi(agent), CatalogApi(agent, reads), KeyApi(agent.keys, reads)
-    get: dict[str, Respond] = {
-        "/": _greet,
+    reading: dict[str, Respond] = {"/": _greet, **_agent_reads(mine), **_catalog_reads(catalog)}
+    found: dict[str, dict[str, Respond]] = {path: {"GET": handler} for path, handler in reading.items()}
+    found.update({path: {"PUT": handler} for path, handler in _writes(mine).items()})
+    found["/v1/kv/"] = {"GET": keys.get, "PUT": keys.put, "DELETE": keys.delete}
+    found.update({path: dict.fromkeys(("GET", "PUT", "POST", "DELETE"), _explain) for path in _NOT_HERE})
+    return found
+
+
+def _agent_reads(mine: AgentApi) -> dict[str, Respond]:
+    return {
         "/v1/agent/self": mine.self,
         "/v1/agent/members": mine.members,
         "/v1/agent/services": mine.services,
@@ -39,6 +47,11 @@ def routes(agent: Agent) -> Routes:
         "/v1/agent/checks": mine.checks,
         "/v1/agent/health/service/id/": mine.health_by_id,
         "/v1/agent/health/service/name/": mine.health_by_name,
+    }
+
+
+def _catalog_reads(catalog: CatalogApi) -> dict[str, Respond]:
+    return {
         "/v1/catalog/datacenters": catalog.datacenters,
         "/v1/catalog/nodes": catalog.catalog_nodes,
         "/v1/catalog/node/": catalog.catalog_node,
@@ -52,7 +65,10 @@ def routes(agent: Agent) -> Routes:
         "/v1/status/leader": catalog.leader,
         "/v1/status/peers": catalog.peers,
     }
-    put: dict[str, Respond] = {
+
+
+def _writes(mine: AgentApi) -> dict[str, Respond]:
+    return {
         "/v1/agent/service/register": mine.register,
         "/v1/agent/service/deregister/": mine.deregister,
         "/v1/agent/service/maintenance/": mine.maintain_service,
@@ -64,11 +80,6 @@ def routes(agent: Agent) -> Routes:
         "/v1/agent/check/fail/": mine.beat(Status.CRITICAL),
         "/v1/agent/check/update/": mine.update,
     }
-    found: dict[str, dict[str, Respond]] = {path: {"GET": handler} for path, handler in get.items()}
-    found.update({path: {"PUT": handler} for path, handler in put.items()})
-    found["/v1/kv/"] = {"GET": keys.get, "PUT": keys.put, "DELETE": keys.delete}
-    found.update({path: dict.fromkeys(("GET", "PUT", "POST", "DELETE"), _explain) for path in _NOT_HERE})
-    return found
 
 
 async def _greet(_: Call) -> Answer:

@@ -122,7 +122,7 @@ def agent_check(node: Node, check: Check) -> Json:
 
 def agent_health_check(node: Node, check: Check) -> Json:
     """A check as /v1/agent/health has it."""
-    tags = list(check.service_tags) if check.service_id else None
+    tags = list(check.service_tags) or None
     return agent_check(node, check) | {"ServiceTags": tags, "Type": "", "Definition": _NO_DEFINITION}
 
 

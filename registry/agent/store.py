@@ -31,6 +31,26 @@ def service_topic(name: str) -> Topic:
     return ("service", name)
 
 
+class _Groups:
+    """Ids by what they have in common: services by name, checks by service."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, set[str]] = {}
+
+    def move(self, one: str, old: str | None, new: str | None) -> None:
+        """Take an id out of its old group, if any, and put it into its new one, if any."""
+        if old is not None:
+            self._ids[old].discard(one)
+            if not self._ids[old]:
+                del self._ids[old]
+        if new is not None:
+            self._ids.setdefault(new, set()).add(one)
+
+    def ids(self, group: str) -> list[str]:
+        """The ids of a group, in order."""
+        return sorted(self._ids.get(group, ()))
+
+
 class Store:
     """Services and checks of one node, by id. Read the dictionaries; write through `commit` only."""
 
@@ -39,6 +59,8 @@ class Store:
         self.changes = Changes()
         self.services: dict[str, Service] = {}
         self.checks: dict[str, Check] = {}
+        self._named = _Groups()
+        self._owned = _Groups()
         self.commit(
             services=[Service(id=OWN_SERVICE_ID, name=OWN_SERVICE_ID, port=port, meta={"version": version})],
             checks=[
@@ -61,26 +83,38 @@ class Store:
         gone_services: Collection[str] = (),
         gone_checks: Collection[str] = (),
     ) -> None:
-        """Write and remove as one change with one index, and wake those concerned; nothing new, no index."""
+        """Remove and write as one change with one index, and wake those concerned; nothing new, no index."""
         new_services = [s for s in services if self.services.get(s.id) != s]
         new_checks = [c for c in checks if not self._keep(c)]
-        old_services = [self.services[i] for i in gone_services if i in self.services]
-        old_checks = [self.checks[i] for i in gone_checks if i in self.checks]
+        old_services = [self.services[i] for i in set(gone_services) if i in self.services]
+        old_checks = [self.checks[i] for i in set(gone_checks) if i in self.checks]
         if not (new_services or new_checks or old_services or old_checks):
             return
         self.changes.version += 1
         index = self.changes.next_index()
         topics = self._topics(chain(new_services, old_services), chain(new_checks, old_checks))
-        for service in new_services:
-            self.services[service.id] = _stamped(service, self.services.get(service.id), index)
-        for check in new_checks:
-            self.checks[check.id] = _stamped(check, self.checks.get(check.id), index)
-        for service in old_services:
-            del self.services[service.id]
-        for check in old_checks:
-            del self.checks[check.id]
+        self._remove(old_services, old_checks)
+        self._write(new_services, new_checks, index)
         self.changes.announce(topics)
         self._mark_extinct(topics)
+
+    def _remove(self, services: Iterable[Service], checks: Iterable[Check]) -> None:
+        for service in services:
+            del self.services[service.id]
+            self._named.move(service.id, service.name, None)
+        for check in checks:
+            del self.checks[check.id]
+            self._owned.move(check.id, check.service_id, None)
+
+    def _write(self, services: Iterable[Service], checks: Iterable[Check], index: int) -> None:
+        for service in services:
+            old = self.services.get(service.id)
+            self.services[service.id] = _stamped(service, old, index)
+            self._named.move(service.id, old.name if old else None, service.name)
+        for check in checks:
+            before = self.checks.get(check.id)
+            self.checks[check.id] = _stamped(check, before, index)
+            self._owned.move(check.id, before.service_id if before else None, check.service_id)
 
     def _keep(self, check: Check) -> bool:
         """Take over the output of a check that is otherwise as it was: Consul wakes nobody for that."""
@@ -110,19 +144,18 @@ class Store:
         return {service_topic(s.name) for s in self.services.values()}
 
     def _mark_extinct(self, topics: Iterable[Topic]) -> None:
-        alive = {service_topic(s.name) for s in self.services.values()}
         for topic in topics:
-            if topic[0] == "service" and topic not in alive:
+            if topic[0] == "service" and not self._named.ids(topic[1]):
                 self.changes.forget(topic)
                 self.changes.announce([_EXTINCTIONS])
 
     def instances(self, name: str) -> list[Service]:
         """The instances of a service, by id."""
-        return sorted((s for s in self.services.values() if s.name == name), key=lambda s: s.id)
+        return [self.services[service_id] for service_id in self._named.ids(name)]
 
     def checks_of(self, service_id: str) -> list[Check]:
         """The checks of one instance, by id; with an empty id, those of the node."""
-        return sorted((c for c in self.checks.values() if c.service_id == service_id), key=lambda c: c.id)
+        return [self.checks[check_id] for check_id in self._owned.ids(service_id)]
 
     def service_index(self, name: str, *, with_checks: bool) -> int:
         """When a service or its checks last changed.

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -91,6 +92,14 @@ class Api:
             assert time.monotonic() < until_s, f"still {reply} after {PATIENCE_S:g} s"
             await asyncio.sleep(0.01)
 
+    async def blocked(self, path: str, index: int) -> asyncio.Task[Reply]:
+        """A read of PATH that waits for a higher index, and had not ended a moment later."""
+        joint = "&" if "?" in path else "?"
+        watch = asyncio.create_task(self.get(f"{path}{joint}index={index}&wait=20s"))
+        done, _ = await asyncio.wait([watch], timeout=0.1)
+        assert not done, watch.result()
+        return watch
+
     async def register(self, name: str, **fields: object) -> Reply:
         """Register a service under its own name and return health/service/NAME once it is there."""
         await self.do("agent/service/register", {"Name": name, **fields})
@@ -148,14 +157,19 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def api(consul: Consul, session: aiohttp.ClientSession) -> Api:
-    return Api(session, consul.url)
-
-
-@pytest.fixture
 def name() -> str:
     """A name that no other test uses."""
     return f"svc-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def api(consul: Consul, session: aiohttp.ClientSession, name: str) -> AsyncIterator[Api]:
+    """One agent's API; what a test registered under its name is removed, so that it wakes nobody later."""
+    api = Api(session, consul.url)
+    yield api
+    for service_id, service in (await api.get("agent/services")).json.items():
+        if name in service["Service"]:
+            await api.do(f"agent/service/deregister/{quote(service_id)}")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ HEADERS = (
     "Content-Type", "Allow", "Location", "X-Consul-KnownLeader", "X-Consul-LastContact", "X-Consul-Reason",
     "X-Consul-Effective-Consistency", "Content-Security-Policy", "X-Content-Type-Options",
 )  # fmt: skip
-TTL = {"TTL": "100s"}
+TTL = {"TTL": "1h"}
 
 STEPS: list[tuple[str, str, object]] = [
     ("PUT", "agent/service/register", {"Name": "like", "ID": "like-1", "Port": 1, "Tags": ["a"], "Check": TTL}),

@@ -106,26 +106,34 @@ async def test_removing_a_prefix(api: Api, name: str) -> None:
 @pytest.mark.parametrize("query", ["", "?recurse", "?keys"])
 async def test_a_write_wakes(api: Api, name: str, query: str) -> None:
     """A read blocked on a key or on a prefix above it must return when the key changes, and when it is removed."""
-    joint = "&" if query else "?"
-    path = f"kv/{name}/a{query}{joint}wait=20s"
+    path = f"kv/{name}/a{query}"
     await put(api, f"{name}/a", b"1")
-    known = (await api.get(f"kv/{name}/a{query}")).index
-    watch = asyncio.create_task(api.get(f"{path}&index={known}"))
-    await put(api, f"{name}/b", b"1")
+    known = (await api.get(path)).index
+    watch = await api.blocked(path, known)
     await put(api, f"{name}/a", b"2")
     reply = await asyncio.wait_for(watch, 5)
     assert (reply.status, reply.index > known) == (200, True)
-    watch = asyncio.create_task(api.get(f"{path}&index={reply.index}"))
+    watch = await api.blocked(path, reply.index)
     await api.ask("DELETE", f"kv/{name}/a")
     gone = await asyncio.wait_for(watch, 5)
     assert (gone.status, gone.index > reply.index) == (404, True)
+
+
+async def test_a_write_beneath_wakes(api: Api, name: str) -> None:
+    """A read blocked on a prefix must return when any key beneath it is written."""
+    await put(api, f"{name}/a/b", b"1")
+    known = (await api.get(f"kv/{name}/?keys")).index
+    watch = await api.blocked(f"kv/{name}/?keys", known)
+    await put(api, f"{name}/c/d", b"1")
+    reply = await asyncio.wait_for(watch, 5)
+    assert (len(reply.json), reply.index > known) == (2, True)
 
 
 async def test_a_write_beside_wakes_nobody(api: Api, name: str) -> None:
     """A read blocked on a key that exists must sleep through writes to its neighbours."""
     await put(api, f"{name}/a", b"1")
     known = (await api.get(f"kv/{name}/a")).index
-    watch = asyncio.create_task(api.get(f"kv/{name}/a?index={known}&wait=20s"))
+    watch = await api.blocked(f"kv/{name}/a", known)
     await put(api, f"{name}/ab", b"1")
     await put(api, f"{name}/b", b"1")
     done, _ = await asyncio.wait([watch], timeout=0.2)

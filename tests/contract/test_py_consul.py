@@ -28,7 +28,7 @@ def eventually(found: Callable[[], object]) -> None:
 
 def test_register_watch_and_leave(client: py_consul.Consul, name: str) -> None:
     """A service registered by py-consul is followed by its blocking query from passing to critical to gone."""
-    check = py_consul.Check.ttl("100s") | {"CheckID": f"{name}-c", "Status": "passing"}
+    check = py_consul.Check.ttl("1h") | {"CheckID": f"{name}-c", "Status": "passing"}
     assert client.agent.service.register(name, service_id=name, port=81, tags=["a"], check=check, meta={"m": "1"})
     eventually(lambda: client.health.service(name)[1])
     index, (entry,) = client.health.service(name)

@@ -136,10 +136,11 @@ async def test_paths_that_are_not_clean(api: Api) -> None:
             assert (response.status, response.headers["Location"]) == (301, target)
 
 
-async def test_an_id_with_line_ends(api: Api) -> None:
-    """An id with line ends is unknown, and does not become a header of its own."""
-    reply = await api.get("agent/health/service/id/a%0d%0aX-Injected:%20b")
-    assert reply.status == 404
+@pytest.mark.parametrize("path", ["agent/health/service/id/a%0d%0aX-Injected:%20b", "kv/a%00", "kv/%E2%80%AE"])
+async def test_a_path_that_cannot_be_printed(api: Api, path: str) -> None:
+    """Control characters in a path are refused, before they could become a header or break a terminal."""
+    reply = await api.get(path)
+    assert reply.status == 400
     assert "X-Injected" not in reply.headers
 
 

@@ -72,7 +72,7 @@ async def test_weights_default_to_one(api: Api, name: str) -> None:
 
 async def test_registering_again_changes_nothing(api: Api, name: str) -> None:
     """The same PUT a second time must leave the index, the check's status and the service as they were."""
-    body = {"Port": 1, "Check": {"CheckID": f"{name}-c", "TTL": "100s"}}
+    body = {"Port": 1, "Check": {"CheckID": f"{name}-c", "TTL": "1h"}}
     await api.register(name, **body)
     await api.do(f"agent/check/pass/{f'{name}-c'}")
     before = await api.until(f"health/service/{name}", lambda found: found[0]["Checks"][-1]["Status"] == "passing")
@@ -85,7 +85,7 @@ async def test_registering_again_changes_nothing(api: Api, name: str) -> None:
 
 async def test_a_status_outlives_a_registration_that_names_another(api: Api, name: str) -> None:
     """A check that is already there keeps its status, even if it is registered again as passing."""
-    body = {"Port": 1, "Check": {"CheckID": f"{name}-c", "TTL": "100s", "Status": "passing"}}
+    body = {"Port": 1, "Check": {"CheckID": f"{name}-c", "TTL": "1h", "Status": "passing"}}
     await api.register(name, **body)
     await api.do(f"agent/check/warn/{name}-c")
     await api.do("agent/service/register", {"Name": name, **body})
@@ -106,7 +106,7 @@ async def test_a_change_of_port_is_a_change(api: Api, name: str) -> None:
 
 async def test_one_id_under_another_name(api: Api, name: str) -> None:
     """An id registered under another name must leave the old name, its checks with it."""
-    body = {"ID": name, "Check": {"CheckID": f"{name}-c", "TTL": "100s"}}
+    body = {"ID": name, "Check": {"CheckID": f"{name}-c", "TTL": "1h"}}
     await api.register(name, **body)
     await api.do("agent/service/register", {**body, "Name": f"{name}-new"})
     found = await api.until(f"health/service/{name}-new", len)
@@ -116,7 +116,7 @@ async def test_one_id_under_another_name(api: Api, name: str) -> None:
 
 async def test_deregistering(api: Api, name: str) -> None:
     """A removed service and its checks are gone everywhere; removing it again is no error."""
-    before = await api.register(name, Check={"CheckID": f"{name}-c", "TTL": "100s"})
+    before = await api.register(name, Check={"CheckID": f"{name}-c", "TTL": "1h"})
     await api.do(f"agent/service/deregister/{name}")
     after = await api.until(f"health/service/{name}", lambda found: not found)
     assert after.index > before.index
@@ -142,7 +142,7 @@ async def test_tags_narrow(api: Api, name: str) -> None:
 async def test_passing_hides_the_rest(api: Api, name: str) -> None:
     """?passing shows only instances all of whose checks pass; without it all are shown."""
     for n, status in (("1", "passing"), ("2", "warning"), ("3", "critical")):
-        check = {"CheckID": f"{name}-c{n}", "TTL": "100s", "Status": status}
+        check = {"CheckID": f"{name}-c{n}", "TTL": "1h", "Status": status}
         await api.do("agent/service/register", {"Name": name, "ID": f"{name}-{n}", "Check": check})
     await api.until(f"health/service/{name}", lambda found: len(found) == 3)
     shown = (await api.get(f"health/service/{name}?passing")).json
@@ -158,8 +158,8 @@ async def test_checks_stay_until_replaced(api: Api, name: str) -> None:
         await api.settle()
         return [check["CheckID"] for check in (await api.get(f"health/checks/{name}")).json]
 
-    await api.register(name, Check={"CheckID": f"{name}-a", "TTL": "100s"})
-    second = {"Name": name, "Check": {"CheckID": f"{name}-b", "TTL": "100s"}}
+    await api.register(name, Check={"CheckID": f"{name}-a", "TTL": "1h"})
+    second = {"Name": name, "Check": {"CheckID": f"{name}-b", "TTL": "1h"}}
     await api.do("agent/service/register", second)
     assert await check_ids() == [f"{name}-a", f"{name}-b"]
     await api.do("agent/service/register?replace-existing-checks=true", second)
@@ -168,7 +168,7 @@ async def test_checks_stay_until_replaced(api: Api, name: str) -> None:
 
 async def test_maintenance_of_a_service(api: Api, name: str) -> None:
     """Maintenance is one critical check with the first reason given; a registration does not end it."""
-    await api.register(name, Port=1, Check={"CheckID": f"{name}-c", "TTL": "100s", "Status": "passing"})
+    await api.register(name, Port=1, Check={"CheckID": f"{name}-c", "TTL": "1h", "Status": "passing"})
     await api.do(f"agent/service/maintenance/{name}?enable=true&reason=new%20disk")
     await api.do(f"agent/service/maintenance/{name}?enable=true&reason=other")
     await api.do("agent/service/register", {"Name": name, "Port": 2})
@@ -186,7 +186,7 @@ async def test_maintenance_of_a_service(api: Api, name: str) -> None:
 
 async def test_replacing_checks_ends_maintenance(api: Api, name: str) -> None:
     """replace-existing-checks clears an operator's maintenance mode: the reason why we do not use it."""
-    body = {"Check": {"CheckID": f"{name}-c", "TTL": "100s"}}
+    body = {"Check": {"CheckID": f"{name}-c", "TTL": "1h"}}
     await api.register(name, **body)
     await api.do(f"agent/service/maintenance/{name}?enable=true")
     await api.until(f"health/checks/{name}", lambda checks: len(checks) == 2)
@@ -216,7 +216,7 @@ async def test_maintenance_of_the_node(api: Api, name: str) -> None:
 )
 async def test_the_agents_own_health(api: Api, name: str, status: str, code: int, word: str) -> None:
     """The agent's health endpoints answer with the status that a load balancer wants, as JSON and as text."""
-    await api.register(name, Check={"CheckID": f"{name}-c", "TTL": "100s", "Status": status})
+    await api.register(name, Check={"CheckID": f"{name}-c", "TTL": "1h", "Status": status})
     by_id, by_name = (
         await api.get(f"agent/health/service/id/{name}"),
         await api.get(f"agent/health/service/name/{name}"),
@@ -229,7 +229,7 @@ async def test_the_agents_own_health(api: Api, name: str, status: str, code: int
 
 async def test_a_watch_by_content_hash(api: Api, name: str) -> None:
     """agent/service/ID?hash= waits until the service's definition is another, and its checks do not count."""
-    await api.register(name, Port=1, Check={"CheckID": f"{name}-c", "TTL": "100s"})
+    await api.register(name, Port=1, Check={"CheckID": f"{name}-c", "TTL": "1h"})
     before = await api.get(f"agent/service/{name}")
     known = before.json["ContentHash"]
     assert before.headers["X-Consul-ContentHash"] == known

@@ -64,7 +64,7 @@ async def test_services_and_maintenance(command: list[str], api: Api, name: str,
     file = tmp_path / "service.hcl"
     file.write_text(
         f'service {{ id="{name}-1" name="{name}" port=81 meta {{ m="1" }} weights {{ passing=3 warning=1 }} '
-        f'checks=[{{ id="{name}-c" name="beat" ttl="100s" status="passing" '
+        f'checks=[{{ id="{name}-c" name="beat" ttl="1h" status="passing" '
         f'deregister_critical_service_after="2m" }}] }}',
         encoding="utf-8",
     )
@@ -118,7 +118,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function main() {
   await consul.agent.service.register({ name, id: name, port: 81, tags: ['a'],
-    check: { checkid: name + '-c', ttl: '100s', status: 'passing' } });
+    check: { checkid: name + '-c', ttl: '1h', status: 'passing' } });
   while ((await consul.health.service(name)).length === 0) await pause(10);
 
   const statuses = [];

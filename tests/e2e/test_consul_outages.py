@@ -29,7 +29,7 @@ class EmbeddedAgent:
 
     async def start(self) -> None:
         self._agent = await self._stack.enter_async_context(command("agent", "--port", str(self.port)))
-        await until(lambda: "Embedded agent on" in self._agent.output)  # type: ignore[union-attr]  # just set
+        await until(lambda: "Embedded Consul agent on" in self._agent.output)  # type: ignore[union-attr]  # just set
 
     async def stop(self) -> None:
         assert self._agent is not None

@@ -22,13 +22,16 @@ import dns.rdatatype
 import pytest
 
 from registry.catalog import Catalog, Checks
-from registry.dns_server import over_tcp
+from registry.directory import ANY, Wanted
+from registry.dns_server import WAITING_AT_MOST, over_tcp, over_udp
 from registry.errors import SettingsError
-from registry.instance import Instance
+from registry.instance import Instance, Snapshot
 from registry.listen import bind, port_of
 from registry.resolver import TCP_RECORDS_AT_MOST, Resolver
+from registry.rotation import Rotation
 from registry.service import RunningRegistry, running
 from registry.settings import ConsulSettings, RegistrySettings
+from registry.trust import Belief
 from tests.consul_process import ConsulProcess
 from tests.processes import command, free_port
 from tests.waiting import until
@@ -258,7 +261,7 @@ def query(name: str = "classify.service.consul", number: int = 1) -> bytes:
 async def test_a_connection_carries_many_queries(registry: RunningRegistry) -> None:
     """Queries sent at once are answered in their order, also after one that made no sense, or came in pieces."""
     async with connected(port(registry)) as (reader, writer):
-        messages = [query(number=1), b"\0\2nonsense-nonsense", query("nope.service.consul", number=3)]
+        messages = [query(number=1), b"\0\2\0\0nonsense", query("nope.service.consul", number=3)]
         answers = await converse((reader, writer), *messages)
         assert [int.from_bytes(a[:2], "big") for a in answers] == [1, 2, 3]
         assert [a[3] & 15 for a in answers] == [dns.rcode.NOERROR, dns.rcode.FORMERR, dns.rcode.NXDOMAIN]
@@ -292,20 +295,95 @@ async def test_a_response_over_udp_is_not_answered(registry: RunningRegistry) ->
     assert answer[:2] == plain[:2]
 
 
-async def test_idle_and_surplus_connections_are_closed(registry: RunningRegistry) -> None:
-    """A connection with half a query is closed after the idle time; one beyond the bound, at once."""
+async def test_surplus_connections_are_closed(registry: RunningRegistry) -> None:
+    """A connection beyond the bound is closed at once; when one of the others ends, there is room again."""
     listener = bind("127.0.0.1", 0)
     number = port_of(listener)
-    async with over_tcp(Resolver(registry.directory), listener, idle_s=0.5, connections=2):
-        async with connected(number) as (reader, writer), connected(number) as other, connected(number) as surplus:
-            await converse((reader, writer), query())
-            await converse(other, query())
-            assert await asyncio.wait_for(surplus[0].read(), 10) == b""
-            writer.write(b"\0\x20half")
-            assert await asyncio.wait_for(reader.read(), 10) == b""
-            assert await asyncio.wait_for(other[0].read(), 10) == b""
-        async with connected(number) as again:
-            assert len(await converse(again, query())) == 1
+    async with over_tcp(Resolver(registry.directory), listener, connections=2):
+        async with connected(number) as first, connected(number) as second:
+            await converse(first, query())
+            await converse(second, query())
+            async with connected(number) as surplus:
+                assert await asyncio.wait_for(surplus[0].read(), 5) == b""
+            assert len(await converse(second, query())) == 1
+
+        async def room_again() -> bool:
+            async with connected(number) as third:
+                try:
+                    return len(await converse(third, query())) == 1
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    return False
+
+        await until(room_again)
+
+
+async def test_idle_connections_are_closed(registry: RunningRegistry) -> None:
+    """A connection that carries nothing, or half a query, is closed after the idle time."""
+    listener = bind("127.0.0.1", 0)
+    async with over_tcp(Resolver(registry.directory), listener, idle_s=0.3):
+        async with connected(port_of(listener)) as silent, connected(port_of(listener)) as half:
+            await converse(half, query())
+            half[1].write(b"\0\x20half")
+            assert await asyncio.wait_for(half[0].read(), 10) == b""
+            assert await asyncio.wait_for(silent[0].read(), 10) == b""
+
+
+async def test_a_client_that_does_not_read_is_dropped(registry: RunningRegistry) -> None:
+    """Who only asks and never reads is cut off after the idle time, with what was meant for it."""
+    listener, loop = bind("127.0.0.1", 0), asyncio.get_running_loop()
+    asked = dns.message.make_query("many.service.consul", "SRV").to_wire()
+    async with over_tcp(Resolver(registry.directory), listener, idle_s=0.3):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", port_of(listener)))
+            with pytest.raises(ConnectionError):
+                async with asyncio.timeout(30):
+                    while True:
+                        await loop.sock_sendall(client, len(asked).to_bytes(2, "big") + asked)
+
+
+class Unlearned:
+    """A listing of one service, of which Consul has not spoken yet."""
+
+    ready = True
+    names = ("classify",)
+    belief = Belief(Snapshot("classify"))
+
+    def __init__(self) -> None:
+        self.spoken = asyncio.Event()
+
+    def exists(self, name: str) -> bool:
+        return name == "classify"
+
+    def find(self, name: str) -> Unlearned | None:
+        return self if self.exists(name) else None
+
+    def rotation(self, wanted: Wanted = ANY) -> Rotation:
+        return Rotation()
+
+    async def known(self, *, timeout_s: float) -> bool:
+        return await self.spoken.wait()
+
+
+async def test_only_so_many_queries_wait() -> None:
+    """Beyond the bound a query for an unlearned service is answered at once; those within it, when it is learned."""
+    loop, listing = asyncio.get_running_loop(), Unlearned()
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        server = socket.socket(type=socket.SOCK_DGRAM)
+        for each in (client, server):
+            each.setblocking(False)
+        server.bind(("127.0.0.1", 0))
+        client.connect(server.getsockname())
+        async with over_udp(Resolver(listing), server):
+            for number in range(WAITING_AT_MOST + 1):
+                client.send(query(number=number))
+            at_once = await asyncio.wait_for(loop.sock_recv(client, 2000), 10)
+            listing.spoken.set()
+            later = [await asyncio.wait_for(loop.sock_recv(client, 2000), 10) for _ in range(WAITING_AT_MOST)]
+    assert int.from_bytes(at_once[:2], "big") == WAITING_AT_MOST
+    assert sorted(int.from_bytes(answer[:2], "big") for answer in later) == list(range(WAITING_AT_MOST))
+    assert {answer[3] & 15 for answer in [at_once, *later]} == {dns.rcode.SERVFAIL}
 
 
 async def test_a_stop_closes_connections(dns_consul: ConsulProcess) -> None:

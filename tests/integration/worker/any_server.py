@@ -1,7 +1,8 @@
-"""A server that knows nothing of us: `any_server.py PORT FOLDER`; what it does and what it met are files in FOLDER.
+"""A server that knows nothing of us: `any_server.py PORT FOLDER`; its orders and its notes are files in FOLDER.
 
-`status` holds what it answers (200 without it), `stubborn` makes it ignore SIGTERM, `family` makes it start another
-process; `asked` gets a line for each request, `heard` one for each signal, `pid` and `heir` the process ids.
+Orders: `status` holds what it answers (200 without it); `stubborn` makes it ignore SIGTERM; `family` makes it
+start a process that takes half a second to end and notes `finished` then.
+Notes: `asked` gets a line for each request, `heard` one for each signal; `pid` and `heir` hold process ids.
 GET /exit?CODE ends it, GET /die kills it. On SIGTERM it writes the services that the agent at CONSUL_HTTP_ADDR
 knows to `known`, and ends with 3.
 """
@@ -52,7 +53,9 @@ def heard(number: int, _frame: object) -> None:
 for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
     signal.signal(getattr(signal, name), heard)
 if (FOLDER / "family").exists():
-    heir = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    at_end = f"sleep 0.5; echo yes > {FOLDER}/finished; exit"
+    slow = f"trap '{at_end}' TERM; echo yes > {FOLDER}/ready; while :; do sleep 0.1; done"
+    heir = subprocess.Popen(["sh", "-c", slow])
     note("heir", str(heir.pid))
 server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 note("pid", str(os.getpid()))

@@ -150,9 +150,9 @@ async def test_registered_only_when_it_answers(adopted: Adopted) -> None:
 async def test_an_answer_that_is_no_2xx_does_not_count(adopted: Adopted) -> None:
     """A server that answers 404 is never registered: it is stopped, and the sentence names status and cures."""
     (adopted.folder / "status").write_text("404")
-    async with adopted.run("--start-timeout", "2") as running:
+    async with adopted.run("--start-timeout", "1") as running:
         assert await running.ended() == 1
-        assert "with a 2xx within 2 s (last: 404 Not Found)" in running.output
+        assert "with a 2xx within 1 s (last: 404 Not Found)" in running.output
         assert "--health-path" in running.output
         assert "--start-timeout" in running.output
     assert "Registered" not in running.output
@@ -191,13 +191,14 @@ async def test_it_leaves_before_it_is_stopped(adopted: Adopted) -> None:
 
 
 async def test_what_it_started_ends_with_it(adopted: Adopted) -> None:
-    """The signal goes to the whole group: processes that the server started are not left behind."""
+    """The signal goes to the whole group; what the server started may finish, even if that one does not wait."""
     (adopted.folder / "family").touch()
     async with adopted.run() as running:
         await adopted.passing()
-        assert alive(adopted.pid("heir"))
-        running.send(signal.SIGINT)
-        await running.ended()
+        await until(lambda: adopted.notes("ready"))
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 3
+        assert adopted.notes("finished") == ["yes"]
         assert not alive(adopted.pid("heir"))
 
 
@@ -239,6 +240,33 @@ async def test_a_port_that_is_taken(adopted: Adopted) -> None:
     assert adopted.notes("pid") == []
 
 
+async def test_a_server_on_all_addresses(adopted: Adopted) -> None:
+    """With --host 0.0.0.0 the address of this machine's Consul agent is registered."""
+    server = [sys.executable, "-m", "http.server", "--bind", "0.0.0.0", "{port}"]
+    async with adopted.run("--host", "0.0.0.0", server=server):
+        instance = await adopted.passing()
+        assert instance.host == "127.0.0.1"
+        assert await get(instance) == 200
+
+
+async def test_consul_refuses(adopted: Adopted) -> None:
+    """What Consul does not take (0.0.0.0 is no address) is an error with its words, and the server is stopped."""
+    async with adopted.run("--advertise", "0.0.0.0") as running:
+        assert await running.ended() == 1
+    assert "refused" in running.output
+    assert not alive(adopted.pid())
+
+
+async def test_consul_is_away(adopted: Adopted) -> None:
+    """Without Consul the server serves unregistered; it is stopped as ever."""
+    port = free_port()
+    async with adopted.run("--port", str(port), "--consul", f"http://127.0.0.1:{free_port()}") as running:
+        await until(lambda: "Serving unregistered, trying again." in running.output, within_s=20)
+        assert await get(Instance("", "", "127.0.0.1", port)) == 200
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 3
+
+
 @contextmanager
 def answering(port: int) -> Iterator[None]:
     """A web server in this very process."""
@@ -254,16 +282,18 @@ def answering(port: int) -> Iterator[None]:
     with HTTPServer(("127.0.0.1", port), Handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield
-        server.shutdown()
-        thread.join()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 async def test_a_port_that_somebody_else_took_meanwhile(adopted: Adopted) -> None:
     """An older process that answers on the port is not taken for the command, and is named."""
     port = free_port()
     server = [sys.executable, "-c", "import time; time.sleep(600)"]
-    async with adopted.run("--port", str(port), "--start-timeout", "3", server=server) as running:
+    async with adopted.run("--port", str(port), "--start-timeout", "2", server=server) as running:
         await until(lambda: "Started" in running.output, within_s=20)
         with answering(port):
             assert await running.ended() == 1
@@ -316,14 +346,28 @@ async def test_a_signal_while_it_starts(adopted: Adopted) -> None:
     assert "Registered" not in running.output
 
 
-@pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"])
-async def test_other_signals_are_passed_on(adopted: Adopted, name: str) -> None:
+async def test_other_signals_are_passed_on(adopted: Adopted) -> None:
     """Signals that mean reload or rotate to a server reach it, and it stays in the rotation."""
     async with adopted.run() as running:
         await adopted.passing()
-        running.send(signal.Signals[name])
-        await until(lambda: adopted.notes("heard") == [name])
+        for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+            running.send(number)
+            await until(lambda name=number.name: adopted.notes("heard")[-1:] == [name])
         assert await adopted.health() == [Health.PASSING]
+
+
+async def test_nohup_holds_for_the_server_too(adopted: Adopted) -> None:
+    """Started with SIGHUP ignored, as nohup does, a hang-up is not passed on; other signals are."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        async with adopted.run() as running:
+            await adopted.passing()
+            running.send(signal.SIGHUP)
+            running.send(signal.SIGUSR1)
+            await until(lambda: "SIGUSR1" in adopted.notes("heard"))
+            assert adopted.notes("heard") == ["SIGUSR1"]
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_standard_input_is_passed_through(tmp_path: Path) -> None:

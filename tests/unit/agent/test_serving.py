@@ -88,7 +88,7 @@ async def test_a_service_critical_for_too_long_is_removed() -> None:
         agent.reap(now_s + 59)
         assert "a" in agent.services
         agent.reap(now_s + 61)
-        assert agent.services == agent.checks == {}
+        assert (agent.services, agent.checks) == ({}, {})
 
 
 async def test_a_heartbeat_restarts_the_reapers_clock() -> None:
@@ -101,6 +101,20 @@ async def test_a_heartbeat_restarts_the_reapers_clock() -> None:
         agent.beat("c", Status.CRITICAL, "")
         agent.reap(asyncio.get_running_loop().time() + 61)
         assert agent.services == {}
+
+
+async def test_a_registration_restarts_the_reapers_clock() -> None:
+    """Whoever registers again is alive: the time in critical counts from there."""
+    async with an_agent() as agent:
+        clock = asyncio.get_running_loop().time
+        agent.register(registration())
+        first_s = clock()
+        while clock() <= first_s:
+            await asyncio.sleep(0)
+        again_s = clock()
+        agent.register(registration())
+        agent.reap(again_s + 60)
+        assert "a" in agent.services
 
 
 async def test_without_an_allowance_nothing_is_reaped() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
@@ -14,6 +15,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+import dns.tsig
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,8 @@ from hypothesis import strategies as st
 from registry.directory import ANY, Wanted
 from registry.dns_wire import Query, read
 from registry.instance import Health, Instance, Snapshot
-from registry.names import Place, Wish, understand
-from registry.resolver import TCP_RECORDS_AT_MOST, Followed, Resolver
+from registry.names import Place, Wish, of_workers, understand
+from registry.resolver import TCP_RECORDS_AT_MOST, WORKERS_AT_MOST, Followed, Resolver
 from registry.rotation import Rotation
 from registry.trust import Belief
 
@@ -364,6 +366,18 @@ def test_equal_records_stand_once() -> None:
     assert len(answer.additional) == 1
 
 
+def test_repeated_records_do_not_count_against_the_most() -> None:
+    """A set of as many different records as there may be is whole, whatever repeats them; the first weight counts."""
+    twice = [worker(1, "10.0.0.1", port=1, weight=3), worker(2, "10.0.0.1", port=1, weight=5)]
+    asked = dns.name.from_text("classify.service.consul.")
+    for kind in (dns.rdatatype.SRV, dns.rdatatype.A):
+        records = of_workers(asked, kind, twice, datacenter="dc1", at_most=1)
+        assert (len(records.answer), records.whole) == (1, True)
+    (srv,) = of_workers(asked, dns.rdatatype.SRV, twice, datacenter="dc1", at_most=1).answer
+    assert srv[0].to_wire()[:6] == struct.pack("!3H", 1, 3, 1)
+    assert not of_workers(asked, dns.rdatatype.SRV, [worker(3), *twice], datacenter="dc1", at_most=1).whole
+
+
 def test_a_weight_beyond_16_bits_is_the_most_there_is() -> None:
     """SRV weights end at 65535."""
     answer = ask(resolver_of(worker(1, weight=1_000_000)), "classify.service.consul")
@@ -400,6 +414,14 @@ def test_long_names_over_tcp_fit() -> None:
     answer = ask(resolver, "classify.service.consul", over_tcp=True)
     assert len(answer.answer) == TCP_RECORDS_AT_MOST
     assert not answer.flags & dns.flags.TC
+
+
+def test_workers_beyond_those_looked_at_are_not_denied() -> None:
+    """Where not all workers were looked at, an answer over UDP is marked as a part, however few its records."""
+    for count, partial in ((WORKERS_AT_MOST, False), (WORKERS_AT_MOST + 1, True)):
+        answer = ask(resolver_of(*(worker(n, "10.0.0.1") for n in range(count))), "classify.service.consul", "A")
+        assert data(answer.answer) == ["10.0.0.1"]
+        assert bool(answer.flags & dns.flags.TC) == partial
 
 
 def test_additional_records_are_left_off_in_silence() -> None:
@@ -442,6 +464,12 @@ def two_questions() -> bytes:
     return query.to_wire()
 
 
+def signed() -> bytes:
+    query = dns.message.make_query("classify.service.consul", "A")
+    query.use_tsig(dns.tsig.Key("key.", b"secret" * 6))
+    return query.to_wire()
+
+
 PLAIN = dns.message.make_query("classify.service.consul", "A", id=7).to_wire()
 
 
@@ -455,11 +483,21 @@ PLAIN = dns.message.make_query("classify.service.consul", "A", id=7).to_wire()
         PLAIN[:4] + b"\0\0" + PLAIN[6:12],
         PLAIN[:6] + b"\xff\xff" + PLAIN[8:],
         two_questions(),
+        signed(),
     ],
-    ids=["cut", "header only", "trailing", "endless name", "no question", "missing records", "two questions"],
+    ids=[
+        "cut",
+        "header only",
+        "trailing",
+        "endless name",
+        "no question",
+        "missing records",
+        "two questions",
+        "signed",
+    ],
 )
 def test_what_cannot_be_read_is_formerr(wire: bytes) -> None:
-    """A broken query, or one with no question or two: FORMERR with its id, and not a byte more than a header."""
+    """A broken query, one signed with a key, or one with no question or two: FORMERR with its id, and not a byte more than a header."""
     answer = read(wire)
     assert isinstance(answer, bytes)
     assert len(answer) == 12

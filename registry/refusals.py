@@ -1,0 +1,22 @@
+"""Requests that are turned down: a status, one sentence, and whether to come again."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+RETRY_AFTER_S = 1
+
+
+class Refusal(Exception):
+    """A request that gets no worker: `status`, one sentence, and whether to come again."""
+
+    def __init__(self, status: int, sentence: str, *, again: bool = False) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.again = again
+
+
+def refused(refusal: Refusal) -> web.Response:
+    """The answer that says so in plain text."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if refusal.again else None
+    return web.Response(status=refusal.status, text=f"{refusal}\n", headers=headers)
