@@ -70,7 +70,7 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
                 shutdown_timeout=CLOSING_S,
                 keepalive_timeout=KEEP_ALIVE_S,
                 handler_cancellation=True,  # who hangs up takes the request back from the worker
-                auto_decompress=False,
+                auto_decompress=True,
                 read_bufsize=BUFFER_BYTES,
             )
             await runner.setup()

@@ -22,8 +22,11 @@ async def answer_unread(request: web.BaseRequest, response: web.Response) -> web
     if request.headers.get("Expect"):
         # The client may now keep its body or send it: only a closed connection leaves no doubt which.
         response.force_close()
-    await response.prepare(request)
-    await response.write_eof()
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    except ConnectionError:
+        return response  # the client is gone
     await drop_body(request)
     return response
 

@@ -6,6 +6,10 @@ with an HTTP check that Consul runs itself. The child is not restarted, and its 
 Between our choosing a free port and the child's binding it, another program may take it. The child then ends
 as servers do that cannot bind, and its code and message are the report; and where /proc shows that a process
 older than the child listens there, its answers are not taken for the child's.
+
+Two things hold less firmly than for `p2p worker`. Should we be killed, the kernel kills the child (on Linux), but
+not what that has started: begin with the server itself rather than with a script around it. And a foreign health
+path cannot be asked for our boot id: whoever gets the port of a killed server passes its check.
 """
 
 from __future__ import annotations
@@ -39,8 +43,9 @@ TIMEOUT_S = 1.0
 """For one answer of the health path, ours and Consul's check alike."""
 
 TOO_LATE = 1
-NOT_FOUND = 127
-NOT_EXECUTABLE = 126
+"""The exit code when the child was stopped because it did not come up."""
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """The exit codes of a shell for a command that cannot be started."""
 
 PASSED_ON = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.contract.conftest import Api, Reply
+from tests.contract.conftest import Api
 
 READS = [
     "health/service/{name}",

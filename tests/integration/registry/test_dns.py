@@ -320,17 +320,19 @@ async def test_surplus_connections_are_closed(registry: RunningRegistry) -> None
 async def test_idle_connections_are_closed(registry: RunningRegistry) -> None:
     """A connection that carries nothing, or half a query, is closed after the idle time."""
     listener = bind("127.0.0.1", 0)
-    async with over_tcp(Resolver(registry.directory), listener, idle_s=0.3):
-        async with connected(port_of(listener)) as silent, connected(port_of(listener)) as half:
-            await converse(half, query())
-            half[1].write(b"\0\x20half")
-            assert await asyncio.wait_for(half[0].read(), 10) == b""
-            assert await asyncio.wait_for(silent[0].read(), 10) == b""
+    number = port_of(listener)
+    answering = over_tcp(Resolver(registry.directory), listener, idle_s=0.3)
+    async with answering, connected(number) as silent, connected(number) as half:
+        await converse(half, query())
+        half[1].write(b"\0\x20half")
+        assert await asyncio.wait_for(half[0].read(), 10) == b""
+        assert await asyncio.wait_for(silent[0].read(), 10) == b""
 
 
 async def test_a_client_that_does_not_read_is_dropped(registry: RunningRegistry) -> None:
     """Who only asks and never reads is cut off after the idle time, with what was meant for it."""
     listener, loop = bind("127.0.0.1", 0), asyncio.get_running_loop()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that answers soon pile up
     asked = dns.message.make_query("many.service.consul", "SRV").to_wire()
     async with over_tcp(Resolver(registry.directory), listener, idle_s=0.3):
         with socket.socket() as client:
@@ -338,9 +340,12 @@ async def test_a_client_that_does_not_read_is_dropped(registry: RunningRegistry)
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", port_of(listener)))
             with pytest.raises(ConnectionError):
-                async with asyncio.timeout(30):
-                    while True:
-                        await loop.sock_sendall(client, len(asked).to_bytes(2, "big") + asked)
+                await asyncio.wait_for(_send_for_ever(client, len(asked).to_bytes(2, "big") + asked), 30)
+
+
+async def _send_for_ever(client: socket.socket, data: bytes) -> None:
+    while True:
+        await asyncio.get_running_loop().sock_sendall(client, data)
 
 
 class Unlearned:
@@ -367,7 +372,7 @@ class Unlearned:
 
 
 async def test_only_so_many_queries_wait() -> None:
-    """Beyond the bound a query for an unlearned service is answered at once; those within it, when it is learned."""
+    """Beyond the bound a query for an unlearned service is answered at once; the others, when it is learned."""
     loop, listing = asyncio.get_running_loop(), Unlearned()
     with socket.socket(type=socket.SOCK_DGRAM) as client:
         server = socket.socket(type=socket.SOCK_DGRAM)

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from registry import proxy_service
 from tests.proxied import Script, connect, exchange, proxy, scripted, split, worker
 from tests.waiting import until
 
@@ -70,11 +71,12 @@ def told(answer: bytes) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
-async def test_a_dead_worker_is_passed_over(request_: bytes) -> None:
-    """Where no connection can be made, any request goes to another worker, and the dead one rests."""
+async def test_a_dead_worker_is_passed_over(request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Where no connection can be made, any request goes to another worker, and the dead one is let rest."""
     async with worker(hello) as port, proxy(closed_port(), port) as url:
-        for _ in range(4):
+        for _ in range(6):
             assert split(await exchange(url, request_))[2] == b"hello"
+    assert [record.message.endswith("It rests for 10 s.") for record in caplog.records] == [True]
 
 
 async def test_a_worker_that_is_back_after_its_rest_is_used() -> None:
@@ -198,6 +200,51 @@ async def test_a_slow_exchange_that_moves_is_let_be() -> None:
         answer = await asyncio.wait_for(reader.read(), 5)
         writer.close()
     assert split(answer)[2] == b"hello"
+
+
+async def test_a_slow_answer_that_moves_is_let_be() -> None:
+    """The same the other way: an answer that trickles for longer than the limit arrives."""
+
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(10):
+            await asyncio.sleep(0.08)
+            await response.write(b"x")
+        return response
+
+    async with (
+        worker(trickle) as port,
+        proxy(port, idle_s=0.4) as url,
+        aiohttp.ClientSession() as http,
+        http.get(url) as answer,
+    ):
+        assert await answer.text() == "x" * 10
+
+
+async def test_an_answer_that_stops_is_cut_off() -> None:
+    """A worker that falls silent in the middle of its answer: the client is not left waiting."""
+
+    async def stop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        await reader.read()
+
+    async with (
+        scripted(stop) as port,
+        proxy(port, idle_s=0.3) as url,
+        aiohttp.ClientSession() as http,
+        http.get(url) as answer,
+    ):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends half a request head, or none, is hung up on after a while."""
+    monkeypatch.setattr(proxy_service, "KEEP_ALIVE_S", 0.3)
+    async with worker(hello) as port, proxy(port) as url:
+        assert await exchange(url, b"POST / HTTP/1.1\r\nHost:") == b""
 
 
 async def test_an_answer_before_the_body_is_through() -> None:

@@ -62,6 +62,12 @@ class Adopted:
         assert instance is not None
         return instance
 
+    async def checks(self) -> list[str]:
+        """The ids of its checks."""
+        url = f"{self._consul.url}/v1/health/checks/{self.service}"
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            return [check["CheckID"] for check in await answer.json()]
+
     async def forget(self) -> None:
         """Take it out of the agent behind its back."""
         for instance in await self.instances():
@@ -160,9 +166,10 @@ async def test_an_answer_that_is_no_2xx_does_not_count(adopted: Adopted) -> None
 
 
 async def test_consul_asks_the_health_path_too(adopted: Adopted) -> None:
-    """A server that fails later turns critical by Consul's own check, and passing again."""
+    """A server that fails later turns critical by Consul's own check, the only one, and passing again."""
     async with adopted.run():
-        await adopted.passing()
+        instance = await adopted.passing()
+        assert await adopted.checks() == [f"{instance.id}:http"]
         (adopted.folder / "status").write_text("500")
 
         async def critical() -> bool:

@@ -108,9 +108,7 @@ async def test_a_registration_restarts_the_reapers_clock() -> None:
     async with an_agent() as agent:
         clock = asyncio.get_running_loop().time
         agent.register(registration())
-        first_s = clock()
-        while clock() <= first_s:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         again_s = clock()
         agent.register(registration())
         agent.reap(again_s + 60)

@@ -367,7 +367,7 @@ def test_equal_records_stand_once() -> None:
 
 
 def test_repeated_records_do_not_count_against_the_most() -> None:
-    """A set of as many different records as there may be is whole, whatever repeats them; the first weight counts."""
+    """A set of as many different records as there may be is whole, whatever repeats them; the first counts."""
     twice = [worker(1, "10.0.0.1", port=1, weight=3), worker(2, "10.0.0.1", port=1, weight=5)]
     asked = dns.name.from_text("classify.service.consul.")
     for kind in (dns.rdatatype.SRV, dns.rdatatype.A):
@@ -497,7 +497,7 @@ PLAIN = dns.message.make_query("classify.service.consul", "A", id=7).to_wire()
     ],
 )
 def test_what_cannot_be_read_is_formerr(wire: bytes) -> None:
-    """A broken query, one signed with a key, or one with no question or two: FORMERR with its id, and not a byte more than a header."""
+    """A query that is broken, signed, or has no question or two: FORMERR, its id, and a bare header."""
     answer = read(wire)
     assert isinstance(answer, bytes)
     assert len(answer) == 12
