@@ -1,4 +1,4 @@
-"""The Consuls that benchmarks run against: the real one and the embedded agent, each a child process that can be measured."""
+"""The Consuls that benchmarks run against, each a child process that can be measured: the real and the embedded."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
 """A large catalogue that never rests: 10,000 workers in 100 services and a change every 10 ms.
 
-    python -m benchmarks.scale [--seconds 6] [--rounds 3] [--consul both|embedded|real]
+    python -m benchmarks.scale [--seconds 6] [--rounds 3] [--only embedded|real]
 
-Printed for the embedded agent and for a real Consul: lookups with and without the changes (all that one core
-answers, and some at a fixed rate), the lookup process's memory and its share of a core; then what one change costs
-it by the number of services and of workers a service; then, on the real Consul, what a change costs Consul by the
-number of lookup processes that watch; and what an answer of /instances costs, on which clients may watch by themselves.
-One core belongs to the lookup process, the other to Consul and whoever asks.
+For the embedded agent and for a real Consul: lookups with and without the changes, and what the changes cost the
+lookup process and Consul. Then what one change costs, by the number of services, of workers in a service, and of
+lookup processes that watch. Then what an answer of /instances costs, by which clients may watch by themselves.
+The lookup process has one core; Consul and whoever asks share the other.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -37,21 +35,34 @@ PACED_HZ = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Lookups:
-    """Measured on one lookup process: a second, and in milliseconds."""
+class Catalogue:
+    """A Consul that runs, and how to write to it."""
 
-    rate: float
-    p99_saturated_ms: float
-    p50_paced_ms: float
-    p99_paced_ms: float
-    worst_paced_ms: float
+    name: str
+    consul: Running
+    writes: Writes
 
 
 @contextmanager
-def lookup_process(consul: str, fleet: Fleet) -> Iterator[Running]:
+def catalogue(kind: str, fleet: Fleet) -> Iterator[Catalogue]:
+    """The embedded agent or a real Consul that holds a fleet."""
+    with ExitStack() as stack:
+        if kind == "embedded":
+            agent = stack.enter_context(embedded_agent(core=CLIENT_CORE))
+            held = Catalogue("embedded agent", agent, AGENT)
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            consul = stack.enter_context(real_consul(folder, core=CLIENT_CORE))
+            held = Catalogue("Consul", consul, CATALOG)
+        asyncio.run(register_all(held.consul.url, held.writes, fleet))
+        yield held
+
+
+@contextmanager
+def lookup_process(consul: Running, fleet: Fleet) -> Iterator[Running]:
     """A lookup process that knows all of a fleet."""
     port = free_port()
-    flags = ["--port", str(port), "--service", name_of(0), "--state", "", "--consul", consul]
+    flags = ["--port", str(port), "--service", name_of(0), "--state", "", "--consul", consul.url]
     with server([*P2P, "registry", *flags]) as process:
         url = f"http://127.0.0.1:{port}"
         answers(f"{url}/readyz")
@@ -64,76 +75,75 @@ def _known(url: str) -> int:
     return sum(int(service["serving"]) for service in json.loads(answers(f"{url}/services")))
 
 
-def saturated(url: str, *, seconds: float) -> tuple[float, float]:
-    """Lookups a second that one wrk thread gets, and their p99 in milliseconds."""
-    command = ["taskset", "-c", str(CLIENT_CORE), "wrk", "-t1", "-c32", "--latency", f"-d{seconds:.0f}s", url]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    rate, p99 = re.search(r"Requests/sec:\s*([\d.]+)", printed), re.search(r"99%\s+([\d.]+)(us|ms|s)", printed)
-    assert rate and p99 and "Non-2xx" not in printed, printed
-    return float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[p99[2]]
-
-
-def paced(url: str, *, seconds: float) -> Sequence[float]:
-    """p50, p99 and the worst of lookups at a fixed rate, in milliseconds."""
+def lookups(lookup: Running, seconds: float) -> Mapping[str, float]:
+    """What clients get of one lookup process: as much as one wrk thread can ask, and at a fixed rate."""
+    url, used_s = f"{lookup.url}/next", cpu_s(lookup.pid)
+    rate = wrk(url, seconds=seconds)
+    used_s = cpu_s(lookup.pid) - used_s
     flags = [url, "--rate", str(PACED_HZ), "--seconds", str(seconds)]
     command = ["taskset", "-c", str(CLIENT_CORE), sys.executable, "-m", "benchmarks.paced", *flags]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [float(number) for number in printed.split()]
+    p50, p99, worst = (float(number) for number in printed.split())
+    return {
+        "lookups a second, wrk": rate,
+        "lookups a second of its processor time": rate * seconds / used_s,
+        f"p50 at {PACED_HZ} a second, ms": p50,
+        f"p99 at {PACED_HZ} a second, ms": p99,
+        f"worst at {PACED_HZ} a second, ms": worst,
+    }
 
 
-def _lookups(url: str, seconds: float) -> Lookups:
-    return Lookups(*saturated(url, seconds=seconds), *paced(url, seconds=seconds))
-
-
-def _median(measured: Sequence[Lookups]) -> Lookups:
-    return Lookups(*(median(getattr(m, name) for m in measured) for name in Lookups.__slots__))
-
-
-async def under_change(consul: str, writes: Writes, url: str, seconds: float) -> Lookups:
-    """What lookups get while the catalogue changes."""
-    asking = asyncio.create_task(asyncio.to_thread(_lookups, url, seconds))
+async def lookups_meanwhile(held: Catalogue, lookup: Running, seconds: float) -> Mapping[str, float]:
+    """The same while the catalogue changes."""
+    asking = asyncio.create_task(asyncio.to_thread(lookups, lookup, seconds))
     while not asking.done():
-        await change(consul, writes, MAIN, every_s=EVERY_S, seconds=0)
+        await change(held.consul.url, held.writes, MAIN, every_s=EVERY_S, seconds=0)
     return await asking
 
 
-def main_table(consul: Running, writes: Writes, *, seconds: float, rounds: int) -> str:
-    """Lookups with and without changes in turns, memory, and the cost of changes alone."""
-    still, moving = [], []
-    with lookup_process(consul.url, MAIN) as lookup:
-        url = f"{lookup.url}/next"
+def main_table(held: Catalogue, *, seconds: float, rounds: int) -> str:
+    """Lookups at rest and while the catalogue changes, in turns; then the changes alone."""
+    rest: list[Mapping[str, float]] = []
+    moving: list[Mapping[str, float]] = []
+    with lookup_process(held.consul, MAIN) as lookup:
         for _ in range(rounds):
-            still.append(_lookups(url, seconds))
-            moving.append(asyncio.run(under_change(consul.url, writes, url, seconds)))
-        began_s, used = time.monotonic(), (cpu_s(lookup.pid), cpu_s(consul.pid))
-        made = asyncio.run(change(consul.url, writes, MAIN, every_s=EVERY_S, seconds=2 * seconds))
-        took_s, memory_mb = time.monotonic() - began_s, rss_mb(lookup.pid)
-        shares = [(now - before) / took_s for now, before in zip((cpu_s(lookup.pid), cpu_s(consul.pid)), used)]
-        rows = ["| | at rest | changing |", "| --- | --- | --- |"]
-        for name in Lookups.__slots__:
-            rest, churn = (getattr(_median(m), name) for m in (still, moving))
-            rows.append(f"| {name} | {rest:,.2f} | {churn:,.2f} |")
-        rows.append(f"| changes a second | 0 | {made / took_s:.0f} |")
-        rows.append(f"| lookup process, share of a core | 0 | {shares[0]:.2f} |")
-        rows.append(f"| Consul, share of a core | | {shares[1]:.2f} |")
-        rows.append(f"| lookup process, MB | | {memory_mb:.0f} |")
-        return "\n".join(rows)
+            rest.append(lookups(lookup, seconds))
+            moving.append(asyncio.run(lookups_meanwhile(held, lookup, seconds)))
+        began_s, used_s = time.monotonic(), (cpu_s(lookup.pid), cpu_s(held.consul.pid))
+        made = asyncio.run(change(held.consul.url, held.writes, MAIN, every_s=EVERY_S, seconds=2 * seconds))
+        took_s = time.monotonic() - began_s
+        ours, theirs = (cpu_s(p.pid) - u for p, u in zip((lookup, held.consul), used_s, strict=True))
+        alone = {
+            "changes a second": made / took_s,
+            "lookup process, % of a core for them": 100 * ours / took_s,
+            f"{held.name}, % of a core for them": 100 * theirs / took_s,
+            "lookup process, MB": rss_mb(lookup.pid),
+        }
+    rows = [f"| {held.name}, {MAIN} workers | at rest | changing |", "| --- | --- | --- |"]
+    rows += [f"| {name} | {_median(rest, name)} | {_median(moving, name)} |" for name in rest[0]]
+    return "\n".join(rows + [f"| {name} | | {value:,.0f} |" for name, value in alone.items()])
 
 
-def cost(consul: Running, writes: Writes, fleet: Fleet, *, watchers: int, seconds: float) -> tuple[float, float]:
+def _median(measured: Sequence[Mapping[str, float]], name: str) -> str:
+    value = median(m[name] for m in measured)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def cost_row(held: Catalogue, fleet: Fleet, *, watchers: int, seconds: float) -> str:
     """Milliseconds of processor time that a change costs one lookup process, and Consul."""
     with ExitStack() as stack:
-        lookups = [stack.enter_context(lookup_process(consul.url, fleet)) for _ in range(watchers)]
-        pids = [consul.pid, *(lookup.pid for lookup in lookups)]
-        before = [at_rest_s(pid) for pid in pids]
-        pace_s = max(0.02, fleet.size / 10_000)
-        made = asyncio.run(change(consul.url, writes, fleet, every_s=pace_s, seconds=seconds))
-        used = [(at_rest_s(pid) - b) * 1000 / made for pid, b in zip(pids, before)]
-        return median(used[1:]), used[0]
+        watching = [stack.enter_context(lookup_process(held.consul, fleet)) for _ in range(watchers)]
+        pids = [held.consul.pid, *(lookup.pid for lookup in watching)]
+        before = [used_s_at_rest(pid) for pid in pids]
+        # Changes that come faster than a follower asks (50 a second) would be counted, but seen together.
+        pace_s = max(0.02, fleet.size / 10_000, 0.04 / fleet.services)
+        made = asyncio.run(change(held.consul.url, held.writes, fleet, every_s=pace_s, seconds=seconds))
+        theirs, *ours = ((used_s_at_rest(pid) - b) * 1000 / made for pid, b in zip(pids, before, strict=True))
+    return f"| {held.name} | {fleet} | {watchers} | {median(ours):.1f} | {theirs:.1f} |"
 
 
-def at_rest_s(pid: int) -> float:
-    """A process's processor time once it does nothing more."""
+def used_s_at_rest(pid: int) -> float:
+    """A process's processor time, once it has nothing more to do."""
     used, before = cpu_s(pid), -1.0
     while used > before + 0.01:
         time.sleep(0.5)
@@ -141,3 +151,38 @@ def at_rest_s(pid: int) -> float:
     return used
 
 
+def watch_row(held: Catalogue, fleet: Fleet, *, seconds: float) -> str:
+    """What an answer to a client that keeps the list by itself costs, in lookups."""
+    with lookup_process(held.consul, fleet) as lookup:
+        url = f"{lookup.url}/instances/{name_of(0)}"
+        size, whole, one = len(answers(url)), wrk(url, seconds=seconds), wrk(f"{lookup.url}/next", seconds=seconds)
+    return f"| {fleet.size:,} | {size:,} | {whole:,.0f} | {1000 / whole:.2f} | {one / whole:,.0f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("embedded", "real"))
+    options = parser.parse_args()
+    needs("wrk")
+    kinds = (options.only,) if options.only else ("embedded", "real")
+    for kind in kinds:
+        with catalogue(kind, MAIN) as held:
+            print(main_table(held, seconds=options.seconds, rounds=options.rounds), end="\n\n", flush=True)
+    print("| | services x workers | lookup processes | ms a change, each of them | ms a change, Consul |")
+    print("| --- | --- | --- | --- | --- |", flush=True)
+    for kind in kinds:
+        for fleet in FLEETS:
+            with catalogue(kind, fleet) as held:
+                for watchers in WATCHERS if fleet == MAIN else (1,):
+                    print(cost_row(held, fleet, watchers=watchers, seconds=options.seconds), flush=True)
+    print("\n| workers in the service | bytes | answers a second | ms each | lookups in the time of one |")
+    print("| --- | --- | --- | --- | --- |", flush=True)
+    for size in (10, 100, 1000):
+        with catalogue(kinds[0], Fleet(1, size)) as held:
+            print(watch_row(held, Fleet(1, size), seconds=options.seconds), flush=True)
+
+
+if __name__ == "__main__":
+    main()

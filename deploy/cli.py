@@ -15,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Serve trained models without a proxy in the data path: look a worker up, then post the image straight "
     "to it. `p2p up` starts everything on this machine.",
@@ -46,9 +47,10 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Start everything on this machine: Consul, the lookup service, workers.
+    """Start everything on this machine.
 
-    Says what to try when it is ready. Ctrl-C lets the workers finish and stops all of it.
+    Consul (or the embedded agent), the lookup service, workers. Says what to try when it is ready. Ctrl-C
+    lets the workers finish and stops all of it.
     """
     from deploy.local import EndedEarlyError, UpSettings
     from deploy.local import up as start_all

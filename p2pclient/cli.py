@@ -30,6 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 Names = Annotated[
@@ -78,11 +79,10 @@ def classify(
 ) -> None:
     """Say what is in each image.
 
-    $ p2p classify cat.jpg
-
-    $ p2p classify --json photos/ > labels.jsonl
-
-    $ find . -name '*.png' | p2p classify -
+    \b
+      p2p classify cat.jpg
+      p2p classify --json photos/ > labels.jsonl
+      find . -name '*.png' | p2p classify -
 
     What fails is named on standard error while the rest goes on; the exit code is then 1.
     """
@@ -111,9 +111,9 @@ def lookup(
 ) -> None:
     """Print the HOST:PORT of the next worker in rotation.
 
-    $ p2p lookup
-
-    $ curl -F data=@cat.jpg $(p2p lookup classify)
+    \b
+      p2p lookup
+      curl -F data=@cat.jpg $(p2p lookup classify)
     """
     import asyncio
 

@@ -59,6 +59,7 @@ def registry(
 
     Follows the services in Consul and hands their workers out in rotation:
 
+    \b
       curl localhost:12480         the next worker's port
       curl localhost:12480/next    the next worker's host:port
     """
@@ -113,7 +114,9 @@ def proxy(
     ] = "classify",
     consul: Consul = None,
 ) -> None:
-    """Forward every request to the next worker: for clients that cannot reach workers themselves.
+    """Forward every request to the next worker.
+
+    For clients that cannot reach workers themselves.
 
     All images pass through it; where clients reach the workers, `p2p registry` serves them better.
     """
@@ -141,21 +144,24 @@ def agent(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 8500,
 ) -> None:
-    """An in-memory Consul agent for one machine: for trying things out, tests and laptops.
+    """An in-memory Consul agent for one machine.
 
+    For trying things out, for tests, for laptops.
     Speaks Consul's HTTP API; Consul's own tools work against it. It keeps nothing.
     """
+    from registry.agent.errors import AgentError
     from registry.agent.http import serve_agent
-    from registry.errors import RegistryError
     from registry.lifecycle import run
 
     async def main(stop: asyncio.Event) -> None:
         async with serve_agent(host=host, port=port):
             await stop.wait()
 
-    raise typer.Exit(run(main, failures=(RegistryError,)))
+    raise typer.Exit(run(main, failures=(AgentError,)))
 
 
 def main() -> None:
     """`python -m registry`: the lookup service, as `p2p registry`."""
-    typer.run(registry)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(registry)
+    app()

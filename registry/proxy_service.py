@@ -16,6 +16,7 @@ from registry.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.directory import Directory
 from registry.instance import Instance
 from registry.listen import bind, port_of
+from registry.malformed import quiet_logger
 from registry.proxy import BUFFER_BYTES, Proxy, Relayed, open_session
 from registry.proxy_workers import FixedWorkers, ServiceWorkers, Workers
 from registry.refusals import Refusal, refused
@@ -67,10 +68,11 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
             runner = web.AppRunner(
                 build_app(Proxy(workers, session, idle_s=settings.idle_s)),
                 access_log=None,
+                logger=quiet_logger(f"{__name__}.requests"),
                 shutdown_timeout=CLOSING_S,
                 keepalive_timeout=KEEP_ALIVE_S,
                 handler_cancellation=True,  # who hangs up takes the request back from the worker
-                auto_decompress=True,
+                auto_decompress=False,
                 read_bufsize=BUFFER_BYTES,
             )
             await runner.setup()

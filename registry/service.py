@@ -17,6 +17,7 @@ from registry.dns_server import answering_names
 from registry.fastpath import FastPath, protocol_factory
 from registry.listen import bind, port_of
 from registry.lookup import build_app
+from registry.malformed import quiet_logger
 from registry.settings import RegistrySettings
 
 logger = logging.getLogger(__name__)
@@ -60,12 +61,12 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
 async def _answering(directory: Directory, listener: socket.socket) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it."""
     fast = FastPath(directory)
-    runner = web.AppRunner(build_app(directory, fast), access_log=None, shutdown_timeout=CLOSING_S)
+    requests_log = quiet_logger(f"{__name__}.requests")
+    app = build_app(directory, fast)
+    runner = web.AppRunner(app, access_log=None, logger=requests_log, shutdown_timeout=CLOSING_S)
     await runner.setup()
     assert runner.server is not None
-    factory = protocol_factory(
-        runner.server, fast, access_log=None, keepalive_timeout=IDLE_S, max_line_size=8190, max_field_size=8190
-    )
+    factory = protocol_factory(runner.server, fast, access_log=None, logger=requests_log, keepalive_timeout=IDLE_S)
     server = await asyncio.get_running_loop().create_server(factory, sock=listener)
     try:
         yield

@@ -64,7 +64,9 @@ async def command(*arguments: str, environ: Mapping[str, str] | None = None) -> 
         if running.running:
             process.kill()
         await process.wait()
-        await reading
+        # A grandchild that lives on may hold the pipe open.
+        await asyncio.wait((reading,), timeout=5)
+        reading.cancel()
 
 
 async def _read(command: Command) -> None:

@@ -116,9 +116,7 @@ async def _live(settings: AdoptSettings, instance: Instance, child: Child, signa
     """From the start to the moment when the child may be stopped; whether it came up too late to be taken."""
     here = replace(instance, host=_LOCAL.get(settings.host, settings.host))
     probe = Probe(_url(here, settings.health_path), port=here.port, child=child.pid)
-    up = await _unless(
-        probe.until_passing(), child.ended(), signals.asked.wait(), timeout_s=settings.start_timeout_s
-    )
+    up = await _unless(probe.until_passing(), child.ended(), signals.asked.wait(), timeout_s=settings.start_timeout_s)
     if up:
         await _serve(settings, instance, child, signals, probe)
     elif child.code is not None and not signals.asked.is_set():
@@ -139,9 +137,7 @@ async def _live(settings: AdoptSettings, instance: Instance, child: Child, signa
     return False
 
 
-async def _serve(
-    settings: AdoptSettings, instance: Instance, child: Child, signals: _Signals, probe: Probe
-) -> None:
+async def _serve(settings: AdoptSettings, instance: Instance, child: Child, signals: _Signals, probe: Probe) -> None:
     """Registered until the child ends, or a signal asks and the drain grace has passed."""
     checks = Checks(health_url=_url(instance, settings.health_path), timeout_s=TIMEOUT_S, ttl_s=None)
     async with Registration(settings.consul, instance, checks, fit=probe.passes) as place:

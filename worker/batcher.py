@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.batching import Pace, expected_wait_s, gather_s
+from worker.batching import Pace, crowded, expected_wait_s, gather_s
 from worker.errors import DeadlinePassed, Overloaded, WorkerError
 from worker.metrics import Numbers
 
@@ -56,6 +56,7 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._coming = 0
         self._running = 0
+        self._crowded = False
         self._batch_since_s: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
@@ -79,7 +80,8 @@ class Batcher:
     @property
     def crowded(self) -> bool:
         """Whether the queue is nearly full: this worker should get less for a while."""
-        return len(self._queue) * 5 > self._queue_most * 4
+        self._crowded = crowded(queued=len(self._queue), most=self._queue_most, before=self._crowded)
+        return self._crowded
 
     @property
     def depth(self) -> int:

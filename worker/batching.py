@@ -45,6 +45,14 @@ def gather_s(pace: Pace, *, queued: int, coming: int, just_finished: bool) -> fl
     return min(WAIT_AT_MOST_S, WAIT_SHARE * pace.single_s)
 
 
+def crowded(*, queued: int, most: int, before: bool) -> bool:
+    """Whether the queue is nearly full: from four fifths of `most` on, until it has fallen below two fifths.
+
+    The gap keeps a worker at the edge from changing its health with every check.
+    """
+    return queued * 5 >= most * (2 if before else 4)
+
+
 def expected_wait_s(pace: Pace, *, queued: int, running: int) -> float:
     """When an image that arrives now would be answered: the work before it, and its own."""
     return (queued + running) * pace.image_s + pace.single_s

@@ -7,103 +7,33 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from worker.images import Resize as ResizeWord
-    from worker.source import Channels as ChannelsWord
-    from worker.source import ModelSource
-
-ModelPath = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        envvar="P2P_MODEL",
-        metavar="PATH",
-        help="SavedModel folder, folder of numbered versions, or .keras/.h5 file.  [default: the ImageNet model "
-        "EfficientNet-Lite0]",
-    ),
-]
-Graph = Annotated[
-    Path | None,
-    typer.Option("--graph", envvar="P2P_GRAPH", help="Frozen graph instead of --model, as retrain.py writes it."),
-]
-Labels = Annotated[
-    Path | None,
-    typer.Option("--labels", envvar="P2P_LABELS", help="One name a line.  [default: labels.txt beside the model]"),
-]
-InputLayer = Annotated[
-    str | None,
-    typer.Option(
-        "--input-layer",
-        "--input_layer",
-        envvar="P2P_INPUT_LAYER",
-        help="The graph's input, such as DecodeJpeg/contents:0.",
-    ),
-]
-OutputLayer = Annotated[
-    str | None,
-    typer.Option(
-        "--output-layer",
-        "--output_layer",
-        envvar="P2P_OUTPUT_LAYER",
-        help="The graph's output, such as final_result:0.",
-    ),
-]
-EngineName = Annotated[str, typer.Option("--engine", envvar="P2P_ENGINE", help="What runs the model.")]
-Size = Annotated[
-    str | None,
-    typer.Option("--size", envvar="P2P_SIZE", metavar="HxW", help="Input size.  [default: the model's]"),
-]
-Resize = Annotated[
-    str | None,
-    typer.Option("--resize", envvar="P2P_RESIZE", metavar="crop|stretch", help="How an image gets its size."),
-]
-Channels = Annotated[
-    str | None,
-    typer.Option(
-        "--channels", envvar="P2P_CHANNELS", metavar="rgb|bgr", help="The order the model was trained on."
-    ),
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        "--mean",
-        "--input-mean",
-        "--input_mean",
-        envvar="P2P_MEAN",
-        metavar="N[,N,N]",
-        help="Input = (pixel - mean) / std.",
-    ),
-]
-Std = Annotated[
-    str | None,
-    typer.Option("--std", "--input-std", "--input_std", envvar="P2P_STD", metavar="N[,N,N]", help="See --mean."),
-]
-MaxPixels = Annotated[
-    int, typer.Option(envvar="P2P_MAX_PIXELS", min=1, help="Largest image decoded, width x height.")
-]
-Top = Annotated[
-    int,
-    typer.Option(
-        "--num-top-predictions",
-        "--num_top_predictions",
-        "--top",
-        envvar="P2P_NUM_TOP_PREDICTIONS",
-        min=1,
-        help="Labels an answer holds unless it asks with ?top=.",
-    ),
-]
+from worker.flags import (
+    Channels,
+    EngineName,
+    Graph,
+    InputLayer,
+    Labels,
+    MaxPixels,
+    Mean,
+    ModelPath,
+    OutputLayer,
+    Pixels,
+    Resize,
+    Size,
+    Std,
+    Top,
+    source_of,
+)
 
 
 def worker(
     model: ModelPath = None,
     service: Annotated[str, typer.Option(envvar="P2P_SERVICE", help="The name to register under.")] = "classify",
-    host: Annotated[
-        str, typer.Option(envvar="P2P_HOST", help="Address to listen on; 0.0.0.0 for all.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(envvar="P2P_HOST", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 0,
     advertise: Annotated[
         str | None,
@@ -132,9 +62,8 @@ def worker(
     mean: Mean = None,
     std: Std = None,
     max_pixels: MaxPixels = 50_000_000,
-    max_body: Annotated[
-        int, typer.Option(envvar="P2P_MAX_BODY", min=1, help="Largest request body, in bytes.")
-    ] = 32 << 20,
+    max_body: Annotated[int, typer.Option(envvar="P2P_MAX_BODY", min=1, help="Largest request body, in bytes.")] = 32
+    << 20,
     deadline: Annotated[
         float, typer.Option(envvar="P2P_DEADLINE", min=0.001, help="Seconds a request may take at most.")
     ] = 30.0,
@@ -151,10 +80,12 @@ def worker(
     POST an image to its port, as multipart field `data` or as the raw body; the answer is
     [[label, score], ...], best first:
 
+    \b
       curl -F data=@cat.jpg localhost:PORT
 
     The article's retrained graph:
 
+    \b
       p2p worker --graph output_graph.pb --labels output_labels.txt
         --input-layer DecodeJpeg/contents:0 --output-layer final_result:0
     """
@@ -168,14 +99,14 @@ def worker(
     async def main(stop: asyncio.Event) -> None:
         settings = WorkerSettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul),
-            source=_source(
+            source=source_of(
                 model=model,
                 graph=graph,
                 labels=labels,
                 input_layer=input_layer,
                 output_layer=output_layer,
                 engine=engine,
-                pixels=_Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std),
+                pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std),
                 max_pixels=max_pixels,
             ),
             service=service,
@@ -195,9 +126,7 @@ def worker(
 
 
 def exec_(
-    command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND", help="The server; {port} becomes its port.")
-    ],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="The server; {port} becomes its port.")],
     service: Annotated[str, typer.Option(envvar="P2P_SERVICE", help="The name to register under.")],
     host: Annotated[
         str, typer.Option(envvar="P2P_HOST", help="Address that COMMAND listens on; 0.0.0.0 for all.")
@@ -247,6 +176,7 @@ def exec_(
     The server learns its port from {port}, wherever that stands in COMMAND,
     or from the variable PORT:
 
+    \b
       p2p exec --service thumbs -- python -m http.server {port}
       p2p exec --service thumbs --health-path /ping -- flask run --port {port}
       p2p exec --service thumbs -- npm start
@@ -309,6 +239,7 @@ def label(
 
     The model is loaded once and kept, so that names can be fed one by one:
 
+    \b
       p2p label cat.jpg
       find photos -name '*.jpg' | p2p label -
     """
@@ -316,14 +247,14 @@ def label(
     from worker.label import label_files
     from worker.model import load
 
-    source = _source(
+    source = source_of(
         model=model,
         graph=graph,
         labels=labels,
         input_layer=input_layer,
         output_layer=output_layer,
         engine=engine,
-        pixels=_Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std),
+        pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std),
         max_pixels=max_pixels,
     )
     try:
@@ -333,9 +264,7 @@ def label(
         raise typer.Exit(1) from None
     try:
         names = _names(files)
-        code = label_files(
-            names, model=loaded, top=num_top_predictions, as_json=json, out=sys.stdout, err=sys.stderr
-        )
+        code = label_files(names, model=loaded, top=num_top_predictions, as_json=json, out=sys.stdout, err=sys.stderr)
     finally:
         loaded.close()
     raise typer.Exit(code)
@@ -344,19 +273,19 @@ def label(
 def retrain(
     image_dir: Annotated[
         Path,
-        typer.Option(
-            "--image-dir", "--image_dir", envvar="P2P_IMAGE_DIR", help="A folder of photos for each label."
-        ),
+        typer.Option("--image-dir", "--image_dir", envvar="P2P_IMAGE_DIR", help="A folder of photos for each label."),
     ],
     out: Annotated[Path, typer.Option(envvar="P2P_OUT", help="Where the new model goes.")],
     steps: Annotated[int, typer.Option(envvar="P2P_STEPS", min=1, help="Training steps.")] = 200,
 ) -> None:
     """Teach the default model new labels from a folder of photos.
 
-    flowers/daisy/1.jpg, flowers/rose/2.jpg, ...
+    The folder holds one folder of photos for each label, such as
+    flowers/daisy/1.jpg and flowers/rose/2.jpg.
 
-    p2p retrain --image-dir flowers --out my-model
-    p2p worker --model my-model
+    \b
+      p2p retrain --image-dir flowers --out my-model
+      p2p worker --model my-model
     """
     from worker.errors import WorkerError
     from worker.retrain import retrain as train
@@ -371,7 +300,9 @@ def retrain(
 
 def main() -> None:
     """`python -m worker` is `p2p worker`."""
-    typer.run(worker)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(worker)
+    app()
 
 
 def _names(files: Sequence[str]) -> Iterator[str]:
@@ -381,46 +312,3 @@ def _names(files: Sequence[str]) -> Iterator[str]:
             yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
         else:
             yield name
-
-
-def _cache() -> Path:
-    """Where what is made once a user is kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-serving"
-
-
-class _Pixels(NamedTuple):
-    """The flags about pixels, as they were typed."""
-
-    size: str | None
-    resize: str | None
-    channels: str | None
-    mean: str | None
-    std: str | None
-
-
-def _source(*, model: Path | None, pixels: _Pixels, **flags: Any) -> ModelSource:
-    """What the flags that say something about the model mean together."""
-    from worker.source import ModelSource, Preprocess
-
-    preprocess = Preprocess(
-        size=_size(pixels.size) if pixels.size else None,
-        resize=cast("ResizeWord | None", pixels.resize),
-        channels=cast("ChannelsWord | None", pixels.channels),
-        mean=_numbers(pixels.mean, "--mean") if pixels.mean else None,
-        std=_numbers(pixels.std, "--std") if pixels.std else None,
-    )
-    return ModelSource(path=model, preprocess=preprocess, cache=_cache(), **flags)
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, cross, width = text.lower().partition("x")
-    if not (height.isdigit() and (width.isdigit() or not cross)):
-        raise typer.BadParameter(f"{text!r} is no size: write 224x224, height first.", param_hint="--size")
-    return int(height), int(width or height)
-
-
-def _numbers(text: str, flag: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(n) for n in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r}: write one number, or three with commas.", param_hint=flag) from None

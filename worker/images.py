@@ -99,9 +99,7 @@ def _kind(content: bytes) -> str:
         raise BadRequest("The image is empty; send the bytes of an image file.")
     kind = kind_of(content)
     if kind is None:
-        raise NotAnImage(
-            f"This is not an image of a kind taken here; send {', '.join(KINDS[:-1])} or {KINDS[-1]}."
-        )
+        raise NotAnImage(f"This is not an image of a kind taken here; send {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
     return kind
 
 

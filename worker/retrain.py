@@ -87,9 +87,7 @@ def _look(files: Sequence[Path], kept: Path, body: keras.Model, say: Say) -> dic
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RetrainError(
-            f"{kept.parent} cannot be written ({error}): name another folder with --out."
-        ) from error
+        raise RetrainError(f"{kept.parent} cannot be written ({error}): name another folder with --out.") from error
     seen: dict[Path, Features] = {}
     waiting: list[tuple[Path, Path, NDArray[np.uint8]]] = []
     for number, file in enumerate(files, start=1):

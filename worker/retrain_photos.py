@@ -38,9 +38,7 @@ def find_photos(image_dir: Path, *, apart_from: Path) -> dict[str, list[Path]]:
     Raises RetrainError if there are fewer than two sub-folders.
     """
     if not image_dir.is_dir():
-        raise RetrainError(
-            f"There is no folder {image_dir}: --image-dir names one with a sub-folder for each label."
-        )
+        raise RetrainError(f"There is no folder {image_dir}: --image-dir names one with a sub-folder for each label.")
     folders = [d for d in sorted(image_dir.iterdir()) if d.is_dir() and not d.name.startswith(".")]
     folders = [folder for folder in folders if folder.resolve() != apart_from.resolve()]
     if len(folders) < 2:

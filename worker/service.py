@@ -15,6 +15,7 @@ from aiohttp import web
 from registry.catalog import Checks
 from registry.instance import Instance
 from registry.listen import bind, port_of
+from registry.malformed import quiet_logger
 from worker.app import Presence, build_app
 from worker.batcher import Batcher
 from worker.metrics import Numbers
@@ -96,7 +97,13 @@ async def _answering(
         numbers=numbers,
     )
     # A client that hangs up cancels its handler, and so its place in the queue.
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.finish_s)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=quiet_logger(f"{__name__}.requests"),
+        handler_cancellation=True,
+        shutdown_timeout=settings.finish_s,
+    )
     await runner.setup()
     await web.SockSite(runner, listener).start()
     presence.ready = True
@@ -117,7 +124,14 @@ async def _registered(
     """The place in the rotation; leaving it, the worker goes on answering for the drain grace."""
     instance = await _instance(settings, port_of(listener), model, presence.boot)
     checks = Checks(health_url=f"http://{instance.address}/healthz?boot={presence.boot}")
-    async with Registration(settings.consul, instance, checks, moving=lambda: predictor.batcher.moving) as place:
+
+    def moving() -> bool:
+        return predictor.batcher.moving
+
+    async def fit() -> bool:
+        return moving()
+
+    async with Registration(settings.consul, instance, checks, moving=moving, fit=fit) as place:
         try:
             yield instance
         finally:

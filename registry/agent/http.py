@@ -20,13 +20,13 @@ from ipaddress import ip_address
 from urllib.parse import quote
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from registry.agent.agent import Agent
 from registry.agent.errors import BadRequest, NotLoopback, PortTaken, Refusal
 from registry.agent.records import Node
 from registry.agent.routes import Routes, clean, route, routes
 from registry.agent.wire import Answer, Call, Query, decoded, text_answer
+from registry.malformed import quiet_logger
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,7 @@ async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
     address, bound = listener.getsockname()[:2]
     node = Node(id=str(uuid.uuid4()), name=socket.gethostname(), address=address)
     running = RunningAgent(host=address, port=bound)
-    requests_log = logging.getLogger(f"{__name__}.requests")
-    requests_log.addFilter(_worth_logging)
+    requests_log = quiet_logger(f"{__name__}.requests")
     async with Agent(node=node, port=bound, version=VERSION) as agent:
         handler = partial(_respond, routes(agent))
         # Without handler_cancellation a client that went away would go on waiting here.
@@ -82,11 +81,6 @@ async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
         finally:
             agent.store.changes.close()
             await runner.cleanup()
-
-
-def _worth_logging(record: logging.LogRecord) -> bool:
-    """Not what merely is no HTTP: its sender got a 400, and a traceback of the parser tells nobody anything."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _listen(host: str, port: int) -> socket.socket:

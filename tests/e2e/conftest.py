@@ -65,7 +65,9 @@ class Fleet:
         raise AssertionError(f"nobody listens at {address}")
 
     def curl(self, *arguments: str) -> str:
-        done = subprocess.run(["curl", "-sS", "--max-time", "20", *arguments], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            ["curl", "-sS", "--max-time", "20", *arguments], capture_output=True, text=True, timeout=30
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -90,7 +92,9 @@ def listening_ports(pid: int) -> set[int]:
         with contextlib.suppress(OSError):
             sockets.add(os.readlink(entry))
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {int(row[1].partition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+    return {
+        int(row[1].partition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets
+    }
 
 
 @contextlib.contextmanager

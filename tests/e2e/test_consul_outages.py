@@ -124,9 +124,7 @@ async def eventually(condition: Callable[[], Awaitable[object]], within_s: float
     await until(safely, within_s=within_s)
 
 
-async def test_consul_goes_and_comes_back(
-    consul_to_stop: EmbeddedAgent | RealConsul, registry_url: str
-) -> None:
+async def test_consul_goes_and_comes_back(consul_to_stop: EmbeddedAgent | RealConsul, registry_url: str) -> None:
     """While Consul is away lookups go on, marked stale, and images are answered; back, it has the workers in 15 s."""
 
     async def both() -> bool:

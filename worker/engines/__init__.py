@@ -101,6 +101,4 @@ def _tensorflow(source: ModelSource) -> Engine:
     return load(source)
 
 
-_LOADERS: Mapping[str, Callable[[ModelSource], Engine]] = MappingProxyType(
-    {"tensorflow": _tensorflow, "echo": _echo}
-)
+_LOADERS: Mapping[str, Callable[[ModelSource], Engine]] = MappingProxyType({"tensorflow": _tensorflow, "echo": _echo})

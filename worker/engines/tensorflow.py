@@ -40,9 +40,7 @@ def load(source: ModelSource) -> TensorFlowEngine:
     except Exception as error:  # running a model for the first time raises whatever its layers raise
         raise ModelError(f"The model cannot be run by this TensorFlow: {error}") from error
     if engine.classes < 2:
-        raise ModelError(
-            "The model gives one number an image; a classifier gives one a class: train it with softmax."
-        )
+        raise ModelError("The model gives one number an image; a classifier gives one a class: train it with softmax.")
     return _tried(engine)
 
 

@@ -55,9 +55,7 @@ def _read(path: Path) -> Any:
         definition.ParseFromString(path.read_bytes())
     except (OSError, DecodeError) as error:
         raise ModelError(f"{path} is not a frozen graph that can be read ({error}); check --graph.") from error
-    variables = sorted(
-        {node.op for node in definition.node if node.op in ("Variable", "VariableV2", "VarHandleOp")}
-    )
+    variables = sorted({node.op for node in definition.node if node.op in ("Variable", "VariableV2", "VarHandleOp")})
     if variables or not definition.node:
         what = "still has variables" if variables else "is empty"
         raise ModelError(f"The graph in {path} {what}: freeze it first, as retrain.py does.")
@@ -89,9 +87,7 @@ def _tensor(graph: Any, name: str | None, flag: str, likely: list[str], usual: s
         return graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
     except (KeyError, ValueError) as error:
         others = [other for other in every if other not in likely]
-        raise ModelError(
-            f"The graph has no layer {name!r} for {flag}; it has {_listed(likely + others)}."
-        ) from error
+        raise ModelError(f"The graph has no layer {name!r} for {flag}; it has {_listed(likely + others)}.") from error
 
 
 def _listed(names: list[str]) -> str:

@@ -48,9 +48,7 @@ def from_keras(path: Path) -> Program:
         raise ModelError(f"The Keras model in {path} cannot be loaded: {error}") from error
     inputs, outputs = model.inputs or [], model.outputs or []
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(
-            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs: a classifier has one of each."
-        )
+        raise ModelError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs: a classifier has one of each.")
     spec = tf.TensorSpec(inputs[0].shape, inputs[0].dtype, name="images")
     return Program(lambda value: model(value, training=False), spec, "keras", _UNSCALED)
 
@@ -60,9 +58,7 @@ def _signature(signatures: Mapping[str, Any], path: Path) -> Any:
         return signatures["serving_default"]
     if len(signatures) != 1:
         names = ", ".join(sorted(signatures)) or "none"
-        raise ModelError(
-            f"The SavedModel in {path} has no signature serving_default (it has {names}): export it anew."
-        )
+        raise ModelError(f"The SavedModel in {path} has no signature serving_default (it has {names}): export it anew.")
     return next(iter(signatures.values()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,9 @@ class Agent:
         server: dict[str, object] = {"server": True, "bootstrap_expect": len(servers)} if self.is_server else {}
         return server | {
             "node_name": self.host.name,
+            # Without one an agent that lost its data comes back under a new id, and while the servers still take the
+            # old one for alive they refuse it: "Node name b is reserved by node ...", for as long as that lasts.
+            "node_id": str(uuid.uuid5(uuid.NAMESPACE_DNS, self.host.name)),
             "data_dir": str(self._folder / "data"),
             "bind_addr": self.host.control,
             "client_addr": self.host.address,

@@ -19,7 +19,7 @@ import aiohttp
 from tests.integration.cluster import rights
 from tests.integration.cluster.agent import Agent
 from tests.integration.cluster.keys import Keys, make_keys
-from tests.integration.cluster.network import Host, Network, open_network
+from tests.integration.cluster.network import Network, open_network
 from tests.integration.cluster.program import Program
 from tests.waiting import until
 
@@ -192,9 +192,7 @@ async def running_cluster(consul: Path, folder: Path) -> AsyncIterator[Cluster]:
         joined = [hosts[name].control for name in SERVERS]
 
         def agent(name: str) -> Agent:
-            return Agent(
-                consul, hosts[name], folder / name, keys, ports, joined, is_server=name in SERVERS
-            )
+            return Agent(consul, hosts[name], folder / name, keys, ports, joined, is_server=name in SERVERS)
 
         agents = {name: agent(name) for name in hosts}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=keys.tls())) as http:

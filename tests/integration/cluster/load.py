@@ -85,7 +85,9 @@ class Load:
                 raise NoAnswer(f"a wrong answer: {prediction}")
 
         async with AsyncClient(registry) as client:
-            work = (self._repeat(lambda: once(client), self.predictions, PREDICTION_PAUSE_S) for _ in range(PREDICTING))
+            work = (
+                self._repeat(lambda: once(client), self.predictions, PREDICTION_PAUSE_S) for _ in range(PREDICTING)
+            )
             await asyncio.gather(*work)
 
     async def _look_up(self, replica: Replica, tally: Tally, *, kept: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.batching import CAP_TOLERANCE, WAIT_AT_MOST_S, Pace, expected_wait_s, gather_s, learn_pace
+from worker.batching import CAP_TOLERANCE, WAIT_AT_MOST_S, Pace, crowded, expected_wait_s, gather_s, learn_pace
 
 PACE = Pace(cap=8, batch_s=0.08, single_s=0.03)
 
@@ -52,3 +52,13 @@ def test_the_expected_wait_counts_what_is_before() -> None:
     """An idle worker answers in one prediction; work before it adds its share of full batches."""
     assert expected_wait_s(PACE, queued=0, running=0) == pytest.approx(0.03)
     assert expected_wait_s(PACE, queued=16, running=8) == pytest.approx(0.27)
+
+
+def test_crowded_has_a_gap() -> None:
+    """A queue is crowded from four fifths on and stays so until two fifths: no flapping at the edge."""
+    states = []
+    before = False
+    for queued in (79, 80, 79, 41, 40, 39, 60, 79):
+        before = crowded(queued=queued, most=100, before=before)
+        states.append(before)
+    assert states == [False, True, True, True, True, False, False, False]

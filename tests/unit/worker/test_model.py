@@ -201,9 +201,7 @@ def test_no_model_is_a_sentence(tmp_path: Path) -> None:
 def test_preprocess_survives_a_file(tmp_path: Path) -> None:
     """What is written to model.toml is read back; without a file nothing is said."""
     assert read_preprocess(tmp_path) == Preprocess()
-    said = Preprocess(
-        size=(10, 20), resize="crop", filter="bicubic", channels="bgr", mean=(1.5, 2.0, 3.0), std=(58.0,)
-    )
+    said = Preprocess(size=(10, 20), resize="crop", filter="bicubic", channels="bgr", mean=(1.5, 2.0, 3.0), std=(58.0,))
     write_preprocess(tmp_path, said)
     assert read_preprocess(tmp_path) == said
     assert read_preprocess(tmp_path / "model.keras") == said

@@ -27,9 +27,7 @@ def named(module: str, name: str) -> bytes:
 
 def tensor(key: str, count: int, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> bytes:
     """Opcodes that build a tensor as PyTorch writes it."""
-    storage = (
-        b"(" + text("storage") + named("torch", "FloatStorage") + text(key) + text("cpu") + number(count) + b"NtQ"
-    )
+    storage = b"(" + text("storage") + named("torch", "FloatStorage") + text(key) + text("cpu") + number(count) + b"NtQ"
     numbers = b"".join(b"(" + b"".join(map(number, numbers)) + b"t" for numbers in (shape, strides))
     return (
         named("torch._utils", "_rebuild_tensor_v2")
@@ -52,9 +50,7 @@ def number(value: int) -> bytes:
     return f"L{value}L\n".encode()
 
 
-def checkpoint(
-    tensors: dict[str, bytes], storages: dict[str, list[float]], *, state: bytes | None = None
-) -> bytes:
+def checkpoint(tensors: dict[str, bytes], storages: dict[str, list[float]], *, state: bytes | None = None) -> bytes:
     """A whole file: the pickles, then the storages."""
     items = b"".join(text(name) + opcodes for name, opcodes in tensors.items())
     state = state or named("collections", "OrderedDict") + b"(tR(" + items + b"u."
