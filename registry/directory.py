@@ -95,14 +95,16 @@ class Service:
         if revision != self.revision:
             return
         try:
-            await asyncio.wait_for(self._change.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._change.wait()
         except TimeoutError:
             return
 
     async def known(self, *, timeout_s: float) -> bool:
         """Wait for the first answer of Consul; whether there was one."""
         try:
-            await asyncio.wait_for(self.follower.first.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self.follower.first.wait()
         except TimeoutError:
             return False
         return True

@@ -74,6 +74,7 @@ async def _stop(process: asyncio.subprocess.Process, waiting: asyncio.Task[int])
 
 async def _pause(stop: asyncio.Event) -> None:
     try:
-        await asyncio.wait_for(stop.wait(), SHORT_LIFE_S)
+        async with asyncio.timeout(SHORT_LIFE_S):
+            await stop.wait()
     except TimeoutError:
         return

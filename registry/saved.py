@@ -69,7 +69,8 @@ async def keep_saved(path: Path, current: Callable[[], Iterable[Saved]], changed
     """Save what `current()` gives whenever `changed` was set, and every minute, until cancelled."""
     while True:
         try:
-            await asyncio.wait_for(changed.wait(), REFRESH_S)
+            async with asyncio.timeout(REFRESH_S):
+                await changed.wait()
             await asyncio.sleep(SETTLE_S)
         except TimeoutError:
             pass

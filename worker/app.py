@@ -1,10 +1,7 @@
-"""A worker's HTTP surface: which path leads where, and how every error becomes one JSON sentence."""
+"""A worker's HTTP surface: which path leads where, and what happens around every request."""
 
 from __future__ import annotations
 
-import json
-import logging
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +9,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from worker.errors import BadRequest, Busy, NotFound, WorkerError, WrongWorker
+from worker.errors import WrongMethod, WrongWorker
 from worker.metrics import Numbers
 from worker.protocols.article import Article
-
-logger = logging.getLogger(__name__)
+from worker.refusals import as_ours, refused
 
 
 @dataclass(slots=True)
@@ -41,7 +37,7 @@ def build_app(
     app = web.Application(middlewares=[_answering(presence, numbers)])
     app.add_routes(
         [
-            web.post("/", article.classify),
+            web.post("/", article.classify, expect_handler=article.expected),
             web.get("/", _usage),
             web.get("/healthz", health.alive),
             web.get("/readyz", health.ready),
@@ -82,12 +78,6 @@ async def _usage(_: web.Request) -> web.Response:
     raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.")
 
 
-class WrongMethod(WorkerError):
-    """The path exists, the method does not."""
-
-    status = 405
-
-
 def _answering(presence: Presence, numbers: Numbers) -> Middleware:
     """Middleware around every request: the right process, counted, errors as JSON, goodbye when leaving."""
 
@@ -98,7 +88,7 @@ def _answering(presence: Presence, numbers: Numbers) -> Middleware:
                 _check_boot(request, presence)
                 response = await handler(request)
             except Exception as error:
-                response = _refused(_as_ours(error, request))
+                response = refused(as_ours(error, request))
         numbers.requests.labels(status=response.status).inc()
         if presence.leaving:
             # A client that keeps its connection would go on to feed a worker that is about to close it.
@@ -112,31 +102,3 @@ def _check_boot(request: web.Request, presence: Presence) -> None:
     boot = request.headers.get("P2P-Boot")
     if boot is not None and boot != presence.boot:
         raise WrongWorker("Another process answers at this address now: look a worker up again.")
-
-
-def _as_ours(error: Exception, request: web.Request) -> WorkerError:
-    match error:
-        case WorkerError():
-            return error
-        case ExceptionGroup():
-            return _as_ours(error.exceptions[0], request)
-        case web.HTTPNotFound():
-            return NotFound(f"There is nothing at {request.path}: POST an image to /.")
-        case web.HTTPMethodNotAllowed():
-            return WrongMethod(f"{request.method} is not answered at {request.path}.")
-        case ConnectionError() | web.HTTPException():
-            return BadRequest(f"The request could not be read: {error}.")
-    logger.error("A request failed by a fault of this worker.", exc_info=error)
-    return WorkerError("This worker failed; its log says why.")
-
-
-def _refused(error: WorkerError) -> web.Response:
-    headers = {}
-    if isinstance(error, Busy):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return web.Response(
-        status=error.status,
-        text=f"{json.dumps({'error': str(error)})}\n",
-        content_type="application/json",
-        headers=headers,
-    )

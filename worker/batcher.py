@@ -88,6 +88,11 @@ class Batcher:
         """Images that wait."""
         return len(self._queue)
 
+    @property
+    def running(self) -> int:
+        """Images that are being predicted."""
+        return self._running
+
     @contextmanager
     def coming(self) -> Iterator[None]:
         """Around receiving and decoding: a request is on its way, and a batch may wait a moment for it."""
@@ -140,7 +145,8 @@ class Batcher:
         while len(self._queue) < self.pace.cap and self._coming and (left_s := until_s - time.monotonic()) > 0:
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), left_s)
+                async with asyncio.timeout(left_s):  # wait_for could swallow the cancellation that ends the loop
+                    await self._arrived.wait()
             except TimeoutError:
                 return
 

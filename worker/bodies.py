@@ -16,11 +16,16 @@ async def read_images(request: web.Request, *, limit_bytes: int) -> list[bytes]:
     A `multipart/form-data` body gives its `data` fields, any other body is one image. Raises TooLarge where the
     whole body exceeds `limit_bytes` (without reading the rest), BadRequest where nothing usable came.
     """
-    if (request.content_length or 0) > limit_bytes:
-        raise _too_large(limit_bytes)
+    check_length(request, limit_bytes=limit_bytes)
     if request.content_type.startswith("multipart/"):
         return await _read_fields(request, limit_bytes=limit_bytes)
     return [await _read_raw(request, limit_bytes=limit_bytes)]
+
+
+def check_length(request: web.Request, *, limit_bytes: int) -> None:
+    """Raise TooLarge for a body that says itself that it exceeds the limit."""
+    if (request.content_length or 0) > limit_bytes:
+        raise _too_large(limit_bytes)
 
 
 async def _read_raw(request: web.Request, *, limit_bytes: int) -> bytes:

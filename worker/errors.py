@@ -3,6 +3,7 @@
     WorkerError                 500   the base: catch this to catch all of ours
     ├── BadRequest              400   what came cannot be read; sending it again will not help
     ├── NotFound                404   no such model, version, label or path
+    ├── WrongMethod             405   the path exists, the method does not
     ├── TooLarge                413   larger than a limit; the sentence names the limit and its flag
     ├── NotAnImage              415   not one of the image types taken here
     ├── WrongWorker             421   another process answers at this address now: look up again
@@ -37,6 +38,12 @@ class NotFound(WorkerError):
     """No such model, version, label or path."""
 
     status = 404
+
+
+class WrongMethod(WorkerError):
+    """The path exists, the method does not."""
+
+    status = 405
 
 
 class TooLarge(WorkerError):

@@ -127,6 +127,6 @@ def _shares(chosen: NDArray[np.float32], total: float) -> list[float]:
     """Scores as JSON gives them: multiples of a millionth that add up to at most 1, also in binary fractions."""
     whole = max(1.0, total)  # a sum of many rounded float32 may be a little more than 1
     shares = [math.floor(float(score) / whole * _MILLION) / _MILLION for score in chosen]
-    if sum(shares[1:]) and math.fsum(shares) > 1 - 0.5 / _MILLION:
+    if max(sum(shares), sum(reversed(shares)), math.fsum(shares)) > 1:  # in whatever order a client adds them
         shares[0] = (round(shares[0] * _MILLION) - 1) / _MILLION
     return shares

@@ -163,7 +163,8 @@ class Registration:
     async def _within_farewell(self, say: Callable[[Catalog], Awaitable[None]]) -> None:
         assert self._catalog is not None
         try:
-            await asyncio.wait_for(say(self._catalog), FAREWELL_S)
+            async with asyncio.timeout(FAREWELL_S):
+                await say(self._catalog)
         except (TimeoutError, ConsulUnavailable, ConsulRefused) as error:
             logger.warning("Leaving without Consul: %s", error or "no answer in time")
         except Forgotten:

@@ -6,9 +6,10 @@ import json
 
 from aiohttp import web
 
-from worker.bodies import read_images
-from worker.errors import BadRequest
+from worker.bodies import check_length, read_images
+from worker.errors import BadRequest, TooLarge
 from worker.predictor import Predictor
+from worker.refusals import refused
 
 TOP = 5
 
@@ -20,6 +21,18 @@ class Article:
         self._predictor = predictor
         self._max_body_bytes = max_body_bytes
         self._top = top
+
+    async def expected(self, request: web.Request) -> web.Response | None:
+        """`Expect: 100-continue`: ask for the body, or refuse at once one that says itself that it is too large."""
+        try:
+            check_length(request, limit_bytes=self._max_body_bytes)
+        except TooLarge as error:
+            answer = refused(error)
+            answer.force_close()  # the client may now keep its body or send it: only closing leaves no doubt
+            return answer
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+        return None
 
     async def classify(self, request: web.Request) -> web.Response:
         """One image: a list of pairs, best first; several: a list of those, in order."""

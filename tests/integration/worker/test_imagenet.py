@@ -28,9 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[subprocess.CompletedP
     command = [sys.executable, "-c", EXPORT, str(cache)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     printed = [process.communicate(timeout=100) for process in both]
-    return [
-        subprocess.CompletedProcess(p.args, p.returncode, *text) for p, text in zip(both, printed, strict=True)
-    ]
+    return [subprocess.CompletedProcess(p.args, p.returncode, *text) for p, text in zip(both, printed, strict=True)]
 
 
 @pytest.fixture(scope="module")

@@ -76,9 +76,7 @@ async def test_a_forgotten_worker_registers_again(consul: ConsulProcess, catalog
         await until(back, within_s=10)
 
 
-async def test_a_worker_that_somebody_deregistered_registers_again(
-    consul: ConsulProcess, catalog: Catalog
-) -> None:
+async def test_a_worker_that_somebody_deregistered_registers_again(consul: ConsulProcess, catalog: Catalog) -> None:
     """Deregistered behind its back, a living worker takes its place again."""
     async with registration(consul):
         await catalog.deregister(instance().id)

@@ -130,9 +130,7 @@ def test_ipv6_workers_are_answered_alike() -> None:
 
 def test_an_ipv4_address_in_ipv6_clothes_is_ipv4() -> None:
     """As Consul has it, ::ffff:10.0.0.1 is 10.0.0.1."""
-    assert data(ask(resolver_of(worker(1, "::ffff:10.0.0.1")), "classify.service.consul", "A").answer) == [
-        "10.0.0.1"
-    ]
+    assert data(ask(resolver_of(worker(1, "::ffff:10.0.0.1")), "classify.service.consul", "A").answer) == ["10.0.0.1"]
 
 
 @pytest.mark.parametrize("kind", ["A", "AAAA", "ANY", "CNAME"])
@@ -165,9 +163,7 @@ def test_a_host_that_dns_cannot_express_is_left_out(host: str) -> None:
 def test_the_first_records_are_the_rotation(kind: str, count: int) -> None:
     """Any N answers about N equal workers begin with N different ones, and each answer lists all."""
     resolver = resolver_of(*(worker(n) for n in range(count)))
-    answers = [
-        data(ask(resolver, "classify.service.consul", kind, edns_bytes=1232).answer) for _ in range(2 * count)
-    ]
+    answers = [data(ask(resolver, "classify.service.consul", kind, edns_bytes=1232).answer) for _ in range(2 * count)]
     firsts = [answer[0] for answer in answers]
     assert all(len(set(answer)) == count for answer in answers)
     assert all(len(set(firsts[n : n + count])) == count for n in range(count))
@@ -341,18 +337,14 @@ def test_only_an_unlearned_service_is_waited_for() -> None:
         return resolver.unknown(query)
 
     assert unknown("NEW.service.consul") is new
-    assert [unknown(n) for n in ("old.service.consul", "none.service.consul", "consul", "example.com")] == [
-        None
-    ] * 4
+    assert [unknown(n) for n in ("old.service.consul", "none.service.consul", "consul", "example.com")] == [None] * 4
 
 
 def test_the_datacenters_name_can_be_learned_later() -> None:
     """Once it is known, names with it are answered, SRV records point into it, and `dc1` is nowhere."""
     resolver = resolver_of(worker(1))
     resolver.datacenter = "Berlin"
-    assert data(ask(resolver, "classify.service.berlin.consul").answer) == [
-        "1 1 9001 0a000002.addr.Berlin.consul."
-    ]
+    assert data(ask(resolver, "classify.service.berlin.consul").answer) == ["1 1 9001 0a000002.addr.Berlin.consul."]
     assert ask(resolver, "classify.service.dc1.consul").rcode() == dns.rcode.NXDOMAIN
 
 
@@ -550,9 +542,7 @@ def test_every_srv_target_resolves_here(address: object, datacenter: str) -> Non
 @given(name=names, kind=st.integers(0, 65535), rdclass=st.integers(0, 65535))
 def test_any_question_can_be_answered(name: dns.name.Name, kind: int, rdclass: int) -> None:
     """Whatever the labels, the type and the class: an answer that its client can read."""
-    query = dns.message.make_query(
-        name, dns.rdatatype.RdataType.make(kind), dns.rdataclass.RdataClass.make(rdclass)
-    )
+    query = dns.message.make_query(name, dns.rdatatype.RdataType.make(kind), dns.rdataclass.RdataClass.make(rdclass))
     wire = answer_to(resolver_of(worker(1)), query.to_wire())
     assert wire is not None
     assert query.is_response(dns.message.from_wire(wire))

@@ -54,9 +54,7 @@ def test_split_service(target: str, service: str, rest: str) -> None:
 @given(VISIBLE)
 def test_visible_characters_are_kept(text: str) -> None:
     """A target that a client may send goes into the Location as it is, but for a backslash."""
-    assert location("h:1", "/" + text.replace("#", "")) == "http://h:1/" + text.replace("#", "").replace(
-        "\\", "%5C"
-    )
+    assert location("h:1", "/" + text.replace("#", "")) == "http://h:1/" + text.replace("#", "").replace("\\", "%5C")
 
 
 @given(st.binary(max_size=30))

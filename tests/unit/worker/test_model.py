@@ -135,7 +135,7 @@ def test_an_engine_of_logits_gives_probabilities_behind_softmax() -> None:
 def test_an_unknown_engine_is_answered_with_the_known() -> None:
     """--engine with a wrong name lists the right ones."""
     assert choose(ModelSource()) == choose(ModelSource(engine="tensorflow")) == "tensorflow"
-    with pytest.raises(ModelError, match="no engine 'caffe': --engine takes auto or tensorflow"):
+    with pytest.raises(ModelError, match="no engine 'caffe': --engine takes auto or echo, tensorflow"):
         choose(ModelSource(engine="caffe"))
 
 

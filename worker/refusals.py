@@ -1,0 +1,43 @@
+"""Every error becomes one JSON sentence that says what to do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+
+from aiohttp import web
+
+from worker.errors import BadRequest, Busy, NotFound, WorkerError, WrongMethod
+
+logger = logging.getLogger(__name__)
+
+
+def as_ours(error: Exception, request: web.Request) -> WorkerError:
+    """Any error as one that a client may see; what nobody foresaw is logged, and a 500."""
+    match error:
+        case WorkerError():
+            return error
+        case ExceptionGroup():
+            return as_ours(error.exceptions[0], request)
+        case web.HTTPNotFound():
+            return NotFound(f"There is nothing at {request.path}: POST an image to /.")
+        case web.HTTPMethodNotAllowed():
+            return WrongMethod(f"{request.method} is not answered at {request.path}.")
+        case ConnectionError() | web.HTTPException():
+            return BadRequest(f"The request could not be read: {error}.")
+    logger.error("A request failed by a fault of this worker.", exc_info=error)
+    return WorkerError("This worker failed; its log says why.")
+
+
+def refused(error: WorkerError) -> web.Response:
+    """The answer that an error is: its status, its sentence, and when to come again."""
+    headers = {}
+    if isinstance(error, Busy):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return web.Response(
+        status=error.status,
+        text=f"{json.dumps({'error': str(error)})}\n",
+        content_type="application/json",
+        headers=headers,
+    )
