@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install up test lint bench clean
+.PHONY: help install up test lint bench fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,16 @@ lint: install ## Style, types and import rules
 test: install lint ## Every check and every test, real Consul included
 	$(BIN)/python -m deploy.consul.fetch
 	$(BIN)/pytest
+
+bench: install ## Measure what is claimed (needs nginx, wrk, dnsperf, node; bandwidth needs root)
+	$(BIN)/python -m benchmarks.lookup
+	$(BIN)/python -m benchmarks.propagation
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.bandwidth
+
+fuzz: install ## A minute of broken requests to the lookup port, and one to the DNS port
+	$(BIN)/python -m benchmarks.fuzz_fastpath --seconds 60
+	$(BIN)/python -m benchmarks.fuzz_dns --seconds 60
 
 clean: ## Remove what install made
 	rm -rf .venv

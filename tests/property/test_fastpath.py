@@ -60,22 +60,33 @@ async def conversation(port: int, fragments: list[bytes]) -> tuple[bytes, bool]:
     A request that never ends (a body that does not come) leaves it waiting: silence is the end then.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    said = b""
+    said = bytearray()
+    listening = asyncio.create_task(_listen(reader, said))
     try:
         for fragment in [*fragments, SENTINEL]:
+            if listening.done():  # more would only be met with a reset, which destroys what was said
+                break
             writer.write(fragment)
-            await asyncio.sleep(0.001)  # lets the server read this one before the next arrives
-        while True:
-            chunk = await asyncio.wait_for(reader.read(1 << 16), SILENCE_S)
-            if not chunk:
-                return said, True
-            said += chunk
-    except TimeoutError:
-        return said, False
-    except ConnectionError:  # closed with some of ours unread
-        return said, True
+            await asyncio.sleep(0.002)  # lets the server read this one before the next arrives
+        await listening
+        return bytes(said), listening.result()
     finally:
         writer.close()
+
+
+async def _listen(reader: asyncio.StreamReader, said: bytearray) -> bool:
+    """Collect what is said; whether the server closed, or fell silent."""
+    try:
+        while True:
+            async with asyncio.timeout(SILENCE_S):
+                chunk = await reader.read(1 << 16)
+            if not chunk:
+                return True
+            said += chunk
+    except TimeoutError:
+        return False
+    except ConnectionError:  # closed with some of ours unread
+        return True
 
 
 def alike(said: bytes) -> bytes:
