@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +24,7 @@ from benchmarks.contest import CLIENT_CORE, P2P, alternate, answers, free_port, 
 from deploy.consul.fetch import find_or_fetch
 
 MANY = 10_000
+IDLE = 2_000
 OURS = "p2p registry"
 
 
@@ -99,6 +101,24 @@ def real_consul(folder: Path) -> Iterator[tuple[str, int]]:
         yield url, ports["dns"]
 
 
+@contextmanager
+def idle_connections(url: str, count: int) -> Iterator[None]:
+    """So many connections to a lookup process that send nothing."""
+    port = int(url.split(":")[2].partition("/")[0])
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def beside_idle(url: str, *, seconds: float) -> float:
+    """Lookups a second while other connections are open and idle."""
+    with idle_connections(url, IDLE):
+        return wrk(url, seconds=seconds)
+
+
 def dns(port: int, service: str, folder: Path, *, seconds: float) -> float:
     """SRV queries a second, by dnsperf."""
     queries = folder / "queries"
@@ -125,6 +145,7 @@ def main() -> None:
         answers(f"{agent}/v1/agent/self")
         asyncio.run(register(consul, "classify", 2))
         asyncio.run(register(agent, "many", MANY))
+        crowded = stack.enter_context(registry(consul, "classify", 2))
         urls = {
             OURS: stack.enter_context(registry(consul, "classify", 2)),
             f"{OURS}, {MANY:,} workers": stack.enter_context(registry(agent, "many", MANY)),
@@ -134,6 +155,7 @@ def main() -> None:
             "Consul's health endpoint": f"{consul}/v1/health/service/classify?passing",
         }
         contestants = {name: lambda url=url: wrk(url, seconds=options.seconds) for name, url in urls.items()}
+        contestants[f"{OURS}, {IDLE:,} idle connections"] = lambda: beside_idle(crowded, seconds=options.seconds)
         contestants["Consul's DNS"] = lambda: dns(dns_port, "classify", folder, seconds=options.seconds)
         print(table(alternate(contestants, rounds=options.rounds), unit="a second", beside=OURS))
 
