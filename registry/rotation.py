@@ -93,17 +93,14 @@ class Rotation:
         return ring.take()
 
     def take(self, count: int) -> Sequence[Instance]:
-        """`count` different instances in rotation order, fewer if there are fewer."""
-        wanted = min(count, len(self))
-        taken: dict[str, Instance] = {}
-        while len(taken) < wanted:
-            instance = self.next()
-            if instance is not None:
-                taken.setdefault(instance.id, instance)
-        return list(taken.values())
+        """`count` different instances in rotation order, fewer if there are fewer; uses up as many turns."""
+        chosen = self.ahead(count)
+        for _ in chosen:
+            self.next()
+        return chosen
 
     def ahead(self, count: int) -> Sequence[Instance]:
-        """Those that `take` would give, and nobody's turn is used up: who is next, and after that one."""
+        """Different instances in the order of their next turns; nobody's turn is used up."""
         turns = merge(*(ring.turns() for ring in self._rings), key=_turn)
         return [instance for _, instance in islice(turns, count)]
 

@@ -25,10 +25,12 @@ def rotation_of(weights: list[int], seed: int, *, steps: int) -> Rotation:
     steps=st.integers(0, 50),
     count=st.integers(0, 12),
 )
-def test_ahead_is_what_take_would_give(weights: list[int], seed: int, steps: int, count: int) -> None:
-    """Whatever the weights and the turns before, `ahead` names those that `take` would, in the same order."""
+def test_ahead_names_each_in_the_order_of_its_next_turn(weights: list[int], seed: int, steps: int, count: int) -> None:
+    """Whatever the weights and the turns before: the workers in the order in which each would first be picked."""
     rotation, other = rotation_of(weights, seed, steps=steps), rotation_of(weights, seed, steps=steps)
-    assert rotation.ahead(count) == other.take(count)
+    picked = [other.next() for _ in range(10 * len(weights) if weights else 0)]
+    first_picks = list(dict.fromkeys(p for p in picked if p is not None))
+    assert rotation.ahead(count) == first_picks[:count]
 
 
 @given(weights=st.lists(st.integers(1, 9), min_size=1, max_size=9), seed=st.integers(0, 9999))
