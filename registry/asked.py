@@ -19,8 +19,14 @@ async def service_named(directory: Directory, name: str) -> Service:
     if service is None:
         raise Refusal(404, f"There is no service {name!r}{_those_that_exist(directory)}.")
     if not service.belief.known and not await service.known(timeout_s=FIRST_ANSWER_WAIT_S):
-        raise Refusal(503, "Consul has not answered yet: is it running?", again=True)
+        raise unanswered(service)
     return service
+
+
+def unanswered(service: Service) -> Refusal:
+    """What is said while Consul has not answered, with what it or the way to it said instead."""
+    trouble = service.follower.trouble
+    return Refusal(503, f"Consul has not answered yet{f': {trouble}' if trouble else '.'}", again=True)
 
 
 def stale_header(service: Service) -> dict[str, str]:

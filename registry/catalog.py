@@ -6,6 +6,7 @@ plain values of `instance.py` and `trust.py`. The same calls go to a real agent 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 import consul
 from consul.base import Response
 
-from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten
+from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten, RegistryError
 from registry.instance import Health, Instance
 from registry.settings import ConsulSettings
 from registry.transport import Callback, ConsulClient
@@ -28,6 +29,9 @@ FOLLOW_TIMEOUT_S = WAIT_S * 17 / 16 + 10
 
 CALL_TIMEOUT_S = 10.0
 """For everything that does not wait; a leaderless agent takes about 7 s to say so."""
+
+LEADER_TIMEOUT_S = 3.0
+"""A server answers from memory who leads; an agent that reaches none says so, or hangs."""
 
 TAG = "p2p"
 """The tag of every service that this project registered: those the lookup service follows unasked."""
@@ -91,10 +95,16 @@ class Catalog:
         params: list[tuple[str, Any]] = [("stale", "")]
         if index:
             params += [("index", index), ("wait", f"{WAIT_S:.0f}s")]
-        names: tuple[int, Mapping[str, frozenset[str]]] = await self._get(
-            "/v1/catalog/services", params, _services
-        )
+        names: tuple[int, Mapping[str, frozenset[str]]] = await self._get("/v1/catalog/services", params, _services)
         return names
+
+    async def has_leader(self) -> bool:
+        """Whether the servers have a leader, as far as the agent can tell at once; never raises."""
+        try:
+            async with asyncio.timeout(LEADER_TIMEOUT_S):
+                return bool(await self._call(self._client.status.leader()))
+        except (TimeoutError, RegistryError):
+            return False
 
     async def register(self, instance: Instance, checks: Checks) -> None:
         """Make the instance known, as passing: register only what is warm. Repeating it changes nothing."""
@@ -154,19 +164,24 @@ class Catalog:
             raise Forgotten(f"Consul at {self.url}: {error}") from error
         except (consul.ACLPermissionDenied, consul.exceptions.ACLDisabled) as error:
             raise ConsulRefused(
-                f"Consul at {self.url} refused: {error}. Give a token with the right to do this in "
+                f"Consul at {self.url} refused: {_said(error)}. Give a token with the right to do this in "
                 "CONSUL_HTTP_TOKEN."
             ) from error
         except (consul.exceptions.BadRequest, consul.exceptions.ClientError) as error:
             # 429 is Consul asking for patience, not a refusal.
             kind = ConsulUnavailable if str(error).startswith("429") else ConsulRefused
-            raise kind(f"Consul at {self.url} refused: {error}.") from error
+            raise kind(f"Consul at {self.url} refused: {_said(error)}.") from error
         except consul.ConsulException as error:
             if "nknown check" in str(error) or "does not have associated TTL" in str(error):
                 raise Forgotten(f"Consul at {self.url}: {error}") from error
-            raise ConsulUnavailable(f"Consul at {self.url} could not answer: {error}.") from error
+            raise ConsulUnavailable(f"Consul at {self.url} could not answer: {_said(error)}.") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConsulUnavailable(f"What answers at {self.url} does not speak as Consul: {error!r}.") from error
+
+
+def _said(error: Exception) -> str:
+    """Consul's words on one line, ready to be part of a sentence."""
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _http_check(instance_id: str, checks: Checks) -> dict[str, Any]:

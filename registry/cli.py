@@ -48,9 +48,7 @@ def registry(
     ] = None,
     processes: Annotated[
         int,
-        typer.Option(
-            envvar="P2P_PROCESSES", min=1, help="Processes that share the port; one that dies is replaced."
-        ),
+        typer.Option(envvar="P2P_PROCESSES", min=1, help="Processes that share the port; one that dies is replaced."),
     ] = 1,
     shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
     consul: Consul = None,

@@ -30,6 +30,12 @@ VIEWS_AT_MOST = 256
 
 FOLLOWED_AT_MOST = 1000
 
+ITSELF = "consul"
+"""The service that Consul's servers are."""
+
+SERVICES_UNREADABLE = "Consul may be hiding them, the token in CONSUL_HTTP_TOKEN needs service:read and node:read"
+NODES_UNREADABLE = "Consul lists it and shows none, the token in CONSUL_HTTP_TOKEN needs node:read, too"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -58,9 +64,7 @@ class Service:
     with it, and when a rotation was dropped: who kept one must fetch it anew.
     """
 
-    def __init__(
-        self, name: str, catalog: Catalog, *, changed: Callable[[], None], saved: Saved | None = None
-    ) -> None:
+    def __init__(self, name: str, catalog: Catalog, *, changed: Callable[[], None], saved: Saved | None = None) -> None:
         self.name = name
         self.follower = Follower(catalog, name, self._changed, saved=saved)
         self._tell = changed
@@ -140,6 +144,7 @@ class Directory:
         self._changed = asyncio.Event()
         self._services: dict[str, Service] = {}
         self._names: Mapping[str, frozenset[str]] = {}
+        self._listed = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Directory:
@@ -166,7 +171,7 @@ class Directory:
     @property
     def names(self) -> list[str]:
         """Every service that may be asked for, ours first."""
-        others = (n for n in self._names if n not in self._services and n != "consul")
+        others = (n for n in self._names if n not in self._services and n != ITSELF)
         return sorted(n for n in self._services if self.exists(n)) + sorted(others)
 
     def services(self) -> Iterable[Service]:
@@ -177,6 +182,18 @@ class Directory:
         """Whether there is such a service: Consul lists it, or the last belief names workers of it."""
         service = self._services.get(name)
         return name in self._names or (service is not None and bool(service.belief.snapshot.instances))
+
+    def hint(self, service: Service) -> str:
+        """What the token may lack where a service has no workers; "" where nothing hints at that.
+
+        Consul leaves out what a token may not read, and answers 200 as if that were all. But every catalog holds
+        Consul itself: a list without it is not the whole list.
+        """
+        if service.belief.snapshot.instances or not self._listed:
+            return ""
+        if service.name in self._names:
+            return NODES_UNREADABLE
+        return "" if ITSELF in self._names else SERVICES_UNREADABLE
 
     def followed(self, name: str) -> Service | None:
         """The service if it is followed already."""
@@ -216,7 +233,9 @@ class Directory:
 
     async def _apply(self, names: Mapping[str, frozenset[str]]) -> None:
         """Follow what is ours and new; stop following what is gone from Consul and has no workers left."""
-        self._names = names
+        if ITSELF not in names and (ITSELF in self._names or not self._listed):
+            logger.warning("Consul does not list itself: is the token in CONSUL_HTTP_TOKEN allowed service:read?")
+        self._names, self._listed = names, True
         for name, tags in names.items():
             if TAG in tags and name not in self._services and len(self._services) < FOLLOWED_AT_MOST:
                 self._follow(name)

@@ -41,9 +41,7 @@ _PORTS_TRIED = 20
 
 
 @asynccontextmanager
-async def answering_names(
-    listing: Listing, catalog: Catalog, settings: RegistrySettings
-) -> AsyncIterator[int | None]:
+async def answering_names(listing: Listing, catalog: Catalog, settings: RegistrySettings) -> AsyncIterator[int | None]:
     """DNS on `settings.dns_port`, from entry to exit; the port that was bound, None where DNS is not wanted.
 
     Raises SettingsError where the port cannot be had.

@@ -143,9 +143,7 @@ def _response(instance: Instance, form: Form) -> tuple[bytes, bytes]:
     return _head(form, len(body)), f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
 
 
-@lru_cache(
-    maxsize=1024
-)  # few lengths, many workers: heads shared by all of a length stay in the processor's cache
+@lru_cache(maxsize=1024)  # few lengths, many workers: heads shared by all of a length stay in the processor's cache
 def _head(form: Form, length: int) -> bytes:
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {form.content_type}\r\nContent-Length: {length}\r\nDate: "
     return head.encode()

@@ -12,8 +12,8 @@ import random
 import time
 from collections.abc import Callable
 
-from registry.catalog import WAIT_S, Catalog
-from registry.errors import RegistryError
+from registry.catalog import CALL_TIMEOUT_S, WAIT_S, Catalog
+from registry.errors import ConsulUnavailable, RegistryError
 from registry.instance import Snapshot
 from registry.saved import Saved
 from registry.trust import Belief, doubt, judge
@@ -57,8 +57,9 @@ def backoff_s(failures: int, chance: random.Random) -> float:
 class Follower:
     """Follows one service: `belief` is what is held now; `changed(belief)` is called when that differs.
 
-    `confirmed_s` is the monotonic time of the last sound answer, None before the first. `saved` is what an
-    earlier process believed last: taken up where Consul does not answer.
+    `confirmed_s` is the monotonic time of the last sound answer, None before the first. `trouble` says why the
+    last question had no answer, "" if it had. `saved` is what an earlier process believed last: taken up where
+    Consul does not answer.
     """
 
     def __init__(
@@ -72,11 +73,14 @@ class Follower:
         self.service = service
         self.belief = Belief(Snapshot(service))
         self.confirmed_s: float | None = None
+        self.trouble = ""
         self.first = asyncio.Event()
         self._catalog = catalog
         self._changed = changed
         self._saved = saved
         self._failures = 0
+        self._asking: asyncio.Timeout | None = None
+        self._again = asyncio.Event()
         self._chance = random.Random()
         self._bucket = TokenBucket(rate_hz=CHANGES_A_SECOND, burst=CHANGES_AT_ONCE, now_s=time.monotonic())
 
@@ -85,12 +89,21 @@ class Follower:
         while True:
             try:
                 await self._ask()
-                self._failures = 0
+                self._failures, self.trouble = 0, ""
                 await asyncio.sleep(self._bucket.delay_s(time.monotonic()))
             except RegistryError as error:
                 self._hold(error)
-                await asyncio.sleep(backoff_s(self._failures, self._chance))
+                await self._pause(backoff_s(self._failures, self._chance))
                 self._failures += 1
+
+    def doubt(self) -> None:
+        """Somebody found that there is no leader: do not wait on, ask what Consul says now."""
+        if self._asking is not None and not self.belief.stale:
+            self._asking.reschedule(asyncio.get_running_loop().time())
+
+    def ask_now(self) -> None:
+        """Somebody found that Consul is back: do not sit out the pause after an error."""
+        self._again.set()
 
     def stale_s(self, now_s: float) -> float | None:
         """For how long Consul has not confirmed the belief; None while it does."""
@@ -101,11 +114,26 @@ class Follower:
     async def _ask(self) -> None:
         # After an error the question does not wait: whether Consul is back must be known at once.
         index = 0 if self._failures else self.belief.index
-        answer = await self._catalog.health(self.service, index=index, wait_s=self._wait_s())
+        wait_s = self._wait_s() if index else 0.0
+        try:
+            async with asyncio.timeout(wait_s * 17 / 16 + CALL_TIMEOUT_S) as self._asking:
+                answer = await self._catalog.health(self.service, index=index, wait_s=wait_s)
+        except TimeoutError:
+            raise ConsulUnavailable("Consul has no leader, or the agent cannot reach it.") from None
+        finally:
+            self._asking = None
         now_s = time.monotonic()
         if answer.current:
             self.confirmed_s = now_s
         self._take(judge(self.belief, answer, now_s=now_s))
+
+    async def _pause(self, pause_s: float) -> None:
+        self._again.clear()
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._again.wait()
+        except TimeoutError:
+            return
 
     def _wait_s(self) -> float:
         if self.belief.stale:
@@ -115,11 +143,13 @@ class Follower:
         return WAIT_S if until is None else min(WAIT_S, max(0.1, until - time.monotonic()))
 
     def _hold(self, error: RegistryError) -> None:
-        if self._failures == 0:
-            logger.warning("%s Serving %s from the last good set.", error, self.service)
+        self.trouble = str(error)
         if not self.belief.known and self._saved is not None:
             self.confirmed_s = time.monotonic() - (time.time() - self._saved.confirmed_at)
             self._take(self._saved.belief)
+        if self._failures == 0:
+            held = "Serving the last good set of" if self.belief.known else "There is no earlier set of"
+            logger.warning("%s %s %s.", error, held, self.service)
         self._take(doubt(self.belief))
 
     def _take(self, belief: Belief) -> None:

@@ -29,9 +29,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[typ
     return run_with_own_signals(until_signalled, failures=failures)
 
 
-def run_with_own_signals(
-    main: Callable[[], Coroutine[Any, Any, int]], *, failures: tuple[type[Exception], ...]
-) -> int:
+def run_with_own_signals(main: Callable[[], Coroutine[Any, Any, int]], *, failures: tuple[type[Exception], ...]) -> int:
     """Run a `main` that sees to signals itself and returns the process's exit code; `failures` as in `run`."""
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"

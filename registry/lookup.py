@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from registry.answers import Form, render_many, render_one, shown
-from registry.asked import service_named, stale_header
+from registry.asked import service_named, stale_header, unanswered
 from registry.directory import ANY, Directory, Service, Wanted
 from registry.fastpath import FastPath, local_address
 from registry.metrics import Numbers
@@ -86,12 +86,12 @@ class Lookup:
                 f"No worker of {service.name} is reachable at {request.host or 'this host'}: "
                 "ask /next, which answers host:port.",
             )
-        return _name(request, service, here, Form.PORT)
+        return _name(request, self._directory, service, here, Form.PORT)
 
     async def next(self, request: web.Request) -> web.Response:
         """`GET /next[/{service}]`: the address of the next worker in rotation."""
         service = await service_named(self._directory, request.match_info.get("service", self._directory.default))
-        return _name(request, service, _wanted(request), Form.ADDRESS)
+        return _name(request, self._directory, service, _wanted(request), Form.ADDRESS)
 
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with their health, now or when they change."""
@@ -111,8 +111,10 @@ class Lookup:
 
     async def ready(self, request: web.Request) -> web.Response:
         """`GET /readyz`: 503 until the first trusted snapshot."""
-        if not self._directory.ready:
-            raise Refusal(503, "Consul has not answered yet.", again=True)
+        default = self._directory.followed(self._directory.default)
+        assert default is not None, "the default service is followed from the start"
+        if not default.belief.known:
+            raise unanswered(default)
         return web.Response(text="ready\n")
 
 
@@ -120,13 +122,14 @@ async def _alive(_: web.Request) -> web.Response:
     return web.Response(text="alive\n")
 
 
-def _name(request: web.Request, service: Service, wanted: Wanted, form: Form) -> web.Response:
+def _name(request: web.Request, directory: Directory, service: Service, wanted: Wanted, form: Form) -> web.Response:
     """The next worker, or the next `?count=`, in the form that is asked for."""
     count = _count(request)
     chosen = service.rotation(wanted).take(count or 1)
     if not chosen:
         wish = " of that version or tag" if wanted.version or wanted.tags else ""
-        raise Refusal(503, f"No healthy worker of {service.name}{wish} right now: try again.", again=True)
+        hint = directory.hint(service)
+        raise Refusal(503, f"No healthy worker of {service.name}{wish} right now: {hint or 'try again'}.", again=True)
     if "application/json" in request.headers.get("Accept", ""):
         form = Form.OBJECT
     text = render_one(chosen[0], form) if count is None else render_many(chosen, form)

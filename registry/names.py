@@ -114,9 +114,7 @@ class Records:
     whole: bool = True
 
 
-def of_workers(
-    asked: Name, kind: RdataType, workers: Iterable[Instance], *, datacenter: str, at_most: int
-) -> Records:
+def of_workers(asked: Name, kind: RdataType, workers: Iterable[Instance], *, datacenter: str, at_most: int) -> Records:
     """The records of a service with these workers, in their order, each once, and no more than `at_most`.
 
     A worker whose host no DNS name or address can express is left out.

@@ -55,7 +55,7 @@ def open_session(*, connect_timeout_s: float) -> aiohttp.ClientSession:
         response_class=PatientResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=_NEVER_INVENTED,
-        auto_decompress=True,
+        auto_decompress=False,
         trust_env=False,
         read_bufsize=BUFFER_BYTES,
     )

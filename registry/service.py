@@ -15,6 +15,7 @@ from registry.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.directory import Directory
 from registry.dns_server import answering_names
 from registry.fastpath import FastPath, protocol_factory
+from registry.leader import watch_leader
 from registry.listen import bind, port_of
 from registry.lookup import build_app
 from registry.malformed import quiet_logger
@@ -47,6 +48,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     try:
         async with (
             Directory(catalog, default=settings.service, state=settings.state) as directory,
+            _watching(catalog, directory),
             _answering(directory, listener),
             answering_names(directory, catalog, settings) as dns_port,
         ):
@@ -58,6 +60,17 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
 
 
 @asynccontextmanager
+async def _watching(catalog: Catalog, directory: Directory) -> AsyncIterator[None]:
+    """Somebody who looks whether Consul has a leader."""
+    task = asyncio.create_task(watch_leader(catalog, directory), name="watch the leader")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
 async def _answering(directory: Directory, listener: socket.socket) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it."""
     fast = FastPath(directory)
@@ -66,7 +79,9 @@ async def _answering(directory: Directory, listener: socket.socket) -> AsyncIter
     runner = web.AppRunner(app, access_log=None, logger=requests_log, shutdown_timeout=CLOSING_S)
     await runner.setup()
     assert runner.server is not None
-    factory = protocol_factory(runner.server, fast, access_log=None, logger=requests_log, keepalive_timeout=IDLE_S)
+    factory = protocol_factory(
+        runner.server, fast, access_log=None, logger=requests_log, auto_decompress=False, keepalive_timeout=IDLE_S
+    )
     server = await asyncio.get_running_loop().create_server(factory, sock=listener)
     try:
         yield

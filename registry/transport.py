@@ -16,7 +16,7 @@ import aiohttp
 import consul.base
 from yarl import URL
 
-from registry.errors import ConsulUnavailable
+from registry.errors import ConsulRefused, ConsulUnavailable, SettingsError
 from registry.settings import ConsulSettings
 
 Callback = Callable[[consul.base.Response], Any]
@@ -27,7 +27,8 @@ _MAX_BODY_BYTES = 256 << 20
 class ConsulClient(consul.base.Consul):  # type: ignore[misc]  # py-consul publishes no types
     """py-consul's client for the agent that `settings` name; every call returns an awaitable.
 
-    Calls raise ConsulUnavailable where no answer came within `timeout_s`.
+    Calls raise ConsulUnavailable where no answer came within `timeout_s`, ConsulRefused where one side does not
+    trust the other's certificate, SettingsError where the certificates cannot be read.
     """
 
     def __init__(self, settings: ConsulSettings, *, timeout_s: float) -> None:
@@ -98,10 +99,31 @@ class _Transport:
                 server_hostname=self._settings.server_name,
             ) as answer:
                 body = await answer.text(encoding="utf-8", errors="replace")
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise ConsulRefused(self._untrusted(error)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if "ALERT_BAD_CERTIFICATE" in str(error) or "CERTIFICATE_REQUIRED" in str(error):
+                raise ConsulRefused(self._unwelcome()) from error
             reason = str(error) or type(error).__name__
             raise ConsulUnavailable(f"Consul at {self._url} did not answer: {reason}.") from error
         return callback(consul.base.Response(answer.status, answer.headers, body))
+
+    def _untrusted(self, error: aiohttp.ClientConnectorCertificateError) -> str:
+        why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+        authority = self._settings.ca_file or "the system's authorities"
+        return (
+            f"The certificate of Consul at {self._url} cannot be trusted by {authority} ({why}): name the file of the "
+            "authority that signed it in CONSUL_CACERT, and where it is made out to another name, that in "
+            "CONSUL_TLS_SERVER_NAME."
+        )
+
+    def _unwelcome(self) -> str:
+        given = self._settings.cert_file
+        fault = f"does not accept the certificate {given}" if given else "asks for a client's certificate"
+        return (
+            f"Consul at {self._url} {fault}: name one that its authority signed in CONSUL_CLIENT_CERT, and its key in "
+            "CONSUL_CLIENT_KEY."
+        )
 
     def _open(self) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, connect=5.0)
@@ -116,9 +138,15 @@ class _Transport:
 
     def _tls(self) -> ssl.SSLContext:
         settings = self._settings
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
+        try:
+            context = ssl.create_default_context(cafile=settings.ca_file)
+            if settings.cert_file:
+                context.load_cert_chain(settings.cert_file, settings.key_file)
+        except OSError as error:
+            raise SettingsError(
+                f"The certificates for Consul at {self._url} cannot be read ({error}): CONSUL_CACERT, "
+                "CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY name PEM files, the key being that of the certificate."
+            ) from error
         if not settings.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

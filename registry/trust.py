@@ -95,9 +95,7 @@ def next_index(asked: int, answered: int) -> int:
     return 0 if answered < asked else max(1, answered)
 
 
-def _suspect_until(
-    belief: Belief, *, missing: bool, suspicious: bool, now_s: float, answer: Answer
-) -> float | None:
+def _suspect_until(belief: Belief, *, missing: bool, suspicious: bool, now_s: float, answer: Answer) -> float | None:
     if not missing:
         return None
     if belief.suspect_until_s is None:

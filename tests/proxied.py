@@ -30,8 +30,10 @@ async def worker(handle: Handle, *, port: int = 0) -> AsyncIterator[int]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, **options)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield runner.addresses[0][1]
-    await runner.cleanup()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -47,8 +49,10 @@ async def scripted(script: Script) -> AsyncIterator[int]:
             writer.close()
 
     server = await asyncio.start_server(run, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 @asynccontextmanager

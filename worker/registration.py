@@ -188,5 +188,7 @@ async def advertised(host: str, consul: ConsulSettings) -> str:
     catalog = Catalog(consul)
     try:
         return await catalog.agent_address()
+    except ConsulRefused as error:
+        raise ConsulRefused(f"{error} That is agent:read here; with --advertise HOST it is not asked.") from error
     finally:
         await catalog.close()

@@ -73,9 +73,7 @@ async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-        logger.info(
-            "Embedded Consul agent on %s: in memory only, no access control, this machine only.", running.url
-        )
+        logger.info("Embedded Consul agent on %s: in memory only, no access control, this machine only.", running.url)
         try:
             yield running
         finally:

@@ -99,9 +99,7 @@ def _readable(raw: str) -> str:
     return raw.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
-def json_answer(
-    value: object, call: Call, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Answer:
+def json_answer(value: object, call: Call, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer with `value` as JSON; indented if the query says `pretty`."""
     if call.query.given("pretty"):
         text = json.dumps(value, ensure_ascii=False, indent=4) + "\n"

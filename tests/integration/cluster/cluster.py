@@ -117,8 +117,8 @@ class Cluster:
     async def token(self, rules: str) -> str:
         """A new token with these rights alone."""
         name = f"rights-{self.network.free_port()}"
-        await self._told("/v1/acl/policy", {"Name": name, "Rules": rules})
-        made = await self._told("/v1/acl/token", {"Policies": [{"Name": name}]})
+        await self.told("/v1/acl/policy", {"Name": name, "Rules": rules})
+        made = await self.told("/v1/acl/token", {"Policies": [{"Name": name}]})
         return str(made["SecretID"])
 
     async def manage(self, path: str, *, method: str = "GET", body: object | None = None) -> Any:
@@ -174,10 +174,9 @@ class Cluster:
         await until(complete, within_s=within_s)
         await self.settled(within_s=within_s)
 
-    async def _told(self, path: str, body: object) -> Any:
-        answer = await self.manage(path, method="PUT", body=body)
-        assert answer is not None, f"Consul refuses {path}"
-        return answer
+    async def told(self, path: str, body: object | None = None) -> Any:
+        """Tell the servers something; new ones need a moment until they have a leader and know of ACLs."""
+        return await until(lambda: self.manage(path, method="PUT", body=body), within_s=10)
 
 
 @asynccontextmanager
@@ -208,7 +207,7 @@ async def _bring_up(cluster: Cluster) -> None:
     for server in cluster.servers:
         server.start()
     await until(cluster.leader, within_s=30)
-    made = await cluster.manage("/v1/acl/bootstrap", method="PUT")
+    made = await cluster.told("/v1/acl/bootstrap")
     cluster.management = made["SecretID"]
     for name, agent in cluster.agents.items():
         agent.token = await cluster.token(rights.agent(name))

@@ -116,6 +116,13 @@ async def agent_wiped(cluster: Cluster) -> float:
     agent.wipe()
     stopwatch = Stopwatch()
     agent.start()
+    workers = sum(worker.agent is agent for worker in cluster.workers)
+
+    async def knows_its_workers() -> bool:
+        services = await agent.ask(cluster.http, "/v1/agent/services", token=cluster.management)
+        return len(services or ()) >= workers
+
+    await until(knows_its_workers, within_s=AT_MOST_S)
     return await _settled(cluster, stopwatch)
 
 
@@ -166,9 +173,14 @@ async def agent_cut_off(cluster: Cluster) -> float:
     """A client agent loses the servers, and they lose it, until they have given its workers up."""
     agent = cluster.agents["a"]
     cluster.network.pull(agent.host, "control")
-    others = [worker for worker in cluster.workers if worker.agent is not agent]
-    given_up = lambda: cluster.hands_out(others, cluster.replicas["b"])  # noqa: E731
+
+    async def given_up() -> bool:
+        path = f"/v1/health/node/{agent.host.name}?stale"
+        checks = await cluster.agents["b"].ask(cluster.http, path, token=cluster.management)
+        return any((c["CheckID"], c["Status"]) == ("serfHealth", "critical") for c in checks or ())
+
     await until(given_up, within_s=AT_MOST_S)
+    await _doubted(cluster, "a")
     stopwatch = Stopwatch()
     cluster.network.plug(agent.host, "control")
     return await _settled(cluster, stopwatch)

@@ -174,7 +174,7 @@ async def test_compressed_bodies_stay_as_they_are() -> None:
         http.post(url, data=io.BytesIO(packed), headers={"Content-Encoding": "gzip"}) as answer,
     ):
         assert answer.headers["Content-Encoding"] == "gzip"
-        assert await answer.read() == packed
+        assert hashlib.sha256(await answer.read()).digest() == hashlib.sha256(packed).digest()
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,7 @@ async def test_framing_of_answers(said: bytes, body: bytes, framing: bytes) -> N
         _, lines, got = split(await exchange(url, get()))
     assert got == body
     assert (not framing) or framing in lines
-    assert len([line for line in lines if line.startswith((b"Content-Length", b"Transfer-Encoding"))]) == bool(
-        body
-    )
+    assert len([line for line in lines if line.startswith((b"Content-Length", b"Transfer-Encoding"))]) == bool(body)
 
 
 async def test_an_answer_to_head_keeps_its_length_and_has_no_body() -> None:

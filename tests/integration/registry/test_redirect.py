@@ -88,8 +88,10 @@ async def serving(app: web.Application) -> AsyncIterator[int]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield runner.addresses[0][1]
-    await runner.cleanup()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -99,9 +101,11 @@ async def lookup_service(directory: Directory) -> AsyncIterator[int]:
     await runner.setup()
     factory = protocol_factory(runner.server, fast, access_log=None, keepalive_timeout=75.0)
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    await runner.cleanup()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await runner.cleanup()
 
 
 def worker_app() -> web.Application:
@@ -155,9 +159,7 @@ def location_of(answer: bytes) -> str:
     return next(line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("Location"))
 
 
-async def test_curl_with_a_large_image_sends_no_byte_of_it_to_the_lookup_service(
-    fleet: Fleet, tmp_path: Path
-) -> None:
+async def test_curl_with_a_large_image_sends_no_byte_of_it_to_the_lookup_service(fleet: Fleet, tmp_path: Path) -> None:
     """`curl -L -F data=@3MB.jpg` reaches a worker with its image; the lookup service gets the head only."""
     image = tmp_path / "cat.jpg"
     image.write_bytes(IMAGE_3MB)
@@ -166,15 +168,11 @@ async def test_curl_with_a_large_image_sends_no_byte_of_it_to_the_lookup_service
     assert_head_only(fleet.relay.sent_up)
 
 
-async def test_curl_that_is_told_to_expect_sends_no_byte_of_a_small_image_either(
-    fleet: Fleet, tmp_path: Path
-) -> None:
+async def test_curl_that_is_told_to_expect_sends_no_byte_of_a_small_image_either(fleet: Fleet, tmp_path: Path) -> None:
     """`curl -L -H 'Expect: 100-continue' -F data=@50kB.jpg` does the same below curl's own limit of 1 MiB."""
     image = tmp_path / "cat.jpg"
     image.write_bytes(IMAGE_50KB)
-    said = await curl(
-        "-L", "-H", "Expect: 100-continue", "-F", f"data=@{image}", f"{fleet.url}/to/classify/p?top=1"
-    )
+    said = await curl("-L", "-H", "Expect: 100-continue", "-F", f"data=@{image}", f"{fleet.url}/to/classify/p?top=1")
     assert said.startswith(f"POST /p?top=1 {digest(IMAGE_50KB)}")
     assert_head_only(fleet.relay.sent_up)
 
