@@ -27,7 +27,7 @@ lint: install ## Style, types and import rules
 
 test: install lint ## Every check and every test, real Consul included
 	$(BIN)/python -m deploy.consul.fetch
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: install ## Measure what is claimed (needs nginx, wrk, dnsperf, node; bandwidth needs root)
 	$(BIN)/python -m benchmarks.lookup
