@@ -1,10 +1,9 @@
-"""A client that posts one image as often as it is answered, for the bandwidth benchmark: one process, one host.
+"""A client that posts one body as often as it is answered, for the bandwidth benchmark: one process, one host.
 
-Reads orders from standard input, a JSON object a line, and answers each with a JSON list of the moments (the system's
-monotonic clock, seconds) at which answers arrived:
+Reads orders from standard input, a JSON object a line, and answers each with the number of bodies that went through:
 
-    {"url": "http://10.0.0.1:8080/", "seconds": 5}                  every image goes to this URL
-    {"lookup": "http://10.0.0.1:12480/next", "seconds": 5}          each goes to the worker that is looked up for it
+    {"url": "http://10.0.0.1:8080/", "seconds": 5}              all go to this URL
+    {"lookup": "http://10.0.0.1:12480/next", "seconds": 5}      each goes to the worker that is looked up for it
 """
 
 from __future__ import annotations
@@ -12,46 +11,48 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import uvloop
 
 
-async def post_for(order: dict[str, Any], image: bytes, *, at_once: int) -> list[float]:
-    """Post until the time is over; an answer that is no 200 is an error."""
-    answered_s: list[float] = []
+async def post_for(order: dict[str, Any], body: bytes, *, at_once: int) -> int:
+    """Post until the time is over, and wait for the last answers; one that is no 200 is an error."""
     until_s = time.monotonic() + order["seconds"]
 
-    async def one_after_another(http: aiohttp.ClientSession) -> None:
+    async def one_after_another(http: aiohttp.ClientSession) -> int:
+        done = 0
         while time.monotonic() < until_s:
-            url = order.get("url")
-            if url is None:
-                async with http.get(order["lookup"]) as answer:
-                    url = f"http://{(await answer.text()).strip()}/"
-            async with http.post(url, data=image, headers={"Content-Type": "image/jpeg"}) as answer:
-                body = await answer.read()
+            url = order.get("url") or await looked_up(http, order["lookup"])
+            async with http.post(url, data=body) as answer:
+                text = await answer.text()
             if answer.status != 200:
-                raise RuntimeError(f"{url} answered {answer.status}: {body[:200]!r}")
-            answered_s.append(time.monotonic())
+                raise RuntimeError(f"{url} answered {answer.status}: {text[:200]}")
+            done += 1
+        return done
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http, asyncio.TaskGroup() as group:
-        for _ in range(at_once):
-            group.create_task(one_after_another(http))
-    return answered_s
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        return sum(await asyncio.gather(*(one_after_another(http) for _ in range(at_once))))
+
+
+async def looked_up(http: aiohttp.ClientSession, url: str) -> str:
+    """The URL of the next worker in rotation."""
+    async with http.get(url) as answer:
+        return f"http://{(await answer.text()).strip()}/"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("image", type=Path)
+    parser.add_argument("--body-bytes", type=int, default=1_000_000)
     parser.add_argument("--at-once", type=int, default=4)
     options = parser.parse_args()
-    image = options.image.read_bytes()
+    body = os.urandom(options.body_bytes)
     for line in sys.stdin:
-        print(json.dumps(uvloop.run(post_for(json.loads(line), image, at_once=options.at_once))), flush=True)
+        print(uvloop.run(post_for(json.loads(line), body, at_once=options.at_once)), flush=True)
 
 
 if __name__ == "__main__":

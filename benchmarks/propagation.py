@@ -24,8 +24,9 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.consuls import real_consul
 from benchmarks.contest import P2P, free_port, server
-from benchmarks.lookup import real_consul, register, registry
+from benchmarks.lookup import register, registry
 from benchmarks.spread import percentile, spread_table
 
 SERVICE = "propagation"
@@ -144,7 +145,8 @@ def main() -> None:
     if not 0 < options.kills <= OTHERS:
         parser.error(f"--kills: from 1 to {OTHERS}, so that most workers stay")
     with ExitStack() as stack:
-        consul, _ = stack.enter_context(real_consul(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        consul = stack.enter_context(real_consul(folder)).url
         asyncio.run(register(consul, SERVICE, OTHERS))
         url = f"{stack.enter_context(registry(consul, SERVICE, OTHERS))}?count=1000"
         changes = asyncio.run(time_changes(consul, url, count=options.changes))
@@ -155,9 +157,7 @@ def main() -> None:
     print()
     print(spread_table({"kill -9": kills}, unit="s", digits=2))
     if percentile(together, 0.99) >= CHANGES_P99_MS or max(kills) >= KILLS_WORST_S:
-        sys.exit(
-            f"Too slow: changes under {CHANGES_P99_MS:g} ms (p99) and kills under {KILLS_WORST_S:g} s are wanted."
-        )
+        sys.exit(f"Too slow: changes under {CHANGES_P99_MS:g} ms (p99) and kills under {KILLS_WORST_S:g} s are wanted.")
 
 
 if __name__ == "__main__":

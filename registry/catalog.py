@@ -15,7 +15,7 @@ from typing import Any
 import consul
 from consul.base import Response
 
-from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten, RegistryError
+from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten, RegistryError, TokenRefused
 from registry.instance import Health, Instance
 from registry.settings import ConsulSettings
 from registry.transport import Callback, ConsulClient
@@ -163,7 +163,7 @@ class Catalog:
         except consul.NotFound as error:
             raise Forgotten(f"Consul at {self.url}: {error}") from error
         except (consul.ACLPermissionDenied, consul.exceptions.ACLDisabled) as error:
-            raise ConsulRefused(
+            raise TokenRefused(
                 f"Consul at {self.url} refused: {_said(error)}. Give a token with the right to do this in "
                 "CONSUL_HTTP_TOKEN."
             ) from error

@@ -2,7 +2,8 @@
 
 RegistryError
 ├── ConsulUnavailable      no answer, or an answer that is not to be believed (5xx, broken JSON)
-├── ConsulRefused          Consul understood and said no: a token without the right, a bad request
+├── ConsulRefused          Consul understood and said no: a bad request, a certificate that it does not know
+│   └── TokenRefused       the token has not the right to do this, or does not exist
 ├── Forgotten              the agent does not know this service or check (any more): register again
 └── SettingsError          a flag or variable that cannot be used as it stands
 """
@@ -20,6 +21,10 @@ class ConsulUnavailable(RegistryError):
 
 class ConsulRefused(RegistryError):
     """Consul answered and refused: another try will not help before somebody changes something."""
+
+
+class TokenRefused(ConsulRefused):
+    """The token has not the right; said, too, by an agent that has just started and reaches no server to ask."""
 
 
 class Forgotten(RegistryError):

@@ -16,11 +16,11 @@ from registry.directory import Directory
 EVERY_S = 2.0
 
 
-async def watch_leader(catalog: Catalog, directory: Directory) -> None:
+async def watch_leader(catalog: Catalog, directory: Directory, *, every_s: float = EVERY_S) -> None:
     """Tell all followers when a leader is missed, and when there is one again, until cancelled."""
     known = True
     while True:
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(every_s)
         known, before = await catalog.has_leader(), known
         for service in directory.services():
             if not known:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from registry.catalog import Catalog, Checks
-from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten
+from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
 from registry.instance import Instance
 from registry.settings import ConsulSettings
 
@@ -137,10 +137,13 @@ class Registration:
         except ConsulUnavailable as error:
             logger.warning("%s Serving unregistered, trying again.", error)
             return False
-        except ConsulRefused:
-            if self._task is None:  # at the start it is an error of the set-up; later, a rotated token, say
+        except ConsulRefused as error:
+            # At the start it is an error of the set-up; later, a rotated token, say. But an agent that has just
+            # started and reaches no server refuses every token: it cannot look one up.
+            unchecked = isinstance(error, TokenRefused) and not await catalog.has_leader()
+            if self._task is None and not unchecked:
                 raise
-            logger.exception("Consul refuses %s: trying again.", self._instance.id)
+            logger.warning("%s Serving unregistered, trying again.", error)
             return False
         logger.info("Registered as %s.", self._instance.id)
         return True

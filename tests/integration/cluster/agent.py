@@ -58,7 +58,7 @@ class Agent:
         acl = {"enabled": True, "default_policy": "deny", "tokens": tokens}
         (self._folder / "data").mkdir(parents=True, exist_ok=True)
         (self._folder / "consul.json").write_text(json.dumps(self._settings | {"acl": acl}), encoding="utf-8")
-        command = [self._consul, "agent", "-config-file", self._folder / "consul.json"]
+        command = (self._consul, "agent", "-config-file", self._folder / "consul.json")
         self._program = Program(self.host, command, log=self._folder / "consul.log")
 
     async def stop(self) -> None:
@@ -98,9 +98,7 @@ class Agent:
             return None
         return json.loads(text) if answer.content_type == "application/json" else text
 
-    def _unchanging(
-        self, certificate: Certificate, ports: dict[str, int], servers: Sequence[str]
-    ) -> dict[str, object]:
+    def _unchanging(self, certificate: Certificate, ports: dict[str, int], servers: Sequence[str]) -> dict[str, object]:
         server: dict[str, object] = {"server": True, "bootstrap_expect": len(servers)} if self.is_server else {}
         return server | {
             "node_name": self.host.name,

@@ -97,14 +97,14 @@ class Cluster:
         else:
             self.replicas[name] = Replica(agent, f"http://{agent.host.address}:{self.port}", program)
 
-    async def start_worker(self, name: str, *arguments: str, token: str | None = None) -> Worker:
+    async def start_worker(self, name: str, *arguments: str, module: str = "worker") -> Worker:
         """A worker on the host of the client agent `name`, serving; it is not yet one of `workers`."""
         agent = self.agents[name]
         program = self.run(
             agent,
-            *("-m", "deploy", "worker", "--engine", "echo", "--host", agent.host.address, "--drain", "0.5"),
+            *("-m", module, "--engine", "echo", "--host", agent.host.address, "--drain", "0.5"),
             *arguments,
-            token=token or self.tokens["worker"],
+            token=self.tokens["worker"],
             log=f"worker-{name}-{self.network.free_port()}",
         )
         await program.says("Serving on http://")
@@ -162,7 +162,7 @@ class Cluster:
         await until(right, within_s=within_s)
 
     async def whole(self, *, within_s: float = 60.0) -> None:
-        """Wait until nothing is left of the last fault: every agent is back, alive to all others, and it has settled."""
+        """Wait until nothing is left of the last fault: all agents are alive to all others, and it has settled."""
 
         async def complete() -> bool:
             for agent in self.agents.values():

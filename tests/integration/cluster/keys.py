@@ -48,9 +48,7 @@ def make_keys(consul: Path, folder: Path, *, servers: Iterable[Host], clients: I
         names = (f"-additional-ipaddress={address}" for address in addresses)
         authority = (f"-ca={folder}/ca/consul-agent-ca.pem", f"-key={folder}/ca/consul-agent-ca-key.pem")
         run(place, "tls", "cert", "create", f"-{kind}", *authority, *names)
-        return Certificate(
-            folder / place / f"dc1-{kind}-consul-0.pem", folder / place / f"dc1-{kind}-consul-0-key.pem"
-        )
+        return Certificate(folder / place / f"dc1-{kind}-consul-0.pem", folder / place / f"dc1-{kind}-consul-0-key.pem")
 
     run("ca", "tls", "ca", "create")
     run("stranger", "tls", "ca", "create")

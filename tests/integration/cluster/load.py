@@ -1,18 +1,21 @@
 """What clients see while things break: lookups and predictions, without a pause, each one counted.
 
-Four kinds of clients: for each lookup service one that opens a connection for every lookup and one that keeps its
-connection, and for each a `p2pclient.AsyncClient` that classifies. A client does one thing at a time, so that the
-longest time between two of its successes is the longest that it had to wait.
+For each lookup service there is a client that opens a connection for every lookup, one that keeps its connection,
+and two that classify through a `p2pclient.AsyncClient` which knows this lookup service alone. A client does one thing
+at a time, so that the longest time between two of its successes is the longest that it had to wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from PIL import Image
 
 from p2pclient import AsyncClient, P2PError
 from tests.integration.cluster.cluster import Cluster, Replica
@@ -47,15 +50,24 @@ class Tally:
         self.reasons += other.reasons
 
 
+def picture(width: int, height: int) -> bytes:
+    """A small image, so that what is measured is the way and not the decoding."""
+    encoded = io.BytesIO()
+    Image.new("RGB", (width, height)).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
 class Load:
     """An async context manager: clients are at work inside of it, and have ended after it.
 
-    `lookups` are counted by lookup service, and only while it is `up`: nobody answers where nobody is.
+    Both are counted by lookup service; `lookups` only while it is `up`, for nobody answers where nobody is. `gone`
+    are those that were not, for a time.
     """
 
     def __init__(self, cluster: Cluster, image: bytes) -> None:
         self.lookups = {name: Tally() for name in cluster.replicas}
-        self.predictions = Tally()
+        self.predictions = {name: Tally() for name in cluster.replicas}
+        self.gone: set[str] = set()
         self._replicas = cluster.replicas
         self._image = image
         self._stopping = asyncio.Event()
@@ -64,9 +76,13 @@ class Load:
     async def __aenter__(self) -> Load:
         for name, replica in self._replicas.items():
             for kept in (False, True):
-                self._begin(self._look_up(replica, self.lookups[name], kept=kept))
-            self._begin(self._classify(replica.url))
+                self._begin(self._look_up(name, replica, kept=kept))
+            self._begin(self._classify(replica.url, self.predictions[name]))
         return self
+
+    def flows(self) -> bool:
+        """Whether every kind of client has had answers already."""
+        return all(tally.asked > 10 for tally in (*self.lookups.values(), *self.predictions.values()))
 
     async def __aexit__(self, *_: object) -> None:
         self._stopping.set()
@@ -75,7 +91,7 @@ class Load:
     def _begin(self, client: Awaitable[None]) -> None:
         self._tasks.append(asyncio.ensure_future(client))
 
-    async def _classify(self, registry: str) -> None:
+    async def _classify(self, registry: str, tally: Tally) -> None:
         async def once(client: AsyncClient) -> None:
             try:
                 prediction = await client.classify(self._image)
@@ -85,14 +101,17 @@ class Load:
                 raise NoAnswer(f"a wrong answer: {prediction}")
 
         async with AsyncClient(registry) as client:
-            work = (
-                self._repeat(lambda: once(client), self.predictions, PREDICTION_PAUSE_S) for _ in range(PREDICTING)
-            )
+            work = (self._repeat(lambda: once(client), tally, PREDICTION_PAUSE_S) for _ in range(PREDICTING))
             await asyncio.gather(*work)
 
-    async def _look_up(self, replica: Replica, tally: Tally, *, kept: bool) -> None:
+    async def _look_up(self, name: str, replica: Replica, *, kept: bool) -> None:
         connection = Connection(replica.url, kept=kept)
-        await self._repeat(connection.look_up, tally, LOOKUP_PAUSE_S, possible=lambda: replica.up)
+
+        def possible() -> bool:
+            self.gone |= set() if replica.up else {name}
+            return replica.up
+
+        await self._repeat(connection.look_up, self.lookups[name], LOOKUP_PAUSE_S, possible=possible)
         connection.close()
 
     async def _repeat(

@@ -52,7 +52,9 @@ class Loopback:
 
     def __init__(self, names: Sequence[str]) -> None:
         addresses = (f"127.0.1.{number}" for number in itertools.count(1))
-        self.hosts = [Host(name, address, address) for name, address in zip(names, addresses, strict=False)]
+        self.hosts: Sequence[Host] = [
+            Host(name, address, address) for name, address in zip(names, addresses, strict=False)
+        ]
 
     def free_port(self) -> int:
         """One that is free at all their addresses, for TCP and UDP; not of the range that clients' ports are from."""
@@ -81,7 +83,7 @@ class Namespaces:
         self._switch = f"{self._tag}-switch"
         self._net = random.randrange(256)
         self._ports = itertools.count(20001)
-        self.hosts = [self._host(name, number) for number, name in enumerate(names, start=1)]
+        self.hosts: Sequence[Host] = [self._host(name, number) for number, name in enumerate(names, start=1)]
 
     def _host(self, name: str, number: int) -> Host:
         prefix = ("ip", "netns", "exec", f"{self._tag}-{name}")
