@@ -1,6 +1,6 @@
 """What the small parts weigh: resident memory of the lookup service and the embedded agent, start-up of commands.
 
-    python -m benchmarks.footprint
+python -m benchmarks.footprint
 """
 
 from __future__ import annotations

@@ -129,9 +129,7 @@ def mutated(wire: bytes, chance: random.Random) -> bytes:
             wire = wire[:at] + chance.randbytes(end - at) + wire[end:]
         elif change == 5:
             field = chance.randrange(2, 12, 2)  # flags or a count
-            wire = (
-                wire[:field] + chance.randrange(1 << chance.choice((2, 16))).to_bytes(2, "big") + wire[field + 2 :]
-            )
+            wire = wire[:field] + chance.randrange(1 << chance.choice((2, 16))).to_bytes(2, "big") + wire[field + 2 :]
         elif change == 6:
             wire = wire[:at]
         else:

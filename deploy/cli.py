@@ -34,9 +34,7 @@ def up(
         ),
     ] = None,
     service: Annotated[str, typer.Option(envvar="P2P_SERVICE", help="The name to register under.")] = "classify",
-    port: Annotated[
-        int, typer.Option(envvar="P2P_PORT", min=1, max=65535, help="Port of the lookup service.")
-    ] = 12480,
+    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=1, max=65535, help="Port of the lookup service.")] = 12480,
     consul: Annotated[
         str | None,
         typer.Option(

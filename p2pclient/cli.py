@@ -60,9 +60,7 @@ Timeout = Annotated[
     float,
     typer.Option(envvar="P2P_TIMEOUT", min=0.001, metavar="SECONDS", help="Time for each call, retries included."),
 ]
-Concurrency = Annotated[
-    int, typer.Option(envvar="P2P_CONCURRENCY", min=1, help="Images under way at the same time.")
-]
+Concurrency = Annotated[int, typer.Option(envvar="P2P_CONCURRENCY", min=1, help="Images under way at the same time.")]
 Count = Annotated[int, typer.Option(envvar="P2P_COUNT", min=1, help="Up to that many different workers.")]
 
 

@@ -87,9 +87,7 @@ def _refusal(answer: Answer, worker: str) -> Failure:
     if status in _IMAGE_FAULTS and (status == 413 or answer.error() is not None):
         return Failure(Trouble.FINAL, _IMAGE_FAULTS[status](answer.sentence(), status=status, worker=worker))
     if status in (421, 429) or status >= 500:
-        refused = WorkerFailed(
-            f"worker {worker} answered {status}: {answer.sentence()}", status=status, worker=worker
-        )
+        refused = WorkerFailed(f"worker {worker} answered {status}: {answer.sentence()}", status=status, worker=worker)
         trouble = Trouble.GONE if status == 421 else Trouble.FAILED
         return Failure(trouble, refused, retry_after_s=answer.retry_after_s)
     return Failure(Trouble.FAILED, _stranger(answer, worker))

@@ -40,9 +40,7 @@ def brightness(labels: tuple[str, ...] = ("dark", "bright")) -> Model:
     return Model("test", "1", labels, Brightness(), 1_000_000)
 
 
-def write_graph(
-    path: Path, *, scale: str = "decode", batch: bool = True, logits: bool = False, norm: str = ""
-) -> Path:
+def write_graph(path: Path, *, scale: str = "decode", batch: bool = True, logits: bool = False, norm: str = "") -> Path:
     """Write a frozen graph of 4 classes shaped like retrain.py's, with random weights; gives `path` back.
 
     scale: "decode" starts at DecodeJpeg/contents and has retrain.py's own resizing to 299 and (x - 128) / 128;
@@ -103,7 +101,5 @@ def _start(tf: Any, scale: str) -> Any:
         return tf.placeholder(tf.float32, [None, 224, 224, 3], name="Placeholder") * 2.0 - 1.0
     contents = tf.placeholder(tf.string, name="DecodeJpeg/contents")
     image = tf.cast(tf.image.decode_jpeg(contents, channels=3, name="DecodeJpeg"), tf.float32, name="Cast")
-    resized = tf.image.resize_bilinear(
-        tf.expand_dims(image, 0, name="ExpandDims"), [299, 299], name="ResizeBilinear"
-    )
+    resized = tf.image.resize_bilinear(tf.expand_dims(image, 0, name="ExpandDims"), [299, 299], name="ResizeBilinear")
     return tf.multiply(tf.subtract(resized, 128.0, name="Sub"), 1 / 128, name="Mul")

@@ -15,6 +15,4 @@ async def lookup(_: web.Request) -> web.Response:
 
 app = web.Application()
 app.add_routes([web.get("/", lookup), web.get("/next", lookup)])
-web.run_app(
-    app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None, loop=uvloop.new_event_loop()
-)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None, loop=uvloop.new_event_loop())

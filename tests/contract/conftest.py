@@ -79,9 +79,7 @@ class Api:
 
     async def until(self, path: str, wanted: Callable[[Any], object]) -> Reply:
         """Ask until the JSON that comes back is as wanted: a real agent tells its servers a little later."""
-        return await self.eventually(
-            lambda: self.get(path), lambda reply: reply.status < 400 and wanted(reply.json)
-        )
+        return await self.eventually(lambda: self.get(path), lambda reply: reply.status < 400 and wanted(reply.json))
 
     async def eventually(self, ask: Callable[[], Awaitable[Reply]], wanted: Callable[[Reply], object]) -> Reply:
         until_s = time.monotonic() + PATIENCE_S

@@ -107,9 +107,7 @@ async def transcript(api: Api) -> list[tuple[object, ...]]:
     return said
 
 
-async def test_both_answer_alike(
-    embedded_agent: Consul, real_consul: Consul, session: aiohttp.ClientSession
-) -> None:
+async def test_both_answer_alike(embedded_agent: Consul, real_consul: Consul, session: aiohttp.ClientSession) -> None:
     """The embedded agent's transcript must equal the real Consul's."""
     ours = await transcript(Api(session, embedded_agent.url))
     theirs = await transcript(Api(session, real_consul.url))

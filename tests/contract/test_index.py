@@ -18,9 +18,7 @@ READS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "path", [*READS, "catalog/nodes", "catalog/node/{node}", "health/node/{node}", "kv/{name}"]
-)
+@pytest.mark.parametrize("path", [*READS, "catalog/nodes", "catalog/node/{node}", "health/node/{node}", "kv/{name}"])
 async def test_an_index_is_never_zero(api: Api, name: str, node: str, path: str) -> None:
     """Every read that can block must name an index above 0, a known leader and no lag, found or not."""
     reply = await api.get(path.format(name=name, node=node))

@@ -64,9 +64,7 @@ async def test_weights_default_to_one(api: Api, name: str) -> None:
     (entry,) = (await api.register(name)).json
     assert entry["Service"]["Weights"] == {"Passing": 1, "Warning": 1}
     await api.do("agent/service/register", {"Name": name, "Weights": {"Passing": 5}})
-    changed = await api.until(
-        f"health/service/{name}", lambda found: found[0]["Service"]["Weights"]["Passing"] == 5
-    )
+    changed = await api.until(f"health/service/{name}", lambda found: found[0]["Service"]["Weights"]["Passing"] == 5)
     assert changed.json[0]["Service"]["Weights"] == {"Passing": 5, "Warning": 0}
 
 

@@ -38,9 +38,7 @@ async def test_looking_around(command: list[str], api: Api, name: str, node: str
     assert member.split()[0] == node
     assert member.split()[2:4] == ["alive", "server"]
     assert name in (await run(*command, "catalog", "services")).splitlines()
-    assert [name, "t"] in [
-        line.split() for line in (await run(*command, "catalog", "services", "-tags")).splitlines()
-    ]
+    assert [name, "t"] in [line.split() for line in (await run(*command, "catalog", "services", "-tags")).splitlines()]
     (row,) = (await run(*command, "catalog", "nodes", f"-service={name}")).splitlines()[1:]
     assert (row.split()[0], row.split()[2:]) == (node, ["127.0.0.1", "dc1"])
     assert (await run(*command, "catalog", "datacenters")).split() == ["dc1"]
@@ -87,14 +85,10 @@ async def test_maintenance_of_the_node(command: list[str], api: Api, node: str) 
     await run(*command, "maint", "-enable", "-reason=move")
     try:
         assert "move" in await run(*command, "maint")
-        await api.until(
-            f"health/node/{node}", lambda checks: "_node_maintenance" in [c["CheckID"] for c in checks]
-        )
+        await api.until(f"health/node/{node}", lambda checks: "_node_maintenance" in [c["CheckID"] for c in checks])
     finally:
         await run(*command, "maint", "-disable")
-    await api.until(
-        f"health/node/{node}", lambda checks: "_node_maintenance" not in [c["CheckID"] for c in checks]
-    )
+    await api.until(f"health/node/{node}", lambda checks: "_node_maintenance" not in [c["CheckID"] for c in checks])
 
 
 @pytest.fixture(scope="session")

@@ -66,9 +66,7 @@ def test_two_workers_take_turns(fleet: Fleet) -> None:
     ("name", "sensible"),
     [("chelsea", "cat|tabby|lynx"), ("coffee", "espresso"), ("china", "palace"), ("flower", "daisy")],
 )
-def test_real_photos_get_sensible_labels(
-    fleet: Fleet, photo: Callable[[str], Path], name: str, sensible: str
-) -> None:
+def test_real_photos_get_sensible_labels(fleet: Fleet, photo: Callable[[str], Path], name: str, sensible: str) -> None:
     """Each of four real photos gets a sensible first label, over HTTP."""
     pairs = json.loads(fleet.curl("-F", f"data=@{photo(name)}", fleet.get("/next").strip()))
     assert re.search(sensible, pairs[0][0], re.IGNORECASE), pairs

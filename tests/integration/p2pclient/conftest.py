@@ -207,9 +207,7 @@ class WorkerProcess:
 
     def __init__(self, takes_s: float) -> None:
         program = Path(__file__).with_name("worker_process.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(program), str(takes_s)], stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen([sys.executable, str(program), str(takes_s)], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
         self.id = str(self.process.pid)

@@ -105,9 +105,7 @@ def port(registry: RunningRegistry) -> int:
     return registry.dns_port
 
 
-async def ask(
-    port: int, name: str, kind: str, *, over_tcp: bool = False, edns: bool = True
-) -> dns.message.Message:
+async def ask(port: int, name: str, kind: str, *, over_tcp: bool = False, edns: bool = True) -> dns.message.Message:
     query = dns.message.make_query(name, kind, use_edns=0 if edns else -1)
     exchange = dns.asyncquery.tcp if over_tcp else dns.asyncquery.udp
     return await exchange(query, "127.0.0.1", port=port, timeout=10, one_rr_per_rrset=True)
@@ -120,9 +118,7 @@ def comparable(message: dns.message.Message) -> dict[str, object]:
         "flags": dns.flags.to_text(message.flags),
         "answer": sorted(r.to_text() for r in message.answer),
         "additional": sorted({r.to_text() for r in message.additional if r.rdtype != dns.rdatatype.TXT}),
-        "authority": [
-            " ".join(w for w in r.to_text().split() if len(w) < 10 or "." in w) for r in message.authority
-        ],
+        "authority": [" ".join(w for w in r.to_text().split() if len(w) < 10 or "." in w) for r in message.authority],
         "edns": message.edns,
     }
 
@@ -153,9 +149,7 @@ SAME = [
 
 
 @pytest.mark.parametrize("over_tcp", [False, True], ids=["udp", "tcp"])
-async def test_answers_are_consuls_own(
-    registry: RunningRegistry, dns_consul: ConsulProcess, over_tcp: bool
-) -> None:
+async def test_answers_are_consuls_own(registry: RunningRegistry, dns_consul: ConsulProcess, over_tcp: bool) -> None:
     """For the same instances every kind of question has the same answer here and at Consul, order apart."""
     for name, kind in SAME:
         ours = comparable(await ask(port(registry), name, kind, over_tcp=over_tcp))
@@ -203,9 +197,7 @@ async def test_a_truncated_answer_leads_to_tcp(registry: RunningRegistry) -> Non
     """A client that follows TC, as resolvers do, ends with more than fits into a datagram."""
     for edns in (False, True):
         query = dns.message.make_query("many.service.consul", "SRV", use_edns=0 if edns else -1)
-        small = await dns.asyncquery.udp(
-            query, "127.0.0.1", port=port(registry), timeout=10, one_rr_per_rrset=True
-        )
+        small = await dns.asyncquery.udp(query, "127.0.0.1", port=port(registry), timeout=10, one_rr_per_rrset=True)
         answer, used_tcp = await dns.asyncquery.udp_with_fallback(
             query, "127.0.0.1", port=port(registry), timeout=10, one_rr_per_rrset=True
         )

@@ -25,9 +25,7 @@ CHECKS = "/v1/status/leader"
 class Lookups:
     """A lookup service and a catalog on one Consul, with services of names of their own."""
 
-    def __init__(
-        self, registry: RunningRegistry, catalog: Catalog, http: aiohttp.ClientSession, name: str
-    ) -> None:
+    def __init__(self, registry: RunningRegistry, catalog: Catalog, http: aiohttp.ClientSession, name: str) -> None:
         self.registry = registry
         self.catalog = catalog
         self.name = name

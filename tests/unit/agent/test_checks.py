@@ -28,12 +28,8 @@ def believed(run: Repeated, results: list[Status]) -> list[bool]:
     [
         pytest.param(0, 0, [GOOD, BAD, GOOD], [True, True, True], id="without thresholds each result counts"),
         pytest.param(0, 1, [BAD, GOOD, BAD], [True, True, True], id="a threshold of one is none"),
-        pytest.param(
-            0, 3, [GOOD, BAD, BAD, BAD], [True, False, False, True], id="the third failure in a row counts"
-        ),
-        pytest.param(
-            0, 2, [GOOD, BAD, GOOD, BAD], [True, False, True, False], id="a success begins the count anew"
-        ),
+        pytest.param(0, 3, [GOOD, BAD, BAD, BAD], [True, False, False, True], id="the third failure in a row counts"),
+        pytest.param(0, 2, [GOOD, BAD, GOOD, BAD], [True, False, True, False], id="a success begins the count anew"),
         pytest.param(2, 0, [BAD, GOOD, GOOD], [True, False, True], id="the second success in a row counts"),
         pytest.param(2, 0, [BAD, WARN, GOOD], [True, False, True], id="a warning counts as a success"),
         pytest.param(5, 5, [BAD], [True], id="the first result always counts: bad"),

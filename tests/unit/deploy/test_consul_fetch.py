@@ -95,9 +95,7 @@ def test_a_release_that_is_not_there(releases: tuple[Path, str], tmp_path: Path,
         fetch_release(tmp_path, base=releases[1])
 
 
-def test_a_system_without_release(
-    releases: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_system_without_release(releases: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine for which there is no release is told so by its name."""
     release(releases[0])
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
