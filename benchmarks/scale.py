@@ -75,18 +75,24 @@ def _known(url: str) -> int:
     return sum(int(service["serving"]) for service in json.loads(answers(f"{url}/services")))
 
 
+def answered(lookup: Running, url: str, seconds: float) -> tuple[float, float]:
+    """Answers a second that one wrk thread gets, and milliseconds of the process's processor time for each."""
+    used_s = cpu_s(lookup.pid)
+    rate = wrk(url, seconds=seconds)
+    return rate, (cpu_s(lookup.pid) - used_s) * 1000 / (rate * seconds)
+
+
 def lookups(lookup: Running, seconds: float) -> Mapping[str, float]:
     """What clients get of one lookup process: as much as one wrk thread can ask, and at a fixed rate."""
-    url, used_s = f"{lookup.url}/next", cpu_s(lookup.pid)
-    rate = wrk(url, seconds=seconds)
-    used_s = cpu_s(lookup.pid) - used_s
+    url = f"{lookup.url}/next"
+    rate, each_ms = answered(lookup, url, seconds)
     flags = [url, "--rate", str(PACED_HZ), "--seconds", str(seconds)]
     command = ["taskset", "-c", str(CLIENT_CORE), sys.executable, "-m", "benchmarks.paced", *flags]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     p50, p99, worst = (float(number) for number in printed.split())
     return {
         "lookups a second, wrk": rate,
-        "lookups a second of its processor time": rate * seconds / used_s,
+        "lookups a second of its processor time": 1000 / each_ms,
         f"p50 at {PACED_HZ} a second, ms": p50,
         f"p99 at {PACED_HZ} a second, ms": p99,
         f"worst at {PACED_HZ} a second, ms": worst,
@@ -155,8 +161,9 @@ def watch_row(held: Catalogue, fleet: Fleet, *, seconds: float) -> str:
     """What an answer to a client that keeps the list by itself costs, in lookups."""
     with lookup_process(held.consul, fleet) as lookup:
         url = f"{lookup.url}/instances/{name_of(0)}"
-        size, whole, one = len(answers(url)), wrk(url, seconds=seconds), wrk(f"{lookup.url}/next", seconds=seconds)
-    return f"| {fleet.size:,} | {size:,} | {whole:,.0f} | {1000 / whole:.2f} | {one / whole:,.0f} |"
+        _, whole_ms = answered(lookup, url, seconds)
+        _, one_ms = answered(lookup, f"{lookup.url}/next", seconds)
+        return f"| {fleet.size:,} | {len(answers(url)):,} | {whole_ms:.2f} | {whole_ms / one_ms:,.0f} |"
 
 
 def main() -> None:
@@ -177,8 +184,8 @@ def main() -> None:
             with catalogue(kind, fleet) as held:
                 for watchers in WATCHERS if fleet == MAIN else (1,):
                     print(cost_row(held, fleet, watchers=watchers, seconds=options.seconds), flush=True)
-    print("\n| workers in the service | bytes | answers a second | ms each | lookups in the time of one |")
-    print("| --- | --- | --- | --- | --- |", flush=True)
+    print("\n| workers in the service | bytes of an answer | ms of processor time | lookups in that time |")
+    print("| --- | --- | --- | --- |", flush=True)
     for size in (10, 100, 1000):
         with catalogue(kinds[0], Fleet(1, size)) as held:
             print(watch_row(held, Fleet(1, size), seconds=options.seconds), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -52,6 +53,7 @@ async def served(*, fast: bool) -> AsyncIterator[tuple[int, FastPath]]:
         finally:
             server.close()
             await runner.cleanup()
+            await asyncio.sleep(0.005)  # for the last connections to be let go
 
 
 async def conversation(port: int, fragments: list[bytes]) -> tuple[bytes, bool]:
@@ -72,6 +74,8 @@ async def conversation(port: int, fragments: list[bytes]) -> tuple[bytes, bool]:
         return bytes(said), listening.result()
     finally:
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def _listen(reader: asyncio.StreamReader, said: bytearray) -> bool:
