@@ -151,8 +151,6 @@ class Catalog:
         return entry is not None and (entry.get("Meta") or {}).get("boot") == boot
 
     async def _get(self, path: str, params: list[tuple[str, Any]], callback: Callback) -> Any:
-        if self._client.dc:
-            params = [*params, ("dc", self._client.dc)]
         headers = self._client.prepare_headers()
         return await self._call(self._client.http.get(callback, path, params, headers))
 

@@ -21,8 +21,6 @@ from registry.settings import ConsulSettings
 
 Callback = Callable[[consul.base.Response], Any]
 
-_MAX_BODY_BYTES = 256 << 20
-
 
 class ConsulClient(consul.base.Consul):  # type: ignore[misc]  # py-consul publishes no types
     """py-consul's client for the agent that `settings` name; every call returns an awaitable.

@@ -40,7 +40,7 @@ class Belief:
 
     `index` is what the next question carries. `suspect_until_s` (monotonic) is set while instances are held
     that Consul no longer names. `proven` are the ids that were once seen to serve, of those still named.
-    `stale` says that the last answer came from the past. `first` is False until anything was learned.
+    `stale` says that the last answer came from the past. `known` is False until anything was learned.
     """
 
     snapshot: Snapshot
