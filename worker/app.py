@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from worker.errors import WrongMethod, WrongWorker
 from worker.metrics import Numbers
+from worker.models import Models
 from worker.protocols.article import Article
 from worker.refusals import as_ours, refused
+from worker.settings import WorkerSettings
+from worker.store import Store
 
 
 @dataclass(slots=True)
@@ -24,16 +25,10 @@ class Presence:
     leaving: bool = False
 
 
-def build_app(
-    *,
-    article: Article,
-    presence: Presence,
-    crowded: Callable[[], bool],
-    describe: Callable[[], Mapping[str, Any]],
-    numbers: Numbers,
-) -> web.Application:
-    """The application of one worker."""
-    health = Health(presence, crowded=crowded, describe=describe)
+def build_app(settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers) -> web.Application:
+    """The application of one worker, as its default model's service shows it."""
+    article = Article(models, models.default, max_body_bytes=settings.max_body_bytes, top=settings.top)
+    health = Health(presence, models.store(models.default))
     app = web.Application(middlewares=[_answering(presence, numbers)])
     app.add_routes(
         [
@@ -50,12 +45,9 @@ def build_app(
 class Health:
     """Liveness for Consul, readiness for people."""
 
-    def __init__(
-        self, presence: Presence, *, crowded: Callable[[], bool], describe: Callable[[], Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, presence: Presence, store: Store) -> None:
         self._presence = presence
-        self._crowded = crowded
-        self._describe = describe
+        self._store = store
 
     async def alive(self, request: web.Request) -> web.Response:
         """`GET /healthz?boot=ID`: 200; 409 if another process is meant; 429 while the queue is nearly full.
@@ -65,13 +57,16 @@ class Health:
         boot = request.query.get("boot")
         if boot is not None and boot != self._presence.boot:
             return web.Response(status=409, text="another process\n")
-        return web.Response(status=429, text="busy\n") if self._crowded() else web.Response(text="ok\n")
+        crowded = self._store.current.batcher.crowded
+        return web.Response(status=429, text="busy\n") if crowded else web.Response(text="ok\n")
 
     async def ready(self, _: web.Request) -> web.Response:
         """`GET /readyz`: what is served and how; 503 before the model is warm and while leaving."""
         ready = self._presence.ready and not self._presence.leaving
         body = {"ready": ready, "leaving": self._presence.leaving, "boot": self._presence.boot}
-        return web.json_response(body | dict(self._describe()), status=200 if ready else 503)
+        predictor = self._store.current
+        described = {"model": predictor.model.describe(), "batch_cap": predictor.batcher.pace.cap}
+        return web.json_response(body | described, status=200 if ready else 503)
 
 
 async def _usage(_: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 
 from worker.batcher import Batcher, Image, Scores
 from worker.metrics import Numbers
@@ -16,16 +16,16 @@ from worker.model import Model
 
 
 class Predictor:
-    """A model behind its decoding threads and its batcher; use as an async context manager."""
+    """A model behind the decoding threads and its batcher; use as an async context manager."""
 
     def __init__(
-        self, model: Model, batcher: Batcher, *, decode_threads: int, deadline_s: float, numbers: Numbers
+        self, model: Model, batcher: Batcher, *, decoding: Executor, deadline_s: float, numbers: Numbers
     ) -> None:
         self.model = model
         self.batcher = batcher
         self._deadline_s = deadline_s
         self._numbers = numbers
-        self._threads = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
+        self._decoding = decoding
 
     async def __aenter__(self) -> Predictor:
         await self.batcher.__aenter__()
@@ -33,7 +33,6 @@ class Predictor:
 
     async def __aexit__(self, *_: object) -> None:
         await self.batcher.__aexit__()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def deadline_s(self, timeout_s: float | None) -> float:
         """The monotonic time by which a request that arrives now must be answered."""
@@ -44,6 +43,10 @@ class Predictor:
         self.batcher.admit(deadline_s=deadline_s)
         with self.batcher.coming():
             images = await self._decode(encoded)
+        return await self.predict_arrays(images, deadline_s=deadline_s)
+
+    async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
+        """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""
         if len(images) == 1:
             return [await self.batcher.submit(images[0], deadline_s=deadline_s)]
         async with asyncio.TaskGroup() as group:
@@ -53,7 +56,7 @@ class Predictor:
     async def _decode(self, encoded: Sequence[bytes]) -> list[Image]:
         started_s = time.monotonic()
         loop = asyncio.get_running_loop()
-        decoding = [loop.run_in_executor(self._threads, self.model.decode, data) for data in encoded]
+        decoding = [loop.run_in_executor(self._decoding, self.model.decode, data) for data in encoded]
         try:
             return list(await asyncio.gather(*decoding))
         finally:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -17,14 +18,12 @@ from registry.instance import Instance
 from registry.listen import bind, port_of
 from registry.malformed import quiet_logger
 from worker.app import Presence, build_app
-from worker.batcher import Batcher
 from worker.metrics import Numbers
-from worker.model import Model, load
-from worker.predictor import Predictor
-from worker.protocols.article import Article
+from worker.model import Model
+from worker.models import Models
 from worker.registration import Registration, advertised
 from worker.settings import WorkerSettings
-from worker.warmup import measure_pace
+from worker.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class RunningWorker:
 
     instance: Instance
     presence: Presence
-    predictor: Predictor
+    store: Store
 
 
 async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
@@ -57,45 +56,37 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     presence = Presence(boot=uuid.uuid4().hex)
     numbers = Numbers()
     try:
-        model = await asyncio.to_thread(load, settings.source, name=settings.service)
-        try:
-            pace = await asyncio.to_thread(measure_pace, model)
-            batcher = Batcher(model.predict, pace=pace, queue_most=settings.queue_most, numbers=numbers)
-            numbers.watch_depth(lambda: batcher.depth)
+        with _decoding(settings) as decoding:
             async with (
-                Predictor(
-                    model,
-                    batcher,
-                    decode_threads=settings.decode_threads,
-                    deadline_s=settings.deadline_s,
-                    numbers=numbers,
-                ) as predictor,
-                _answering(settings, listener, predictor, presence, numbers),
-                _registered(settings, listener, model, predictor, presence) as instance,
+                Store(settings, decoding=decoding, numbers=numbers) as store,
+                _answering(settings, listener, Models([store]), presence, numbers),
+                _registered(settings, listener, store, presence) as instance,
             ):
-                yield RunningWorker(instance, presence, predictor)
-        finally:
-            model.close()
+                yield RunningWorker(instance, presence, store)
     finally:
         listener.close()
+
+
+@contextmanager
+def _decoding(settings: WorkerSettings) -> Iterator[Executor]:
+    """The threads that all images are decoded in."""
+    threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 @asynccontextmanager
 async def _answering(
     settings: WorkerSettings,
     listener: socket.socket,
-    predictor: Predictor,
+    models: Models,
     presence: Presence,
     numbers: Numbers,
 ) -> AsyncIterator[None]:
     """The HTTP server; closing finishes what is in flight."""
-    app = build_app(
-        article=Article(predictor, max_body_bytes=settings.max_body_bytes, top=settings.top),
-        presence=presence,
-        crowded=lambda: predictor.batcher.crowded,
-        describe=lambda: {"model": predictor.model.describe(), "batch_cap": predictor.batcher.pace.cap},
-        numbers=numbers,
-    )
+    app = build_app(settings, models, presence, numbers)
     # A client that hangs up cancels its handler, and so its place in the queue.
     runner = web.AppRunner(
         app,
@@ -117,16 +108,15 @@ async def _answering(
 async def _registered(
     settings: WorkerSettings,
     listener: socket.socket,
-    model: Model,
-    predictor: Predictor,
+    store: Store,
     presence: Presence,
 ) -> AsyncIterator[Instance]:
     """The place in the rotation; leaving it, the worker goes on answering for the drain grace."""
-    instance = await _instance(settings, port_of(listener), model, presence.boot)
+    instance = await _instance(settings, port_of(listener), store.current.model, presence.boot)
     checks = Checks(health_url=f"http://{instance.address}/healthz?boot={presence.boot}")
 
     def moving() -> bool:
-        return predictor.batcher.moving
+        return store.current.batcher.moving
 
     async def fit() -> bool:
         return moving()

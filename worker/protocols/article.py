@@ -8,17 +8,18 @@ from aiohttp import web
 
 from worker.bodies import check_length, read_images
 from worker.errors import BadRequest, TooLarge
-from worker.predictor import Predictor
+from worker.models import Models
 from worker.refusals import refused
 
 TOP = 5
 
 
 class Article:
-    """The article's protocol over one predictor."""
+    """The article's protocol over the model called `name`."""
 
-    def __init__(self, predictor: Predictor, *, max_body_bytes: int, top: int = TOP) -> None:
-        self._predictor = predictor
+    def __init__(self, models: Models, name: str, *, max_body_bytes: int, top: int = TOP) -> None:
+        self._models = models
+        self._name = name
         self._max_body_bytes = max_body_bytes
         self._top = top
 
@@ -37,11 +38,12 @@ class Article:
     async def classify(self, request: web.Request) -> web.Response:
         """One image: a list of pairs, best first; several: a list of those, in order."""
         top = _top(request.query.get("top"), default=self._top)
-        deadline_s = self._predictor.deadline_s(timeout_s(request))
-        with self._predictor.batcher.coming():
+        predictor = self._models.find(self._name)
+        deadline_s = predictor.deadline_s(timeout_s(request))
+        with predictor.batcher.coming():
             images = await read_images(request, limit_bytes=self._max_body_bytes)
-        scores = await self._predictor.predict(images, deadline_s=deadline_s)
-        answers = [self._predictor.model.top(row, top) for row in scores]
+        scores = await predictor.predict(images, deadline_s=deadline_s)
+        answers = [predictor.model.top(row, top) for row in scores]
         body = answers if len(answers) > 1 else answers[0]
         return web.Response(text=f"{json.dumps(body, ensure_ascii=False)}\n", content_type="application/json")
 

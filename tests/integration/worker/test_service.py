@@ -202,10 +202,10 @@ async def test_readiness_and_numbers_tell(asking: Asking) -> None:
 async def test_a_deadline_in_the_queue_is_kept(asking: Asking, hold: Callable[[], None]) -> None:
     """An image whose caller's time runs out while the engine is busy gets 504, when the engine is free again."""
     first = asyncio.create_task(asking.post(HELD))
-    await until(lambda: asking.worker.predictor.batcher.running == 1)
+    await until(lambda: asking.worker.store.current.batcher.running == 1)
     late = asyncio.create_task(asking.post(png(30, 10), **{"P2P-Timeout-Ms": "50"}))
     patient = asyncio.create_task(asking.post(png(30, 10)))
-    await until(lambda: asking.worker.predictor.batcher.depth == 2)
+    await until(lambda: asking.worker.store.current.batcher.depth == 2)
     await asyncio.sleep(0.06)  # that caller's 50 ms
     hold()
     assert (await first)[0] == 200
@@ -222,7 +222,7 @@ async def test_a_timeout_that_cannot_be_used_is_refused(asking: Asking) -> None:
 async def test_a_client_that_hangs_up_leaves_the_queue(asking: Asking, hold: Callable[[], None]) -> None:
     """An image whose client is gone costs no prediction."""
     first = asyncio.create_task(asking.post(HELD))
-    batcher = asking.worker.predictor.batcher
+    batcher = asking.worker.store.current.batcher
     await until(lambda: batcher.running == 1)
     gone = asyncio.create_task(asking.post(png(30, 10)))
     await until(lambda: batcher.depth == 1)
@@ -243,9 +243,9 @@ async def test_a_crowded_worker_warns_and_refuses(shared_consul: ConsulProcess, 
     async with worker_on(shared_consul, queue_most=2) as worker, aiohttp.ClientSession() as http:
         asking = Asking(worker, http)
         tasks = [asyncio.create_task(asking.post(HELD))]
-        await until(lambda: worker.predictor.batcher.running == 1)
+        await until(lambda: worker.store.current.batcher.running == 1)
         tasks += [asyncio.create_task(asking.post(png(30, 10))) for _ in range(2)]
-        await until(lambda: worker.predictor.batcher.depth == 2)
+        await until(lambda: worker.store.current.batcher.depth == 2)
         assert (await asking.get("/healthz"))[0] == 429
         async with http.post(asking.url, data=png(3, 1)) as refused:
             assert (refused.status, refused.headers["Retry-After"].isdigit()) == (503, True)
@@ -268,7 +268,7 @@ async def test_leaving_answers_what_is_in_flight(shared_consul: ConsulProcess, h
         async with worker_on(shared_consul) as worker:
             asking = Asking(worker, http)
             request = asyncio.create_task(http.post(asking.url, data=HELD))
-            await until(lambda: worker.predictor.batcher.running == 1)
+            await until(lambda: worker.store.current.batcher.running == 1)
             asyncio.get_running_loop().call_later(0.5, hold)
         answer = await request
         assert (answer.status, answer.headers["Connection"]) == (200, "close")
