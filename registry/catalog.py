@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import consul
 from consul.base import Response
 
+from registry.entries import Entries
 from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten, RegistryError, TokenRefused
 from registry.instance import Health, Instance
 from registry.settings import ConsulSettings
@@ -62,6 +64,7 @@ class Catalog:
     def __init__(self, settings: ConsulSettings, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.url = settings.url
         self._client = ConsulClient(settings, timeout_s=timeout_s)
+        self._entries: dict[str, Entries[tuple[Instance, str]]] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -87,7 +90,12 @@ class Catalog:
         params: list[tuple[str, Any]] = [("stale", "")]
         if index:
             params += [("index", index), ("wait", f"{max(1, int(wait_s * 1000))}ms")]
-        answer: Answer = await self._get(f"/v1/health/service/{service}", params, _answer)
+        entries = self._entries.get(service) or Entries(_instance)
+        answer: Answer = await self._get(f"/v1/health/service/{service}", params, partial(_answer, entries))
+        if answer.instances:
+            self._entries[service] = entries
+        else:
+            self._entries.pop(service, None)
         return answer
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
@@ -208,14 +216,13 @@ def _ttl_id(instance_id: str) -> str:
     return f"{instance_id}:ttl"
 
 
-def _answer(response: Response) -> Answer:
+def _answer(entries: Entries[tuple[Instance, str]], response: Response) -> Answer:
     """A 200 of /v1/health/service; nothing is read from any other status."""
     headers = response.headers
     instances: dict[str, Instance] = {}
-    for entry in _json(response):
-        instance = _instance(entry)
+    for instance, node in _read(response, entries.values):
         if instance.id in instances:  # ids are unique for an agent only, and a catalog has many
-            instance = replace(instance, id=f"{instance.id}@{entry['Node']['Node']}")
+            instance = replace(instance, id=f"{instance.id}@{node}")
         if instance.port:  # a service without a port cannot be posted to
             instances[instance.id] = instance
     return Answer(
@@ -236,6 +243,11 @@ def _entry_or_none(response: Response) -> dict[str, Any] | None:
 
 
 def _json(response: Response) -> Any:
+    return _read(response, json.loads)
+
+
+def _read(response: Response, read: Callable[[str], Any]) -> Any:
+    """What `read` makes of the text of a 200; any other status is an error of py-consul's."""
     if response.code == 403:
         raise consul.ACLPermissionDenied(response.body)
     if response.code == 429 or response.code >= 500:
@@ -243,7 +255,7 @@ def _json(response: Response) -> Any:
     if response.code != 200:
         raise consul.exceptions.BadRequest(f"{response.code} {response.body[:200]}")
     try:
-        return json.loads(response.body)
+        return read(response.body)
     except ValueError as error:
         raise consul.ConsulException(f"its answer is not JSON: {error}") from error
 
@@ -256,12 +268,13 @@ def _index(headers: Mapping[str, str]) -> int:
         raise consul.ConsulException("its X-Consul-Index is not a number") from error
 
 
-def _instance(entry: Mapping[str, Any]) -> Instance:
+def _instance(entry: Mapping[str, Any]) -> tuple[Instance, str]:
+    """An instance, and the name of the node that it runs on."""
     service = entry["Service"]
     meta = service.get("Meta") or {}
     health = _health(service["ID"], entry.get("Checks") or ())
     weights = service.get("Weights") or {}
-    return Instance(
+    instance = Instance(
         service=service["Service"],
         id=service["ID"],
         host=service.get("Address") or entry["Node"]["Address"],
@@ -273,6 +286,7 @@ def _instance(entry: Mapping[str, Any]) -> Instance:
         health=health,
         meta=meta,
     )
+    return instance, str(entry["Node"]["Node"])
 
 
 def _health(instance_id: str, checks: Any) -> Health:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from registry.catalog import TAG, Catalog
 from registry.errors import RegistryError
-from registry.follow import CHANGES_A_SECOND, CHANGES_AT_ONCE, Follower, TokenBucket, backoff_s
+from registry.follow import CHANGES_AT_ONCE, Follower, Hidden, TokenBucket, backoff_s
 from registry.instance import Instance
 from registry.rotation import Rotation
 from registry.saved import Saved, as_saved, keep_saved, load
@@ -29,6 +29,10 @@ VIEWS_AT_MOST = 256
 """Rotations kept a service; a filter that nobody used for longest is forgotten, and starts anew."""
 
 FOLLOWED_AT_MOST = 1000
+
+LISTS_A_SECOND = 1.0
+"""Consul goes through all workers to list the services, and does so at every registration: under churn it is asked
+for the list no more often. A new service is known within a second, one that is followed is not concerned."""
 
 ITSELF = "consul"
 """The service that Consul's servers are."""
@@ -64,9 +68,17 @@ class Service:
     with it, and when a rotation was dropped: who kept one must fetch it anew.
     """
 
-    def __init__(self, name: str, catalog: Catalog, *, changed: Callable[[], None], saved: Saved | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        catalog: Catalog,
+        *,
+        changed: Callable[[], None],
+        hidden: Hidden,
+        saved: Saved | None = None,
+    ) -> None:
         self.name = name
-        self.follower = Follower(catalog, name, self._changed, saved=saved)
+        self.follower = Follower(catalog, name, self._changed, saved=saved, hidden=hidden)
         self._tell = changed
         # Starting from the clock keeps revisions of a restarted process apart from those of the last one.
         self.revision = int(time.time() * 1000)
@@ -145,6 +157,7 @@ class Directory:
         self._services: dict[str, Service] = {}
         self._names: Mapping[str, frozenset[str]] = {}
         self._listed = False
+        self._showed_itself = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Directory:
@@ -207,9 +220,18 @@ class Directory:
         return service
 
     def _follow(self, name: str) -> Service:
-        service = Service(name, self._catalog, changed=self._changed.set, saved=self._saved.get(name))
+        saved = self._saved.get(name)
+        service = Service(name, self._catalog, changed=self._changed.set, hidden=self._hidden, saved=saved)
         self._services[name] = service
         return service
+
+    async def _hidden(self, name: str) -> bool:
+        """Whether Consul hides a service's instances rather than having none; see `hint`.
+
+        Where it has never shown itself, the token was never meant to see the whole list.
+        """
+        _, names = await self._catalog.services()
+        return name in names or (self._showed_itself and ITSELF not in names)
 
     def _to_save(self) -> Iterable[Saved]:
         followers = [service.follower for service in self._services.values()]
@@ -217,7 +239,7 @@ class Directory:
 
     async def _follow_names(self) -> None:
         index, failures, chance = 0, 0, random.Random()
-        bucket = TokenBucket(rate_hz=CHANGES_A_SECOND, burst=CHANGES_AT_ONCE, now_s=time.monotonic())
+        bucket = TokenBucket(rate_hz=LISTS_A_SECOND, burst=CHANGES_AT_ONCE, now_s=time.monotonic())
         while True:
             try:
                 answered, names = await self._catalog.services(index=index)
@@ -236,6 +258,7 @@ class Directory:
         if ITSELF not in names and (ITSELF in self._names or not self._listed):
             logger.warning("Consul does not list itself: is the token in CONSUL_HTTP_TOKEN allowed service:read?")
         self._names, self._listed = names, True
+        self._showed_itself = self._showed_itself or ITSELF in names
         for name, tags in names.items():
             if TAG in tags and name not in self._services and len(self._services) < FOLLOWED_AT_MOST:
                 self._follow(name)

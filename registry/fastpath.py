@@ -22,6 +22,7 @@ from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 
 from registry.answers import Form, render_one
+from registry.asked import stale_header
 from registry.directory import ANY, Directory, Service, Wanted
 from registry.instance import Instance
 from registry.reach import hosts_meant
@@ -82,7 +83,7 @@ class FastPath:
         if plan is None:
             return None
         service = self._directory.followed(plan.service)
-        if service is None or service.follower.belief.stale:
+        if service is None:
             return None
         if plan.version != service.version:
             _renew(plan, service)
@@ -94,6 +95,8 @@ class FastPath:
         except KeyError:
             before, after = plan.ready[id(instance)] = _response(instance, plan.form)
         self.answered += 1
+        if service.follower.belief.stale:
+            before = _aged(before, service)
         return before + self._now() + after
 
     def _now(self) -> bytes:
@@ -141,6 +144,12 @@ def _response(instance: Instance, form: Form) -> tuple[bytes, bytes]:
     """What stands before and after the date, header for header as aiohttp writes it."""
     body = render_one(instance, form).encode()
     return _head(form, len(body)), f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
+
+
+def _aged(head: bytes, service: Service) -> bytes:
+    """A head that says how old the answer is, where the framework puts a header of ours: behind the status."""
+    ((name, value),) = stale_header(service).items()
+    return head.replace(b"\r\n", f"\r\n{name}: {value}\r\n".encode(), 1)
 
 
 @lru_cache(maxsize=1024)  # few lengths, many workers: heads shared by all of a length stay in the processor's cache

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from registry.catalog import CALL_TIMEOUT_S, WAIT_S, Catalog
 from registry.errors import ConsulUnavailable, RegistryError
@@ -30,6 +31,10 @@ CHANGES_AT_ONCE = 2.0
 
 LEADERLESS_WAIT_S = 1.0
 """How soon an agent that answers from the past is asked again whether it found its leader."""
+
+
+Hidden = Callable[[str], Awaitable[bool]]
+"""Asks Consul whether it hides the instances of a service from us, rather than having none."""
 
 
 class TokenBucket:
@@ -59,7 +64,7 @@ class Follower:
 
     `confirmed_s` is the monotonic time of the last sound answer, None before the first. `trouble` says why the
     last question had no answer, "" if it had. `saved` is what an earlier process believed last: taken up where
-    Consul does not answer.
+    Consul does not answer. `hidden` is asked before it is believed that the last instances are gone.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Follower:
         service: str,
         changed: Callable[[Belief], None],
         *,
+        hidden: Hidden,
         saved: Saved | None = None,
     ) -> None:
         self.service = service
@@ -77,6 +83,7 @@ class Follower:
         self.first = asyncio.Event()
         self._catalog = catalog
         self._changed = changed
+        self._hidden = hidden
         self._saved = saved
         self._failures = 0
         self._asking: asyncio.Timeout | None = None
@@ -122,6 +129,8 @@ class Follower:
             raise ConsulUnavailable("Consul has no leader, or the agent cannot reach it.") from None
         finally:
             self._asking = None
+        if not answer.instances and self.belief.snapshot.serving:
+            answer = replace(answer, hidden=await self._hidden(self.service))
         now_s = time.monotonic()
         if answer.current:
             self.confirmed_s = now_s

@@ -21,17 +21,21 @@ LAST_CONTACT_LIMIT_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a 200 of `/v1/health/service/NAME` said."""
+    """What a 200 of `/v1/health/service/NAME` said.
+
+    `hidden`: nobody is named, and Consul was found to leave out what our token may not read (any more).
+    """
 
     index: int
     instances: tuple[Instance, ...]
     known_leader: bool = True
     last_contact_ms: int = 0
+    hidden: bool = False
 
     @property
     def current(self) -> bool:
-        """Whether it comes from a leader that was heard of recently."""
-        return self.known_leader and self.last_contact_ms <= LAST_CONTACT_LIMIT_MS
+        """Whether it is the whole truth, from a leader that was heard of recently."""
+        return self.known_leader and self.last_contact_ms <= LAST_CONTACT_LIMIT_MS and not self.hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def _suspect_until(belief: Belief, *, missing: bool, suspicious: bool, now_s: fl
     if now_s < belief.suspect_until_s:
         return belief.suspect_until_s
     # The grace is over: only a second reading that is sound in itself lets the missing go.
-    sound = answer.known_leader and answer.index >= belief.index
+    sound = answer.known_leader and not answer.hidden and answer.index >= belief.index
     return None if sound else now_s + GRACE_S
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import web
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,13 @@ OPTIONS = {"access_log": None, "keepalive_timeout": 75.0}
 
 
 class OneWorker:
-    """A catalog in which one service has one worker for ever: every rotation gives the same answer."""
+    """A catalog in which one service has one worker for ever: every rotation gives the same answer.
+
+    `leader`: whether Consul knows one; without, what it says is stale, and has never been confirmed.
+    """
+
+    def __init__(self, *, leader: bool) -> None:
+        self._leader = leader
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         if index:
@@ -35,12 +42,12 @@ class OneWorker:
         if index:
             await asyncio.Event().wait()
         worker = Instance("classify", "w1", "127.0.0.1", 9001, version="3", tags=("p2p",), boot="b1")
-        return Answer(1, (worker,) if service == "classify" else ())
+        return Answer(1, (worker,) if service == "classify" else (), known_leader=self._leader)
 
 
 @asynccontextmanager
-async def served(*, fast: bool) -> AsyncIterator[tuple[int, FastPath]]:
-    async with Directory(OneWorker(), default="classify") as directory:  # type: ignore[arg-type]  # a fake
+async def served(*, fast: bool, leader: bool = True) -> AsyncIterator[tuple[int, FastPath]]:
+    async with Directory(OneWorker(leader=leader), default="classify") as directory:  # type: ignore[arg-type]  # a fake
         await directory.find("classify").known(timeout_s=5)  # type: ignore[union-attr]  # it is the default
         path = FastPath(directory)
         runner = web.AppRunner(build_app(directory, path), access_log=None, shutdown_timeout=0.1)
@@ -163,28 +170,33 @@ def fragmented(draw: st.DrawFn) -> list[bytes]:
 PLAIN = b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-@given(fragments=fragmented())
+@given(fragments=fragmented(), leader=st.booleans())
 @settings(max_examples=150, deadline=None)
-@example(fragments=[PLAIN])
-@example(fragments=[PLAIN, PLAIN])
-@example(fragments=[PLAIN + PLAIN])
-@example(fragments=[PLAIN[:10], PLAIN[10:]])
-@example(fragments=[PLAIN, PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
-@example(fragments=[PLAIN.replace(b"/next", b"/"), PLAIN.replace(b"localhost", b"elsewhere")])
-def test_a_client_cannot_tell_them_apart(fragments: list[bytes]) -> None:
-    """Whatever is sent, in whatever pieces, both say the same bytes and close at the same point."""
+@example(fragments=[PLAIN], leader=True)
+@example(fragments=[PLAIN], leader=False)
+@example(fragments=[PLAIN, PLAIN], leader=True)
+@example(fragments=[PLAIN + PLAIN], leader=True)
+@example(fragments=[PLAIN[:10], PLAIN[10:]], leader=True)
+@example(fragments=[PLAIN, PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")], leader=True)
+@example(fragments=[PLAIN.replace(b"/next", b"/"), PLAIN.replace(b"localhost", b"elsewhere")], leader=True)
+def test_a_client_cannot_tell_them_apart(fragments: list[bytes], leader: bool) -> None:
+    """Whatever is sent, in whatever pieces, both say the same bytes and close at the same point; stale or not."""
 
     async def both() -> tuple[tuple[bytes, bool], tuple[bytes, bool]]:
-        async with served(fast=True) as (fast_port, _), served(fast=False) as (slow_port, _):
+        async with (
+            served(fast=True, leader=leader) as (fast_port, _),
+            served(fast=False, leader=leader) as (slow_port, _),
+        ):
             return await conversation(fast_port, fragments), await conversation(slow_port, fragments)
 
     fast, slow = asyncio.run(both())
     assert (alike(fast[0]), fast[1]) == (alike(slow[0]), slow[1])
 
 
-async def test_plain_lookups_take_the_fast_path() -> None:
-    """The requests that matter are really answered by the fast path, on a kept connection too."""
-    async with served(fast=True) as (port, path):
+@pytest.mark.parametrize("leader", [True, False])
+async def test_plain_lookups_take_the_fast_path(leader: bool) -> None:
+    """The requests that matter are really answered by the fast path, on a kept connection and in an outage too."""
+    async with served(fast=True, leader=leader) as (port, path):
         plain = [PLAIN, PLAIN.replace(b"/next", b"/"), PLAIN.replace(b"/next", b"/next/classify")]
         await conversation(port, plain)
         assert path.answered == 3

@@ -116,10 +116,19 @@ class Cluster:
 
     async def token(self, rules: str) -> str:
         """A new token with these rights alone."""
+        token, _ = await self.token_and_policy(rules)
+        return token
+
+    async def token_and_policy(self, rules: str) -> tuple[str, dict[str, Any]]:
+        """A new token with these rights alone, and the policy that holds them, for `change_rights`."""
         name = f"rights-{self.network.free_port()}"
-        await self.told("/v1/acl/policy", {"Name": name, "Rules": rules})
+        policy = await self.told("/v1/acl/policy", {"Name": name, "Rules": rules})
         made = await self.told("/v1/acl/token", {"Policies": [{"Name": name}]})
-        return str(made["SecretID"])
+        return str(made["SecretID"]), policy
+
+    async def change_rights(self, policy: dict[str, Any], rules: str) -> None:
+        """Give the tokens of this policy other rights."""
+        await self.told(f"/v1/acl/policy/{policy['ID']}", {"Name": policy["Name"], "Rules": rules})
 
     async def manage(self, path: str, *, method: str = "GET", body: object | None = None) -> Any:
         """What a server answers to an operator who may do everything; None where none answers."""

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.cluster import rights
-from tests.integration.cluster.cluster import Cluster, Worker, running_cluster
+from tests.integration.cluster.cluster import Cluster, Replica, Worker, running_cluster
 from tests.integration.cluster.faults import FAULTS, Fault, suffer
 from tests.integration.cluster.load import picture
 from tests.integration.cluster.program import Program
@@ -75,6 +75,32 @@ async def test_clients_do_not_notice(cluster: Cluster, sidelined: Sidelined, fau
     for seen in (outcome.load.lookups, outcome.load.predictions):
         assert {name: dict(tally.reasons) for name, tally in seen.items()} == {name: {} for name in seen}
     assert outcome.normal_after_s < fault.within_s
+
+
+@pytest.mark.parametrize("left", [rights.STRANGER, 'service_prefix "" { policy = "read" }'], ids=["none", "no nodes"])
+async def test_a_lookup_service_that_loses_its_rights_goes_on(
+    cluster: Cluster, sidelined: Sidelined, consul_binary: Path, left: str
+) -> None:
+    """Consul then says 200 and an empty list: the last good set is handed out, stale, until the rights are back."""
+    agent = cluster.agents["b"]
+    token, policy = await cluster.token_and_policy(rights.LOOKUP)
+    port = str(cluster.network.free_port())
+    place = ("--host", agent.host.address, "--port", port, "--state", "")
+    program = cluster.run(agent, "-m", "deploy", "registry", *place, token=token, log=f"lookup-{port}")
+    replica = Replica(agent, f"http://{agent.host.address}:{port}", program)
+    everyone = {worker.address for worker in cluster.workers}
+    await until(lambda: cluster.hands_out(cluster.workers, replica), within_s=20)
+    await cluster.change_rights(policy, left)
+    await maintain(consul_binary, cluster, sidelined, "-disable")  # any change makes Consul answer anew
+    await maintain(consul_binary, cluster, sidelined, "-enable", "-reason=a new disk")
+
+    async def held() -> bool:
+        return await cluster.rotation(replica) == (everyone, True)
+
+    await until(held, within_s=10)
+    await cluster.change_rights(policy, rights.LOOKUP)
+    await until(lambda: cluster.hands_out(cluster.workers, replica), within_s=10)
+    assert await program.stop() == 0
 
 
 async def test_only_the_operator_takes_a_worker_back(

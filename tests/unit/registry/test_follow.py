@@ -21,7 +21,12 @@ B = Instance("classify", "b", "127.0.0.1", 9002)
 
 
 class Script:
-    """A catalog that gives what it was told to, one by one, then waits for ever; `asked` holds the indexes."""
+    """A catalog that gives what it was told to, one by one, then waits for ever; `asked` holds the indexes.
+
+    `hides`: what it says when it is asked whether it hides a service's instances.
+    """
+
+    hides = False
 
     def __init__(self, *outcomes: Answer | Exception) -> None:
         self.asked: list[int] = []
@@ -40,16 +45,20 @@ class Script:
             raise outcome
         return outcome
 
+    async def hidden(self, service: str) -> bool:
+        return self.hides
+
 
 @pytest.fixture(autouse=True)
 def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "BACKOFF_FIRST_S", 0.001)
 
 
-async def followed(*outcomes: Answer | Exception) -> tuple[Script, Follower, list[Belief]]:
+async def followed(*outcomes: Answer | Exception, hides: bool = False) -> tuple[Script, Follower, list[Belief]]:
     """Run a follower over these outcomes; what it asked, what it ended with, and the changes that it told."""
     script, changes = Script(*outcomes), list[Belief]()
-    follower = Follower(script, "classify", changes.append)  # type: ignore[arg-type]  # a fake
+    script.hides = hides
+    follower = Follower(script, "classify", changes.append, hidden=script.hidden)  # type: ignore[arg-type]  # a fake
     task = asyncio.create_task(follower.run())
     await asyncio.wait_for(script.exhausted.wait(), 5)
     task.cancel()
@@ -102,6 +111,13 @@ async def test_a_held_set_is_asked_for_again_when_its_grace_ends() -> None:
     script, follower, _ = await followed(Answer(7, (A,)), Answer(8, ()))
     assert follower.belief.suspect_until_s is not None
     assert script.waits_s[-1] <= 15.0
+
+
+async def test_instances_that_consul_hides_are_not_gone() -> None:
+    """A token that lost its rights sees an empty list, with a 200: the set is kept, and called stale."""
+    _, follower, changes = await followed(Answer(7, (A, B)), Answer(8, ()), Answer(9, ()), hides=True)
+    assert (follower.belief.stale, follower.belief.snapshot.instances) == (True, (A, B))
+    assert len(changes) == 1
 
 
 def test_the_client_waits_longer_than_the_server() -> None:

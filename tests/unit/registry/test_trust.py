@@ -82,9 +82,9 @@ def test_after_the_grace_a_sound_second_reading_is_believed() -> None:
     assert ids(belief) == set()
 
 
-@pytest.mark.parametrize("answer", [Answer(5, ()), Answer(9, (), known_leader=False)])
+@pytest.mark.parametrize("answer", [Answer(5, ()), Answer(9, (), known_leader=False), Answer(9, (), hidden=True)])
 def test_after_the_grace_an_unsound_second_reading_is_not(answer: Answer) -> None:
-    """A second reading that regressed again, or knows no leader, extends the hold."""
+    """A second reading that regressed again, knows no leader, or hides what there is, extends the hold."""
     held = believed(Answer(7, (A,)), Answer(8, ()))
     belief = judge(held, answer, now_s=GRACE_S)
     assert ids(belief) == {"a"}
@@ -145,9 +145,12 @@ def test_the_next_question_carries_a_sound_index(asked: int, answered: int, foll
     assert next_index(asked, answered) == following
 
 
-@pytest.mark.parametrize("answer", [Answer(8, (A,), known_leader=False), Answer(8, (A,), last_contact_ms=60_000)])
-def test_an_answer_from_the_past_marks_stale(answer: Answer) -> None:
-    """No leader, or none heard for long: what is served is marked stale, and served."""
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(8, (A,), known_leader=False), Answer(8, (A,), last_contact_ms=60_000), Answer(8, (), hidden=True)],
+)
+def test_an_answer_that_is_not_the_whole_truth_marks_stale(answer: Answer) -> None:
+    """No leader, none heard for long, or instances hidden: what is served is marked stale, and served."""
     belief = believed(Answer(7, (A,)), answer)
     assert belief.stale
     assert eligible(belief) == {"a"}
