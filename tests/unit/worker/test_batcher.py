@@ -45,7 +45,7 @@ def image(value: int) -> Image:
 
 def batcher(engine: Engine, *, cap: int = 4, queue_most: int = 100, image_s: float = 0.0) -> Batcher:
     pace = Pace(cap=cap, batch_s=image_s * cap, single_s=image_s)
-    return Batcher(engine.predict, pace=pace, queue_most=queue_most, numbers=Numbers())
+    return Batcher(engine.predict, pace=pace, queue_most=queue_most, numbers=Numbers().model("test"))
 
 
 def soon() -> float:

@@ -50,8 +50,8 @@ def test_it_waits_a_moment_for_those_on_the_way() -> None:
 
 def test_the_expected_wait_counts_what_is_before() -> None:
     """An idle worker answers in one prediction; work before it adds its share of full batches."""
-    assert expected_wait_s(PACE, queued=0, running=0) == pytest.approx(0.03)
-    assert expected_wait_s(PACE, queued=16, running=8) == pytest.approx(0.27)
+    assert expected_wait_s(PACE, ahead=0) == pytest.approx(0.03)
+    assert expected_wait_s(PACE, ahead=24) == pytest.approx(0.27)
 
 
 def test_crowded_has_a_gap() -> None:
