@@ -234,6 +234,7 @@ class Batcher:
                 self._turns.give_back()
             # Where work is left, the next batch's time has begun already.
             self._busy_since_s = time.monotonic() if self.depth else None
+            self._left.set()
 
     async def _gather(self, *, just_finished: bool) -> None:
         """Wait a moment for those on their way."""

@@ -85,13 +85,16 @@ class Line:
     def forget(self, waiting: Waiting) -> None:
         """One that wants no answer any more, wherever it is."""
         self._queue.pop(waiting, None)
+        if self._next is not None and waiting in self._next.members:
+            self._next.members.remove(waiting)
+            self._next.ready = None  # it holds that one, too
 
     def take(self) -> Batch:
         """The next batch; empty where nobody is left who can have an answer in time."""
         batch, self._next = self._next, None
         if batch is None:
             return Batch(self._first([]))
-        return batch if batch.whole else Batch(self._first(self._wanted(batch.members)))
+        return batch if batch.ready and batch.whole else Batch(self._first(self._wanted(batch.members)))
 
     def assemble_ahead(self) -> None:
         """Where that is wanted, and a full batch waits: start to make it one array."""
