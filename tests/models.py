@@ -19,6 +19,8 @@ class Brightness:
 
     name = "brightness"
     platform = "numpy"
+    device = "cpu"
+    fixed_batches: tuple[int, ...] | None = None
     classes = 2
 
     def __init__(self) -> None:

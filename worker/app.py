@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from worker.counted import counted
 from worker.errors import WrongMethod, WrongWorker
 from worker.metrics import Numbers
 from worker.models import Models
@@ -29,7 +31,7 @@ def build_app(settings: WorkerSettings, models: Models, presence: Presence, numb
     """The application of one worker, as its default model's service shows it."""
     article = Article(models, models.default, max_body_bytes=settings.max_body_bytes, top=settings.top)
     health = Health(presence, models.store(models.default))
-    app = web.Application(middlewares=[_answering(presence, numbers)])
+    app = web.Application(middlewares=[_answering(presence, models, numbers)])
     app.add_routes(
         [
             web.post("/", article.classify, expect_handler=article.expected),
@@ -73,18 +75,22 @@ async def _usage(_: web.Request) -> web.Response:
     raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.")
 
 
-def _answering(presence: Presence, numbers: Numbers) -> Middleware:
+def _answering(presence: Presence, models: Models, numbers: Numbers) -> Middleware:
     """Middleware around every request: the right process, counted, errors as JSON, goodbye when leaving."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        with numbers.in_flight.track_inprogress():
-            try:
-                _check_boot(request, presence)
-                response = await handler(request)
-            except Exception as error:
-                response = refused(as_ours(error, request))
-        numbers.requests.labels(status=response.status).inc()
+        since_s = time.monotonic()
+        numbers.in_flight.inc()
+        try:
+            _check_boot(request, presence)
+            response = await handler(request)
+        except Exception as error:
+            response = refused(as_ours(error, request))
+        finally:
+            numbers.in_flight.dec()
+        of = counted(request.path, default=models.default, known=models.names)
+        numbers.answered(of, status=response.status, took_s=time.monotonic() - since_s)
         if presence.leaving:
             # A client that keeps its connection would go on to feed a worker that is about to close it.
             response.force_close()

@@ -6,8 +6,9 @@ their way (being received or decoded) when a batch has just finished, and it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 WAIT_AT_MOST_S = 0.002
 WAIT_SHARE = 0.1
@@ -15,6 +16,12 @@ WAIT_SHARE = 0.1
 
 CAP_TOLERANCE = 0.03
 """The cap is the smallest batch within so much of the best throughput: more only adds latency."""
+
+LEARN_SHARE = 0.25
+"""How much one full batch moves what is known of the pace: half of a lasting change is known after three."""
+
+SURPRISE_AT_MOST = 4.0
+"""One batch counts as at most so many times slower than known: a process that was stopped is not slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,11 @@ class Pace:
         """Seconds an image in full batches."""
         return self.batch_s / self.cap
 
+    def seconds(self, size: int) -> float:
+        """Of one batch of `size` images: on the straight line through the two that are known."""
+        more = (self.batch_s - self.single_s) / (self.cap - 1) if self.cap > 1 else self.single_s
+        return self.single_s + more * (size - 1)
+
 
 def learn_pace(seconds: Mapping[int, float]) -> Pace:
     """The cap from measured seconds by batch size (1 must be among them)."""
@@ -38,11 +50,44 @@ def learn_pace(seconds: Mapping[int, float]) -> Pace:
     return Pace(cap=cap, batch_s=seconds[cap], single_s=seconds[1])
 
 
+def slowdown(known: float, pace: Pace, *, images: int, took_s: float) -> float:
+    """How much slower than `pace` the worker really is, after a batch of `images` that took `took_s`.
+
+    Exponentially weighted; a small batch says less of how fast a long queue moves, and counts for less.
+    """
+    expected_s = pace.seconds(images)
+    if expected_s <= 0:
+        return known
+    seen = min(took_s / expected_s, SURPRISE_AT_MOST * known)
+    return known + LEARN_SHARE * min(1.0, images / pace.cap) * (seen - known)
+
+
 def gather_s(pace: Pace, *, queued: int, coming: int, just_finished: bool) -> float:
     """How long a free engine should wait for more images before it takes what is queued; mostly 0."""
     if not just_finished or coming == 0 or queued >= pace.cap:
         return 0.0
     return min(WAIT_AT_MOST_S, WAIT_SHARE * pace.single_s)
+
+
+def padded(images: int, sizes: Sequence[int]) -> int:
+    """The smallest of `sizes` that holds so many images; as many as there are if none does."""
+    return min((size for size in sizes if size >= images), default=images)
+
+
+def batch_size(pace: Pace, *, queued: int, sizes: Sequence[int]) -> int:
+    """How many of the queued images to take: all up to the cap.
+
+    With fixed `sizes` a batch that would be mostly padding is left for the next smaller size, if that answers
+    more images a second.
+    """
+    most = min(queued, pace.cap)
+    choices = {most, *(size for size in sizes if size < most)}
+    return max(choices, key=lambda images: (_images_a_second(pace, images, sizes), images))
+
+
+def _images_a_second(pace: Pace, images: int, sizes: Sequence[int]) -> float:
+    took_s = pace.seconds(padded(images, sizes))
+    return images / took_s if took_s > 0 and sizes else images
 
 
 def crowded(*, queued: int, most: int, before: bool) -> bool:
@@ -53,6 +98,42 @@ def crowded(*, queued: int, most: int, before: bool) -> bool:
     return queued * 5 >= most * (2 if before else 4)
 
 
-def expected_wait_s(pace: Pace, *, queued: int, running: int) -> float:
-    """When an image that arrives now would be answered: the work before it, and its own."""
-    return (queued + running) * pace.image_s + pace.single_s
+def expected_wait_s(pace: Pace, *, ahead: int, images: int = 1, slower: float = 1.0) -> float:
+    """When `images` that arrive now would be answered: the work before them (decoded or not), and their own.
+
+    With nothing before them what was learned of slowness is not held against them: they are how to find out
+    whether it still is so.
+    """
+    if ahead == 0:
+        slower = min(1.0, slower)
+    return ((ahead + images - 1) * pace.image_s + pace.single_s) * slower
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may wait before an engine: `images`, and `nbytes` of memory, encoded and decoded."""
+
+    images: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why somebody is sent away, and in how many seconds it is worth asking again."""
+
+    reason: Literal["queue", "memory", "deadline"]
+    retry_after_s: float
+
+
+def refusal(room: Room, *, waiting: Room, more: Room, wait_s: float, left_s: float) -> Refusal | None:
+    """Whether to refuse `more`, where `waiting` wait already and `left_s` is what the caller has left.
+
+    Where nothing waits there is room for anybody: a request larger than the room could otherwise never be served.
+    """
+    if waiting.images and waiting.images + more.images > room.images:
+        return Refusal("queue", wait_s)
+    if waiting.nbytes and waiting.nbytes + more.nbytes > room.nbytes:
+        return Refusal("memory", wait_s)
+    if wait_s > left_s:
+        return Refusal("deadline", wait_s - max(0.0, left_s))
+    return None

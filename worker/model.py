@@ -44,7 +44,7 @@ class Model:
 
     def predict(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes] of n decoded images (n may be 0)."""
-        if not batch:
+        if len(batch) == 0:
             return np.empty((0, self.engine.classes), np.float32)
         return self.engine.predict(batch)
 

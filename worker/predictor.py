@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
 
-from worker.batcher import Batcher, Image, Scores
+from worker.batcher import Batcher
+from worker.batching import Pace
+from worker.errors import DeadlinePassed
+from worker.line import Image, Scores
 from worker.metrics import Numbers
 from worker.model import Model
+from worker.turns import Turns
 
 
 class Predictor:
@@ -23,43 +28,99 @@ class Predictor:
     ) -> None:
         self.model = model
         self.batcher = batcher
+        self.numbers = numbers.model(model.name)
         self._deadline_s = deadline_s
-        self._numbers = numbers
         self._decoding = decoding
+        size = model.engine.input.size
+        self._image_bytes = 3 * size.height * size.width if size else 0
+        self._entered = ExitStack()
+
+    @classmethod
+    def over(
+        cls,
+        model: Model,
+        pace: Pace,
+        *,
+        decoding: Executor,
+        queue_most: int,
+        deadline_s: float,
+        numbers: Numbers,
+        turns: Turns | None = None,
+    ) -> Predictor:
+        """One with a batcher as the model's engine wants it.
+
+        The next batch is assembled while one runs only where an accelerator predicts: on the cores of an engine
+        that uses them all there is nothing to win (docs/batching.md has the measurement).
+        """
+        engine = model.engine
+        batcher = Batcher(
+            model.predict,
+            pace=pace,
+            queue_most=queue_most,
+            numbers=numbers.model(model.name),
+            turns=turns,
+            sizes=engine.fixed_batches or (),
+            ahead=engine.device != "cpu" and engine.input.size is not None,
+        )
+        return cls(model, batcher, decoding=decoding, deadline_s=deadline_s, numbers=numbers)
 
     async def __aenter__(self) -> Predictor:
         await self.batcher.__aenter__()
+        self._entered.enter_context(
+            self.numbers.serving(
+                version=self.model.version,
+                engine=self.model.engine.name,
+                depth=lambda: self.batcher.depth,
+                held_bytes=lambda: self.batcher.held_bytes,
+            )
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._entered.close()
         await self.batcher.__aexit__()
 
     def deadline_s(self, timeout_s: float | None) -> float:
         """The monotonic time by which a request that arrives now must be answered."""
         return time.monotonic() + min(self._deadline_s, timeout_s if timeout_s is not None else self._deadline_s)
 
+    @contextmanager
+    def receiving(self, *, deadline_s: float) -> Iterator[None]:
+        """Around reading a request's body. Raises Overloaded, before a byte of it is read."""
+        self.batcher.admit(deadline_s=deadline_s)
+        with self.batcher.coming(), self.numbers.stage("receive"):
+            yield
+
     async def predict(self, encoded: Sequence[bytes], *, deadline_s: float) -> list[Scores]:
         """Scores [classes] of each encoded image, in order; raises a WorkerError if any of them has none."""
-        self.batcher.admit(deadline_s=deadline_s)
-        with self.batcher.coming():
-            images = await self._decode(encoded)
-        return await self.predict_arrays(images, deadline_s=deadline_s)
+        nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
+        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
+            images = await self._decode(encoded, deadline_s)
+        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True)
 
     async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
         """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""
-        if len(images) == 1:
-            return [await self.batcher.submit(images[0], deadline_s=deadline_s)]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.batcher.submit(i, deadline_s=deadline_s)) for i in images]
-        return [task.result() for task in tasks]
+        return await self.batcher.submit_all(images, deadline_s=deadline_s)
 
-    async def _decode(self, encoded: Sequence[bytes]) -> list[Image]:
-        started_s = time.monotonic()
+    async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
+        """Images that are cancelled or too late while they wait for a thread are not decoded."""
         loop = asyncio.get_running_loop()
-        decoding = [loop.run_in_executor(self._decoding, self.model.decode, data) for data in encoded]
+        decoding = [loop.run_in_executor(self._decoding, self._decode_in_time, data, deadline_s) for data in encoded]
         try:
-            return list(await asyncio.gather(*decoding))
+            with self.numbers.stage("decode"):
+                return [await future for future in decoding]
+        except DeadlinePassed:
+            self.numbers.rejected("expired", len(encoded))
+            raise
+        except asyncio.CancelledError:
+            self.numbers.rejected("gone", len(encoded))
+            raise
         finally:
             for future in decoding:
-                future.cancel()
-            self._numbers.stage_s.labels(stage="decode").observe(time.monotonic() - started_s)
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # of several images only the first error is told
+
+    def _decode_in_time(self, data: bytes, deadline_s: float) -> Image:
+        if time.monotonic() > deadline_s:
+            raise DeadlinePassed("The deadline passed before the image was decoded.")
+        return self.model.decode(data)

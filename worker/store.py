@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.batcher import Batcher
 from worker.errors import NotFound
 from worker.metrics import Numbers
 from worker.model import load
@@ -77,9 +76,13 @@ class Store:
         model = await asyncio.to_thread(load, settings.source, name=self.name)
         try:
             pace = await asyncio.to_thread(measure_pace, model)
-            batcher = Batcher(model.predict, pace=pace, queue_most=settings.queue_most, numbers=self._numbers)
-            predictor = Predictor(
-                model, batcher, decoding=self._decoding, deadline_s=settings.deadline_s, numbers=self._numbers
+            predictor = Predictor.over(
+                model,
+                pace,
+                decoding=self._decoding,
+                queue_most=settings.queue_most,
+                deadline_s=settings.deadline_s,
+                numbers=self._numbers,
             )
             return await predictor.__aenter__()
         except BaseException:

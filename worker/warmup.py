@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.assembly import assemble
 from worker.batching import Pace, learn_pace
 from worker.model import Model
 
@@ -21,11 +22,16 @@ SLOW_S = 1.0
 """A batch that takes longer than this is not tried larger: warm-up must end."""
 
 
-def measure_pace(model: Model) -> Pace:
-    """The pace of a freshly loaded model; blocks for as long as the predictions take."""
+def measure_pace(model: Model, *, between: Callable[[], AbstractContextManager[object]] = nullcontext) -> Pace:
+    """The pace of a freshly loaded model; blocks for as long as the predictions take.
+
+    `between` is entered around every batch: `Turns.from_thread` lets the batches of models that serve already
+    go in between.
+    """
+    fixed = model.engine.fixed_batches or ()
     seconds: dict[int, float] = {}
-    for size in SIZES:
-        seconds[size] = _seconds(model, size)
+    for size in sorted({1, *(fixed or SIZES)}):
+        seconds[size] = _seconds(model, size, fixed, between)
         if seconds[size] > SLOW_S:
             break
     pace = learn_pace(seconds)
@@ -34,10 +40,16 @@ def measure_pace(model: Model) -> Pace:
     return pace
 
 
-def _seconds(model: Model, size: int) -> float:
-    batch = [model.example()] * size
-    model.predict(batch)
-    return statistics.median(_timed(model, batch) for _ in range(ROUNDS))
+def _seconds(
+    model: Model, size: int, fixed: Sequence[int], between: Callable[[], AbstractContextManager[object]]
+) -> float:
+    images = [model.example()] * size
+    batch = assemble(images, fixed) if fixed else images
+    took_s = []
+    for _ in range(1 + ROUNDS):
+        with between():
+            took_s.append(_timed(model, batch))
+    return min(took_s[1:])  # what disturbs a measurement only ever adds to it
 
 
 def _timed(model: Model, batch: Sequence[NDArray[np.uint8]]) -> float:

@@ -47,15 +47,22 @@ class Engine(Protocol):
     """A loaded model of one framework. For one caller at a time, from any thread.
 
     name is that of `--engine`; platform is the Open Inference Protocol's word for the model's format.
+    device is "cpu", or what predicts beside the cores; fixed_batches are the only batch sizes that it should be
+    given, where each other one costs it much (a compilation, an allocation): batches are padded to them.
     """
 
     name: str
     platform: str
+    device: str
+    fixed_batches: tuple[int, ...] | None
     input: InputSpec
     classes: int
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Probabilities [n, classes] of n images, each [height, width, 3] of the size that `input` says."""
+        """Probabilities [n, classes] of n images, each [height, width, 3] of the size that `input` says.
+
+        `images` may be one array [n, height, width, 3] already.
+        """
         ...
 
     def close(self) -> None:

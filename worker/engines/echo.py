@@ -21,6 +21,8 @@ class Echo:
 
     name = "echo"
     platform = "echo"
+    device = "cpu"
+    fixed_batches: tuple[int, ...] | None = None
     input = InputSpec(size=None)
     classes = len(LABELS)
 

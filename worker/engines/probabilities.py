@@ -32,6 +32,8 @@ class Softmaxed:
         self._engine = engine
         self.name = engine.name
         self.platform = engine.platform
+        self.device = engine.device
+        self.fixed_batches = engine.fixed_batches
         self.input = engine.input
         self.classes = engine.classes
 

@@ -48,6 +48,8 @@ class TensorFlowEngine:
     """A frozen function of TensorFlow behind the `Engine` protocol."""
 
     name = "tensorflow"
+    device = "cpu"
+    fixed_batches: tuple[int, ...] | None = None
 
     def __init__(self, run: Callable[[Tensor], Tensor], spec: InputSpec, platform: str) -> None:
         self._run: Callable[[Tensor], Tensor] | None = run

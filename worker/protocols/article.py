@@ -40,12 +40,13 @@ class Article:
         top = _top(request.query.get("top"), default=self._top)
         predictor = self._models.find(self._name)
         deadline_s = predictor.deadline_s(timeout_s(request))
-        with predictor.batcher.coming():
+        with predictor.receiving(deadline_s=deadline_s):
             images = await read_images(request, limit_bytes=self._max_body_bytes)
         scores = await predictor.predict(images, deadline_s=deadline_s)
-        answers = [predictor.model.top(row, top) for row in scores]
-        body = answers if len(answers) > 1 else answers[0]
-        return web.Response(text=f"{json.dumps(body, ensure_ascii=False)}\n", content_type="application/json")
+        with predictor.numbers.stage("encode"):
+            answers = [predictor.model.top(row, top) for row in scores]
+            body = answers if len(answers) > 1 else answers[0]
+            return web.Response(text=f"{json.dumps(body, ensure_ascii=False)}\n", content_type="application/json")
 
 
 def timeout_s(request: web.Request) -> float | None:

@@ -194,9 +194,9 @@ async def test_readiness_and_numbers_tell(asking: Asking) -> None:
     status, text = await asking.get("/readyz")
     assert (status, '"engine": "echo"' in text) == (200, True)
     _, text = await asking.get("/metrics")
-    assert 'p2p_worker_requests_total{status="200"}' in text
-    assert 'p2p_worker_stage_seconds_count{stage="predict"}' in text
-    assert "p2p_worker_queue_depth 0.0" in text
+    assert 'p2p_worker_requests_total{model="echo",protocol="article",status="200"}' in text
+    assert 'p2p_worker_stage_seconds_count{model="echo",stage="predict"}' in text
+    assert 'p2p_worker_queue_depth{model="echo"} 0.0' in text
 
 
 async def test_a_deadline_in_the_queue_is_kept(asking: Asking, hold: Callable[[], None]) -> None:
@@ -230,7 +230,7 @@ async def test_a_client_that_hangs_up_leaves_the_queue(asking: Asking, hold: Cal
 
     async def noticed() -> bool:
         hold()
-        return 'p2p_worker_rejected_total{reason="gone"} 1.0' in (await asking.get("/metrics"))[1]
+        return 'p2p_worker_rejected_total{model="echo",reason="gone"} 1.0' in (await asking.get("/metrics"))[1]
 
     await asyncio.gather(gone, return_exceptions=True)
     await asyncio.sleep(0.05)  # for the closed connection to be seen

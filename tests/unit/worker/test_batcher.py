@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from tests.models import brightness
+from tests.waiting import until
 from worker.batcher import Batcher, Image, Scores
 from worker.batching import Pace
-from worker.errors import DeadlinePassed, Overloaded, WorkerError
+from worker.errors import Overloaded
 from worker.metrics import Numbers
+from worker.warmup import measure_pace
 
 POISON = 255
 
@@ -45,54 +46,11 @@ def image(value: int) -> Image:
 
 def batcher(engine: Engine, *, cap: int = 4, queue_most: int = 100, image_s: float = 0.0) -> Batcher:
     pace = Pace(cap=cap, batch_s=image_s * cap, single_s=image_s)
-    return Batcher(engine.predict, pace=pace, queue_most=queue_most, numbers=Numbers())
+    return Batcher(engine.predict, pace=pace, queue_most=queue_most, numbers=Numbers().model("test"))
 
 
 def soon() -> float:
     return time.monotonic() + 10
-
-
-@given(
-    values=st.lists(st.integers(0, 255), min_size=1, max_size=24),
-    cancelled=st.sets(st.integers(0, 23)),
-    expired=st.sets(st.integers(0, 23)),
-    cap=st.integers(1, 8),
-)
-@settings(max_examples=60, deadline=None)
-def test_every_caller_gets_exactly_its_own(values: list[int], cancelled: set[int], expired: set[int], cap: int) -> None:
-    """Whatever is cancelled, expires or fails, every other caller gets its own image's answer."""
-
-    async def scenario() -> None:
-        engine = Engine()
-        engine.go.clear()
-        async with batcher(engine, cap=cap) as queue:
-            first = asyncio.create_task(queue.submit(image(7), deadline_s=soon()))
-            await asyncio.to_thread(engine.entered.wait, 5)
-            # An image that is admitted and whose deadline passes while the engine is held.
-            brink_s = time.monotonic() + 0.005
-            tasks = [
-                asyncio.create_task(queue.submit(image(v), deadline_s=brink_s if i in expired else soon()))
-                for i, v in enumerate(values)
-            ]
-            await asyncio.sleep(0)
-            for i in cancelled & set(range(len(tasks))):
-                tasks[i].cancel()
-            await asyncio.sleep(brink_s - time.monotonic() + 0.001)  # until that deadline has passed
-            engine.go.set()
-            assert (await first)[0] == 7
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for i, (value, outcome) in enumerate(zip(values, outcomes, strict=True)):
-            if i in cancelled:
-                assert isinstance(outcome, asyncio.CancelledError)
-            elif i in expired:
-                assert isinstance(outcome, (DeadlinePassed, Overloaded))
-            elif value == POISON:
-                assert type(outcome) is WorkerError
-            else:
-                assert isinstance(outcome, np.ndarray)
-                assert outcome[0] == value
-
-    asyncio.run(scenario())
 
 
 async def test_a_free_engine_takes_what_is_there_up_to_the_cap() -> None:
@@ -164,3 +122,40 @@ async def test_a_hung_engine_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
         engine.go.set()
         await task
         assert queue.moving
+
+
+async def test_the_estimate_follows_what_batches_really_take() -> None:
+    """A worker whose batches take far longer than measured at load tells longer waits, while it has work."""
+    engine = Engine()
+    async with batcher(engine, cap=1, image_s=0.001) as queue:
+        for value in range(3):
+            engine.go.clear()
+            first = asyncio.create_task(queue.submit(image(value), deadline_s=soon()))
+            await asyncio.to_thread(engine.entered.wait, 5)
+            await asyncio.sleep(0.02)  # twenty times what was measured
+            engine.go.set()
+            await first
+        engine.go.clear()
+        held = asyncio.create_task(queue.submit(image(1), deadline_s=soon()))
+        await asyncio.to_thread(engine.entered.wait, 5)
+        await until(lambda: queue.running == 1)
+        with pytest.raises(Overloaded) as refusal:
+            queue.admit(deadline_s=time.monotonic())
+        assert refusal.value.retry_after_s > 0.004  # twice what the load would say
+        engine.go.set()
+        await held
+
+
+def test_warming_up_pads_to_the_sizes_that_an_engine_wants() -> None:
+    """An engine with fixed batch sizes sees none but them, and the cap is one of them."""
+    model, seen = brightness(), []
+    predict = model.engine.predict
+
+    def watched(images: Sequence[Image]) -> Scores:
+        seen.append(len(images))
+        return predict(images)
+
+    model.engine.fixed_batches = (2, 6)
+    model.engine.predict = watched  # type: ignore[method-assign]  # the test listens in
+    assert measure_pace(model).cap in (1, 2, 6)
+    assert set(seen) == {2, 6}

@@ -6,7 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.batching import CAP_TOLERANCE, WAIT_AT_MOST_S, Pace, crowded, expected_wait_s, gather_s, learn_pace
+from worker.batching import (
+    CAP_TOLERANCE,
+    SURPRISE_AT_MOST,
+    WAIT_AT_MOST_S,
+    Pace,
+    Room,
+    batch_size,
+    crowded,
+    expected_wait_s,
+    gather_s,
+    learn_pace,
+    padded,
+    refusal,
+    slowdown,
+)
 
 PACE = Pace(cap=8, batch_s=0.08, single_s=0.03)
 
@@ -50,8 +64,8 @@ def test_it_waits_a_moment_for_those_on_the_way() -> None:
 
 def test_the_expected_wait_counts_what_is_before() -> None:
     """An idle worker answers in one prediction; work before it adds its share of full batches."""
-    assert expected_wait_s(PACE, queued=0, running=0) == pytest.approx(0.03)
-    assert expected_wait_s(PACE, queued=16, running=8) == pytest.approx(0.27)
+    assert expected_wait_s(PACE, ahead=0) == pytest.approx(0.03)
+    assert expected_wait_s(PACE, ahead=24) == pytest.approx(0.27)
 
 
 def test_crowded_has_a_gap() -> None:
@@ -62,3 +76,84 @@ def test_crowded_has_a_gap() -> None:
         before = crowded(queued=queued, most=100, before=before)
         states.append(before)
     assert states == [False, True, True, True, True, False, False, False]
+
+
+def test_the_estimate_follows_a_worker_that_is_slower_than_at_load() -> None:
+    """Full batches that take twice as long as measured at load make the estimate twice as long, within a dozen."""
+    slower = 1.0
+    for _ in range(12):
+        slower = slowdown(slower, PACE, images=8, took_s=0.16)
+    assert expected_wait_s(PACE, ahead=8, slower=slower) == pytest.approx(0.22, rel=0.05)
+
+
+@given(known=st.floats(0.1, 10), took_s=st.floats(0, 1e9), images=st.integers(1, 8))
+def test_one_batch_never_says_more_than_it_can(known: float, took_s: float, images: int) -> None:
+    """Whatever one batch took (a process may be stopped for a day), the estimate moves a bounded part towards it."""
+    after = slowdown(known, PACE, images=images, took_s=took_s)
+    assert 0.7 * known <= after <= known * (1 + (SURPRISE_AT_MOST - 1) / 4 + 1e-9)
+    assert slowdown(known, PACE, images=images, took_s=known * PACE.seconds(images)) == pytest.approx(known)
+
+
+def test_slowness_is_not_held_against_a_worker_without_work() -> None:
+    """Where nothing waits, the estimate is that of the load: only an answer can show that slowness is over."""
+    assert expected_wait_s(PACE, ahead=0, slower=50.0) == pytest.approx(0.03)
+    assert expected_wait_s(PACE, ahead=0, slower=0.5) == pytest.approx(0.015)
+
+
+def test_a_batch_between_those_measured_lies_on_the_line() -> None:
+    """Seconds by size are a straight line through one image and the cap; of a cap of one, multiples."""
+    assert [PACE.seconds(size) for size in (1, 8)] == pytest.approx([0.03, 0.08])
+    assert Pace(cap=1, batch_s=0.1, single_s=0.1).seconds(3) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("queued", "sizes", "size"),
+    [
+        (3, (), 3),
+        (20, (), 8),
+        (3, (1, 2, 4, 8), 3),
+        (5, (1, 4, 8), 4),
+        (7, (1, 4, 8), 7),
+        (2, (1, 8), 1),
+        (20, (1, 4, 8), 8),
+    ],
+)
+def test_a_batch_takes_all_up_to_the_cap_unless_padding_costs_more(
+    queued: int, sizes: tuple[int, ...], size: int
+) -> None:
+    """Without fixed sizes all up to the cap; with them, what answers most images a second."""
+    assert batch_size(PACE, queued=queued, sizes=sizes) == size
+
+
+@given(queued=st.integers(1, 100), sizes=st.sets(st.integers(1, 8)), cap=st.integers(1, 8))
+def test_a_batch_is_never_empty_nor_above_the_cap(queued: int, sizes: set[int], cap: int) -> None:
+    """At least one image, at most what is queued and the cap, and padding only grows it."""
+    pace = Pace(cap=cap, batch_s=0.01 * cap, single_s=0.01)
+    size = batch_size(pace, queued=queued, sizes=sorted(sizes))
+    assert 1 <= size <= min(queued, cap)
+    assert padded(size, sorted(sizes)) >= size
+
+
+NONE = Room(0, 0)
+ROOM = Room(images=10, nbytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "more", "left_s", "reason", "retry_after_s"),
+    [
+        (NONE, Room(1, 10), 5, None, None),
+        (NONE, Room(64, 9000), 5, None, None),
+        (Room(9, 0), Room(1, 0), 5, None, None),
+        (Room(9, 0), Room(2, 0), 5, "queue", 2),
+        (Room(1, 990), Room(1, 10), 5, None, None),
+        (Room(1, 990), Room(1, 11), 5, "memory", 2),
+        (Room(1, 10), Room(1, 10), 1.5, "deadline", 0.5),
+        (NONE, Room(1, 10), -1, "deadline", 2),
+    ],
+)
+def test_who_is_refused_and_why(
+    waiting: Room, more: Room, left_s: float, reason: str | None, retry_after_s: float | None
+) -> None:
+    """No room in images or in bytes, or too late; where nothing waits there is room for any one request."""
+    refused = refusal(ROOM, waiting=waiting, more=more, wait_s=2.0, left_s=left_s)
+    assert (refused and refused.reason, refused and refused.retry_after_s) == (reason, retry_after_s)

@@ -1,0 +1,132 @@
+"""Turns on shared cores, on a real event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.models import brightness
+from tests.waiting import until
+from worker.turns import Turns
+from worker.warmup import ROUNDS, SIZES, measure_pace
+
+
+async def test_a_free_gate_is_taken_without_waiting() -> None:
+    """Who asks a free gate gets it in the same step of the loop."""
+    turns = Turns()
+    taking = turns.take()
+    try:
+        taking.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waited")
+
+
+async def test_those_with_work_take_turns() -> None:
+    """Two that always have work alternate: neither runs twice while the other waits."""
+    turns, ran = Turns(), []
+
+    async def work(name: str) -> None:
+        for _ in range(5):
+            await turns.take()
+            ran.append(name)
+            await asyncio.sleep(0)
+            turns.give_back()
+
+    await asyncio.gather(work("a"), work("b"))
+    assert ran == ["a", "b"] * 5
+
+
+async def test_background_work_lets_others_go_first() -> None:
+    """Background work that came first goes when nobody else waits any more."""
+    turns, ran = Turns(), []
+
+    async def work(name: str, **how: float) -> None:
+        await turns.take(**how)
+        ran.append(name)
+        turns.give_back()
+
+    await turns.take()
+    tasks = [asyncio.create_task(work("warming", patience_s=60))]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(work(name)) for name in "ab"]
+    await asyncio.sleep(0)
+    turns.give_back()
+    await asyncio.gather(*tasks)
+    assert ran == ["a", "b", "warming"]
+
+
+async def test_background_work_is_not_starved() -> None:
+    """On a gate that is never free, background work goes when its patience has ended."""
+    turns, done = Turns(), asyncio.Event()
+
+    async def serve() -> None:
+        while not done.is_set():
+            await turns.take()
+            await asyncio.sleep(0)
+            turns.give_back()
+
+    serving = [asyncio.create_task(serve()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(turns.take(patience_s=0.02), 5)
+    done.set()
+    turns.give_back()
+    await asyncio.gather(*serving)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12), st.integers(0, 12))
+def test_whoever_is_cancelled_no_turn_is_lost(askers: list[tuple[bool, bool]], after: int) -> None:
+    """Whoever is cancelled, waiting or just given its turn: one at a time runs, all others do, and it ends free."""
+
+    async def scenario() -> None:
+        turns, ran, running = Turns(), set(), 0
+
+        async def work(number: int, *, background: bool) -> None:
+            nonlocal running
+            await turns.take(patience_s=60 if background else 0)
+            running += 1
+            assert running == 1
+            await asyncio.sleep(0)
+            ran.add(number)
+            running -= 1
+            turns.give_back()
+
+        await turns.take()
+        tasks = [asyncio.create_task(work(n, background=back)) for n, (back, _) in enumerate(askers)]
+        await asyncio.sleep(0)
+        cancelled = [n for n, (_, cancel) in enumerate(askers) if cancel]
+        for number in cancelled[:after]:
+            tasks[number].cancel()
+        turns.give_back()
+        for number in cancelled[after:]:
+            tasks[number].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert ran == {n for n, (_, cancel) in enumerate(askers) if not cancel}
+        await asyncio.wait_for(turns.take(), 1)
+
+    asyncio.run(scenario())
+
+
+async def test_warming_in_a_thread_takes_a_turn_a_batch() -> None:
+    """A new version that warms in a thread runs no batch while another one does, and lets go between batches."""
+    turns, model = Turns(), brightness()
+    await turns.take()
+    between = turns.from_thread(asyncio.get_running_loop())
+    warming = asyncio.create_task(asyncio.to_thread(measure_pace, model, between=between))
+    predict, batches = model.engine.predict, []
+
+    def counted(images):  # type: ignore[no-untyped-def]  # as the engine's own
+        batches.append(len(images))
+        return predict(images)
+
+    model.engine.predict = counted  # type: ignore[method-assign]  # the test listens in
+    await asyncio.sleep(0.05)
+    assert batches == []
+    turns.give_back()
+    for _ in range(3):
+        await turns.take()
+        turns.give_back()
+    await until(warming.done)
+    assert sorted(batches) == sorted([*SIZES] * (1 + ROUNDS))
