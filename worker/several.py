@@ -16,7 +16,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)")
 def named_models(models: Sequence[Path], *, service: str | None) -> Sequence[tuple[str, Path | None]]:
     """Each model's name, which is its service's, and its path; None for the default model.
 
-    What stands before the first = is a name unless a / is in it: a path with one is written ./a=b. Raises
+    What stands before the first = is a name unless a / is in it: a path like that is written out from /. Raises
     SettingsError for names that are missing or given twice.
     """
     if not models:
