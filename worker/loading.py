@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Executor
-from dataclasses import replace
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 from worker.batcher import Batcher
+from worker.memory import give_back
 from worker.metrics import Numbers
 from worker.model import load
 from worker.predictor import Predictor
@@ -17,31 +21,62 @@ from worker.warmup import measure_pace
 POLL_S = 0.02
 
 
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """The threads that all models of a worker share: several that decode, and one that loads and unloads.
+
+    One, so that models are loaded one after the other, and so that the C library takes the memory for a model
+    from where it put that of the last: each of its arenas keeps some of what was freed there (docs/versions.md).
+    """
+
+    decoding: Executor
+    loading: Executor
+
+
+@contextmanager
+def running_threads(*, decoding: int) -> Iterator[Threads]:
+    """These threads, `decoding` of them that decode; what has not begun when the context ends never does."""
+    threads = Threads(
+        decoding=ThreadPoolExecutor(decoding, thread_name_prefix="decode"),
+        loading=ThreadPoolExecutor(1, thread_name_prefix="load"),
+    )
+    try:
+        yield threads
+    finally:
+        threads.decoding.shutdown(wait=False, cancel_futures=True)
+        threads.loading.shutdown(wait=False, cancel_futures=True)
+
+
 async def open_predictor(
     source: ModelSource,
     *,
     name: str,
     version: str | None,
     settings: WorkerSettings,
-    decoding: Executor,
+    threads: Threads,
     numbers: Numbers,
 ) -> Predictor:
     """Load and warm `source` and start its batcher; `version` names it, else its place does. Raises ModelError."""
-    model = await asyncio.to_thread(load, source, name=name)
+    loop = asyncio.get_running_loop()
+    model = await loop.run_in_executor(threads.loading, partial(load, source, name=name))
     try:
         model = replace(model, version=version or model.version)
-        pace = await asyncio.to_thread(measure_pace, model)
+        pace = await loop.run_in_executor(threads.loading, measure_pace, model)
         batcher = Batcher(model.predict, pace=pace, queue_most=settings.queue_most, numbers=numbers)
-        predictor = Predictor(model, batcher, decoding=decoding, deadline_s=settings.deadline_s, numbers=numbers)
+        predictor = Predictor(
+            model, batcher, decoding=threads.decoding, deadline_s=settings.deadline_s, numbers=numbers
+        )
         return await predictor.__aenter__()
     except BaseException:
         model.close()
         raise
 
 
-async def close(predictor: Predictor, *, patient: bool = True) -> None:
+async def close(predictor: Predictor, *, threads: Threads, patient: bool = True) -> None:
     """Stop its batches and give its memory back; `patient` waits for a batch that is running, be it for ever."""
     while patient and predictor.batcher.running:  # noqa: ASYNC110  a batch whose callers have gone tells nobody
         await asyncio.sleep(POLL_S)
     await predictor.__aexit__()
-    await asyncio.to_thread(predictor.model.close)
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(threads.loading, predictor.model.close)
+    await loop.run_in_executor(threads.loading, give_back)

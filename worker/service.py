@@ -11,7 +11,6 @@ import logging
 import socket
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from registry.instance import Instance, version_tag
 from registry.listen import bind, port_of
 from registry.malformed import quiet_logger
 from worker.app import Presence, build_app
+from worker.loading import running_threads
 from worker.metrics import Numbers
 from worker.models import Models
 from worker.registration import Registration, advertised
@@ -87,10 +87,10 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     """A worker, registered on entry; on exit it has left, drained and closed."""
     requests, numbers = Requests(), Numbers()
     async with AsyncExitStack() as stack:
-        decoding = stack.enter_context(_decoding(settings))
+        threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         faces: list[Face] = []
         for served, listener in zip(settings.models, stack.enter_context(_listening(settings)), strict=True):
-            store = Store(served, settings, decoding=decoding, numbers=numbers, requests=requests)
+            store = Store(served, settings, threads=threads, numbers=numbers, requests=requests)
             await stack.enter_async_context(store)
             faces.append(Face(store, listener, Presence(boot=uuid.uuid4().hex)))
         for face in faces:
@@ -102,16 +102,6 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             face.presence.ready = True
         instances = await stack.enter_async_context(_registered(settings, faces))
         yield RunningWorker(instances, faces)
-
-
-@contextmanager
-def _decoding(settings: WorkerSettings) -> Iterator[Executor]:
-    """The threads that all images are decoded in."""
-    threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager

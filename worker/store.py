@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from worker import listing
 from worker.errors import ModelError, NotFound, Overloaded
-from worker.loading import close, open_predictor
+from worker.loading import Threads, close, open_predictor
 from worker.metrics import Numbers
 from worker.predictor import Predictor
 from worker.prepare import prepare
@@ -37,17 +36,17 @@ class _Failure:
 class Store:
     """The versions of one model; an async context manager that closes them all. `load` loads the first.
 
-    `decoding` is the pool that all models of a worker decode in, `requests` counts all that the worker answers.
+    `threads` are those that all models of a worker share, `requests` counts all that the worker answers.
     """
 
     def __init__(
-        self, served: Served, settings: WorkerSettings, *, decoding: Executor, numbers: Numbers, requests: Requests
+        self, served: Served, settings: WorkerSettings, *, threads: Threads, numbers: Numbers, requests: Requests
     ) -> None:
         self.name = served.name
         self.policy = settings.version_policy
         self._source = served.source
         self._settings = settings
-        self._decoding = decoding
+        self._threads = threads
         self._numbers = numbers
         self._requests = requests
         self._loaded: dict[str, Predictor] = {}
@@ -68,7 +67,7 @@ class Store:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for predictor in (*self._loaded.values(), *self._leaving, *self._unloading):
-            await close(predictor, patient=False)
+            await close(predictor, threads=self._threads, patient=False)
 
     async def load(self) -> None:
         """Load and warm what the policy wants, and follow the folder from then on. Raises ModelError."""
@@ -203,7 +202,7 @@ class Store:
             name=self.name,
             version=version,
             settings=self._settings,
-            decoding=self._decoding,
+            threads=self._threads,
             numbers=self._numbers,
         )
 
@@ -219,7 +218,7 @@ class Store:
         self._leaving.remove(predictor)
         self._unloading.append(predictor)
         await self._requests.begun_have_ended()
-        await close(predictor)
+        await close(predictor, threads=self._threads)
         self._unloading.remove(predictor)
         logger.info("Let go of version %s of %s.", predictor.model.version, self.name)
 
