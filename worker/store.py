@@ -141,7 +141,7 @@ class Store:
         asked = f"label {label!r}" if version is None else f"version {version[:40]!r}"
         if version in self._failed:
             return NotFound(f"Version {version} of {self.name} cannot be served: {self._failed[version].error}")
-        if not self._loaded or version == self._loading or version in self._plan.wait:
+        if not self._loaded or (version is not None and version in (self._loading, *self._plan.wait)):
             return Overloaded(f"The model {self.name} is being loaded: ask again soon.", retry_after_s=SOON_S)
         has = f"versions {', '.join(self.loaded)} and labels {', '.join(self.labels)}"
         return NotFound(f"The model {self.name} has no {asked}; it has {has}.")
