@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from worker.batcher import Batcher
+from worker.beside import warm_beside
 from worker.memory import give_back
 from worker.metrics import Numbers
 from worker.model import load
@@ -53,15 +54,20 @@ async def open_predictor(
     name: str,
     version: str | None,
     settings: WorkerSettings,
+    serving: Predictor | None,
     threads: Threads,
     numbers: Numbers,
 ) -> Predictor:
-    """Load and warm `source` and start its batcher; `version` names it, else its place does. Raises ModelError."""
+    """Load and warm `source` and start its batcher, disturbing little what is `serving`, if anything is.
+
+    `version` names it, else its place does. Raises ModelError.
+    """
     loop = asyncio.get_running_loop()
     model = await loop.run_in_executor(threads.loading, partial(load, source, name=name))
     try:
         model = replace(model, version=version or model.version)
-        pace = await loop.run_in_executor(threads.loading, measure_pace, model)
+        warm = partial(warm_beside, serving=serving.batcher.pace) if serving else measure_pace
+        pace = await loop.run_in_executor(threads.loading, warm, model)
         batcher = Batcher(model.predict, pace=pace, queue_most=settings.queue_most, numbers=numbers)
         predictor = Predictor(
             model, batcher, decoding=threads.decoding, deadline_s=settings.deadline_s, numbers=numbers

@@ -202,6 +202,7 @@ class Store:
             name=self.name,
             version=version,
             settings=self._settings,
+            serving=self.current if background else None,
             threads=self._threads,
             numbers=self._numbers,
         )
