@@ -52,7 +52,7 @@ class Wanted:
     def fits(self, instance: Instance) -> bool:
         """Whether the instance has all that is wanted."""
         return (
-            (not self.version or instance.version == self.version)
+            (not self.version or self.version in instance.versions)
             and self.tags.issubset(instance.tags)
             and (not self.hosts or instance.host in self.hosts)
         )

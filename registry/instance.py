@@ -11,6 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+_VERSION_TAG = "version-"
+
+
+def version_tag(version: str) -> str:
+    """The tag of a worker that serves this version; a DNS name can ask for it: version-3.classify.service.consul."""
+    return f"{_VERSION_TAG}{version}"
+
 
 class Health(enum.StrEnum):
     """Consul's word for the worst of an instance's checks, and maintenance as a word of its own."""
@@ -44,6 +51,12 @@ class Instance:
     boot: str = ""
     health: Health = Health.PASSING
     meta: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """All versions of its model that it serves: its own, which is the default, and those that tags name."""
+        tagged = (tag.removeprefix(_VERSION_TAG) for tag in self.tags if tag.startswith(_VERSION_TAG))
+        return frozenset(v for v in (self.version, *tagged) if v)
 
     @property
     def address(self) -> str:

@@ -146,7 +146,7 @@ def _summary(service: Service) -> dict[str, Any]:
         "name": service.name,
         "instances": len(instances),
         "serving": len(service.belief.snapshot.serving),
-        "versions": sorted({i.version for i in instances if i.version}),
+        "versions": sorted({version for instance in instances for version in instance.versions}),
     }
 
 

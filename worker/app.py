@@ -13,9 +13,10 @@ from worker.errors import WrongMethod, WrongWorker
 from worker.metrics import Numbers
 from worker.models import Models
 from worker.protocols.article import Article
+from worker.readiness import explain, waiting_for
 from worker.refusals import as_ours, refused
+from worker.requests import Requests
 from worker.settings import WorkerSettings
-from worker.store import Store
 
 
 @dataclass(slots=True)
@@ -27,11 +28,13 @@ class Presence:
     leaving: bool = False
 
 
-def build_app(settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers) -> web.Application:
-    """The application of one worker, as its default model's service shows it."""
+def build_app(
+    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, requests: Requests
+) -> web.Application:
+    """The application of one port: its default model's service, and all models by name. `requests` counts its own."""
     article = Article(models, models.default, max_body_bytes=settings.max_body_bytes, top=settings.top)
-    health = Health(presence, models.store(models.default))
-    app = web.Application(middlewares=[_answering(presence, models, numbers)])
+    health = Health(presence, models)
+    app = web.Application(middlewares=[_answering(presence, models, numbers, requests)])
     app.add_routes(
         [
             web.post("/", article.classify, expect_handler=article.expected),
@@ -45,37 +48,46 @@ def build_app(settings: WorkerSettings, models: Models, presence: Presence, numb
 
 
 class Health:
-    """Liveness for Consul, readiness for people."""
+    """Liveness for Consul, readiness for people; both of the model that the port is for."""
 
-    def __init__(self, presence: Presence, store: Store) -> None:
+    def __init__(self, presence: Presence, models: Models) -> None:
         self._presence = presence
-        self._store = store
+        self._models = models
+        self._store = models.store(models.default)
 
     async def alive(self, request: web.Request) -> web.Response:
         """`GET /healthz?boot=ID`: 200; 409 if another process is meant; 429 while the queue is nearly full.
 
-        The bodies are constant: every change of a check's output would wake every watcher of the service.
+        503 before the model is loaded. The bodies are constant: every change of a check's output would wake every
+        watcher of the service.
         """
         boot = request.query.get("boot")
         if boot is not None and boot != self._presence.boot:
             return web.Response(status=409, text="another process\n")
-        crowded = self._store.current.batcher.crowded
-        return web.Response(status=429, text="busy\n") if crowded else web.Response(text="ok\n")
+        if not self._store.loaded:
+            return web.Response(status=503, text="loading\n")
+        return web.Response(status=429, text="busy\n") if self._store.crowded else web.Response(text="ok\n")
 
     async def ready(self, _: web.Request) -> web.Response:
-        """`GET /readyz`: what is served and how; 503 before the model is warm and while leaving."""
-        ready = self._presence.ready and not self._presence.leaving
-        body = {"ready": ready, "leaving": self._presence.leaving, "boot": self._presence.boot}
-        predictor = self._store.current
-        described = {"model": predictor.model.describe(), "batch_cap": predictor.batcher.pace.cap}
-        return web.json_response(body | described, status=200 if ready else 503)
+        """`GET /readyz`: what is served and how, or what is waited for; 503 before all is warm and while leaving."""
+        presence = self._presence
+        reasons = waiting_for(self._store, answering=presence.ready, leaving=presence.leaving)
+        body = {
+            "ready": not reasons,
+            "leaving": presence.leaving,
+            "waiting_for": reasons,
+            "boot": presence.boot,
+            "model": self._models.default,
+            "models": explain(self._models),
+        }
+        return web.json_response(body, status=503 if reasons else 200)
 
 
 async def _usage(_: web.Request) -> web.Response:
     raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.")
 
 
-def _answering(presence: Presence, models: Models, numbers: Numbers) -> Middleware:
+def _answering(presence: Presence, models: Models, numbers: Numbers, requests: Requests) -> Middleware:
     """Middleware around every request: the right process, counted, errors as JSON, goodbye when leaving."""
 
     @web.middleware
@@ -83,8 +95,9 @@ def _answering(presence: Presence, models: Models, numbers: Numbers) -> Middlewa
         since_s = time.monotonic()
         numbers.in_flight.inc()
         try:
-            _check_boot(request, presence)
-            response = await handler(request)
+            with requests.one():
+                _check_boot(request, presence)
+                response = await handler(request)
         except Exception as error:
             response = refused(as_ours(error, request))
         finally:

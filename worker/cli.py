@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,12 +29,32 @@ from worker.flags import (
     source_of,
 )
 
+if TYPE_CHECKING:
+    from worker.source import ModelSource
+
+Models = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--model",
+        envvar="P2P_MODEL",
+        metavar="[NAME=]PATH",
+        help="SavedModel folder, folder of numbered versions, or .keras/.h5 file; with a NAME it is the service's, "
+        "and --model may be repeated (in P2P_MODEL with a : between).  [default: the ImageNet model "
+        "EfficientNet-Lite0]",
+    ),
+]
+
 
 def worker(
-    model: ModelPath = None,
-    service: Annotated[str, typer.Option(envvar="P2P_SERVICE", help="The name to register under.")] = "classify",
+    model: Models = None,
+    service: Annotated[
+        str | None, typer.Option(envvar="P2P_SERVICE", help="The name to register under.  [default: classify]")
+    ] = None,
     host: Annotated[str, typer.Option(envvar="P2P_HOST", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port. With several models the first's."),
+    ] = 0,
     advertise: Annotated[
         str | None,
         typer.Option(
@@ -46,6 +66,22 @@ def worker(
     weight: Annotated[
         int, typer.Option(envvar="P2P_WEIGHT", min=1, help="Share of the traffic against other workers.")
     ] = 1,
+    version_policy: Annotated[
+        str,
+        typer.Option(
+            envvar="P2P_VERSION_POLICY",
+            metavar="latest|all|N,M",
+            help="Of a folder of numbered versions serve the highest, all, or these; the first is the default.",
+        ),
+    ] = "latest",
+    version_label: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="P2P_VERSION_LABEL",
+            metavar="NAME=N",
+            help="A name for a version, such as canary=3; stable is the default. May be repeated.",
+        ),
+    ] = None,
     engine: EngineName = "auto",
     consul: Annotated[
         str | None,
@@ -75,7 +111,7 @@ def worker(
         typer.Option(envvar="P2P_DRAIN", min=0, help="Seconds to go on serving after leaving the rotation."),
     ] = 2.0,
 ) -> None:
-    """Serve one model: load it, register in Consul, answer images.
+    """Serve a model, or several: load, register in Consul, answer images.
 
     POST an image to its port, as multipart field `data` or as the raw body; the answer is
     [[label, score], ...], best first:
@@ -88,28 +124,49 @@ def worker(
     \b
       p2p worker --graph output_graph.pb --labels output_labels.txt
         --input-layer DecodeJpeg/contents:0 --output-layer final_result:0
+
+    A folder of numbered versions is watched: a new version takes over when
+    it is loaded and warm, without a lost request. Several models each get a
+    service and a port of their own:
+
+    \b
+      p2p worker --model cats=models/cats --model dogs=models/dogs
     """
     from registry.errors import RegistryError
     from registry.lifecycle import run
     from registry.settings import ConsulSettings
     from worker.errors import WorkerError
     from worker.service import serve
-    from worker.settings import WorkerSettings
+    from worker.settings import Served, WorkerSettings
+    from worker.several import named_models, refuse_for_several
+    from worker.versions import parse_labels, parse_policy
+
+    pixels = Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std)
 
     async def main(stop: asyncio.Event) -> None:
-        settings = WorkerSettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
-            source=source_of(
-                model=model,
+        def source(path: Path | None) -> ModelSource:
+            return source_of(
+                model=path,
                 graph=graph,
                 labels=labels,
                 input_layer=input_layer,
                 output_layer=output_layer,
                 engine=engine,
-                pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std),
+                pixels=pixels,
                 max_pixels=max_pixels,
-            ),
-            service=service,
+            )
+
+        (first, path), *others = named_models(model or (), service=service)
+        if others:
+            own = (graph, labels, input_layer, output_layer, *pixels)
+            refuse_for_several(own, port=port, count=1 + len(others))
+        settings = WorkerSettings(
+            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            source=source(path),
+            service=first,
+            more=tuple(Served(name, source(path)) for name, path in others),
+            version_policy=parse_policy(version_policy),
+            version_labels=parse_labels(version_label or ()),
             host=host,
             port=port,
             advertise=advertise,

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 
 from worker.errors import NotFound
 from worker.predictor import Predictor
-from worker.store import Store, VersionStatus
+from worker.store import Store
+from worker.versions import VersionStatus
 
 
 class Models:
-    """The stores of one worker, by the name of their service; the first is the default."""
+    """The stores of one worker, by the name of their service; `default` is the one that a port is for."""
 
-    def __init__(self, stores: Sequence[Store]) -> None:
+    def __init__(self, stores: Sequence[Store], *, default: str) -> None:
         self._stores = {store.name: store for store in stores}
-        self.default = stores[0].name
+        self.default = default
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every model's name, the default first."""
+        """Every model's name."""
         return tuple(self._stores)
 
     def store(self, name: str) -> Store:

@@ -63,6 +63,7 @@ class Registration:
         self._thread = threading.Thread(target=self._loop.run_forever, name="registration", daemon=True)
         self._catalog: Catalog | None = None
         self._task: asyncio.Task[None] | None = None
+        self._updated = asyncio.Event()
         self._left = False
 
     async def __aenter__(self) -> Registration:
@@ -80,6 +81,18 @@ class Registration:
         finally:
             await self._close()
 
+    @property
+    def instance(self) -> Instance:
+        """What is registered, or is about to be."""
+        return self._instance
+
+    async def update(self, instance: Instance) -> None:
+        """Register with other particulars (version, tags, meta) under the same id, soon and as often as it takes.
+
+        The checks keep what they say, an operator's maintenance stays: nothing is deregistered in between.
+        """
+        await self._on_thread(self._update(instance))
+
     async def leave(self) -> None:
         """Leave the rotation, still registered: clients stop being sent here. Returns when Consul knows."""
         await self._on_thread(self._leave())
@@ -93,11 +106,29 @@ class Registration:
         registered = await self._try_to_register(self._catalog)
         self._task = asyncio.create_task(self._stay(self._catalog, registered=registered), name="heartbeats")
 
+    async def _update(self, instance: Instance) -> None:
+        self._instance = instance
+        self._updated.set()
+
+    async def _updated_before(self, until_s: float) -> bool:
+        """Wait for other particulars, at most until then; whether there are any."""
+        try:
+            async with asyncio.timeout(until_s - time.monotonic()):
+                await self._updated.wait()
+        except TimeoutError:
+            return False
+        self._updated.clear()
+        return True
+
     async def _stay(self, catalog: Catalog, *, registered: bool) -> None:
         """Heartbeat, audit, and register again as often as it takes."""
         audit_at_s = time.monotonic() + self._audit_s
+        beat_at_s = _next_beat_s()
         while True:
-            await asyncio.sleep(HEARTBEAT_S * random.uniform(0.9, 1.0))
+            if await self._updated_before(beat_at_s):
+                registered = await self._register_if_fit(catalog)
+                continue
+            beat_at_s = _next_beat_s()
             if not registered:
                 registered = await self._register_if_fit(catalog)
                 continue
@@ -179,6 +210,10 @@ class Registration:
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
+
+
+def _next_beat_s() -> float:
+    return time.monotonic() + HEARTBEAT_S * random.uniform(0.9, 1.0)
 
 
 async def advertised(host: str, consul: ConsulSettings) -> str:

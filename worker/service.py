@@ -1,4 +1,8 @@
-"""A worker's life, step by step: bind, load, warm, answer, register, serve, leave, drain, close."""
+"""A worker's life, step by step: bind, answer, load, warm, register, serve, leave, drain, close.
+
+Each model has a port of its own, because `POST /` means the model of the service that was looked up; all other
+paths name their model, and every port answers for all of them.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,64 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from registry.catalog import Checks
-from registry.instance import Instance
+from registry.instance import Instance, version_tag
 from registry.listen import bind, port_of
 from registry.malformed import quiet_logger
 from worker.app import Presence, build_app
+from worker.loading import running_threads
 from worker.metrics import Numbers
-from worker.model import Model
 from worker.models import Models
 from worker.registration import Registration, advertised
+from worker.requests import Requests
 from worker.settings import WorkerSettings
 from worker.store import Store
+from worker.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RunningWorker:
-    """A worker that answers and is registered."""
+class Face:
+    """What one model of a worker shows: a port, a boot id, a place in the rotation of its service."""
 
-    instance: Instance
-    presence: Presence
     store: Store
+    listener: socket.socket
+    presence: Presence
+
+    @property
+    def port(self) -> int:
+        """The port that was really bound."""
+        return port_of(self.listener)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker that answers and is registered; `instance`, `presence` and `store` are of its first model."""
+
+    instances: Sequence[Instance]
+    faces: Sequence[Face]
+
+    @property
+    def instance(self) -> Instance:
+        """As the first model was registered at the start."""
+        return self.instances[0]
+
+    @property
+    def presence(self) -> Presence:
+        """What the outside may know of the first model's port."""
+        return self.faces[0].presence
+
+    @property
+    def store(self) -> Store:
+        """The first model's versions."""
+        return self.faces[0].store
 
 
 async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
@@ -43,7 +76,8 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     Raises ModelError, SettingsError or ConsulRefused when it cannot begin.
     """
     async with running(settings) as worker:
-        logger.info("Serving on http://%s.", worker.instance.address)
+        for instance in worker.instances:
+            logger.info("Serving %s on http://%s.", instance.service, instance.address)
         await stop.wait()
         logger.info("Leaving the rotation; finishing what is in flight.")
     logger.info("Stopped.")
@@ -52,41 +86,41 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     """A worker, registered on entry; on exit it has left, drained and closed."""
-    listener = bind(settings.host, settings.port)
-    presence = Presence(boot=uuid.uuid4().hex)
-    numbers = Numbers()
-    try:
-        with _decoding(settings) as decoding:
-            async with (
-                Store(settings, decoding=decoding, numbers=numbers) as store,
-                _answering(settings, listener, Models([store]), presence, numbers),
-                _registered(settings, listener, store, presence) as instance,
-            ):
-                yield RunningWorker(instance, presence, store)
-    finally:
-        listener.close()
+    requests, numbers, turns = Requests(), Numbers(), Turns()
+    async with AsyncExitStack() as stack:
+        threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
+        faces: list[Face] = []
+        for served, listener in zip(settings.models, stack.enter_context(_listening(settings)), strict=True):
+            store = Store(served, settings, threads=threads, turns=turns, numbers=numbers, requests=requests)
+            await stack.enter_async_context(store)
+            faces.append(Face(store, listener, Presence(boot=uuid.uuid4().hex)))
+        for face in faces:
+            models = Models([face.store for face in faces], default=face.store.name)
+            await stack.enter_async_context(_answering(settings, face, models, numbers, requests))
+        for face in faces:
+            await face.store.load()
+        for face in faces:
+            face.presence.ready = True
+        instances = await stack.enter_async_context(_registered(settings, faces))
+        yield RunningWorker(instances, faces)
 
 
 @contextmanager
-def _decoding(settings: WorkerSettings) -> Iterator[Executor]:
-    """The threads that all images are decoded in."""
-    threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+def _listening(settings: WorkerSettings) -> Iterator[Sequence[socket.socket]]:
+    """A port for each model: the first is the one that was asked for, the others are the numbers after it."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(closing(bind(settings.host, settings.port + number if settings.port else 0)))
+            for number in range(len(settings.models))
+        ]
 
 
 @asynccontextmanager
 async def _answering(
-    settings: WorkerSettings,
-    listener: socket.socket,
-    models: Models,
-    presence: Presence,
-    numbers: Numbers,
+    settings: WorkerSettings, face: Face, models: Models, numbers: Numbers, requests: Requests
 ) -> AsyncIterator[None]:
-    """The HTTP server; closing finishes what is in flight."""
-    app = build_app(settings, models, presence, numbers)
+    """The HTTP server of one port; closing finishes what is in flight."""
+    app = build_app(settings, models, face.presence, numbers, requests)
     # A client that hangs up cancels its handler, and so its place in the queue.
     runner = web.AppRunner(
         app,
@@ -96,8 +130,7 @@ async def _answering(
         shutdown_timeout=settings.finish_s,
     )
     await runner.setup()
-    await web.SockSite(runner, listener).start()
-    presence.ready = True
+    await web.SockSite(runner, face.listener).start()
     try:
         yield
     finally:
@@ -105,41 +138,62 @@ async def _answering(
 
 
 @asynccontextmanager
-async def _registered(
-    settings: WorkerSettings,
-    listener: socket.socket,
-    store: Store,
-    presence: Presence,
-) -> AsyncIterator[Instance]:
-    """The place in the rotation; leaving it, the worker goes on answering for the drain grace."""
-    instance = await _instance(settings, port_of(listener), store.current.model, presence.boot)
-    checks = Checks(health_url=f"http://{instance.address}/healthz?boot={presence.boot}")
-
-    def moving() -> bool:
-        return store.current.batcher.moving
-
-    async def fit() -> bool:
-        return moving()
-
-    async with Registration(settings.consul, instance, checks, moving=moving, fit=fit) as place:
+async def _registered(settings: WorkerSettings, faces: Sequence[Face]) -> AsyncIterator[Sequence[Instance]]:
+    """The places in the rotations; all are left together, and the worker goes on answering for the drain grace."""
+    host = settings.advertise or await advertised(settings.host, settings.consul)
+    async with AsyncExitStack() as stack:
+        places = [await stack.enter_async_context(_place(settings, face, host)) for face in faces]
+        announcing = [
+            asyncio.create_task(_announce(settings, face, host, place), name=f"announce {face.store.name}")
+            for face, place in zip(faces, places, strict=True)
+        ]
         try:
-            yield instance
+            yield [instance_of(settings, face, host) for face in faces]
         finally:
-            presence.leaving = True
-            await place.leave()
+            for task in announcing:
+                task.cancel()
+            await asyncio.gather(*announcing, return_exceptions=True)
+            for face in faces:
+                face.presence.leaving = True
+            await asyncio.gather(*(place.leave() for place in places))
             # Whoever looked this worker up a moment ago is still on the way.
             await asyncio.sleep(settings.drain_s)
 
 
-async def _instance(settings: WorkerSettings, port: int, model: Model, boot: str) -> Instance:
-    host = settings.advertise or await advertised(settings.host, settings.consul)
+def _place(settings: WorkerSettings, face: Face, host: str) -> Registration:
+    """The registration of one model, with checks of its own: what ails one takes no other out."""
+    instance = instance_of(settings, face, host)
+    checks = Checks(health_url=f"http://{instance.address}/healthz?boot={instance.boot}")
+
+    async def fit() -> bool:
+        return face.store.moving
+
+    return Registration(settings.consul, instance, checks, moving=lambda: face.store.moving, fit=fit)
+
+
+async def _announce(settings: WorkerSettings, face: Face, host: str, place: Registration) -> None:
+    """Tell Consul whenever other versions serve."""
+    known = place.instance
+    while True:
+        change = face.store.next_change
+        serving = instance_of(settings, face, host)
+        if serving != known:
+            await place.update(serving)
+            known = serving
+        await change.wait()
+
+
+def instance_of(settings: WorkerSettings, face: Face, host: str) -> Instance:
+    """One model's worker as it is registered: its version is the default's, and a tag names each that serves."""
+    store, port = face.store, face.port
     return Instance(
-        service=settings.service,
-        id=f"{settings.service}-{host}-{port}",
+        service=store.name,
+        id=f"{store.name}-{host}-{port}",
         host=host,
         port=port,
         weight=settings.weight,
-        version=model.version,
-        boot=boot,
-        meta={"model": model.name, "protocol": "article"},
+        version=store.current.model.version,
+        tags=tuple(version_tag(version) for version in store.loaded),
+        boot=face.presence.boot,
+        meta={"model": store.name, "protocol": "article"},
     )

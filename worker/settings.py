@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from registry.settings import ConsulSettings
 from worker.model import ModelSource
+from worker.versions import LATEST_ONLY, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One model of a worker: the name, which is that of its service, and where it comes from."""
+
+    name: str
+    source: ModelSource
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """What `p2p worker` takes: see its --help for the meaning of each.
 
-    Sizes are in bytes, images or pixels, times in seconds, as the names say.
+    Sizes are in bytes, images or pixels, times in seconds, as the names say. `source` is the model that answers
+    for `service`; `more` are further models of the same worker, each with a service and a port of its own.
+    `watch_s` is the time between two looks at a folder of versions.
     """
 
     consul: ConsulSettings
     source: ModelSource
     service: str = "classify"
+    more: tuple[Served, ...] = ()
+    version_policy: Policy = LATEST_ONLY
+    version_labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    watch_s: float = 2.0
     host: str = "127.0.0.1"
     port: int = 0
     advertise: str | None = None
@@ -30,3 +47,8 @@ class WorkerSettings:
     drain_s: float = 2.0
     finish_s: float = 30.0
     decode_threads: int = os.cpu_count() or 1
+
+    @property
+    def models(self) -> tuple[Served, ...]:
+        """All models, the first of them the default."""
+        return (Served(self.service, self.source), *self.more)

@@ -16,22 +16,20 @@ from worker.model import Model
 
 logger = logging.getLogger(__name__)
 
+Between = Callable[[], AbstractContextManager[object]]
+"""Entered around every batch of a warm-up: `Turns.from_thread` lets those of models that serve go in between."""
+
 SIZES = (1, 2, 4, 8, 16)
 ROUNDS = 3
 SLOW_S = 1.0
 """A batch that takes longer than this is not tried larger: warm-up must end."""
 
 
-def measure_pace(model: Model, *, between: Callable[[], AbstractContextManager[object]] = nullcontext) -> Pace:
-    """The pace of a freshly loaded model; blocks for as long as the predictions take.
-
-    `between` is entered around every batch: `Turns.from_thread` lets the batches of models that serve already
-    go in between.
-    """
-    fixed = model.engine.fixed_batches or ()
+def measure_pace(model: Model, *, between: Between = nullcontext) -> Pace:
+    """The pace of a freshly loaded model; blocks for as long as the predictions take."""
     seconds: dict[int, float] = {}
-    for size in sorted({1, *(fixed or SIZES)}):
-        seconds[size] = _seconds(model, size, fixed, between)
+    for size in sorted({1, *(model.engine.fixed_batches or SIZES)}):
+        seconds[size] = _seconds(model, size, between)
         if seconds[size] > SLOW_S:
             break
     pace = learn_pace(seconds)
@@ -40,19 +38,22 @@ def measure_pace(model: Model, *, between: Callable[[], AbstractContextManager[o
     return pace
 
 
-def _seconds(
-    model: Model, size: int, fixed: Sequence[int], between: Callable[[], AbstractContextManager[object]]
-) -> float:
-    images = [model.example()] * size
-    batch = assemble(images, fixed) if fixed else images
-    took_s = []
-    for _ in range(1 + ROUNDS):
-        with between():
-            took_s.append(_timed(model, batch))
-    return min(took_s[1:])  # what disturbs a measurement only ever adds to it
+def batch_of(model: Model, size: int) -> Sequence[NDArray[np.uint8]]:
+    """So many example images, padded as the engine wants them."""
+    return assemble([model.example()] * size, model.engine.fixed_batches or ())
 
 
-def _timed(model: Model, batch: Sequence[NDArray[np.uint8]]) -> float:
+def timed(model: Model, batch: Sequence[NDArray[np.uint8]]) -> float:
+    """The seconds that one prediction takes."""
     started_s = time.perf_counter()
     model.predict(batch)
     return time.perf_counter() - started_s
+
+
+def _seconds(model: Model, size: int, between: Between) -> float:
+    batch = batch_of(model, size)
+    took_s = []
+    for _ in range(1 + ROUNDS):
+        with between():
+            took_s.append(timed(model, batch))
+    return min(took_s[1:])  # what disturbs a measurement only ever adds to it

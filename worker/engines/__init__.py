@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from worker.engines.probabilities import Softmaxed, are_probabilities
 from worker.errors import ModelError
 from worker.images import ImageSize
+from worker.memory import settle
 from worker.source import ModelSource
 
 _log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ def _echo(source: ModelSource) -> Engine:
 def _tensorflow(source: ModelSource) -> Engine:
     from worker.engines.tensorflow import load
 
+    settle()
     return load(source)
 
 

@@ -1,0 +1,45 @@
+"""A new version is warmed beside the one that serves: batches no larger than its, with rests between them.
+
+Whoever waits at that moment waits for one more batch like those that are common here, now and then.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+
+from worker.batching import Pace
+from worker.model import Model
+from worker.warmup import SLOW_S, Between, batch_of, timed
+
+ROUNDS = 3
+REST = 3.0
+"""Rests are so many times as long as the batch before: warming takes a quarter of the time."""
+
+
+def warm_beside(model: Model, *, serving: Pace, between: Between = nullcontext) -> Pace:
+    """Run each batch size that `serving` has some times; the pace of the new model, with the cap of `serving`.
+
+    `between` is entered around every batch: those of the version that serves go first.
+
+    What is measured while others use the cores says little about the best size, so that is not learned anew.
+    """
+    seconds: dict[int, float] = {}
+    for size in sizes_up_to(serving.cap):
+        seconds[size] = min(_resting(model, size, between) for _ in range(ROUNDS))
+        if seconds[size] > SLOW_S:
+            break
+    cap = max(seconds)
+    return Pace(cap=cap, batch_s=seconds[cap], single_s=seconds[1])
+
+
+def sizes_up_to(cap: int) -> list[int]:
+    """1, 2, 4, ... and `cap` itself."""
+    return sorted({cap, *(1 << power for power in range(cap.bit_length()))})
+
+
+def _resting(model: Model, size: int, between: Between) -> float:
+    with between():
+        took_s = timed(model, batch_of(model, size))
+    time.sleep(REST * took_s)
+    return took_s

@@ -1,0 +1,48 @@
+"""Which requests had begun by a moment, so that what they may hold is kept until the last of them has ended.
+
+A request takes its predictor at its beginning and uses it later. After another version has taken over, the
+old one may be closed when all requests that began before have ended; those that began since know only the new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Requests:
+    """The requests of one worker, counted by generation; on one event loop."""
+
+    def __init__(self) -> None:
+        self._generations = [_Generation()]
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Around the whole of a request."""
+        mine = self._generations[-1]
+        mine.running += 1
+        try:
+            yield
+        finally:
+            mine.running -= 1
+            if not mine.running:
+                mine.idle.set()
+
+    async def begun_have_ended(self) -> None:
+        """Return when every request that has begun by now has ended."""
+        before = list(self._generations)
+        self._generations.append(_Generation())
+        for generation in before:
+            while generation.running:
+                generation.idle.clear()
+                await generation.idle.wait()
+        self._generations = [g for g in self._generations if g not in before]
+
+
+class _Generation:
+    __slots__ = ("idle", "running")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.idle = asyncio.Event()
