@@ -114,6 +114,16 @@ def loop_rows(table: Table, images: int) -> Iterator[str]:
             yield f"| {clients} | {name} | {p50:.1f} | {p99:.1f} | {outcome.images_s:.1f} | {outcome.mean_batch:.1f} |"
 
 
+def _quantiles_ms(results: Results, share: float) -> dict[str, dict[str, dict[float, float]]]:
+    return {
+        way: {
+            name: {load: outcome.quantile_s(share) * 1000 for load, outcome in outcomes.items()}
+            for name, outcomes in policies.items()
+        }
+        for way, policies in results.items()
+    }
+
+
 def read_table() -> Table:
     raw = json.loads(PACE_FILE.read_text())
     seconds = {int(size): took_ms / 1000 for size, took_ms in raw["batch_ms"].items()}
@@ -136,15 +146,7 @@ def main() -> None:
     print("\n".join([*rows(results), "", *loop_rows(table, asked.images)]))
     if asked.picture:
         asked.picture.write_text(
-            picture(
-                {
-                    way: {
-                        name: {load: outcomes[load].quantile_s(0.99) * 1000 for load in LOADS}
-                        for name, outcomes in policies.items()
-                    }
-                    for way, policies in results.items()
-                }
-            )
+            picture({name: _quantiles_ms(results, share) for name, share in (("median", 0.5), ("p99", 0.99))})
         )
 
 
