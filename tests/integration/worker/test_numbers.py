@@ -1,4 +1,4 @@
-"""A worker's application under metrics and overload, in process and without Consul; and a whole worker that is idle."""
+"""A whole worker, in process, with the engine that predicts nothing: its numbers, overload, and idleness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import re
 import threading
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from aiohttp import web
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,14 +24,11 @@ from tests.consul_process import ConsulProcess
 from tests.images import chelsea_jpeg
 from tests.processes import command
 from tests.waiting import until
-from worker.app import Presence, build_app
 from worker.batcher import Batcher
 from worker.engines import echo
-from worker.metrics import Numbers
-from worker.models import Models
+from worker.service import running
 from worker.settings import WorkerSettings
 from worker.source import ModelSource
-from worker.store import Store
 
 DASHBOARD = Path(__file__).parents[3] / "deploy" / "grafana" / "worker.json"
 
@@ -66,21 +61,14 @@ class Answering:
 
 
 @asynccontextmanager
-async def answering(**changes: Any) -> AsyncIterator[Answering]:
+async def answering(consul: ConsulProcess, **changes: Any) -> AsyncIterator[Answering]:
     settings = WorkerSettings(
-        consul=ConsulSettings(), source=ModelSource(engine="echo"), service="numbers", decode_threads=1, **changes
+        consul=ConsulSettings(url=consul.url),
+        source=ModelSource(engine="echo"),
+        **{"service": "numbers", "drain_s": 0.0} | changes,
     )
-    numbers = Numbers()
-    with ThreadPoolExecutor(1) as decoding:
-        async with Store(settings, decoding=decoding, numbers=numbers) as store, aiohttp.ClientSession() as http:
-            app = build_app(settings, Models([store]), Presence(boot="x", ready=True), numbers)
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            try:
-                yield Answering(runner.addresses[0][1], store.current.batcher, http)
-            finally:
-                await runner.cleanup()
+    async with running(settings) as worker, aiohttp.ClientSession() as http:
+        yield Answering(worker.instance.port, worker.store.current.batcher, http)
 
 
 @pytest.fixture
@@ -97,11 +85,11 @@ def engine_held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return go
 
 
-async def test_every_metric_of_the_dashboard_is_there() -> None:
+async def test_every_metric_of_the_dashboard_is_there(shared_consul: ConsulProcess) -> None:
     """The Grafana dashboard is valid JSON, and asks for no metric or label that a worker does not tell."""
     asked = DASHBOARD.read_text()
     expressions = [target["expr"] for panel in json.loads(asked)["panels"] for target in panel["targets"]]
-    async with answering() as worker:
+    async with answering(shared_consul) as worker:
         async with worker.http.post(worker.url, data=chelsea_jpeg()) as answer:
             assert answer.status == 200
         samples = await worker.metrics()
@@ -116,9 +104,9 @@ async def test_every_metric_of_the_dashboard_is_there() -> None:
     assert wanted <= told
 
 
-async def test_a_request_shows_in_every_stage() -> None:
+async def test_a_request_shows_in_every_stage(shared_consul: ConsulProcess) -> None:
     """One request counts once in every stage, under its model and protocol, with its status."""
-    async with answering() as worker:
+    async with answering(shared_consul) as worker:
         async with worker.http.post(worker.url, data=chelsea_jpeg()) as answer:
             assert answer.status == 200
         async with worker.http.post(worker.url, data=b"no image") as answer:
@@ -132,9 +120,11 @@ async def test_a_request_shows_in_every_stage() -> None:
     assert versions.labels == {"model": "numbers", "version": "1", "engine": "echo"}
 
 
-async def test_a_full_worker_refuses_before_the_body_has_come(engine_held: threading.Event) -> None:
+async def test_a_full_worker_refuses_before_the_body_has_come(
+    shared_consul: ConsulProcess, engine_held: threading.Event
+) -> None:
     """With the queue full, headers alone get their 503 with Retry-After: no client sends an image for nothing."""
-    async with answering(queue_most=1) as worker:
+    async with answering(shared_consul, queue_most=1) as worker:
         engine_held.clear()
         waiting = [asyncio.create_task(_posted(worker)) for _ in range(1)]
         await until(lambda: worker.batcher.running == 1)
@@ -150,9 +140,11 @@ async def test_a_full_worker_refuses_before_the_body_has_come(engine_held: threa
         assert await asyncio.gather(*waiting) == [200, 200]
 
 
-async def test_a_crowd_of_refused_requests_leaves_the_others_alone(engine_held: threading.Event) -> None:
+async def test_a_crowd_of_refused_requests_leaves_the_others_alone(
+    shared_consul: ConsulProcess, engine_held: threading.Event
+) -> None:
     """With 500 connections that ask a full worker, each is refused, and those who wait get their answers."""
-    async with answering(queue_most=8) as worker:
+    async with answering(shared_consul, queue_most=8) as worker:
         engine_held.clear()
         waiting = [asyncio.create_task(_posted(worker))]
         await until(lambda: worker.batcher.running == 1)
@@ -167,9 +159,11 @@ async def test_a_crowd_of_refused_requests_leaves_the_others_alone(engine_held: 
         assert await worker.rejected("queue") == 500
 
 
-async def test_a_worker_drains_while_requests_come_and_go(engine_held: threading.Event) -> None:
+async def test_a_worker_drains_while_requests_come_and_go(
+    shared_consul: ConsulProcess, engine_held: threading.Event
+) -> None:
     """A batcher is drained when the last of its requests, also of those still being received, is answered."""
-    async with answering() as worker:
+    async with answering(shared_consul) as worker:
         engine_held.clear()
         posted = asyncio.create_task(_posted(worker))
         await until(lambda: worker.batcher.running == 1)
