@@ -3,8 +3,8 @@
     python -m benchmarks.record_arrivals [--people 60] [--seconds 60]
 
 Each person opens a page of 1 to 24 photos, over six connections as browsers do, looks at it for a while, and opens
-the next. They come over HTTP on loopback to the worker's own application, with the engine that predicts nothing and a
-recorder in front. What is kept are the gaps between arrivals: bursts, because pages are.
+the next. They come over HTTP on loopback to a worker with the engine that predicts nothing, and the time is noted when
+a request's headers are on their way. What is kept are the gaps between requests: bursts, because pages are.
 """
 
 from __future__ import annotations
@@ -14,43 +14,36 @@ import asyncio
 import itertools
 import json
 import random
+import re
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from benchmarks.batching_sim import ARRIVALS_FILE
-from registry.settings import ConsulSettings
 from tests.images import chelsea_jpeg
-from worker.app import Presence, build_app
-from worker.metrics import Numbers
-from worker.models import Models
-from worker.settings import WorkerSettings
-from worker.source import ModelSource
-from worker.store import Store
+from tests.processes import command, free_port
+from tests.waiting import until
 
 CONNECTIONS = 6
 PHOTOS_MOST = 24
 LOOKING_S = 4.0
 
 
-def recording(times_s: list[float]) -> Middleware:
-    """Notes when each request's headers have come, and lets no failure pass for a record."""
+def noting(times_s: list[float]) -> aiohttp.TraceConfig:
+    """Notes when each request's headers are on their way."""
+    trace = aiohttp.TraceConfig()
 
-    @web.middleware
-    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def note(*_: object) -> None:
         times_s.append(time.monotonic())
-        response = await handler(request)
-        assert response.status == 200
-        return response
 
-    return note
+    trace.on_request_headers_sent.append(note)
+    return trace
 
 
-async def person(url: str, photo: bytes, chance: random.Random, *, until_s: float) -> None:
+async def person(url: str, photo: bytes, chance: random.Random, trace: aiohttp.TraceConfig, *, until_s: float) -> None:
     """Opens page after page."""
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
 
@@ -58,33 +51,34 @@ async def person(url: str, photo: bytes, chance: random.Random, *, until_s: floa
         async with http.post(url, data=photo, raise_for_status=True) as answer:
             await answer.read()
 
-    async with aiohttp.ClientSession(connector=connector) as http:
+    async with aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as http:
         await asyncio.sleep(chance.uniform(0, LOOKING_S))
         while time.monotonic() < until_s:
             await asyncio.gather(*(fetch(http) for _ in range(chance.randint(1, PHOTOS_MOST))))
             await asyncio.sleep(chance.expovariate(1 / LOOKING_S))
 
 
+@asynccontextmanager
+async def serving() -> AsyncIterator[str]:
+    """The address of a worker, registered with an agent of its own."""
+    port = free_port()
+    async with (
+        command("agent", "--port", str(port)) as agent,
+        command("worker", "--engine", "echo", "--consul", f"http://127.0.0.1:{port}") as worker,
+    ):
+        await until(lambda: "Serving on" in worker.output or not (worker.running and agent.running), within_s=60)
+        yield re.findall(r"Serving on (http://\S+)\.", worker.output)[0]
+
+
 async def record(people: int, seconds: float) -> list[float]:
     """Times of arrival, monotonic."""
-    settings = WorkerSettings(consul=ConsulSettings(), source=ModelSource(engine="echo"))
-    numbers, photo = Numbers(), chelsea_jpeg()
     times_s: list[float] = []
-    with ThreadPoolExecutor(settings.decode_threads) as decoding:
-        async with Store(settings, decoding=decoding, numbers=numbers) as store:
-            app = build_app(settings, Models([store]), Presence(boot="recorded", ready=True), numbers)
-            app.middlewares.insert(0, recording(times_s))
-            runner = web.AppRunner(app, access_log=None)
-            await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            host, port = runner.addresses[0][:2]
-            chances = [random.Random(number) for number in range(people)]
-            until_s = time.monotonic() + seconds
-            url = f"http://{host}:{port}/"
-            await asyncio.gather(*(person(url, photo, chance, until_s=until_s) for chance in chances))
-            await runner.cleanup()
-    return times_s
+    trace, photo = noting(times_s), chelsea_jpeg()
+    async with serving() as url:
+        until_s = time.monotonic() + seconds
+        chances = [random.Random(number) for number in range(people)]
+        await asyncio.gather(*(person(url, photo, chance, trace, until_s=until_s) for chance in chances))
+    return sorted(times_s)
 
 
 def main() -> None:

@@ -63,10 +63,16 @@ def slowdown(known: float, pace: Pace, *, images: int, took_s: float) -> float:
 
 
 def gather_s(pace: Pace, *, queued: int, coming: int, just_finished: bool) -> float:
-    """How long a free engine should wait for more images before it takes what is queued; mostly 0."""
+    """How long a free engine should wait for more images before it takes what is queued; mostly 0.
+
+    Never longer than a fuller batch can save: each image that joins saves its share of what a batch costs however
+    small it is, and where that is nothing, as with most models on ordinary cores, nobody waits at all.
+    """
     if not just_finished or coming == 0 or queued >= pace.cap:
         return 0.0
-    return min(WAIT_AT_MOST_S, WAIT_SHARE * pace.single_s)
+    joining = min(coming, pace.cap - queued)
+    saved_s = joining / pace.cap * max(0.0, 2 * pace.single_s - pace.seconds(2))
+    return min(WAIT_AT_MOST_S, WAIT_SHARE * pace.single_s, saved_s)
 
 
 def padded(images: int, sizes: Sequence[int]) -> int:
