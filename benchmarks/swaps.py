@@ -117,8 +117,10 @@ def publish(model: Path, root: Path, version: int) -> None:
 
 def _held(pid: int) -> str:
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    open_files = [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()]
-    files = sum(not file.startswith("socket:") for file in open_files)  # sockets are the client's connections
+    files = 0
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            files += not os.readlink(file).startswith("socket:")  # those are the client's connections
     return f"{rss_mb(pid):.0f} MB, {status['Threads'].strip()} threads, {files} files"
 
 
