@@ -429,14 +429,26 @@ async def _loading(http: aiohttp.ClientSession) -> tuple[int, Any] | None:
     return (status, body) if "being loaded" in body["waiting_for"][0] else None
 
 
-async def test_a_model_is_tried_by_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What loads there passes, what does not raises its sentence; a process that dies is an error that says so."""
-    await prepare(ModelSource(engine="echo"), name="echo")
+async def test_a_version_is_tried_by_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What loads there takes over; where that process dies the version failed, and the worker goes on."""
+    publish(tmp_path, 1)
+    said = settings(tmp_path)
+    said = replace(said, source=ModelSource(path=tmp_path, engine="echo"))
+    with running_threads(decoding=1) as threads:
+        async with Store(said.models[0], said, threads=threads, numbers=Numbers(), requests=Requests()) as store:
+            await store.load()
+            publish(tmp_path, 2)
+            await until(lambda: states(store) == {"2": "AVAILABLE"}, within_s=20)
+            dying = tmp_path / "python"
+            dying.write_text("#!/bin/sh\nkill -9 $$\n")
+            dying.chmod(0o755)
+            monkeypatch.setattr(sys, "executable", str(dying))
+            publish(tmp_path, 3)
+            await until(lambda: states(store) == {"3": "END", "2": "AVAILABLE"})
+            assert "ended with -9" in store.statuses()[0].error
+
+
+async def test_what_a_trial_says_is_the_error(tmp_path: Path) -> None:
+    """A model that cannot be loaded there is refused with the same sentence as here."""
     with pytest.raises(ModelError, match="There is no model at"):
         await prepare(ModelSource(path=tmp_path / "missing"), name="missing")
-    dying = tmp_path / "python"
-    dying.write_text("#!/bin/sh\nkill -9 $$\n")
-    dying.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(dying))
-    with pytest.raises(ModelError, match="ended with -9"):
-        await prepare(ModelSource(engine="echo"), name="echo")
