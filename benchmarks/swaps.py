@@ -117,7 +117,10 @@ def publish(model: Path, root: Path, version: int) -> None:
 
 def _held(pid: int) -> str:
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    files = 0
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            files += not os.readlink(file).startswith("socket:")  # those are the client's connections
     return f"{rss_mb(pid):.0f} MB, {status['Threads'].strip()} threads, {files} files"
 
 
@@ -151,7 +154,7 @@ def main() -> None:
         worker = stack.enter_context(server(command, core=None, environ=environ, log=log))
         url = f"http://127.0.0.1:{port}"
         try:
-            described = json.loads(answers(f"{url}/readyz"))["models"]
+            described = json.loads(answers(f"{url}/readyz", within_s=LOADED_WITHIN_S))["models"]
             print(json.dumps(described))
             asyncio.run(measure(root, model, url, worker.pid, options))
         except BaseException:

@@ -11,11 +11,11 @@ from worker.versions import VersionStatus
 
 
 class Models:
-    """The stores of one worker, by the name of their service; `default` is the one that a port is for."""
+    """The stores of one worker, by the name of their service; `default`, else the first, is the one of a port."""
 
-    def __init__(self, stores: Sequence[Store], *, default: str) -> None:
+    def __init__(self, stores: Sequence[Store], *, default: str | None = None) -> None:
         self._stores = {store.name: store for store in stores}
-        self.default = default
+        self.default = default or stores[0].name
 
     @property
     def names(self) -> tuple[str, ...]:

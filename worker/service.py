@@ -22,6 +22,7 @@ from registry.listen import bind, port_of
 from registry.malformed import quiet_logger
 from worker.app import Presence, build_app
 from worker.loading import running_threads
+from worker.memory import give_back
 from worker.metrics import Numbers
 from worker.models import Models
 from worker.registration import Registration, advertised
@@ -99,6 +100,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             await stack.enter_async_context(_answering(settings, face, models, numbers, requests))
         for face in faces:
             await face.store.load()
+        await asyncio.get_running_loop().run_in_executor(threads.loading, give_back)
         for face in faces:
             face.presence.ready = True
         instances = await stack.enter_async_context(_registered(settings, faces))

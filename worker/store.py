@@ -84,6 +84,9 @@ class Store:
             predictor = await self._open(None)
             self._loaded[predictor.model.version] = predictor
             return
+        self._seen = await self._look()
+        if not all(files.quiet for files in self._seen.values()):  # what was published just now is meant, too
+            await asyncio.sleep(self._settings.watch_s)
         while await self._step(background=False) or not self._loaded:
             if not self._plan.load:
                 self._raise_unless_coming()
@@ -170,8 +173,7 @@ class Store:
 
     async def _step(self, *, background: bool) -> bool:
         """Look, load at most one version, let go of what it replaces; whether one was loaded or failed to be."""
-        assert self._source.path is not None
-        before, now = self._seen, await asyncio.to_thread(listing.look, self._source.path)
+        before, now = self._seen, await self._look()
         self._failed = {version: failure for version, failure in self._failed.items() if version in now}
         self._seen, self._plan = now, self._decide(now, before)
         chosen = self._plan.load[:1]
@@ -180,6 +182,10 @@ class Store:
         for version in self._decide(now, before).unload:
             self._retire(version)
         return bool(chosen)
+
+    async def _look(self) -> Listing:
+        assert self._source.path is not None
+        return await asyncio.to_thread(listing.look, self._source.path)
 
     def _decide(self, now: Listing, before: Listing) -> Plan:
         failed = {version: failure.fingerprint for version, failure in self._failed.items()}

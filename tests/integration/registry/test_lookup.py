@@ -121,6 +121,20 @@ async def test_version_and_tags_choose(lookups: Lookups) -> None:
     assert (status, "of that version or tag" in sentence) == (503, True)
 
 
+async def test_a_worker_is_found_by_each_version_that_it_serves(lookups: Lookups) -> None:
+    """Tags name the versions beside the default one; JSON says the default's, `/services` all."""
+    await lookups.add(9001, version="2", tags=("version-2", "version-3"))
+    await lookups.add(9002, version="2", tags=("version-2",))
+    await lookups.serves(2)
+    assert {(await lookups.get("/?version=3"))[1] for _ in range(4)} == {"9001\n"}
+    assert {(await lookups.get("/?version=2"))[1] for _ in range(4)} == {"9001\n", "9002\n"}
+    assert (await lookups.get("/next?version=4"))[0] == 503
+    found = await lookups.json("/next?version=3")
+    assert (found["version"], found["port"]) == ("2", 9001)
+    services = {service["name"]: service for service in await lookups.json("/services")}
+    assert services[lookups.name]["versions"] == ["2", "3"]
+
+
 async def test_a_port_is_named_only_for_the_asked_host(lookups: Lookups) -> None:
     """`GET /` names workers at the asked host alone; where all are elsewhere it is 409 and names /next."""
     await lookups.add(9001, host="10.9.8.7")

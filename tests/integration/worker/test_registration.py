@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,33 @@ async def test_a_worker_can_leave_without_consul(consul: ConsulProcess, monkeypa
     async with asyncio.timeout(10):
         async with registration(consul):
             await asyncio.to_thread(consul.stop)
+
+
+async def test_other_particulars_change_nothing_else(consul: ConsulProcess, catalog: Catalog) -> None:
+    """A change of the version is told at once, and leaves a check that is critical so until a heartbeat says else."""
+    moving = [False]
+    async with registration(consul, moving=moving) as place:
+
+        async def is_(wanted: Health) -> bool:
+            return await health(catalog) == [wanted]
+
+        await until(lambda: is_(Health.CRITICAL))
+        index = (await catalog.health("classify")).index
+        await place.update(replace(place.instance, version="8", tags=("version-8",)))
+        (seen,) = (await catalog.health("classify", index=index, wait_s=5)).instances
+        assert (seen.version, seen.tags, seen.health) == ("8", ("p2p", "version-8"), Health.CRITICAL)
+        moving[0] = True
+        await until(lambda: is_(Health.PASSING))
+
+
+async def test_other_particulars_are_told_when_consul_is_back(consul: ConsulProcess, catalog: Catalog) -> None:
+    """A change while Consul is away is not lost."""
+    async with registration(consul) as place:
+        await asyncio.to_thread(consul.stop)
+        await place.update(replace(place.instance, version="8"))
+        await asyncio.to_thread(consul.start)
+
+        async def told() -> bool:
+            return [i.version for i in (await catalog.health("classify")).instances] == ["8"]
+
+        await until(told, within_s=10)

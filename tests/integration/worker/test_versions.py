@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
 import os
 import shutil
@@ -214,7 +213,7 @@ class Load:
         self._http, self._url = http, url
         self.answers: list[float] = []
         self.failures: list[object] = []
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(4)]
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(2)]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -239,7 +238,8 @@ async def test_swaps_lose_no_request_and_leave_nothing_behind(
     open files are at the end what they were after the first five."""
     consul = ConsulSettings(url=shared_consul.url)
     publish(tmp_path, 100, bright=0.1, megabytes=20)
-    async with running(settings(tmp_path, consul=consul, drain_s=0.05)) as worker, aiohttp.ClientSession() as http:
+    said = settings(tmp_path, consul=consul, drain_s=0.02, watch_s=0.02)
+    async with running(said) as worker, aiohttp.ClientSession() as http:
         load = Load(http, f"http://{worker.instance.address}")
         after: list[tuple[int, int, int]] = []
         for version in range(101, 121):
@@ -259,7 +259,6 @@ async def test_swaps_lose_no_request_and_leave_nothing_behind(
 
 def _held() -> tuple[int, int, int]:
     """This process's resident pages, threads and open files."""
-    gc.collect()
     resident = int(Path("/proc/self/statm").read_text().split()[1])
     return resident, threading.active_count(), len(os.listdir("/proc/self/fd"))
 
@@ -433,14 +432,26 @@ async def _loading(http: aiohttp.ClientSession) -> tuple[int, Any] | None:
     return (status, body) if "being loaded" in body["waiting_for"][0] else None
 
 
-async def test_a_model_is_tried_by_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What loads there passes, what does not raises its sentence; a process that dies is an error that says so."""
-    await prepare(ModelSource(engine="echo"), name="echo")
+async def test_a_version_is_tried_by_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What loads there takes over; where that process dies the version failed, and the worker goes on."""
+    publish(tmp_path, 1)
+    said = settings(tmp_path)
+    said = replace(said, source=ModelSource(path=tmp_path, engine="echo"))
+    with running_threads(decoding=1) as threads:
+        async with Store(said.models[0], said, threads=threads, numbers=Numbers(), requests=Requests()) as store:
+            await store.load()
+            publish(tmp_path, 2)
+            await until(lambda: states(store) == {"2": "AVAILABLE"}, within_s=20)
+            dying = tmp_path / "python"
+            dying.write_text("#!/bin/sh\nkill -9 $$\n")
+            dying.chmod(0o755)
+            monkeypatch.setattr(sys, "executable", str(dying))
+            publish(tmp_path, 3)
+            await until(lambda: states(store) == {"3": "END", "2": "AVAILABLE"})
+            assert "ended with -9" in store.statuses()[0].error
+
+
+async def test_what_a_trial_says_is_the_error(tmp_path: Path) -> None:
+    """A model that cannot be loaded there is refused with the same sentence as here."""
     with pytest.raises(ModelError, match="There is no model at"):
         await prepare(ModelSource(path=tmp_path / "missing"), name="missing")
-    dying = tmp_path / "python"
-    dying.write_text("#!/bin/sh\nkill -9 $$\n")
-    dying.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(dying))
-    with pytest.raises(ModelError, match="ended with -9"):
-        await prepare(ModelSource(engine="echo"), name="echo")
