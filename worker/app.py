@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from worker.errors import WrongMethod, WrongWorker
+from worker.errors import WrongWorker
 from worker.metrics import Numbers
 from worker.models import Models
+from worker.openapi import described
 from worker.protocols.article import Article
+from worker.protocols.exchange import Receiving
+from worker.protocols.openinference import OpenInference
+from worker.protocols.tfserving import TFServing
 from worker.refusals import as_ours, refused
+from worker.routes import JSON, TEXT, Parameter, Route
 from worker.settings import WorkerSettings
 from worker.store import Store
+
+_TAG = "operation"
+_BOOT = Parameter("boot", "query", "string", "The process that is meant.")
 
 
 @dataclass(slots=True)
@@ -24,22 +35,61 @@ class Presence:
     ready: bool = False
     leaving: bool = False
 
+    @property
+    def taking(self) -> bool:
+        """Whether requests are welcome."""
+        return self.ready and not self.leaving
+
 
 def build_app(settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers) -> web.Application:
     """The application of one worker, as its default model's service shows it."""
-    article = Article(models, models.default, max_body_bytes=settings.max_body_bytes, top=settings.top)
-    health = Health(presence, models.store(models.default))
+    receiving = Receiving(settings.max_body_bytes)
     app = web.Application(middlewares=[_answering(presence, numbers)])
-    app.add_routes(
-        [
-            web.post("/", article.classify, expect_handler=article.expected),
-            web.get("/", _usage),
-            web.get("/healthz", health.alive),
-            web.get("/readyz", health.ready),
-            web.get("/metrics", numbers.handle),
-        ]
-    )
+    # Every request passes one of these: `route.tag` is the protocol that it is counted under.
+    for route in worker_routes(settings, models, presence, numbers, receiving):
+        app.router.add_route(route.method, route.path, route.handler, expect_handler=receiving.expected)
     return app
+
+
+def worker_routes(
+    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, receiving: Receiving
+) -> list[Route]:
+    """All that a worker answers, its own description included."""
+    article = Article(models, models.default, receiving, top=settings.top)
+    health = Health(presence, models.store(models.default))
+    tensorflow = TFServing(models, receiving, top=settings.top)
+    inference = OpenInference(models, receiving, ready=lambda: presence.taking)
+    described_at = Description()
+    routes = [
+        *article.routes(),
+        *tensorflow.routes(),
+        *inference.routes(),
+        *health.routes(),
+        Route("GET", "/metrics", numbers.handle, tag=_TAG, summary="Prometheus text.", answer={TEXT: str}),
+        *described_at.routes(),
+    ]
+    described_at.describe(routes)
+    return routes
+
+
+class Description:
+    """`GET /openapi.json`: made once, from the routes that it is one of."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def routes(self) -> list[Route]:
+        """Where it is read."""
+        answer = {JSON: dict[str, Any]}
+        return [Route("GET", "/openapi.json", self.read, tag=_TAG, summary="This description.", answer=answer)]
+
+    def describe(self, routes: Sequence[Route]) -> None:
+        """Take the description of `routes`."""
+        self._text = json.dumps(described(routes))
+
+    async def read(self, _: web.Request) -> web.Response:
+        """The description."""
+        return web.Response(text=self._text, content_type=JSON)
 
 
 class Health:
@@ -48,6 +98,15 @@ class Health:
     def __init__(self, presence: Presence, store: Store) -> None:
         self._presence = presence
         self._store = store
+
+    def routes(self) -> list[Route]:
+        """Where they are asked for."""
+        return [
+            Route("GET", "/healthz", self.alive, tag=_TAG, summary="Whether this process lives.", answer={TEXT: str},
+                  parameters=(_BOOT,), also={409: "Another process is meant.", 429: "The queue is nearly full."}),
+            Route("GET", "/readyz", self.ready, tag=_TAG, summary="What is served, and how.",
+                  answer={JSON: dict[str, Any]}, also={503: "Not ready, or leaving."}),
+        ]  # fmt: skip
 
     async def alive(self, request: web.Request) -> web.Response:
         """`GET /healthz?boot=ID`: 200; 409 if another process is meant; 429 while the queue is nearly full.
@@ -62,15 +121,11 @@ class Health:
 
     async def ready(self, _: web.Request) -> web.Response:
         """`GET /readyz`: what is served and how; 503 before the model is warm and while leaving."""
-        ready = self._presence.ready and not self._presence.leaving
+        ready = self._presence.taking
         body = {"ready": ready, "leaving": self._presence.leaving, "boot": self._presence.boot}
         predictor = self._store.current
         described = {"model": predictor.model.describe(), "batch_cap": predictor.batcher.pace.cap}
         return web.json_response(body | described, status=200 if ready else 503)
-
-
-async def _usage(_: web.Request) -> web.Response:
-    raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.")
 
 
 def _answering(presence: Presence, numbers: Numbers) -> Middleware:

@@ -21,7 +21,7 @@ def as_ours(error: Exception, request: web.Request) -> WorkerError:
         case ExceptionGroup():
             return as_ours(error.exceptions[0], request)
         case web.HTTPNotFound():
-            return NotFound(f"There is nothing at {request.path}: POST an image to /.")
+            return NotFound(f"There is nothing at {request.path}: POST an image to /; /openapi.json lists all else.")
         case web.HTTPMethodNotAllowed():
             return WrongMethod(f"{request.method} is not answered at {request.path}.")
         case ConnectionError() | web.HTTPException():

@@ -53,7 +53,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._scan = json.JSONDecoder().scan_once
+        self._parse = json.JSONDecoder().raw_decode
         self._misses = 0
         self._steps = 0
 
@@ -74,10 +74,7 @@ class _Reader:
                 return self._object(self._after_space(at + 1), depth + 1)
             case '"':
                 return self._string(at)
-        try:
-            return self._scan(self._text, at)
-        except StopIteration as stop:
-            raise json.JSONDecodeError("Expecting value", self._text, stop.value) from None
+        return self._parse(self._text, at)
 
     def _string(self, at: int) -> tuple[str, int]:
         end = self._text.find('"', at + 1)
@@ -85,8 +82,7 @@ class _Reader:
             plain = self._text[at + 1 : end]
             if "\\" not in plain:
                 return plain, end + 1
-        value: tuple[str, int] = self._scan(self._text, at)
-        return value
+        return self._parse(self._text, at)
 
     def _object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
         values: dict[str, Any] = {}
@@ -187,7 +183,7 @@ def _numbers(elements: list[Any]) -> Any:
         return elements
     if array.dtype.kind not in "iuf" or not array.size:
         return elements
-    if array.dtype.kind != "f" and 0 <= array.min() and array.max() <= 255:
+    if array.dtype.kind != "f" and array.min() >= 0 and array.max() <= 255:
         return array.astype(np.uint8)
     return array
 

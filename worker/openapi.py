@@ -1,0 +1,93 @@
+"""The routes of a worker -> its OpenAPI 3.1 description, generated: what is not in a route is not described."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+from worker.errors import Busy, WorkerError, WrongWorker
+from worker.protocols.documents import schema
+from worker.routes import JSON, TEXT, Parameter, Route
+
+_BOOT = Parameter("P2P-Boot", "header", "string", "The boot id of the instance that was looked up; 421 if it is gone.")
+_ANYWHERE: tuple[type[WorkerError], ...] = (WrongWorker, WorkerError)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What comes instead of an answer."""
+
+    error: Annotated[str, "One sentence that says what to do."]
+
+
+def described(routes: Sequence[Route]) -> dict[str, Any]:
+    """The OpenAPI document of `routes`, as JSON takes it."""
+    parts: dict[str, Any] = {}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.plain_path, {})[route.method.lower()] = _operation(route, parts)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "p2p-serving worker", "version": own_version()},
+        "paths": paths,
+        "components": {"schemas": parts},
+    }
+
+
+def own_version() -> str:
+    """This package's version; 0 where its code runs without being installed."""
+    try:
+        return version("p2p-serving")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _operation(route: Route, parts: dict[str, Any]) -> dict[str, Any]:
+    names = re.findall(r"\{(\w+)\}", route.plain_path)
+    in_path = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    operation: dict[str, Any] = {
+        "tags": [route.tag],
+        "summary": route.summary,
+        "parameters": [*in_path, *(_parameter(each) for each in (*route.parameters, _BOOT))],
+        "responses": _responses(route, parts),
+    }
+    if route.takes:
+        operation["requestBody"] = {"required": True, "content": _content(route.takes, parts)}
+    return operation
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    pattern = {"pattern": parameter.pattern} if parameter.pattern else {}
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.says,
+        "schema": {"type": parameter.kind} | pattern,
+    }
+
+
+def _responses(route: Route, parts: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if route.answer:
+        found["200"] = {"description": "The answer.", "content": _content(route.answer, parts)}
+    kinds = route.answer if route.answer else {TEXT: str}
+    for status, says in route.also.items():
+        found[str(status)] = {"description": says, "content": _content(kinds, parts)}
+    for error in (*route.refuses, *_ANYWHERE):
+        answer = {"description": _first_line(error), "content": {JSON: {"schema": schema(Refusal, parts)}}}
+        if issubclass(error, Busy):
+            wait = {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}
+            answer["headers"] = {"Retry-After": wait}
+        found[str(error.status)] = answer
+    return dict(sorted(found.items()))
+
+
+def _content(kinds: Mapping[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    return {media: {} if kind is bytes else {"schema": schema(kind, parts)} for media, kind in kinds.items()}
+
+
+def _first_line(error: type[WorkerError]) -> str:
+    return (error.__doc__ or "").splitlines()[0]
