@@ -68,7 +68,7 @@ def worker_routes(
         Route("GET", "/metrics", numbers.handle, tag=_TAG, summary="Prometheus text.", answer={TEXT: str}),
         *described_at.routes(),
     ]
-    described_at.describe(routes)
+    described_at.describe(routes, models.names)
     return routes
 
 
@@ -83,9 +83,9 @@ class Description:
         answer = {JSON: dict[str, Any]}
         return [Route("GET", "/openapi.json", self.read, tag=_TAG, summary="This description.", answer=answer)]
 
-    def describe(self, routes: Sequence[Route]) -> None:
-        """Take the description of `routes`."""
-        self._text = json.dumps(described(routes))
+    def describe(self, routes: Sequence[Route], models: Sequence[str]) -> None:
+        """Take the description of `routes` to the models of these names."""
+        self._text = json.dumps(described(routes, models=models))
 
     async def read(self, _: web.Request) -> web.Response:
         """The description."""

@@ -23,12 +23,12 @@ class Refusal:
     error: Annotated[str, "One sentence that says what to do."]
 
 
-def described(routes: Sequence[Route]) -> dict[str, Any]:
-    """The OpenAPI document of `routes`, as JSON takes it."""
+def described(routes: Sequence[Route], *, models: Sequence[str]) -> dict[str, Any]:
+    """The OpenAPI document of `routes`, as JSON takes it; `models` are the names that may stand in a path."""
     parts: dict[str, Any] = {}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.plain_path, {})[route.method.lower()] = _operation(route, parts)
+        paths.setdefault(route.plain_path, {})[route.method.lower()] = _operation(route, parts, models)
     return {
         "openapi": "3.1.0",
         "info": {"title": "p2p-serving worker", "version": own_version()},
@@ -45,9 +45,11 @@ def own_version() -> str:
         return "0"
 
 
-def _operation(route: Route, parts: dict[str, Any]) -> dict[str, Any]:
-    names = re.findall(r"\{(\w+)\}", route.plain_path)
-    in_path = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+def _operation(route: Route, parts: dict[str, Any], models: Sequence[str]) -> dict[str, Any]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"} | _known(name, models)}
+        for name in re.findall(r"\{(\w+)\}", route.plain_path)
+    ]
     operation: dict[str, Any] = {
         "tags": [route.tag],
         "summary": route.summary,
@@ -56,16 +58,23 @@ def _operation(route: Route, parts: dict[str, Any]) -> dict[str, Any]:
     }
     if route.takes:
         operation["requestBody"] = {"required": True, "content": _content(route.takes, parts)}
+    if route.example:
+        operation["requestBody"]["content"][JSON]["example"] = route.example
     return operation
+
+
+def _known(variable: str, models: Sequence[str]) -> dict[str, Any]:
+    return {"name": {"enum": list(models)}, "version": {"examples": ["1"]}}.get(variable, {})
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     pattern = {"pattern": parameter.pattern} if parameter.pattern else {}
+    examples = {"examples": [parameter.example]} if parameter.example else {}
     return {
         "name": parameter.name,
         "in": parameter.place,
         "description": parameter.says,
-        "schema": {"type": parameter.kind} | pattern,
+        "schema": {"type": parameter.kind} | pattern | examples,
     }
 
 

@@ -37,6 +37,7 @@ class Parameter:
     kind: str
     says: str
     pattern: str = ""
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Route:
     tag:     the protocol it belongs to
     answer:  by media type the type hint of what comes with 200; `bytes` for an opaque body; {} if nothing does
     takes:   the same of the request's body; {} if it has none
+    example: a JSON body that is answered with 200
     also:    other statuses of a healthy worker, with what they mean
     refuses: the errors that it may answer beside those that any path may
     """
@@ -57,6 +59,7 @@ class Route:
     summary: str
     answer: Mapping[str, Any]
     takes: Mapping[str, Any] = field(default_factory=dict)
+    example: Any = None
     parameters: tuple[Parameter, ...] = ()
     also: Mapping[int, str] = field(default_factory=dict)
     refuses: tuple[type[errors.WorkerError], ...] = ()
@@ -67,8 +70,11 @@ class Route:
         return re.sub(r"\{(\w+):[^}]+\}", r"{\1}", self.path)
 
 
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+"""A PNG of one pixel in base64, for examples."""
+
 TIMEOUT = Parameter(
     "P2P-Timeout-Ms", "header", "string", "What is left of the caller's deadline, in milliseconds.", "^[0-9]{1,11}$"
 )
 TOP = Parameter("top", "query", "integer", "How many labels come at most, from 1 to 1000.")
-VERSION = Parameter("version", "query", "string", "A version of the model; else the one served by default.")
+VERSION = Parameter("version", "query", "string", "A version of the model; else the one served by default.", example="1")

@@ -58,7 +58,7 @@ class Article:
 
     async def usage(self, _: web.Request) -> web.Response:
         """Always refused, with the way to ask."""
-        raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.")
+        raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.", allow=["POST"])
 
 
 def _top(text: str | None, *, default: int) -> int:

@@ -76,8 +76,8 @@ def _compound_schema(origin: Any, inner: tuple[Any, ...], parts: dict[str, Any])
     if origin is list:
         return {"type": "array", "items": schema(inner[0], parts)}
     if origin is tuple:
-        items = [schema(each, parts) for each in inner]
-        return {"type": "array", "prefixItems": items, "minItems": len(inner), "maxItems": len(inner)}
+        any_of = {"anyOf": [schema(each, parts) for each in inner]}  # prefixItems is read wrongly by schemathesis 4.32
+        return {"type": "array", "items": any_of, "minItems": len(inner), "maxItems": len(inner)}
     if origin is dict:
         return {"type": "object", "additionalProperties": schema(inner[1], parts)}
     if origin is Literal:

@@ -17,6 +17,7 @@ from worker.predictor import Predictor
 from worker.protocols.exchange import Receiving, off_loop, scores_of, timeout_s
 from worker.protocols.openinference_answer import Answer, write_answer
 from worker.protocols.openinference_documents import (
+    INPUT,
     InferAnswer,
     InferRequest,
     Live,
@@ -28,7 +29,7 @@ from worker.protocols.openinference_documents import (
     server_metadata,
 )
 from worker.protocols.openinference_request import read_inference
-from worker.routes import BYTES, JSON, PREDICTING, TIMEOUT, Parameter, Route
+from worker.routes import BYTES, DOT, JSON, PREDICTING, TIMEOUT, Parameter, Route
 
 JSON_BYTES = "Inference-Header-Content-Length"
 
@@ -38,6 +39,7 @@ _ANY_VERSION = (_MODEL, _MODEL + "/versions/{version}")
 _SPLIT = Parameter(
     JSON_BYTES, "header", "string", "How many bytes of the body are JSON; 0: the body is one image.", "^[0-9]{1,11}$"
 )
+_EXAMPLE: Any = {"inputs": [{"name": INPUT, "shape": [1], "datatype": "BYTES", "data": [DOT]}]}
 
 
 class OpenInference:
@@ -111,7 +113,7 @@ class OpenInference:
             Route("GET", path, self.model, summary="What a model takes and gives.",
                   answer={JSON: ModelMetadata}, **telling),
             Route("POST", f"{path}/infer", self.infer, tag=_TAG, summary="The scores of images, or their best classes.",
-                  takes={JSON: InferRequest, BYTES: bytes}, answer={JSON: InferAnswer, BYTES: bytes},
+                  takes={JSON: InferRequest, BYTES: bytes}, example=_EXAMPLE, answer={JSON: InferAnswer, BYTES: bytes},
                   parameters=(_SPLIT, TIMEOUT), refuses=PREDICTING),
         ]  # fmt: skip
 

@@ -27,7 +27,7 @@ from worker.protocols.tfserving_documents import (
     read_predict,
     status,
 )
-from worker.routes import JSON, PREDICTING, TIMEOUT, Route
+from worker.routes import DOT, JSON, PREDICTING, TIMEOUT, Route
 
 _TAG = "tfserving"
 _MODEL = "/v1/models/{name:[^/:]+}"
@@ -98,9 +98,11 @@ class TFServing:
         predicted: Any = Predictions | Outputs
         return [
             Route("POST", f"{path}:predict", self.predict, summary="Probabilities of all classes, for each image.",
-                  takes={JSON: PredictRequest}, answer={JSON: predicted}, **asking),
+                  takes={JSON: PredictRequest}, example={"instances": [{"b64": DOT}]},
+                  answer={JSON: predicted}, **asking),
             Route("POST", f"{path}:classify", self.classify, summary="The best labels of each image.",
-                  takes={JSON: ClassifyRequest}, answer={JSON: Results}, **asking),
+                  takes={JSON: ClassifyRequest}, example={"examples": [{"image": {"b64": DOT}}]},
+                  answer={JSON: Results}, **asking),
             Route("POST", f"{path}:regress", self.regress, summary="Refused: these models classify.",
                   answer={}, **asking),
             Route("GET", path, self.status, summary="The state of the model's versions.",
