@@ -139,6 +139,10 @@ def _answering(presence: Presence, numbers: Numbers) -> Middleware:
                 response = await handler(request)
             except Exception as error:
                 response = refused(as_ours(error, request))
+                if isinstance(error, web.RequestPayloadError):
+                    # Of a body that cannot be unpacked nothing more comes; looking for its end would fail again.
+                    request.content.feed_eof()
+                    response.force_close()
         numbers.requests.labels(status=response.status).inc()
         if presence.leaving:
             # A client that keeps its connection would go on to feed a worker that is about to close it.

@@ -77,4 +77,4 @@ TIMEOUT = Parameter(
     "P2P-Timeout-Ms", "header", "string", "What is left of the caller's deadline, in milliseconds.", "^[0-9]{1,11}$"
 )
 TOP = Parameter("top", "query", "integer", "How many labels come at most, from 1 to 1000.")
-VERSION = Parameter("version", "query", "string", "A version of the model; else the one served by default.", example="1")
+VERSION = Parameter("version", "query", "string", "A version of the model; else the default.", example="1")

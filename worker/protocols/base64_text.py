@@ -17,7 +17,9 @@ def decode_base64(text: str) -> bytes:
         data = text.encode("ascii")
         if any(mark in data for mark in (b"-", b"_", b"\n", b"\r", b" ", b"\t")):
             data = data.translate(_STANDARD, _BLANKS)
-        data = data.removesuffix(b"=").removesuffix(b"=")
+        if data.endswith(b"==="):
+            raise ValueError("more padding than there can be")
+        data = data.rstrip(b"=")
         data += b"=" * (-len(data) % 4)
         pieces = [data[at : at + _STEP] for at in range(0, len(data), _STEP)]
         return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in pieces)

@@ -21,8 +21,8 @@ SMALL_BYTES = 64 << 10
 
 WINDOW = 32 << 10
 DEEPEST = 64
-_STEPS_AT_MOST = 500_000  # values that are walked one by one, about 1.5 s of work; real requests have some hundred
-_CHARACTERS_A_STEP = 8  # of lists that are no numbers: what bounds the memory that a body of "[],[],[]" takes
+_STEPS_AT_MOST = 200_000  # values that are walked one by one, under a second of work; real requests have hundreds
+_CHARACTERS_A_STEP = 16  # of lists that are no numbers: what bounds the memory that a body of "[],[],[]" takes
 _MISSES_AT_MOST = 256  # windows in a row that held no whole elements, before they are tried no more
 
 _space = re.compile(r"[ \t\n\r]*")
