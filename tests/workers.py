@@ -12,7 +12,6 @@ from typing import Any
 import aiohttp
 
 from registry.settings import ConsulSettings
-from tests.consul_process import ConsulProcess
 from worker.service import RunningWorker, running
 from worker.settings import WorkerSettings
 from worker.source import ModelSource
@@ -65,9 +64,9 @@ class EchoWorker:
 
 
 @asynccontextmanager
-async def echo_worker(consul: ConsulProcess, **changes: Any) -> AsyncIterator[EchoWorker]:
+async def echo_worker(consul_url: str, **changes: Any) -> AsyncIterator[EchoWorker]:
     """A worker with the settings of the product, but for `changes`."""
     source = ModelSource(engine="echo")
-    settings = WorkerSettings(ConsulSettings(url=consul.url), source, **{"service": "echo", "drain_s": 0.0} | changes)
+    settings = WorkerSettings(ConsulSettings(url=consul_url), source, **{"service": "echo", "drain_s": 0.0} | changes)
     async with running(settings) as worker, aiohttp.ClientSession(auto_decompress=False) as http:
         yield EchoWorker(worker, http)

@@ -29,7 +29,7 @@ WIDE = [0.75, 0.25]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worker(shared_consul: ConsulProcess) -> AsyncIterator[EchoWorker]:
-    async with echo_worker(shared_consul, max_body_bytes=1_000_000) as running:
+    async with echo_worker(shared_consul.url, max_body_bytes=1_000_000) as running:
         yield running
 
 

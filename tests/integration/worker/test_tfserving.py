@@ -26,7 +26,7 @@ MODEL = "/v1/models/echo"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worker(shared_consul: ConsulProcess) -> AsyncIterator[EchoWorker]:
-    async with echo_worker(shared_consul) as running:
+    async with echo_worker(shared_consul.url) as running:
         yield running
 
 
