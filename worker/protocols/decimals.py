@@ -18,11 +18,22 @@ def decimals(row: NDArray[np.float32]) -> str:
     if not np.isfinite(row).all():
         raise ModelError("The model gave an answer that is not a number: check the model and its scaling.")
     values = row.tolist()
-    texts = ("%.6g " * len(values) % tuple(values)).split()
-    inexact = np.flatnonzero(np.array([float(text) for text in texts], np.float32) != row)
-    for index in inexact.tolist():
-        texts[index] = f"{values[index]:.9g}"
-    return f"[{','.join(text if '.' in text or 'e' in text else f'{text}.0' for text in texts)}]"
+    texts = ("%.9g " * len(values) % tuple(values)).split()
+    for index in np.flatnonzero(_six_digits_do(row)).tolist():
+        texts[index] = f"{values[index]:.6g}"
+    for index in np.flatnonzero(row == np.floor(row)).tolist():
+        if "e" not in texts[index]:
+            texts[index] += ".0"
+    return f"[{','.join(texts)}]"
+
+
+def _six_digits_do(row: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which of the numbers come back from their first six digits."""
+    exact = row.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        scale = 10.0 ** (5 - np.floor(np.log10(np.abs(exact))))
+        six: NDArray[np.bool_] = (np.rint(exact * scale) / scale).astype(np.float32) == row
+    return six | (row == 0)
 
 
 def decimal_rows(rows: Sequence[NDArray[np.float32]]) -> str:
