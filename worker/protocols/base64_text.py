@@ -21,7 +21,7 @@ def decode_base64(text: str) -> bytes:
             raise ValueError("more padding than there can be")
         data = data.rstrip(b"=")
         data += b"=" * (-len(data) % 4)
-        pieces = [data[at : at + _STEP] for at in range(0, len(data), _STEP)]
+        pieces = (data[at : at + _STEP] for at in range(0, len(data), _STEP))
         return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in pieces)
     except ValueError:  # UnicodeEncodeError and binascii.Error are such
         raise BadRequest(f"This is not base64: {text[:40]!r}; encode all bytes of the image file.") from None

@@ -32,8 +32,9 @@ def _six_digits_do(row: NDArray[np.float32]) -> NDArray[np.bool_]:
     exact = row.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         scale = 10.0 ** (5 - np.floor(np.log10(np.abs(exact))))
-        six: NDArray[np.bool_] = (np.rint(exact * scale) / scale).astype(np.float32) == row
-    return six | (row == 0)
+        six = (np.rint(exact * scale) / scale).astype(np.float32)
+    same: NDArray[np.bool_] = (six == row) | (row == 0)
+    return same
 
 
 def decimal_rows(rows: Sequence[NDArray[np.float32]]) -> str:
