@@ -17,6 +17,8 @@ from worker.refusals import refused
 
 T = TypeVar("T")
 
+_THREADS = 2  # of Python code only one runs at a time: more would but take turns from those who answer
+
 Images = list[bytes] | list[Image]
 """Of one request: all of them encoded, or all of them pixels."""
 
@@ -32,10 +34,11 @@ def timeout_s(request: web.Request) -> float | None:
 
 
 class Receiving:
-    """Bodies of at most `limit_bytes`, counted after decompression."""
+    """Bodies of at most `limit_bytes`, counted after decompression, and the work of reading them."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
+        self._turns = asyncio.Semaphore(_THREADS)
 
     async def expected(self, request: web.Request) -> web.Response | None:
         """`Expect: 100-continue`: ask for the body, or refuse at once one that says itself that it is too large."""
@@ -58,10 +61,12 @@ class Receiving:
         (body,) = await read_images(request, limit_bytes=self.limit_bytes)
         return body
 
-
-async def off_loop(body_bytes: int, work: Callable[[], T]) -> T:
-    """What `work` makes of a body; of a large one in a thread, so that others are answered meanwhile."""
-    return work() if body_bytes <= SMALL_BYTES else await asyncio.to_thread(work)
+    async def off_loop(self, size_bytes: int, work: Callable[[], T]) -> T:
+        """What `work` makes of a body; of a large one in a thread, so that others are answered meanwhile."""
+        if size_bytes <= SMALL_BYTES:
+            return work()
+        async with self._turns:
+            return await asyncio.to_thread(work)
 
 
 async def scores_of(predictor: Predictor, images: Images, *, deadline_s: float) -> list[Scores]:

@@ -14,7 +14,7 @@ from aiohttp import web
 from worker.errors import BadRequest
 from worker.models import Models
 from worker.predictor import Predictor
-from worker.protocols.exchange import Receiving, off_loop, scores_of, timeout_s
+from worker.protocols.exchange import Receiving, scores_of, timeout_s
 from worker.protocols.openinference_answer import Answer, write_answer
 from worker.protocols.openinference_documents import (
     INPUT,
@@ -94,13 +94,13 @@ class OpenInference:
         with predictor.batcher.coming():
             body = await self._receiving.body(request)
             reading = partial(read_inference, body, json_bytes=json_bytes, model=predictor.model)
-            inference = await off_loop(0 if json_bytes == 0 else len(body), reading)
+            inference = await self._receiving.off_loop(0 if json_bytes == 0 else len(body), reading)
         if inference.timeout_s is not None:
             deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
         scores = await scores_of(predictor, inference.images, deadline_s=deadline_s)
         accepts = request.headers.get("Accept-Encoding", "")
         writing = partial(write_answer, inference, scores, model=predictor.model, accepts=accepts)
-        return _answered(await off_loop(sum(row.nbytes for row in scores), writing))
+        return _answered(await self._receiving.off_loop(sum(row.nbytes for row in scores), writing))
 
     def _predictor(self, request: web.Request) -> Predictor:
         return self._models.find(request.match_info["name"], version=request.match_info.get("version"))

@@ -13,7 +13,7 @@ from worker.errors import BadRequest, NotFound
 from worker.models import Models
 from worker.predictor import Predictor
 from worker.protocols.decimals import decimal_rows
-from worker.protocols.exchange import Receiving, off_loop, scores_of, timeout_s
+from worker.protocols.exchange import Receiving, scores_of, timeout_s
 from worker.protocols.tfserving_documents import (
     ClassifyRequest,
     Metadata,
@@ -53,9 +53,9 @@ class TFServing:
         with predictor.batcher.coming():
             body = await self._receiving.body(request)
             reading = partial(read_predict, body, model=predictor.model)
-            images, columnar = await off_loop(len(body), reading)
+            images, columnar = await self._receiving.off_loop(len(body), reading)
         scores = await scores_of(predictor, images, deadline_s=deadline_s)
-        numbers = await off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
+        numbers = await self._receiving.off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
         return _json(f'{{"{"outputs" if columnar else "predictions"}":{numbers}}}')
 
     async def classify(self, request: web.Request) -> web.Response:
@@ -64,7 +64,7 @@ class TFServing:
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.batcher.coming():
             body = await self._receiving.body(request)
-            images = await off_loop(len(body), partial(read_classify, body, model=predictor.model))
+            images = await self._receiving.off_loop(len(body), partial(read_classify, body, model=predictor.model))
         scores = await scores_of(predictor, images, deadline_s=deadline_s)
         return _json(json.dumps({"results": [predictor.model.top(row, self._top) for row in scores]}))
 

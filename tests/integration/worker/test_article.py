@@ -42,6 +42,13 @@ async def test_a_large_body_is_refused_before_it_is_sent_on_every_path(worker: E
         writer.close()
 
 
+async def test_a_form_with_broken_part_headers_is_a_bad_request(worker: EchoWorker) -> None:
+    """Control characters in the headers of a form's part are the client's fault, not the worker's."""
+    form = b'--b\r\nContent-Disposition: form-data; name="\x12"\r\n\r\nx\r\n--b--\r\n'
+    said = await worker.post("/", form, Content_Type="multipart/form-data; boundary=b")
+    assert (said.status, len(said.error) > 10) == (400, True)
+
+
 async def test_a_head_request_is_answered_without_a_body(worker: EchoWorker) -> None:
     """HEAD, which some balancers check with, is answered wherever GET is."""
     said = await worker.ask("HEAD", "/healthz")
