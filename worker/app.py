@@ -2,89 +2,81 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from worker.counted import counted
-from worker.errors import WrongMethod, WrongWorker
+from worker.errors import WrongWorker
+from worker.health import Health, Presence
 from worker.metrics import Numbers
 from worker.models import Models
+from worker.openapi import described
 from worker.protocols.article import Article
-from worker.readiness import explain, waiting_for
+from worker.protocols.exchange import Receiving
+from worker.protocols.openinference import OpenInference
+from worker.protocols.tfserving import TFServing
 from worker.refusals import as_ours, refused
 from worker.requests import Requests
+from worker.routes import JSON, OPERATION, TEXT, Route
 from worker.settings import WorkerSettings
-
-
-@dataclass(slots=True)
-class Presence:
-    """What the outside may know of this process: who it is, whether it takes work, whether it is leaving."""
-
-    boot: str
-    ready: bool = False
-    leaving: bool = False
 
 
 def build_app(
     settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, requests: Requests
 ) -> web.Application:
     """The application of one port: its default model's service, and all models by name. `requests` counts its own."""
-    article = Article(models, models.default, max_body_bytes=settings.max_body_bytes, top=settings.top)
-    health = Health(presence, models)
+    receiving = Receiving(settings.max_body_bytes)
     app = web.Application(middlewares=[_answering(presence, models, numbers, requests)])
-    app.add_routes(
-        [
-            web.post("/", article.classify, expect_handler=article.expected),
-            web.get("/", _usage),
-            web.get("/healthz", health.alive),
-            web.get("/readyz", health.ready),
-            web.get("/metrics", numbers.handle),
-        ]
-    )
+    for route in worker_routes(settings, models, presence, numbers, receiving):
+        add = app.router.add_get if route.method == "GET" else app.router.add_post  # a GET is answered to HEAD too
+        add(route.path, route.handler, expect_handler=receiving.expected)
     return app
 
 
-class Health:
-    """Liveness for Consul, readiness for people; both of the model that the port is for."""
-
-    def __init__(self, presence: Presence, models: Models) -> None:
-        self._presence = presence
-        self._models = models
-        self._store = models.store(models.default)
-
-    async def alive(self, request: web.Request) -> web.Response:
-        """`GET /healthz?boot=ID`: 200; 409 if another process is meant; 429 while the queue is nearly full.
-
-        503 before the model is loaded. The bodies are constant: every change of a check's output would wake every
-        watcher of the service.
-        """
-        boot = request.query.get("boot")
-        if boot is not None and boot != self._presence.boot:
-            return web.Response(status=409, text="another process\n")
-        if not self._store.loaded:
-            return web.Response(status=503, text="loading\n")
-        return web.Response(status=429, text="busy\n") if self._store.crowded else web.Response(text="ok\n")
-
-    async def ready(self, _: web.Request) -> web.Response:
-        """`GET /readyz`: what is served and how, or what is waited for; 503 before all is warm and while leaving."""
-        presence = self._presence
-        reasons = waiting_for(self._store, answering=presence.ready, leaving=presence.leaving)
-        body = {
-            "ready": not reasons,
-            "leaving": presence.leaving,
-            "waiting_for": reasons,
-            "boot": presence.boot,
-            "model": self._models.default,
-            "models": explain(self._models),
-        }
-        return web.json_response(body, status=503 if reasons else 200)
+def worker_routes(
+    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, receiving: Receiving
+) -> list[Route]:
+    """All that a worker answers, its own description included."""
+    article = Article(models, models.default, receiving, top=settings.top)
+    health = Health(presence, models)
+    tensorflow = TFServing(models, receiving, top=settings.top)
+    inference = OpenInference(models, receiving, ready=lambda: presence.taking)
+    described_at = Description()
+    routes = [
+        *article.routes(),
+        *tensorflow.routes(),
+        *inference.routes(),
+        *health.routes(),
+        Route("GET", "/metrics", numbers.handle, tag=OPERATION, summary="Prometheus text.", answer={TEXT: str}),
+        *described_at.routes(),
+    ]
+    described_at.describe(routes, models.names)
+    return routes
 
 
-async def _usage(_: web.Request) -> web.Response:
-    raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.")
+class Description:
+    """`GET /openapi.json`: made once, from the routes that it is one of."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def routes(self) -> list[Route]:
+        """Where it is read."""
+        answer = {JSON: dict[str, Any]}
+        return [Route("GET", "/openapi.json", self.read, tag=OPERATION, summary="This description.", answer=answer)]
+
+    def describe(self, routes: Sequence[Route], models: Sequence[str]) -> None:
+        """Take the description of `routes` to the models of these names."""
+        self._text = json.dumps(described(routes, models=models))
+
+    async def read(self, _: web.Request) -> web.Response:
+        """The description."""
+        return web.Response(text=self._text, content_type=JSON)
 
 
 def _answering(presence: Presence, models: Models, numbers: Numbers, requests: Requests) -> Middleware:
@@ -100,6 +92,10 @@ def _answering(presence: Presence, models: Models, numbers: Numbers, requests: R
                 response = await handler(request)
         except Exception as error:
             response = refused(as_ours(error, request))
+            if isinstance(error, web.RequestPayloadError):
+                # Of a body that cannot be unpacked nothing more comes; looking for its end would fail again.
+                request.content.feed_eof()
+                response.force_close()
         finally:
             numbers.in_flight.dec()
         of = counted(request.path, default=models.default, known=models.names)

@@ -221,7 +221,7 @@ class Batcher:
                 continue
             since_s = self._busy_since_s or time.monotonic()
             await self._gather(just_finished=just_finished)
-            await self._turns.take()
+            turn = await self._turns.take()
             try:
                 batch = self._line.take()
                 if batch.members:
@@ -231,7 +231,7 @@ class Batcher:
                         self._slower, self.pace, images=len(batch.members), took_s=time.monotonic() - since_s
                     )
             finally:
-                self._turns.give_back()
+                self._turns.give_back(turn)
             # Where work is left, the next batch's time has begun already.
             self._busy_since_s = time.monotonic() if self.depth else None
             self._left.set()

@@ -19,6 +19,7 @@ The sentence is the exception's text. It goes to the user as it is, so it names 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -41,9 +42,13 @@ class NotFound(WorkerError):
 
 
 class WrongMethod(WorkerError):
-    """The path exists, the method does not."""
+    """The path exists, the method does not; `allow` names those that do."""
 
     status = 405
+
+    def __init__(self, sentence: str, *, allow: Iterable[str]) -> None:
+        super().__init__(sentence)
+        self.allow = tuple(sorted(allow))
 
 
 class TooLarge(WorkerError):

@@ -7,6 +7,7 @@ import logging
 import math
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from worker.errors import BadRequest, Busy, NotFound, WorkerError, WrongMethod
 
@@ -21,9 +22,11 @@ def as_ours(error: Exception, request: web.Request) -> WorkerError:
         case ExceptionGroup():
             return as_ours(error.exceptions[0], request)
         case web.HTTPNotFound():
-            return NotFound(f"There is nothing at {request.path}: POST an image to /.")
+            return NotFound(f"There is nothing at {request.path}: POST an image to /; /openapi.json lists all else.")
         case web.HTTPMethodNotAllowed():
-            return WrongMethod(f"{request.method} is not answered at {request.path}.")
+            return WrongMethod(f"{request.method} is not answered at {request.path}.", allow=error.allowed_methods)
+        case HttpProcessingError() | web.RequestPayloadError():  # damaged compression, chunks or headers of a form
+            return BadRequest(f"The request could not be read: {_one_line(error)}.")
         case ConnectionError() | web.HTTPException():
             return BadRequest(f"The request could not be read: {error}.")
     logger.error("A request failed by a fault of this worker.", exc_info=error)
@@ -35,9 +38,17 @@ def refused(error: WorkerError) -> web.Response:
     headers = {}
     if isinstance(error, Busy):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, WrongMethod):
+        headers["Allow"] = ", ".join(error.allow)
     return web.Response(
         status=error.status,
         text=f"{json.dumps({'error': str(error)})}\n",
         content_type="application/json",
         headers=headers,
     )
+
+
+def _one_line(error: Exception) -> str:
+    """What aiohttp says, without what it quotes of the request on the following lines."""
+    text = error.message if isinstance(error, HttpProcessingError) else str(error)
+    return text.strip().partition("\n")[0].rstrip(".: ")[:200]

@@ -20,7 +20,8 @@ from registry.catalog import Checks
 from registry.instance import Instance, version_tag
 from registry.listen import bind, port_of
 from registry.malformed import quiet_logger
-from worker.app import Presence, build_app
+from worker.app import build_app
+from worker.health import Presence
 from worker.loading import running_threads
 from worker.memory import give_back
 from worker.metrics import Numbers

@@ -3,60 +3,63 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from aiohttp import web
 
-from worker.bodies import check_length, read_images
-from worker.errors import BadRequest, TooLarge
+from worker.bodies import read_images
+from worker.errors import BadRequest, WrongMethod
 from worker.models import Models
-from worker.refusals import refused
+from worker.protocols.exchange import Receiving, timeout_s
+from worker.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TOP, VERSION, Route
 
-TOP = 5
+_TAG = "article"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Images as the fields of a form."""
+
+    data: Annotated[str, "An image file; the field may come up to 64 times."]
 
 
 class Article:
-    """The article's protocol over the model called `name`."""
+    """The article's protocol over the model called `name`; `top` labels come where none are asked for."""
 
-    def __init__(self, models: Models, name: str, *, max_body_bytes: int, top: int = TOP) -> None:
+    def __init__(self, models: Models, name: str, receiving: Receiving, *, top: int) -> None:
         self._models = models
         self._name = name
-        self._max_body_bytes = max_body_bytes
+        self._receiving = receiving
         self._top = top
 
-    async def expected(self, request: web.Request) -> web.Response | None:
-        """`Expect: 100-continue`: ask for the body, or refuse at once one that says itself that it is too large."""
-        try:
-            check_length(request, limit_bytes=self._max_body_bytes)
-        except TooLarge as error:
-            answer = refused(error)
-            answer.force_close()  # the client may now keep its body or send it: only closing leaves no doubt
-            return answer
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
-        return None
+    def routes(self) -> list[Route]:
+        """What is answered."""
+        pairs = list[tuple[str, float]]
+        answer: Any = pairs | list[pairs]
+        return [
+            Route("POST", "/", self.classify, tag=_TAG, summary="The best labels of one image, or of several.",
+                  takes={FORM: Form, BYTES: bytes}, answer={JSON: answer}, parameters=(TOP, VERSION, TIMEOUT),
+                  refuses=PREDICTING),
+            Route("GET", "/", self.usage, tag=_TAG, summary="Says how to ask.", answer={}, refuses=(WrongMethod,)),
+        ]  # fmt: skip
 
     async def classify(self, request: web.Request) -> web.Response:
         """One image: a list of pairs, best first; several: a list of those, in order."""
         top = _top(request.query.get("top"), default=self._top)
-        predictor = self._models.find(self._name)
+        predictor = self._models.find(self._name, version=request.query.get("version"))
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
-            images = await read_images(request, limit_bytes=self._max_body_bytes)
+            images = await read_images(request, limit_bytes=self._receiving.limit_bytes)
         scores = await predictor.predict(images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
             answers = [predictor.model.top(row, top) for row in scores]
             body = answers if len(answers) > 1 else answers[0]
-            return web.Response(text=f"{json.dumps(body, ensure_ascii=False)}\n", content_type="application/json")
+            return web.Response(text=f"{json.dumps(body, ensure_ascii=False)}\n", content_type=JSON)
 
-
-def timeout_s(request: web.Request) -> float | None:
-    """What the caller has left, from the header `P2P-Timeout-Ms`; None where it does not say."""
-    text = request.headers.get("P2P-Timeout-Ms")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 12):
-        raise BadRequest(f"P2P-Timeout-Ms: {text[:40]} cannot be used: give whole milliseconds.")
-    return int(text) / 1000
+    async def usage(self, _: web.Request) -> web.Response:
+        """Always refused, with the way to ask."""
+        raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.", allow=["POST"])
 
 
 def _top(text: str | None, *, default: int) -> int:

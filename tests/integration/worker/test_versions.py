@@ -438,7 +438,9 @@ async def test_a_version_is_tried_by_a_process_of_its_own(tmp_path: Path, monkey
     said = settings(tmp_path)
     said = replace(said, source=ModelSource(path=tmp_path, engine="echo"))
     with running_threads(decoding=1) as threads:
-        async with Store(said.models[0], said, threads=threads, numbers=Numbers(), requests=Requests()) as store:
+        async with Store(
+            said.models[0], said, threads=threads, turns=Turns(), numbers=Numbers(), requests=Requests()
+        ) as store:
             await store.load()
             publish(tmp_path, 2)
             await until(lambda: states(store) == {"2": "AVAILABLE"}, within_s=20)

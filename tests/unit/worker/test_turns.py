@@ -30,10 +30,10 @@ async def test_those_with_work_take_turns() -> None:
 
     async def work(name: str) -> None:
         for _ in range(5):
-            await turns.take()
+            turn = await turns.take()
             ran.append(name)
             await asyncio.sleep(0)
-            turns.give_back()
+            turns.give_back(turn)
 
     await asyncio.gather(work("a"), work("b"))
     assert ran == ["a", "b"] * 5
@@ -44,16 +44,16 @@ async def test_background_work_lets_others_go_first() -> None:
     turns, ran = Turns(), []
 
     async def work(name: str, **how: float) -> None:
-        await turns.take(**how)
+        turn = await turns.take(**how)
         ran.append(name)
-        turns.give_back()
+        turns.give_back(turn)
 
-    await turns.take()
+    held = await turns.take()
     tasks = [asyncio.create_task(work("warming", patience_s=60))]
     await asyncio.sleep(0)
     tasks += [asyncio.create_task(work(name)) for name in "ab"]
     await asyncio.sleep(0)
-    turns.give_back()
+    turns.give_back(held)
     await asyncio.gather(*tasks)
     assert ran == ["a", "b", "warming"]
 
@@ -64,16 +64,29 @@ async def test_background_work_is_not_starved() -> None:
 
     async def serve() -> None:
         while not done.is_set():
-            await turns.take()
+            turn = await turns.take()
             await asyncio.sleep(0)
-            turns.give_back()
+            turns.give_back(turn)
 
     serving = [asyncio.create_task(serve()) for _ in range(2)]
     await asyncio.sleep(0)
-    await asyncio.wait_for(turns.take(patience_s=0.02), 5)
+    turn = await asyncio.wait_for(turns.take(patience_s=0.02), 5)
     done.set()
-    turns.give_back()
+    turns.give_back(turn)
     await asyncio.gather(*serving)
+
+
+async def test_a_turn_without_end_keeps_nobody_waiting() -> None:
+    """Who hangs loses its turn to the next, and what it gives back much later disturbs nobody."""
+    turns = Turns(held_at_most_s=0.02)
+    hung = await turns.take()
+    second = await asyncio.wait_for(turns.take(), 5)
+    turns.give_back(hung)
+    third = asyncio.create_task(turns.take())
+    await asyncio.sleep(0)
+    assert not third.done()
+    turns.give_back(second)
+    turns.give_back(await third)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12), st.integers(0, 12))
@@ -85,21 +98,21 @@ def test_whoever_is_cancelled_no_turn_is_lost(askers: list[tuple[bool, bool]], a
 
         async def work(number: int, *, background: bool) -> None:
             nonlocal running
-            await turns.take(patience_s=60 if background else 0)
+            turn = await turns.take(patience_s=60 if background else 0)
             running += 1
             assert running == 1
             await asyncio.sleep(0)
             ran.add(number)
             running -= 1
-            turns.give_back()
+            turns.give_back(turn)
 
-        await turns.take()
+        held = await turns.take()
         tasks = [asyncio.create_task(work(n, background=back)) for n, (back, _) in enumerate(askers)]
         await asyncio.sleep(0)
         cancelled = [n for n, (_, cancel) in enumerate(askers) if cancel]
         for number in cancelled[:after]:
             tasks[number].cancel()
-        turns.give_back()
+        turns.give_back(held)
         for number in cancelled[after:]:
             tasks[number].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -112,7 +125,7 @@ def test_whoever_is_cancelled_no_turn_is_lost(askers: list[tuple[bool, bool]], a
 async def test_warming_in_a_thread_takes_a_turn_a_batch() -> None:
     """A new version that warms in a thread runs no batch while another one does, and lets go between batches."""
     turns, model = Turns(), brightness()
-    await turns.take()
+    held = await turns.take()
     between = turns.from_thread(asyncio.get_running_loop())
     warming = asyncio.create_task(asyncio.to_thread(measure_pace, model, between=between))
     predict, batches = model.engine.predict, []
@@ -124,9 +137,8 @@ async def test_warming_in_a_thread_takes_a_turn_a_batch() -> None:
     model.engine.predict = counted  # type: ignore[method-assign]  # the test listens in
     await asyncio.sleep(0.05)
     assert batches == []
-    turns.give_back()
+    turns.give_back(held)
     for _ in range(3):
-        await turns.take()
-        turns.give_back()
+        turns.give_back(await turns.take())
     await until(warming.done)
     assert sorted(batches) == sorted([*SIZES] * (1 + ROUNDS))

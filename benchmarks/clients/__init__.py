@@ -1,0 +1,1 @@
+"""Third-party clients of the standard protocols, unmodified, against our worker."""

@@ -1,0 +1,83 @@
+"""One path of a worker with what it says: the application answers by it, and `/openapi.json` describes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp.typedefs import Handler
+
+from worker import errors
+
+JSON = "application/json"
+BYTES = "application/octet-stream"
+FORM = "multipart/form-data"
+TEXT = "text/plain"
+
+OPERATION = "operation"
+"""The tag of what is no protocol's: health, numbers, the description."""
+
+PREDICTING = (
+    errors.BadRequest,
+    errors.NotFound,
+    errors.TooLarge,
+    errors.NotAnImage,
+    errors.TooManyRequests,
+    errors.Overloaded,
+    errors.DeadlinePassed,
+)
+"""What anything that predicts may be refused with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """Something beside the body: `kind` is its JSON type, `pattern` what its text must look like."""
+
+    name: str
+    place: Literal["query", "header"]
+    kind: str
+    says: str
+    pattern: str = ""
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is answered at `path` (in aiohttp's words), and how.
+
+    tag:     the protocol it belongs to
+    answer:  by media type the type hint of what comes with 200; `bytes` for an opaque body; {} if nothing does
+    takes:   the same of the request's body; {} if it has none
+    example: a JSON body that is answered with 200
+    also:    other statuses of a healthy worker, with what they mean
+    refuses: the errors that it may answer beside those that any path may
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Handler
+    tag: str
+    summary: str
+    answer: Mapping[str, Any]
+    takes: Mapping[str, Any] = field(default_factory=dict)
+    example: Any = None
+    parameters: tuple[Parameter, ...] = ()
+    also: Mapping[int, str] = field(default_factory=dict)
+    refuses: tuple[type[errors.WorkerError], ...] = ()
+
+    @property
+    def plain_path(self) -> str:
+        """The path without the patterns of its variables, as OpenAPI writes it."""
+        return re.sub(r"\{(\w+):[^}]+\}", r"{\1}", self.path)
+
+
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+"""A PNG of one pixel in base64, for examples."""
+
+TIMEOUT = Parameter(
+    "P2P-Timeout-Ms", "header", "string", "What is left of the caller's deadline, in milliseconds.", "^[0-9]{1,11}$"
+)
+TOP = Parameter("top", "query", "integer", "How many labels come at most, from 1 to 1000.")
+VERSION = Parameter("version", "query", "string", "A version of the model; else the default.", example="1")
