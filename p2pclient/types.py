@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 DEFAULT_REGISTRY = "http://127.0.0.1:12480"
@@ -44,7 +44,9 @@ class Worker:
     """One worker as the lookup service hands it out.
 
     `boot` names the process: sent along with a request, it makes another process that has taken over
-    the port refuse (421) instead of answering for a different model.
+    the port refuse (421) instead of answering for a different model. `weight` is its share of the traffic
+    against other workers and `health` Consul's word for its checks: they may change while it remains the
+    same worker, so that two values which differ in these alone are equal.
     """
 
     service: str
@@ -53,6 +55,8 @@ class Worker:
     port: int
     version: str = ""
     boot: str = ""
+    weight: int = field(default=1, compare=False)
+    health: str = field(default="passing", compare=False)
 
     @property
     def address(self) -> str:
