@@ -22,7 +22,7 @@ from p2pclient.retry import Failure, Trouble
 from p2pclient.route import Route
 from p2pclient.source import Source
 from p2pclient.types import Worker
-from p2pclient.wire import Limit
+from p2pclient.wire import Limit, without_frames
 
 T = TypeVar("T")
 
@@ -271,15 +271,11 @@ async def _try(work: Work[T], route: Route, worker: Worker, limit: Limit) -> T |
 
 
 async def _outcome(work: Coroutine[Any, Any, T]) -> T | Failure:
-    """A failure as a value.
-
-    An exception refers to the frame that caught it. Were that the frame of the call, which keeps its
-    failures, each failure would keep the call's image in memory until the garbage collector comes by.
-    """
+    """A failure as a value, which a call may keep: without the frames that refer to the call."""
     try:
         return await work
     except Failure as failure:
-        return failure
+        return without_frames(failure)
 
 
 def final(failures: list[Failure]) -> P2PError:

@@ -14,13 +14,15 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from p2pclient.connections import AgingConnector, reused
 from p2pclient.errors import ClientClosed
+
+E = TypeVar("E", bound=Exception)
 
 MAX_ANSWER_BYTES = 16 * 2**20
 _PIECES_FROM_BYTES = 2**20  # above this, aiohttp wants to write a body piece by piece
@@ -143,7 +145,7 @@ class Wire:
                 finally:
                     leaving.end()
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise self._told(error, bool(answered), time.monotonic() - began_s) from _without_frames(error)
+            raise self._told(error, bool(answered), time.monotonic() - began_s) from without_frames(error)
 
     def _told(self, error: Exception, answered: bool, spent_s: float) -> Exception:
         """What an exception of aiohttp's means to the client."""
@@ -222,11 +224,11 @@ class _Leaving:
         self._next.cancel()
 
 
-def _without_frames(error: Exception) -> Exception:
+def without_frames(error: E) -> E:
     """The error without its tracebacks, those of its causes included.
 
-    Frames of the libraries below keep the very errors they raise. Through such a circle the image, which
-    a frame above holds, would stay in memory until the garbage collector comes by.
+    Frames keep the very errors that they raise or handle, or what leads to them. Through such a circle the
+    image, which some of them hold, would stay in memory until the garbage collector comes by.
     """
     link: BaseException | None = error
     while link is not None:

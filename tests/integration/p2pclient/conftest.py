@@ -134,6 +134,7 @@ class FakeWorker(Server):
         super().__init__(loop)
         self.id = name
         self.boot = f"boot-{name}"
+        self.health = "passing"
         self.behave: Behaviour = answer
         self.seen: list[Seen] = []
         self.answered = 0
@@ -218,7 +219,7 @@ class FakeLookup(Server):
     async def _list(self, request: web.Request) -> web.Response:
         if request.query.get("index") == str(self._revision):
             await asyncio.wait_for(self._changed.wait(), 60)
-        shown = [self._shown(w) | {"health": getattr(w, "health", "passing")} for w in self._workers]
+        shown = [self._shown(w) | {"health": w.health, "weight": 1} for w in self._workers]
         return web.json_response({"service": "classify", "index": self._revision, "instances": shown})
 
     @staticmethod
@@ -231,7 +232,6 @@ class FakeLookup(Server):
             "address": worker.address,
             "version": "1",
             "boot": worker.boot,
-            "weight": getattr(worker, "weight", 1),
         }
 
 
@@ -239,6 +239,7 @@ class WorkerProcess:
     """A worker that can be killed or stopped as only a process can."""
 
     boot = ""
+    health = "passing"
 
     def __init__(self, takes_s: float) -> None:
         program = Path(__file__).with_name("worker_process.py")
