@@ -63,14 +63,15 @@ class Clock:
 class Course:
     """What one call has tried: `tried` maps workers to when, by its clock, they may be asked again.
 
-    `paid`: another attempt has been taken from the budget and not been made yet. `hedges` counts attempts
-    that were made beside another one.
+    `paid`: another attempt has been taken from the budget and not been made yet; `hangs`: if so, because the
+    worker seemed to hang. `hedges` counts attempts that were made beside another one.
     """
 
     clock: Clock
     tried: dict[Worker, float] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     paid: bool = False
+    hangs: bool = False
     hedges: int = 0
 
     def count(self, *troubles: Trouble) -> int:
@@ -123,6 +124,8 @@ class Calls:
                 outcome = await _try(work, route, worker, limit)
             if not isinstance(outcome, Failure):
                 return Done(outcome, worker, len(course.failures) + course.hedges + 1)
+            if course.paid and course.hangs:
+                outcome.trouble = Trouble.HUNG
             course.note(worker, outcome)
             await self._go_on(route, course)
 
@@ -130,21 +133,24 @@ class Calls:
         """What is left; and a time after which the attempt is given up once the budget has another one."""
         left_s = course.clock.left_s
         course.paid = False
-        if course.count(Trouble.GONE, Trouble.FAILED) + 1 >= self._attempts:
-            return Limit(left_s)
         others = not route.known or any(w != worker and w not in course.tried for w in route.workers)
         usual_s = route.hedge.delay_s() if others else None
+        last = course.count(Trouble.GONE, Trouble.FAILED) + 1 >= self._attempts
+        soft_s = retry.attempt_limit_s(left_s, last=last, usual_s=usual_s)
+        if soft_s == left_s:
+            return Limit(left_s)
+        course.hangs = soft_s < left_s / 2
 
         def leave() -> bool:
             course.paid = self._budget.take(time.monotonic())
             return course.paid
 
-        return Limit(left_s, retry.attempt_limit_s(left_s, usual_s=usual_s), leave)
+        return Limit(left_s, soft_s, leave)
 
     async def _go_on(self, route: Route, course: Course) -> None:
         """Wait before the next attempt, or raise the last failure's error if there is to be none."""
         trouble = course.failures[-1].trouble
-        alike = (Trouble.REFUSED,) if trouble is Trouble.REFUSED else (Trouble.GONE, Trouble.FAILED)
+        alike = (Trouble.GONE, Trouble.FAILED) if trouble in (Trouble.GONE, Trouble.FAILED) else (trouble,)
         wait_s = retry.decide(
             trouble,
             failures=course.count(*alike),
