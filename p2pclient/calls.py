@@ -76,7 +76,7 @@ class Course:
 
     def count(self, *troubles: Trouble) -> int:
         """How many tries came to such an end."""
-        return sum(failure.trouble in troubles for failure in self.failures)
+        return 0 if not self.failures else sum(failure.trouble in troubles for failure in self.failures)
 
     def note(self, worker: Worker, failure: Failure) -> None:
         """A try came to nothing; a worker that was not there, too, is left alone for a while."""
@@ -117,7 +117,7 @@ class Calls:
             worker = route.pick(course.tried, time.monotonic())
             if worker is None:
                 worker = await self._find(route, service, course)
-            limit = self._limit(route, course, worker)
+            limit = self._limit(route, course)
             if self._hedge and not course.failures:
                 worker, outcome = await self._raced(work, route, worker, limit, course)
             else:
@@ -129,11 +129,11 @@ class Calls:
             course.note(worker, outcome)
             await self._go_on(route, course)
 
-    def _limit(self, route: Route, course: Course, worker: Worker) -> Limit:
+    def _limit(self, route: Route, course: Course) -> Limit:
         """What is left; and a time after which the attempt is given up once the budget has another one."""
         left_s = course.clock.left_s
         course.paid = False
-        others = not route.known or any(w != worker and w not in course.tried for w in route.workers)
+        others = not route.known or len(route.workers) > len(course.tried) + 1
         usual_s = route.hedge.delay_s() if others else None
         last = course.count(Trouble.GONE, Trouble.FAILED) + 1 >= self._attempts
         soft_s = retry.attempt_limit_s(left_s, last=last, usual_s=usual_s)
