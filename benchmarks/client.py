@@ -33,6 +33,7 @@ from tests.images import chelsea_jpeg
 
 BARE = "bare aiohttp, one fixed worker"
 CLIENTS, WORKERS, WAIT_MS, SLOW_TIMES = 20, 10, 5, 5
+CALLERS, PAUSE_S = 16, 1.2
 
 Call = Callable[[], Awaitable[object]]
 
@@ -202,8 +203,8 @@ def waiting_workers(*arguments: str) -> Iterator[tuple[list[int], Callable[[], l
         asked.close()
 
 
-async def many_clients(lookup: str, service: str, body: bytes, seconds: float, routing: str) -> list[float]:
-    """20 clients that ask one after the other, with a pause in between as callers have; the calls' times in ms."""
+async def many_clients(clients: Sequence[AsyncClient], body: bytes, seconds: float) -> list[float]:
+    """Each client's callers ask one call after another, with pauses; the times of all calls in ms."""
     times_ms: list[float] = []
     until_s = time.perf_counter() + seconds
 
@@ -212,14 +213,10 @@ async def many_clients(lookup: str, service: str, body: bytes, seconds: float, r
         while (began_s := time.perf_counter()) < until_s:
             await client.classify(body)
             times_ms.append((time.perf_counter() - began_s) * 1000)
-            await asyncio.sleep(chance.uniform(0, 0.02))
+            await asyncio.sleep(chance.uniform(0, PAUSE_S))
 
-    clients = [
-        AsyncClient(lookup, service=service, routing="watch" if routing == "watch" else "lookup")
-        for _ in range(CLIENTS)
-    ]
     try:
-        await asyncio.gather(*(one(client) for client in clients))
+        await asyncio.gather(*(one(client) for client in clients for _ in range(CALLERS)))
     finally:
         await asyncio.gather(*(client.close() for client in clients))
     return times_ms
@@ -230,20 +227,25 @@ def spreading(fleet: Fleet, options: argparse.Namespace) -> list[str]:
     body = chelsea_jpeg()
     rows = [
         "",
-        "| 20 clients, 10 workers | max/min a worker | one 5 x slower: p50, ms | p99, ms |",
+        f"| {CLIENTS} clients, {WORKERS} workers | max/min a worker | one {SLOW_TIMES} x slower: p50, ms | p99, ms |",
         "| --- | --- | --- | --- |",
     ]
+    kinds: dict[str, Callable[[str], AsyncClient]] = {
+        'round robin: routing="lookup"': lambda name: AsyncClient(fleet.lookup, service=name, routing="lookup"),
+        "two choices": lambda name: AsyncClient(fleet.lookup, service=name),
+        "peak EWMA": lambda name: AsyncClient(fleet.lookup, service=name, policy="peak_ewma"),
+    }
     with (
         waiting_workers(str(WORKERS), str(WAIT_MS)) as (even_ports, even_counts),
         waiting_workers(str(WORKERS), str(WAIT_MS), str(SLOW_TIMES)) as (slow_ports, _),
     ):
         fleet.register(even_ports, service="even")
         fleet.register(slow_ports, service="slow")
-        for routing, name in (("watch", 'routing="watch"'), ("lookup", 'round robin: routing="lookup"')):
+        for name, kind in kinds.items():
             even_counts()
-            uvloop.run(many_clients(fleet.lookup, "even", body, options.seconds, routing))
+            uvloop.run(many_clients([kind("even") for _ in range(CLIENTS)], body, options.seconds))
             counts = even_counts()
-            times_ms = uvloop.run(many_clients(fleet.lookup, "slow", body, options.seconds, routing))
+            times_ms = uvloop.run(many_clients([kind("slow") for _ in range(CLIENTS)], body, options.seconds))
             p50, p99 = (percentile(times_ms, share) for share in (0.5, 0.99))
             rows.append(f"| {name} | {max(counts) / min(counts):.2f} | {p50:.1f} | {p99:.1f} |")
     return rows
@@ -270,8 +272,8 @@ def kept_memory(fleet: Fleet, calls: int) -> str:
     )
 
 
-def import_s() -> float:
-    """Seconds that `from p2pclient import Client` takes in a fresh interpreter, beyond starting it; best of five."""
+def import_s(wanted: str) -> float:
+    """Seconds that an import takes in a fresh interpreter, beyond starting it; best of five."""
 
     def best(statement: str) -> float:
         times = []
@@ -281,7 +283,7 @@ def import_s() -> float:
             times.append(time.perf_counter() - began_s)
         return min(times)
 
-    return best("from p2pclient import Client") - best("pass")
+    return best(wanted) - best("pass")
 
 
 def main() -> None:
@@ -299,7 +301,8 @@ def main() -> None:
         print("\n".join(rates(fleet, port, options)))
         print("\n".join(spreading(fleet, options)))
         print(kept_memory(fleet, options.calls))
-    print(f"\nfrom p2pclient import Client: {import_s():.3f} s")
+    for wanted in ("import p2pclient", "from p2pclient import Client"):
+        print(f"\n`{wanted}`: {import_s(wanted):.3f} s")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Several workers in one process for the client's benchmarks: each waits for a while, then answers, and counts.
+"""Several workers in one process for the client's benchmarks: each answers one request after another, and counts.
 
     python -m benchmarks.client_workers COUNT WAIT_MS [SLOW_TIMES]
 
-Prints their ports on one line. A line on standard input is answered with how many requests each has had since the
-last one. With SLOW_TIMES the first worker waits that many times longer than the others.
+An answer takes WAIT_MS in which the worker computes nothing but does nothing else either, as one whose model runs on
+an accelerator. Prints their ports on one line. A line on standard input is answered with how many requests each has
+had since the last one. With SLOW_TIMES the first worker waits that many times longer than the others.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from aiohttp import web
 
 async def worker(number: int, wait_s: float, counts: list[int]) -> int:
     """Start one; its port."""
+    busy = asyncio.Lock()
 
     async def answer(request: web.Request) -> web.Response:
         counts[number] += 1
         await request.read()
-        await asyncio.sleep(wait_s)
+        async with busy:
+            await asyncio.sleep(wait_s)
         return web.json_response([["tabby", 0.61]])
 
     app = web.Application(client_max_size=0)
