@@ -83,12 +83,12 @@ class AsyncClient:
         token: str | None = None,
         consul_token: str | None = None,
     ) -> None:
-        if attempts < 1:
-            raise ValueError(f"attempts must be 1 or more, not {attempts}")
-        if max_answer_bytes < 1:
-            raise ValueError(f"max_answer_bytes must be 1 or more, not {max_answer_bytes}")
+        _at_least_one("attempts", attempts)
+        _at_least_one("max_answer_bytes", max_answer_bytes)
         self._service = service
         self._routing = _one_of("routing", routing, ("watch", "lookup"))
+        if subset is not None:
+            _at_least_one("subset", subset)
         self._new_balance: Callable[[], Balance] = functools.partial(Balance, policy=policy, subset=subset)
         self._new_balance()  # a setting that cannot be meant is told now
         self._timeout_s = _positive("timeout_s", timeout_s)
@@ -98,7 +98,7 @@ class AsyncClient:
             max_answer_bytes=max_answer_bytes,
         )
         where = addresses(registry)
-        if token is not None and where.with_password:
+        if token is not None and where.with_password and not where.consul:
             raise ValueError("token and a name or password in the address exclude each other: give one of them")
         self._shown = where.shown
         self._source = _source(self._wire, where, _token(token), _token(consul_token))
