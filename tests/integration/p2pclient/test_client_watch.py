@@ -9,7 +9,7 @@ import time
 import pytest
 import uvloop
 
-from p2pclient import AsyncClient, LookupUnavailable, NoWorker, UnknownService, WorkerFailed
+from p2pclient import AsyncClient, ClientClosed, LookupUnavailable, NoWorker, UnknownService, WorkerFailed
 from tests.waiting import until
 
 TOLERANCE_S = 0.5  # two cores and many tests: the bar itself, 50 ms, is measured by benchmarks/client_faults.py
@@ -334,3 +334,29 @@ async def test_closing_ends_the_subscription(fleet):
         async with AsyncClient(fleet.url, service="classify", timeout_s=0.3) as client:
             await asyncio.gather(client.classify(fleet.jpeg), return_exceptions=True)
         assert asyncio.all_tasks() == before
+
+
+async def test_a_closed_client_subscribes_to_nothing(fleet):
+    """A call after the end says so, and leaves no task behind that would ask on."""
+    fleet.add()
+    before = asyncio.all_tasks()
+    client = AsyncClient(fleet.url, service="classify")
+    await client.close()
+    with pytest.raises(ClientClosed):
+        await client.classify(fleet.jpeg)
+    await until(lambda: asyncio.all_tasks() == before)
+
+
+def test_a_client_of_another_loop_says_so(fleet):
+    """A client that is used in a second event loop is told what to do, instead of hanging."""
+    fleet.add()
+    client = AsyncClient(fleet.url)
+
+    async def use():
+        await client.classify(fleet.jpeg)
+
+    with asyncio.Runner() as runner:
+        runner.run(use())
+        with pytest.raises(RuntimeError, match="make one in each"), asyncio.Runner() as other:
+            other.run(use())
+        runner.run(client.close())
