@@ -207,14 +207,15 @@ class Calls:
             worker = route.pick(course.tried, time.monotonic())
             if worker is not None:
                 return worker
-            count = len(course.tried) + 1 if course.tried else None  # enough for one to be new to this call
+            avoided = route.gone() | course.tried
+            count = len(avoided) + 1 if avoided else None  # enough for one that is not to be avoided
             workers: Sequence[Worker] | None = route.workers
             if not workers:
                 question = functools.partial(self._next, service, count)
                 workers = await self.ask(question, clock, route.changed)
             if workers is None:
                 continue  # the subscription has a new list
-            worker, free_at_s = retry.choose(workers, course.tried)
+            worker, free_at_s = retry.choose(workers, avoided)
             hold_s = free_at_s - clock.spent_s
             if hold_s <= 0:
                 return worker

@@ -22,6 +22,7 @@ from p2pclient import (
     ProtocolError,
     WorkerFailed,
     retry,
+    route,
 )
 
 # How much later than its deadline a call may end on a busy machine; the aim is 50 ms.
@@ -291,8 +292,9 @@ async def test_a_wrong_address_is_told_before_the_deadline(closed_port, no_patie
     assert caught.value.attempts == 3
 
 
-async def test_calls_that_were_retried_leave_no_memory_behind(fleet):
+async def test_calls_that_were_retried_leave_no_memory_behind(fleet, monkeypatch):
     """A failed attempt keeps neither its error nor the image, even where the collector never runs."""
+    monkeypatch.setattr(route, "GONE_S", 0.0)  # the dead worker is tried again by each call
     dead, _alive = fleet.add_processes(2, takes_s=0)
     dead.stop()
     image = fleet.jpeg + bytes(2**20)

@@ -9,7 +9,15 @@ import time
 import pytest
 import uvloop
 
-from p2pclient import AsyncClient, ClientClosed, LookupUnavailable, NoWorker, UnknownService, WorkerFailed
+from p2pclient import (
+    AsyncClient,
+    ClientClosed,
+    DeadlineExceeded,
+    LookupUnavailable,
+    NoWorker,
+    UnknownService,
+    WorkerFailed,
+)
 from tests.waiting import until
 
 TOLERANCE_S = 0.5  # two cores and many tests: the bar itself, 50 ms, is measured by benchmarks/client_faults.py
@@ -155,11 +163,12 @@ async def test_dead_workers_use_up_no_attempt(fleet, routing):
     assert {answer.worker for answer in answers} == {alive.address}
 
 
-async def test_a_dead_worker_is_left_out_for_all_calls(fleet):
+@pytest.mark.parametrize("routing", ["watch", "lookup"])
+async def test_a_dead_worker_is_left_out_for_all_calls(fleet, routing):
     """After one refused connection, others do not try that worker: it is probed once a second or so."""
     dead, _alive = fleet.add(2)
     dead.stop()
-    async with AsyncClient(fleet.url) as client:
+    async with AsyncClient(fleet.url, routing=routing) as client:
         attempts = [(await client.classify(fleet.jpeg)).attempts for _ in range(40)]
     assert sum(attempts) <= 40 + 3
 
@@ -248,7 +257,7 @@ async def test_attempts_are_bounded_by_the_budget(fleet):
     async with AsyncClient(fleet.url, service="classify", timeout_s=2) as client:
         outcomes = await asyncio.gather(*(client.classify(fleet.jpeg) for _ in range(300)), return_exceptions=True)
     took_s = time.monotonic() - began_s
-    assert {type(outcome) for outcome in outcomes} == {WorkerFailed}
+    assert {type(outcome) for outcome in outcomes} <= {WorkerFailed, DeadlineExceeded}
     assert took_s < 2 + TOLERANCE_S
     assert sum(len(worker.seen) for worker in workers) <= 1.2 * 300 + 10 * (took_s + 1)
 
