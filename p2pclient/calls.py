@@ -124,7 +124,7 @@ class Calls:
                 outcome = await _try(work, route, worker, limit)
             if not isinstance(outcome, Failure):
                 return Done(outcome, worker, len(course.failures) + course.hedges + 1)
-            if course.paid and course.hangs:
+            if course.paid and course.hangs and outcome.trouble is Trouble.FAILED:
                 outcome.trouble = Trouble.HUNG
             course.note(worker, outcome)
             await self._go_on(route, course)

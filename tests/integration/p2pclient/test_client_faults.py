@@ -11,7 +11,6 @@ import tracemalloc
 from contextlib import closing, contextmanager
 
 import pytest
-import uvloop
 
 from p2pclient import (
     AsyncClient,
@@ -329,12 +328,11 @@ async def signal_one_under_load(fleet, workers, number):
         return [prediction for caller in callers for prediction in await caller]
 
 
-@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_no_call_fails_when_a_worker_is_killed_or_stopped(fleet, number, loop_factory):
+def test_no_call_fails_when_a_worker_is_killed_or_stopped(fleet, number):
     """kill -9 (dead) or SIGSTOP (hung) for one of two workers under load: every call is answered."""
     workers = fleet.add_processes(2, takes_s=0.01)
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with asyncio.Runner() as runner:
         predictions = runner.run(signal_one_under_load(fleet, workers, number))
     assert len(predictions) == 120
     assert {prediction.worker for prediction in predictions} == {worker.address for worker in workers}

@@ -197,10 +197,9 @@ async def test_all_workers_gone_and_back(fleet):
         assert (await call).worker == new.address
 
 
-async def test_nobody_until_the_deadline(fleet, closed_port):
+async def test_nobody_until_the_deadline(fleet):
     """Where there is no worker, or only one that refuses, the error says so in time."""
-    async with AsyncClient(fleet.url, service="classify", timeout_s=1.5) as client:
-        began_s = time.monotonic()
+    async with AsyncClient(fleet.url, service="classify", timeout_s=1.2) as client:
         with pytest.raises(NoWorker, match="start one"):
             await client.classify(fleet.jpeg)
         (worker,) = await asyncio.to_thread(fleet.add)
@@ -209,7 +208,7 @@ async def test_nobody_until_the_deadline(fleet, closed_port):
         began_s = time.monotonic()
         with pytest.raises(WorkerFailed, match="connection refused"):
             await client.classify(fleet.jpeg)
-        assert time.monotonic() - began_s < 1.5 + TOLERANCE_S
+        assert time.monotonic() - began_s < 1.2 + TOLERANCE_S
 
 
 async def test_an_unknown_service_is_told_at_once(fleet):
@@ -254,12 +253,12 @@ async def test_attempts_are_bounded_by_the_budget(fleet):
     for worker in workers:
         worker.behave = fleet.answers(500, "the model broke")
     began_s = time.monotonic()
-    async with AsyncClient(fleet.url, service="classify", timeout_s=2) as client:
-        outcomes = await asyncio.gather(*(client.classify(fleet.jpeg) for _ in range(300)), return_exceptions=True)
+    async with AsyncClient(fleet.url, service="classify", timeout_s=1.2) as client:
+        outcomes = await asyncio.gather(*(client.classify(fleet.jpeg) for _ in range(200)), return_exceptions=True)
     took_s = time.monotonic() - began_s
     assert {type(outcome) for outcome in outcomes} <= {WorkerFailed, DeadlineExceeded}
-    assert took_s < 2 + TOLERANCE_S
-    assert sum(len(worker.seen) for worker in workers) <= 1.2 * 300 + 10 * (took_s + 1)
+    assert took_s < 1.2 + TOLERANCE_S
+    assert sum(len(worker.seen) for worker in workers) <= 1.2 * 200 + 10 * (took_s + 1)
 
 
 async def test_a_hedge_answers_for_a_late_worker(fleet):
@@ -295,8 +294,9 @@ async def under_load(client, fleet, event, *, callers=8, calls=15, during=lambda
     return [answer for answers in await asyncio.gather(*tasks) for answer in answers]
 
 
-@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    ("number", "loop_factory"), [(signal.SIGKILL, uvloop.new_event_loop), (signal.SIGSTOP, asyncio.new_event_loop)]
+)
 def test_no_call_fails_when_workers_are_killed_or_stopped(fleet, number, loop_factory):
     """kill -9 for three of four workers, or SIGSTOP for one, under load: every call is answered, nobody looks up."""
 
