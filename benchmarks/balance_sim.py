@@ -211,9 +211,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw the 99th percentiles as SVG")
     options = parser.parse_args()
     print(f"{options.clients} clients, load {options.load:.0%}, one worker {SLOWER:g} x slower; 1 = one prediction")
-    print(
-        "| workers | way to pick | p50 | p99 | p99.9 | busiest / mean | slow / mean |\n| --- | --- | --- | --- | --- | --- | --- |"
-    )
+    titles = ("workers", "way to pick", "p50", "p99", "p99.9", "busiest / mean", "slow / mean")
+    print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}")
     p99s: dict[str, dict[int, float]] = {name: {} for name in WAYS}
     for workers in options.sizes:
         for name, way in WAYS.items():
