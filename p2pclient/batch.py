@@ -1,22 +1,13 @@
-"""Many images: names as the user gave them -> files -> answers, a few at a time, in the order given."""
+"""Many images: names as the user gave them become files, one by one."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
-
-# Answers that wait for a slower one before them, for each request that may be under way.
-WINDOW = 8
 
 
 async def files(names: Sequence[str], stdin: int) -> AsyncIterator[str]:
@@ -74,72 +65,3 @@ async def _read(descriptor: int) -> bytes:
     finally:
         loop.remove_reader(descriptor)
     return os.read(descriptor, 65536)
-
-
-class InOrder(Generic[T, R]):
-    """Work on many items, `concurrency` at a time, whose results are fetched in the items' order.
-
-        async with InOrder(items, work, concurrency=8) as results:
-            async for item, result in results: ...
-
-    No item is asked for before it can be begun, nor while many finished ones wait to be fetched. What
-    still runs at the end is cancelled.
-    """
-
-    def __init__(
-        self, items: AsyncIterable[T], work: Callable[[T], Coroutine[Any, Any, R]], *, concurrency: int
-    ) -> None:
-        self._items = aiter(items)
-        self._work = work
-        self._free = asyncio.Semaphore(concurrency)
-        self._window = asyncio.Semaphore(concurrency * WINDOW)
-        self._begun: deque[tuple[T, asyncio.Task[R]]] = deque()
-        self._changed = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        self._reader = asyncio.create_task(self._begin())
-        self._reader.add_done_callback(lambda _: self._changed.set())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        tasks = [self._reader, *(task for _, task in self._begun)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _begin(self) -> None:
-        while True:
-            await self._window.acquire()
-            await self._free.acquire()
-            try:
-                item = await anext(self._items)
-            except StopAsyncIteration:
-                return
-            task = asyncio.create_task(self._work(item))
-            task.add_done_callback(lambda _: self._free.release())
-            self._begun.append((item, task))
-            self._changed.set()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> tuple[T, R]:
-        while not self._begun:
-            if self._reader.done():
-                self._reader.result()  # raises what the items raised, if they did
-                raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
-        item, task = self._begun[0]
-        await asyncio.wait({task})
-        self._begun.popleft()
-        self._window.release()
-        return item, task.result()
-
-    def finished(self) -> Iterator[tuple[T, R]]:
-        """What is finished but waits for something slower before it; for a consumer that must stop."""
-        for item, task in self._begun:
-            if task.done():
-                yield item, task.result()

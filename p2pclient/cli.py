@@ -150,7 +150,8 @@ async def _classify(
     import asyncio
 
     from p2pclient import P2PError
-    from p2pclient.batch import InOrder, files
+    from p2pclient.batch import files
+    from p2pclient.many import Many
 
     failed = 0
 
@@ -160,7 +161,7 @@ async def _classify(
         except (P2PError, OSError) as error:
             return error
 
-    async with client, InOrder(files(names, stdin=0), outcome, concurrency=concurrency) as results:
+    async with client, Many(files(names, stdin=0), outcome, concurrency=concurrency) as results:
         try:
             async for file, result in results:
                 show(file, result)

@@ -103,9 +103,8 @@ def test_attempts_share_the_deadline(total_s, attempts, parts):
     """However much of its share each attempt uses, every next one gets some time and the last one all."""
     left_s = total_s
     for attempt in range(1, attempts + 1):
-        limit_s = retry.attempt_limit_s(left_s, last=attempt == attempts)
+        limit_s = left_s if attempt == attempts else retry.attempt_limit_s(left_s)
         assert 0 < limit_s <= left_s
-        assert (limit_s == left_s) == (attempt == attempts)
         left_s -= limit_s * parts[attempt - 1]
     assert left_s >= 0
 
@@ -141,7 +140,7 @@ def test_a_whole_call_ends_in_time(course, attempts, total_s):
     tries = 0
     for trouble, draw, part in course:
         tries += 1
-        left_s -= part * retry.attempt_limit_s(left_s, last=tries == attempts)
+        left_s -= part * (left_s if tries == attempts else retry.attempt_limit_s(left_s))
         wait_s = retry.decide(trouble, failures=tries, attempts=attempts, left_s=left_s, draw=draw)
         if wait_s is None:
             break

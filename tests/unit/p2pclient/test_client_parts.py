@@ -12,7 +12,7 @@ from PIL import Image
 
 from p2pclient import AsyncClient, BadImage, Client, Label, Prediction, Worker, show
 from p2pclient.image import media_type
-from p2pclient.lookup import registry_url
+from p2pclient.addresses import registry_url
 from p2pclient.wire import Answer
 
 PREDICTION = Prediction((Label("tabby", 0.61), Label("tiger cat", 0.3)), "10.0.0.1:4711", 0.0123, 1)
