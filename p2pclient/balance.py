@@ -36,6 +36,9 @@ _RAMP_STEP_S = 0.25
 # How many of its turns a member may be ahead or behind: what it missed while it was slow or out is not made up for.
 _SLACK_TURNS = 4.0
 
+# The latency of a member that has been asked but has not answered yet: more than any.
+_UNKNOWN_S = 1e6
+
 _SERVING = ("passing", "warning")
 
 
@@ -44,7 +47,8 @@ class Balance:
 
     `policy`: "two_choices" compares requests in flight by weight, "peak_ewma" multiplies them with the
     time that answers take (see `_Member.expected_s`), for workers that are unlike each other. `subset`:
-    at most so many of the workers are used (None: all). `chance` draws; tests pass a seeded one.
+    so many of the workers are used (None: all), more once this client has more than half as many requests
+    in flight: a lone client is not to be bound to 20 of 100 workers. `chance` draws; tests pass a seeded one.
     """
 
     def __init__(
@@ -60,9 +64,12 @@ class Balance:
         self._by_latency = policy == "peak_ewma"
         self._slow_start_s = slow_start_s
         self._chance = chance or random.Random()
-        self._subset = Subset(salt=self._chance.randbytes(16), size=subset)
+        self._subset = Subset(salt=self._chance.randbytes(16))
+        self._size = subset
+        self._in_flight = 0
+        self._room: float = inf  # more in flight than this want more members
+        self._listed: dict[Worker, float] = {}  # all that serve, and when they appeared
         self._members: dict[Worker, _Member] = {}
-        self._begun = False  # whether there has ever been a member
         self._in: list[_Member] = []
         self._cumulated: list[float] | None = None  # shares of `_in`, summed up; None: all are equal
         self._total = 0.0
@@ -89,14 +96,21 @@ class Balance:
 
         Left out are workers that do not serve (critical, in maintenance) and those beyond the subset.
         """
-        serving = self._subset.of([worker for worker in workers if worker.health in _SERVING])
-        ramp_from_s = now_s if self._begun else -inf
+        serving = [worker for worker in workers if worker.health in _SERVING]
+        appeared_s = now_s if self._members else -inf
+        self._listed = {worker: self._listed.get(worker, appeared_s) for worker in serving}
+        self._choose(now_s)
+
+    def _choose(self, now_s: float) -> None:
+        """Make the members those of the subset."""
+        chosen = self._subset.of(list(self._listed), size=self._size)
         old, self._members = self._members, {}
-        for worker in serving:
-            member = old.get(worker) or _Member(ramp_from_s, self._turn)
+        for worker in chosen:
+            member = old.get(worker) or _Member(self._listed[worker], self._turn)
             member.worker = worker  # weight and health may have changed
             self._members[worker] = member
-        self._begun = self._begun or bool(serving)
+        self._in_flight = sum(member.in_flight for member in self._members.values())
+        self._room = inf if self._size is None or len(chosen) == len(self._listed) else self._size / 2
         self._review(now_s)
 
     def pick(self, *, now_s: float, exclude: Collection[Worker] = ()) -> Worker | None:
@@ -127,10 +141,14 @@ class Balance:
         if member is None:
             return
         member.in_flight += 1
+        self._in_flight += 1
         stride = 1.0 / member.share
         slack = _SLACK_TURNS * stride
         self._turn += 1.0 / self._total if self._total else 0.0
         member.due = min(max(member.due, self._turn - slack) + stride, self._turn + slack)
+        if self._in_flight > self._room and self._size is not None:
+            self._size *= 2
+            self._choose(now_s)
 
     def ended(self, worker: Worker, *, now_s: float, took_s: float, outcome: Outcome) -> None:
         """The attempt has come to its end after `took_s`; each `began` wants one `ended`."""
@@ -139,6 +157,7 @@ class Balance:
             return
         if member.in_flight:  # the worker may have gone and come back since
             member.in_flight -= 1
+            self._in_flight -= 1
         if self._by_latency and outcome is not Outcome.REFUSED:
             member.observe(took_s, now_s, answered=outcome is Outcome.OK)
         standing = member.standing
@@ -245,11 +264,12 @@ class _Member:
         self.seen_s = now_s
 
     def expected_s(self, now_s: float) -> float:
-        """Seconds that a request more would take: the latency, forgotten as time passes, x those in flight.
+        """Seconds that a request more would take: the latency x those in flight, this one included.
 
-        A member without a record is tried with one request, and with more only when all others are worse.
+        The latency is forgotten as time passes, but not while an answer is owed: a worker that has come to
+        a halt would look better and better. A member without a record is tried with one request, and with
+        more only when all others are worse.
         """
-        latency_s = self.latency_s * exp((self.seen_s - now_s) / DECAY_S)
-        if not self.latency_s:
-            return float(1 << 20) * self.in_flight
-        return latency_s * (self.in_flight + 1)
+        if self.in_flight:
+            return (self.latency_s or _UNKNOWN_S) * (self.in_flight + 1)
+        return self.latency_s * exp((self.seen_s - now_s) / DECAY_S)

@@ -5,7 +5,8 @@ images. Each client ranks the workers by a hash of its own salt and the worker's
 (rendezvous hashing: D. Thaler, C. Ravishankar, 1998; as a load balancer's subset: gRPC proposal A68). So
 a worker that comes or goes changes at most one place in any client's subset, and different clients have
 different ones. Their choice is random: a worker is in more or fewer subsets than another, which evens
-out where clients are many.
+out where clients are many. Few clients that send much need more workers than that: a subset may be
+widened, and then the first 20 stay in it.
 """
 
 from __future__ import annotations
@@ -25,18 +26,17 @@ class Subset:
     Ranks are remembered while a worker is there: a change costs as many hashes as there are newcomers.
     """
 
-    def __init__(self, *, salt: bytes, size: int | None = SIZE) -> None:
+    def __init__(self, *, salt: bytes) -> None:
         self._salt = salt
-        self._size = size
         self._ranks: dict[str, bytes] = {}
 
-    def of(self, workers: Sequence[Worker]) -> Sequence[Worker]:
+    def of(self, workers: Sequence[Worker], *, size: int | None = SIZE) -> Sequence[Worker]:
         """The workers to use, at most `size` of them (None: all); the same ones in whatever order they come."""
-        if self._size is None or len(workers) <= self._size:
+        if size is None or len(workers) <= size:
             return workers
         known = self._ranks
         self._ranks = {worker.id: known.get(worker.id) or self._rank(worker.id) for worker in workers}
-        return nsmallest(self._size, workers, key=lambda worker: (self._ranks[worker.id], worker.id))
+        return nsmallest(size, workers, key=lambda worker: (self._ranks[worker.id], worker.id))
 
     def _rank(self, worker_id: str) -> bytes:
         return blake2b(worker_id.encode("utf-8", "surrogateescape"), key=self._salt, digest_size=8).digest()

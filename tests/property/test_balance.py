@@ -217,3 +217,30 @@ def test_a_worker_that_returns_is_not_flooded():
     shares(balance, 1000, now_s=0.5)
     assert "w0" in shares(balance, 1, now_s=2)  # the probe, which brings it back
     assert shares(balance, 100, now_s=2)["w0"] <= 28
+
+
+@in_moderation
+@given(chance=seeds)
+def test_a_busy_client_uses_more_than_its_subset(chance):
+    """20 of 100 workers for few requests; with many in flight there are at least twice as many workers, or all."""
+    balance = Balance(chance=chance)
+    balance.replace([worker(i) for i in range(100)], now_s=0)
+    assert len(shares(balance, 2000)) == 20
+    for under_way in range(1, 70):
+        picked = balance.pick(now_s=1)
+        assert picked is not None
+        balance.began(picked, 1)
+        assert len(balance) >= min(100, 2 * under_way)
+    assert len(shares(balance, 1000, now_s=1)) >= 90  # at once: they are not new
+
+
+@in_moderation
+@given(chance=seeds)
+def test_a_newcomer_of_the_subset_is_new_only_if_the_worker_is(chance):
+    """A worker that has been listed for long and takes a free place in the subset has its whole share at once."""
+    balance = Balance(subset=4, chance=chance)
+    everyone = [worker(i) for i in range(8)]
+    balance.replace(everyone, now_s=0)
+    gone = balance.workers[0]
+    balance.replace([w for w in everyone if w != gone], now_s=100)
+    assert min(shares(balance, 400, now_s=100).values()) >= 90

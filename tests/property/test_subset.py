@@ -25,7 +25,7 @@ def workers(ids: list[str]) -> list[Worker]:
 @given(salt=salts, ids=ids, size=st.integers(1, 30))
 def test_all_if_few_else_so_many(salt, ids, size):
     """All workers while they are few enough, else exactly `size` of them, none twice."""
-    chosen = Subset(salt=salt, size=size).of(workers(ids))
+    chosen = Subset(salt=salt).of(workers(ids), size=size)
     assert len(set(chosen)) == len(chosen) == min(size, len(ids))
     assert set(chosen) <= set(workers(ids))
 
@@ -34,22 +34,31 @@ def test_all_if_few_else_so_many(salt, ids, size):
 @given(salt=salts, ids=ids, size=st.integers(1, 30), order=st.randoms())
 def test_the_order_of_the_list_does_not_matter(salt, ids, size, order):
     """The same workers in another order give the same subset, also to a client that has seen other lists."""
-    experienced = Subset(salt=salt, size=size)
-    experienced.of(workers([*ids, "another"]))
+    experienced = Subset(salt=salt)
+    experienced.of(workers([*ids, "another"]), size=size)
     shuffled = workers(ids)
     order.shuffle(shuffled)
-    assert set(experienced.of(shuffled)) == set(Subset(salt=salt, size=size).of(workers(ids)))
+    assert set(experienced.of(shuffled, size=size)) == set(Subset(salt=salt).of(workers(ids), size=size))
 
 
 @in_moderation
 @given(salt=salts, ids=ids.filter(bool), size=st.integers(1, 30), which=st.integers(0, 59))
 def test_a_change_of_one_worker_changes_one_place(salt, ids, size, which):
     """When one worker leaves, at most its place is given to another; the rest of the subset stays."""
-    subset = Subset(salt=salt, size=size)
-    before = set(subset.of(workers(ids)))
-    after = set(subset.of(workers([name for name in ids if name != ids[which % len(ids)]])))
+    subset = Subset(salt=salt)
+    before = set(subset.of(workers(ids), size=size))
+    left = [name for name in ids if name != ids[which % len(ids)]]
+    after = set(subset.of(workers(left), size=size))
     assert len(before - after) <= 1
     assert len(after - before) <= 1
+
+
+@in_moderation
+@given(salt=salts, ids=ids, size=st.integers(1, 30), more=st.integers(0, 30))
+def test_a_wider_subset_keeps_the_narrower_one(salt, ids, size, more):
+    """Widening adds workers and takes none away."""
+    subset = Subset(salt=salt)
+    assert set(subset.of(workers(ids), size=size)) <= set(subset.of(workers(ids), size=size + more))
 
 
 def test_many_clients_use_every_worker():
