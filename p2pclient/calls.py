@@ -22,7 +22,7 @@ from p2pclient.retry import Failure, Trouble
 from p2pclient.route import Route
 from p2pclient.source import Source
 from p2pclient.types import Worker
-from p2pclient.wire import Limit
+from p2pclient.wire import Limit, without_frames
 
 T = TypeVar("T")
 
@@ -63,19 +63,20 @@ class Clock:
 class Course:
     """What one call has tried: `tried` maps workers to when, by its clock, they may be asked again.
 
-    `paid`: another attempt has been taken from the budget and not been made yet. `hedges` counts attempts
-    that were made beside another one.
+    `paid`: another attempt has been taken from the budget and not been made yet; `hangs`: if so, because the
+    worker seemed to hang. `hedges` counts attempts that were made beside another one.
     """
 
     clock: Clock
     tried: dict[Worker, float] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     paid: bool = False
+    hangs: bool = False
     hedges: int = 0
 
     def count(self, *troubles: Trouble) -> int:
         """How many tries came to such an end."""
-        return sum(failure.trouble in troubles for failure in self.failures)
+        return 0 if not self.failures else sum(failure.trouble in troubles for failure in self.failures)
 
     def note(self, worker: Worker, failure: Failure) -> None:
         """A try came to nothing; a worker that was not there, too, is left alone for a while."""
@@ -116,35 +117,40 @@ class Calls:
             worker = route.pick(course.tried, time.monotonic())
             if worker is None:
                 worker = await self._find(route, service, course)
-            limit = self._limit(route, course, worker)
+            limit = self._limit(route, course)
             if self._hedge and not course.failures:
                 worker, outcome = await self._raced(work, route, worker, limit, course)
             else:
                 outcome = await _try(work, route, worker, limit)
             if not isinstance(outcome, Failure):
                 return Done(outcome, worker, len(course.failures) + course.hedges + 1)
+            if course.paid and course.hangs and outcome.trouble is Trouble.FAILED:
+                outcome.trouble = Trouble.HUNG
             course.note(worker, outcome)
             await self._go_on(route, course)
 
-    def _limit(self, route: Route, course: Course, worker: Worker) -> Limit:
+    def _limit(self, route: Route, course: Course) -> Limit:
         """What is left; and a time after which the attempt is given up once the budget has another one."""
         left_s = course.clock.left_s
         course.paid = False
-        if course.count(Trouble.GONE, Trouble.FAILED) + 1 >= self._attempts:
-            return Limit(left_s)
-        others = not route.known or any(w != worker and w not in course.tried for w in route.workers)
+        others = not route.known or len(route.workers) > len(course.tried) + 1
         usual_s = route.hedge.delay_s() if others else None
+        last = course.count(Trouble.GONE, Trouble.FAILED) + 1 >= self._attempts
+        soft_s = retry.attempt_limit_s(left_s, last=last, usual_s=usual_s)
+        if soft_s == left_s:
+            return Limit(left_s)
+        course.hangs = soft_s < left_s / 2
 
         def leave() -> bool:
             course.paid = self._budget.take(time.monotonic())
             return course.paid
 
-        return Limit(left_s, retry.attempt_limit_s(left_s, usual_s=usual_s), leave)
+        return Limit(left_s, soft_s, leave)
 
     async def _go_on(self, route: Route, course: Course) -> None:
         """Wait before the next attempt, or raise the last failure's error if there is to be none."""
         trouble = course.failures[-1].trouble
-        alike = (Trouble.REFUSED,) if trouble is Trouble.REFUSED else (Trouble.GONE, Trouble.FAILED)
+        alike = (Trouble.GONE, Trouble.FAILED) if trouble in (Trouble.GONE, Trouble.FAILED) else (trouble,)
         wait_s = retry.decide(
             trouble,
             failures=course.count(*alike),
@@ -201,14 +207,15 @@ class Calls:
             worker = route.pick(course.tried, time.monotonic())
             if worker is not None:
                 return worker
-            count = len(course.tried) + 1 if course.tried else None  # enough for one to be new to this call
+            avoided = route.gone() | course.tried
+            count = len(avoided) + 1 if avoided else None  # enough for one that is not to be avoided
             workers: Sequence[Worker] | None = route.workers
             if not workers:
                 question = functools.partial(self._next, service, count)
                 workers = await self.ask(question, clock, route.changed)
             if workers is None:
                 continue  # the subscription has a new list
-            worker, free_at_s = retry.choose(workers, course.tried)
+            worker, free_at_s = retry.choose(workers, avoided)
             hold_s = free_at_s - clock.spent_s
             if hold_s <= 0:
                 return worker
@@ -271,15 +278,11 @@ async def _try(work: Work[T], route: Route, worker: Worker, limit: Limit) -> T |
 
 
 async def _outcome(work: Coroutine[Any, Any, T]) -> T | Failure:
-    """A failure as a value.
-
-    An exception refers to the frame that caught it. Were that the frame of the call, which keeps its
-    failures, each failure would keep the call's image in memory until the garbage collector comes by.
-    """
+    """A failure as a value, which a call may keep: without the frames that refer to the call."""
     try:
         return await work
     except Failure as failure:
-        return failure
+        return without_frames(failure)
 
 
 def final(failures: list[Failure]) -> P2PError:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import math
 import os
-import ssl as tls
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from p2pclient import tensors
+from p2pclient import options, tensors
 from p2pclient.addresses import Addresses, addresses
 from p2pclient.balance import Balance, Policy
 from p2pclient.calls import Calls, Clock, sleep
-from p2pclient.connections import tls_context
 from p2pclient.consul import Consul
 from p2pclient.errors import ClientClosed, DeadlineExceeded, P2PError
 from p2pclient.image import read_image
@@ -76,36 +74,37 @@ class AsyncClient:
         connect_timeout_s: float = 1.0,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         worker_scheme: Literal["http", "https"] = "http",
-        ssl: tls.SSLContext | None = None,
+        ssl: SSLContext | None = None,
         ca: str | None = None,
         cert: str | None = None,
         key: str | None = None,
         token: str | None = None,
         consul_token: str | None = None,
     ) -> None:
-        if attempts < 1:
-            raise ValueError(f"attempts must be 1 or more, not {attempts}")
-        if max_answer_bytes < 1:
-            raise ValueError(f"max_answer_bytes must be 1 or more, not {max_answer_bytes}")
+        options.at_least_one("attempts", attempts)
+        options.at_least_one("max_answer_bytes", max_answer_bytes)
         self._service = service
-        self._routing = _one_of("routing", routing, ("watch", "lookup"))
+        self._routing = options.one_of("routing", routing, ("watch", "lookup"))
+        if subset is not None:
+            options.at_least_one("subset", subset)
         self._new_balance: Callable[[], Balance] = functools.partial(Balance, policy=policy, subset=subset)
         self._new_balance()  # a setting that cannot be meant is told now
-        self._timeout_s = _positive("timeout_s", timeout_s)
+        self._timeout_s = options.positive("timeout_s", timeout_s)
         self._wire = Wire(
-            connect_timeout_s=_positive("connect_timeout_s", connect_timeout_s),
-            tls=_context(ssl, ca, cert, key),
+            connect_timeout_s=options.positive("connect_timeout_s", connect_timeout_s),
+            tls=options.tls(ssl, ca=ca, cert=cert, key=key),
             max_answer_bytes=max_answer_bytes,
         )
         where = addresses(registry)
-        if token is not None and where.with_password:
+        if token is not None and where.with_password and not where.consul:
             raise ValueError("token and a name or password in the address exclude each other: give one of them")
         self._shown = where.shown
-        self._source = _source(self._wire, where, _token(token), _token(consul_token))
-        scheme = _one_of("worker_scheme", worker_scheme, ("http", "https"))
+        self._source = _source(self._wire, where, options.token(token), options.token(consul_token))
+        scheme = options.one_of("worker_scheme", worker_scheme, ("http", "https"))
         self._postman = Postman(self._wire, scheme=scheme, token=token)
         self._calls = Calls(self._source, attempts=attempts, hedge=hedge)
         self._routes: dict[str | None, Route] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._shown!r}, service={self._service!r}, routing={self._routing!r})"
@@ -133,7 +132,7 @@ class AsyncClient:
         `service` and `timeout_s` replace the client's own for this call. Raises a P2PError, OSError if the
         path cannot be read, ValueError or TypeError for arguments that cannot be meant.
         """
-        _at_least_one("top", top)
+        options.at_least_one("top", top)
         clock = self._clock(timeout_s)
         post = image_post(image if type(image) is bytes else await _read_in_time(image, clock), top)
         postman = self._postman
@@ -158,7 +157,7 @@ class AsyncClient:
         Results come in the images' order, or as they are finished if not `ordered`. An image is taken from
         `images` when its turn has come, and one that fails gives a result with its error and stops nothing.
         """
-        _at_least_one("top", top)
+        options.at_least_one("top", top)
 
         async def one(numbered: tuple[int, Image]) -> Result:
             return await self._result(*numbered, top=top, service=service, timeout_s=timeout_s)
@@ -216,7 +215,7 @@ class AsyncClient:
         ProtocolError.
         """
         if count is not None:
-            _at_least_one("count", count)
+            options.at_least_one("count", count)
         name = self._service if service is None else service
         workers = await self._calls.ask(
             lambda limit_s: self._source.next(name, count=count, limit_s=limit_s), self._clock(timeout_s), sleep
@@ -267,31 +266,19 @@ class AsyncClient:
         return route
 
     def _clock(self, timeout_s: float | None) -> Clock:
-        return Clock(self._timeout_s if timeout_s is None else _positive("timeout_s", timeout_s))
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            raise RuntimeError("this client belongs to another event loop: make one in each, or use Client")
+        return Clock(self._timeout_s if timeout_s is None else options.positive("timeout_s", timeout_s))
 
 
 def _source(wire: Wire, where: Addresses, token: str | None, consul_token: str | None) -> Source:
     if where.consul:
-        return Consul(wire, where.urls, token=consul_token or _token(os.environ.get("CONSUL_HTTP_TOKEN") or None))
+        return Consul(
+            wire, where.urls, token=consul_token or options.token(os.environ.get("CONSUL_HTTP_TOKEN") or None)
+        )
     return Lookup(wire, where.urls, token=token)
-
-
-def _context(
-    context: tls.SSLContext | None, ca: str | None, cert: str | None, key: str | None
-) -> tls.SSLContext | Literal[True]:
-    if context is not None and (ca or cert or key):
-        raise ValueError("ssl and ca, cert or key exclude each other: put all of it into the context")
-    if key is not None and cert is None:
-        raise ValueError("a key is of no use without its certificate: give cert, too")
-    if context is None and (ca or cert):
-        return tls_context(ca=ca, cert=cert, key=key)
-    return context or True
-
-
-def _token(token: str | None) -> str | None:
-    if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
-        raise ValueError("a token is one word of printable ASCII: is there a line break at its end?")
-    return token
 
 
 async def _numbered(images: AsyncIterable[Image] | Iterable[Image]) -> AsyncIterator[tuple[int, Image]]:
@@ -311,20 +298,3 @@ async def _read_in_time(image: Image, clock: Clock) -> bytes:
             return await read_image(image)
     except TimeoutError as error:
         raise DeadlineExceeded("the image could not be read in the time given to the call") from error
-
-
-def _positive(name: str, seconds: float) -> float:
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError(f"{name} must be a number of seconds above 0, not {seconds}")
-    return seconds
-
-
-def _at_least_one(name: str, number: int) -> None:
-    if number < 1:
-        raise ValueError(f"{name} must be 1 or more, not {number}")
-
-
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{name} must be {' or '.join(allowed)}, not {value!r}")
-    return value

@@ -51,15 +51,3 @@ class AgingConnector(aiohttp.TCPConnector):
                 continue
             reused.set(ends_s is not None)
             return connection
-
-
-def tls_context(*, ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
-    """The usual verification, against the authorities in the PEM file `ca` if given, and with a client
-    certificate if `cert` (and `key`, unless in the same file) are.
-
-    Raises OSError or ssl.SSLError if a file cannot be read or holds something else.
-    """
-    context = ssl.create_default_context(cafile=ca)
-    if cert is not None:
-        context.load_cert_chain(cert, key)
-    return context

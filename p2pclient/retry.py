@@ -8,6 +8,7 @@ random in (0, 0.1 s x 2^n) and at most 1 s, one deadline for everything.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping, Sequence
 
 from p2pclient.errors import P2PError
@@ -43,6 +44,7 @@ class Trouble(enum.Enum):
     FINAL = "another try would say the same"
     REFUSED = "nobody there: no connection, or another process at that address"
     GONE = "reset or cut off"
+    HUNG = "took so much longer than answers do that it was given up"
     FAILED = "answered that it cannot, answered nonsense, or did not answer in time"
     NO_WORKER = "the lookup service has no worker to give"
     NO_LOOKUP = "the lookup service cannot be reached"
@@ -90,7 +92,7 @@ def decide(
     if nobody and not reached and failures >= attempts and waited_s >= PATIENCE_S:
         return None
     looking = trouble in (Trouble.NO_LOOKUP, Trouble.NO_WORKER)
-    if trouble is Trouble.REFUSED or (trouble is Trouble.GONE and failures == 1):
+    if trouble in (Trouble.REFUSED, Trouble.HUNG) or (trouble is Trouble.GONE and failures == 1):
         wait_s = 0.0  # nobody was burdened by the first try: on to another worker at once
     else:
         wait_s = max(backoff_s(failures, draw), retry_after_s if looking else 0.0)
@@ -102,14 +104,17 @@ def fits(wait_s: float, left_s: float) -> bool:
     return wait_s + SHORTEST_TRY_S <= left_s
 
 
-def attempt_limit_s(left_s: float, *, usual_s: float | None = None) -> float:
-    """Seconds after which an attempt had better be given up for another one.
+def attempt_limit_s(left_s: float, *, last: bool, usual_s: float | None = None) -> float:
+    """Seconds after which an attempt had better be given up for another one; all that is left: it is not.
 
     A worker that hangs must leave time for another to answer. `usual_s` is what 95 of 100 answers stay
     below: once that is known, ten times as much, and at least a second, tells a hung worker from a slow
-    one. Until then it is half of what is left.
+    one, and the attempt does not count. Else it is half of what is left, or all of it if it is the `last`.
     """
-    return left_s / 2 if usual_s is None else min(left_s / 2, max(HUNG_AT_LEAST_S, HUNG_TIMES * usual_s))
+    hung_s = math.inf if usual_s is None else max(HUNG_AT_LEAST_S, HUNG_TIMES * usual_s)
+    if hung_s <= left_s / 2:
+        return hung_s
+    return left_s if last else left_s / 2
 
 
 def lookup_limit_s(left_s: float, *, failures: int, attempts: int) -> float:

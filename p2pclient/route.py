@@ -20,6 +20,9 @@ from p2pclient.watch import Watch
 
 _OUTCOMES = {Trouble.REFUSED: Outcome.REFUSED, Trouble.GONE: Outcome.FAILED, Trouble.FAILED: Outcome.FAILED}
 
+GONE_S = 1.0
+"""How long a worker that refused a connection is left alone (source: Finagle's FailFast)."""
+
 
 class Route:
     """One service. `balance` None: the lookup service is asked at each call."""
@@ -30,6 +33,7 @@ class Route:
         self.watch = None if balance is None else Watch(source, service, self._replace)
         self._balance = balance
         self._workers: tuple[Worker, ...] = ()
+        self._gone: dict[Worker, float] = {}
         self._changed = asyncio.Event()
 
     @property
@@ -71,6 +75,15 @@ class Route:
         """The worker to ask, none of `exclude`; None if the subscription has none to offer."""
         return None if self._balance is None else self._balance.pick(now_s=now_s, exclude=exclude)
 
+    def gone(self) -> dict[Worker, float]:
+        """The workers that refused a connection a moment ago, as long as there is no subscription to leave them out.
+
+        Each may be asked again at any time, 0, if there is nobody else.
+        """
+        now_s = time.monotonic()
+        self._gone = {worker: until_s for worker, until_s in self._gone.items() if until_s > now_s}
+        return dict.fromkeys(self._gone, 0.0)
+
     def began(self, worker: Worker, now_s: float) -> None:
         """An attempt on a worker begins."""
         if self._balance is not None:
@@ -93,7 +106,10 @@ class Route:
         self._count(worker, now_s, now_s - began_s, Outcome.NEUTRAL)
 
     def _count(self, worker: Worker, now_s: float, took_s: float, outcome: Outcome) -> None:
-        if self._balance is not None:
+        if self._balance is None:
+            if outcome is Outcome.REFUSED:
+                self._gone[worker] = now_s + GONE_S
+        else:
             self._balance.ended(worker, now_s=now_s, took_s=took_s, outcome=outcome)
 
     def _replace(self, listing: Listing) -> None:

@@ -121,6 +121,13 @@ def _bytes(tensor: Tensor) -> bytes | memoryview:
 
 def outputs(answer: Answer) -> tuple[dict[str, Any], str, str]:
     """The outputs by name, the model's name and its version; raises ValueError, TypeError or LookupError."""
+    try:
+        return _outputs(answer)
+    except struct.error as error:
+        raise ValueError(str(error)) from error
+
+
+def _outputs(answer: Answer) -> tuple[dict[str, Any], str, str]:
     size = int(answer.headers.get(HEADER, len(answer.body)))
     head = json.loads(answer.body[:size])
     rest = memoryview(answer.body)[size:]

@@ -74,10 +74,13 @@ class Watch:
             try:
                 index = await self._ask(index)
                 failures = 0
-            except (Failure, ClientClosed) as error:
+            except ClientClosed:
+                return
+            except Failure as failure:
                 failures, index = failures + 1, 0
-                self._complain(error.error if isinstance(error, Failure) else error)
-            self.tried.set()
+                self._complain(failure.error)
+            finally:
+                self.tried.set()
             longest_s = min(self._source.backoff_max_s, BACKOFF_S * 2.0 ** min(failures - 1, 10))
             await self._pause(random.random() * longest_s if failures else PAUSE_S)
 

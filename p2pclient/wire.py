@@ -14,13 +14,15 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from p2pclient.connections import AgingConnector, reused
 from p2pclient.errors import ClientClosed
+
+E = TypeVar("E", bound=Exception)
 
 MAX_ANSWER_BYTES = 16 * 2**20
 _PIECES_FROM_BYTES = 2**20  # above this, aiohttp wants to write a body piece by piece
@@ -134,16 +136,15 @@ class Wire:
         began_s = time.monotonic()
         answered: list[bool] = []
         try:
-            async with asyncio.timeout(limit.hard_s) as timeout:
-                if limit.leave is None:
-                    return await self._exchange(method, url, headers, body, answered)
-                leaving = _Leaving(limit.soft_s, limit.leave, timeout)
+            async with asyncio.timeout(limit.hard_s if limit.leave is None else None) as timeout:
+                leaving = None if limit.leave is None else _Leaving(limit.hard_s, limit.soft_s, limit.leave, timeout)
                 try:
                     return await self._exchange(method, url, headers, body, answered)
                 finally:
-                    leaving.end()
+                    if leaving is not None:
+                        leaving.end()
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise self._told(error, bool(answered), time.monotonic() - began_s) from _without_frames(error)
+            raise self._told(error, bool(answered), time.monotonic() - began_s) from without_frames(error)
 
     def _told(self, error: Exception, answered: bool, spent_s: float) -> Exception:
         """What an exception of aiohttp's means to the client."""
@@ -202,31 +203,36 @@ class Wire:
 
 
 class _Leaving:
-    """Lets the time be over as soon as `leave` agrees, from `soft_s` seconds on."""
+    """Lets the time be over after `hard_s` seconds or, from `soft_s` on, as soon as `leave` agrees.
 
-    __slots__ = ("_leave", "_loop", "_next", "_timeout")
+    One timer does for both: nearly every exchange is over long before.
+    """
 
-    def __init__(self, soft_s: float, leave: Callable[[], bool], timeout: asyncio.Timeout) -> None:
+    __slots__ = ("_hard_at", "_leave", "_loop", "_next", "_timeout")
+
+    def __init__(self, hard_s: float, soft_s: float, leave: Callable[[], bool], timeout: asyncio.Timeout) -> None:
         self._leave = leave
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._next = self._loop.call_later(soft_s, self._ask)
+        self._hard_at = self._loop.time() + hard_s
+        self._next = self._loop.call_later(min(soft_s, hard_s), self._ask)
 
     def _ask(self) -> None:
-        if self._leave():
-            self._timeout.reschedule(self._loop.time())
+        now = self._loop.time()
+        if now >= self._hard_at or self._leave():
+            self._timeout.reschedule(now)
         else:
-            self._next = self._loop.call_later(_LEAVE_S, self._ask)
+            self._next = self._loop.call_at(min(self._hard_at, now + _LEAVE_S), self._ask)
 
     def end(self) -> None:
         self._next.cancel()
 
 
-def _without_frames(error: Exception) -> Exception:
+def without_frames(error: E) -> E:
     """The error without its tracebacks, those of its causes included.
 
-    Frames of the libraries below keep the very errors they raise. Through such a circle the image, which
-    a frame above holds, would stay in memory until the garbage collector comes by.
+    Frames keep the very errors that they raise or handle, or what leads to them. Through such a circle the
+    image, which some of them hold, would stay in memory until the garbage collector comes by.
     """
     link: BaseException | None = error
     while link is not None:

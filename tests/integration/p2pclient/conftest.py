@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -94,6 +95,8 @@ class Server:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._runner: web.AppRunner | None = None
+        self.tls: ssl.SSLContext | None = None
+        self.host = "127.0.0.1"
         self.port = 0
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -111,7 +114,7 @@ class Server:
         app.router.add_route("*", "/{path:.*}", self.handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, handle_signals=False, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True, ssl_context=self.tls)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]
 
@@ -134,6 +137,7 @@ class FakeWorker(Server):
         super().__init__(loop)
         self.id = name
         self.boot = f"boot-{name}"
+        self.health = "passing"
         self.behave: Behaviour = answer
         self.seen: list[Seen] = []
         self.answered = 0
@@ -218,7 +222,7 @@ class FakeLookup(Server):
     async def _list(self, request: web.Request) -> web.Response:
         if request.query.get("index") == str(self._revision):
             await asyncio.wait_for(self._changed.wait(), 60)
-        shown = [self._shown(w) | {"health": getattr(w, "health", "passing")} for w in self._workers]
+        shown = [self._shown(w) | {"health": w.health, "weight": 1} for w in self._workers]
         return web.json_response({"service": "classify", "index": self._revision, "instances": shown})
 
     @staticmethod
@@ -231,7 +235,6 @@ class FakeLookup(Server):
             "address": worker.address,
             "version": "1",
             "boot": worker.boot,
-            "weight": getattr(worker, "weight", 1),
         }
 
 
@@ -239,6 +242,7 @@ class WorkerProcess:
     """A worker that can be killed or stopped as only a process can."""
 
     boot = ""
+    health = "passing"
 
     def __init__(self, takes_s: float) -> None:
         program = Path(__file__).with_name("worker_process.py")
@@ -273,13 +277,20 @@ class Fleet:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.lookup = FakeLookup(loop)
-        self.lookup.start()
+        self.lookups: list[FakeLookup] = []
+        self.lookup = self.another_lookup()
         self.started: list[FakeWorker | WorkerProcess] = []
 
     @property
     def url(self) -> str:
         return self.lookup.url
+
+    def another_lookup(self) -> FakeLookup:
+        """Start one more lookup service, which knows nobody."""
+        lookup = FakeLookup(self._loop)
+        lookup.start()
+        self.lookups.append(lookup)
+        return lookup
 
     def add(self, count: int = 1) -> list[FakeWorker]:
         """Start workers and register them."""
@@ -322,7 +333,7 @@ class Fleet:
             time.sleep(0.005)
 
     def stop(self) -> None:
-        for server in (self.lookup, *self.started):
+        for server in (*self.lookups, *self.started):
             server.stop()
 
 
