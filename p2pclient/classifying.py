@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
-import shutil
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from p2pclient.batch import files, images_in
 from p2pclient.errors import P2PError
 from p2pclient.many import Many
 from p2pclient.results import Results
+from p2pclient.terminal import printable, write
 from p2pclient.truth import Truth
 from p2pclient.types import Prediction
 
@@ -75,7 +75,7 @@ class Run:
         wanted = self._wanted
         given, total = await _listed(wanted.names)
         if wanted.form is Form.CSV:
-            _write(show.csv_row(*show.CSV_HEADER))
+            write(show.csv_row(*show.CSV_HEADER))
         with contextlib.ExitStack() as stack:
             if _bar_fits(wanted, total):
                 from p2pclient.progress import Bar
@@ -124,12 +124,12 @@ class Run:
         if self._wanted.output:
             self._wanted.output.append(show.as_json(file, outcome, truth=truth))
         text = self._text(file, outcome, truth)
-        if text and not (self._bar and self._bar.write(_printable(text))):
-            _write(text)
+        if text and not (self._bar and self._bar.write(printable(text))):
+            write(text)
         if not isinstance(outcome, Prediction):
             self.failed += 1
             complaint = f"p2p classify: {file}: {show.reason(outcome)}"
-            if not (self._bar and self._bar.complain(_printable(complaint))):
+            if not (self._bar and self._bar.complain(printable(complaint))):
                 print(complaint, file=sys.stderr, flush=True)
         else:
             self.classified += 1
@@ -182,20 +182,3 @@ def _bar_fits(wanted: Wanted, total: Sequence[str] | None) -> bool:
     if total is None:
         return sys.stderr.isatty() and not sys.stdin.isatty()
     return len(total) > 1 and (sys.stderr.isatty() or sys.stdout.isatty())
-
-
-def terminal_width() -> int:
-    """Columns to write in; 80 where there is no terminal."""
-    return max(40, shutil.get_terminal_size((80, 24)).columns)
-
-
-def _write(text: str) -> None:
-    """To standard output at once."""
-    sys.stdout.write(_printable(text))
-    sys.stdout.flush()
-
-
-def _printable(text: str) -> str:
-    """What the terminal's encoding lacks (odd file names, labels) is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -6,18 +6,39 @@ is imported inside them: `--help` loads neither aiohttp nor asyncio.
 
 from __future__ import annotations
 
-import enum
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from p2pclient.flags import (
+    Concurrency,
+    Count,
+    Csv,
+    Interval,
+    Json,
+    Names,
+    Output,
+    Plot,
+    Registry,
+    Routing,
+    RoutingOption,
+    Service,
+    ServiceArgument,
+    Timeout,
+    Top,
+    TruthOption,
+    Watch,
+)
+from p2pclient.terminal import terminal_width, write
 from p2pclient.types import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
     from p2pclient import AsyncClient, Worker
     from p2pclient.classifying import Form, Run, Wanted
+    from p2pclient.results import Results
     from p2pclient.truth import Truth
 
 FAILED = 1
@@ -29,13 +50,6 @@ EXIT_CODES = (
 )
 
 
-class Routing(enum.StrEnum):
-    """How `p2p classify` finds workers."""
-
-    WATCH = "watch"
-    LOOKUP = "lookup"
-
-
 app = typer.Typer(
     name="p2p",
     help="Ask for predictions: look a worker up, then post the image straight to it.",
@@ -45,76 +59,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Names = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="FILE|DIR|PATTERN|-...",
-        help="Images; DIR: those in a folder and below; 'PATTERN*.jpg', '**' included; -: names from standard "
-        "input, one a line.",
-    ),
-]
-Registry = Annotated[
-    str,
-    typer.Option(
-        envvar="P2P_REGISTRY",
-        metavar="URL",
-        help="The lookup service: URL, HOST:PORT or HOST, several with commas between; or consul://HOST:8500.",
-    ),
-]
-Service = Annotated[
-    str | None,
-    typer.Option(envvar="P2P_SERVICE", metavar="NAME", help="Which service (the registry has a default)."),
-]
-ServiceArgument = Annotated[
-    str | None, typer.Argument(envvar="P2P_SERVICE", help="Which service (the registry has a default).")
-]
-Top = Annotated[
-    int | None,
-    typer.Option(envvar="P2P_TOP", min=1, help="Labels per image (default: 5; 1 in a list of files)."),
-]
-Json = Annotated[bool, typer.Option("--json", envvar="P2P_JSON", help="One JSON object a line.")]
-Csv = Annotated[bool, typer.Option("--csv", envvar="P2P_CSV", help="CSV with a header, one row a label.")]
-Timeout = Annotated[
-    float,
-    typer.Option(envvar="P2P_TIMEOUT", min=0.001, metavar="SECONDS", help="Time for each call, retries included."),
-]
-Concurrency = Annotated[int, typer.Option(envvar="P2P_CONCURRENCY", min=1, help="Images under way at the same time.")]
-Count = Annotated[int, typer.Option(envvar="P2P_COUNT", min=1, help="Up to that many different workers.")]
-RoutingOption = Annotated[
-    Routing | None,
-    typer.Option(
-        "--routing",
-        envvar="P2P_ROUTING",
-        help="watch: keep a list of the workers and pick from it; lookup: ask for a worker at each image.  "
-        "[default: watch; lookup for a single file]",
-    ),
-]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        envvar="P2P_OUTPUT",
-        metavar="FILE.jsonl",
-        help="Add the results to this file, one JSON object a line, and leave out what it already holds.",
-    ),
-]
-TruthOption = Annotated[
-    str | None,
-    typer.Option(
-        "--truth",
-        envvar="P2P_TRUTH",
-        metavar="FILE.csv|by-folder",
-        help="Report accuracy against a table of file,label, or against the names of the images' folders.",
-    ),
-]
-Plot = Annotated[
-    str | None,
-    typer.Option(envvar="P2P_PLOT", metavar="FILE.png", help="With --truth: draw the confusion matrix (needs Pillow)."),
-]
-Watch = Annotated[bool, typer.Option("--watch", envvar="P2P_WATCH", help="Go on, and show it anew.")]
-Interval = Annotated[
-    float, typer.Option(envvar="P2P_INTERVAL", min=0.1, metavar="SECONDS", help="With --watch: how often.")
-]
 
 
 @app.command(no_args_is_help=True, epilog=EXIT_CODES)
@@ -151,7 +95,8 @@ def classify(
     truths = _truth(truth, plot)
     client = _client(registry, service, timeout, routing=routing.value)
     default_top = 1 if form is Form.LINES else 5
-    with _results(output) as results:
+    with ExitStack() as stack:
+        results = _results(output, stack)
         wanted = Wanted(
             names=names, form=form, top=top or default_top, concurrency=concurrency, truth=truths, output=results
         )
@@ -167,9 +112,7 @@ def classify(
 def _form(*, single: bool, as_json: bool, as_csv: bool, output: str | None) -> Form:
     from p2pclient.classifying import Form
 
-    chosen = [
-        flag for flag, given in (("--json", as_json), ("--csv", as_csv), ("--output", output)) if given
-    ]
+    chosen = [flag for flag, given in (("--json", as_json), ("--csv", as_csv), ("--output", output)) if given]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: give one of them")
     if chosen:
@@ -198,13 +141,12 @@ def _truth(source: str | None, plot: str | None) -> Truth | None:
         raise typer.BadParameter(f"--truth: {error}") from None
 
 
-def _results(output: str | None) -> AbstractContextManager[Results | None]:
+def _results(output: str | None, stack: ExitStack) -> Results | None:
+    """The results file, opened, and closed with `stack`."""
     from p2pclient.results import NotResults, Results
 
-    if output is None:
-        return nullcontext()
     try:
-        return Results(output)
+        return stack.enter_context(Results(output)) if output else None
     except OSError as error:
         raise typer.BadParameter(f"--output {output}: {error.strerror or error}") from None
     except NotResults as error:
@@ -230,13 +172,13 @@ def _run_to_the_end(run: Run) -> int:
 def _tell_accuracy(run: Run, wanted: Wanted, plot: str | None) -> int:
     """The report, where it does not mix with data, and the picture; an exit code if that fails."""
     from p2pclient.accuracy_text import report
-    from p2pclient.classifying import Form, terminal_width
+    from p2pclient.classifying import Form
 
     text = report(run.accuracy, failed=run.failed, unlabelled=run.unlabelled, width=terminal_width())
     if wanted.form in (Form.JSON, Form.CSV):
         print(text, end="", file=sys.stderr, flush=True)
     else:
-        _write(text)
+        write(text)
     if plot is None:
         return 0
     from p2pclient.accuracy_plot import plot as draw
@@ -276,7 +218,7 @@ def lookup(
         _complain("lookup", str(error))
         raise typer.Exit(FAILED) from None
     for worker in workers:
-        _write(worker_as_json(worker) if as_json else f"{worker.address}\n")
+        write(worker_as_json(worker) if as_json else f"{worker.address}\n")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -297,12 +239,21 @@ def status(
     import asyncio
 
     from p2pclient import P2PError
-    from p2pclient.status import show_status
+    from p2pclient.options import tls
+    from p2pclient.status import WORKER_TIMEOUT_S, show_status
+    from p2pclient.status_text import as_json as json_line
+    from p2pclient.status_text import as_table
+    from p2pclient.wire import Wire
 
+    client, trust = _client(registry, None, timeout, routing="lookup"), _trust()
+    wire = Wire(
+        connect_timeout_s=WORKER_TIMEOUT_S,
+        tls=tls(None, ca=trust.get("ca"), cert=trust.get("cert"), key=trust.get("key")),
+    )
+    scheme = trust.get("worker_scheme", "http")
+    form = json_line if as_json else lambda states: as_table(states, width=terminal_width())
     try:
-        asyncio.run(
-            show_status(_client(registry, None, timeout, routing="lookup"), as_json=as_json, every_s=interval if watch else None, **_secrets())
-        )
+        asyncio.run(show_status(client, wire, scheme=scheme, form=form, every_s=interval if watch else None))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except P2PError as error:
@@ -321,21 +272,21 @@ def _client(registry: str, service: str | None, timeout_s: float, **options: Any
         raise typer.BadParameter(f"{error.filename}: {error.strerror or error}") from None
 
 
-def _trust() -> dict[str, str]:
+def _trust() -> dict[str, Any]:
     """Certificates and the token, from the environment alone: a process list shows flags to everybody."""
-    names = {"P2P_CA": "ca", "P2P_CERT": "cert", "P2P_KEY": "key", "P2P_TOKEN": "token", "P2P_WORKER_SCHEME": "worker_scheme"}
+    names = {
+        "P2P_CA": "ca",
+        "P2P_CERT": "cert",
+        "P2P_KEY": "key",
+        "P2P_TOKEN": "token",
+        "P2P_WORKER_SCHEME": "worker_scheme",
+    }
     return {argument: os.environ[name] for name, argument in names.items() if os.environ.get(name)}
 
 
 async def _lookup(client: AsyncClient, count: int) -> list[Worker]:
     async with client:
         return await client.lookup(count=count)
-
-
-def _write(text: str) -> None:
-    from p2pclient.classifying import write
-
-    write(text)
 
 
 def _complain(command: str, sentence: str) -> None:
