@@ -68,6 +68,7 @@ for command in (
     worker.cli.exec_,
     p2pclient.cli.lookup,
     p2pclient.cli.classify,
+    p2pclient.cli.status,
     worker.cli.label,
     worker.cli.retrain,
 ):

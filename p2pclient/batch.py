@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -11,10 +12,9 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 
 
 async def files(names: Sequence[str], stdin: int) -> AsyncIterator[str]:
-    """The files that `names` mean, one by one as they are asked for.
+    """The files that `names` mean (see `images_in`), one by one as they are asked for.
 
-    A folder means the images in it and below it, sorted; `-` means the names that the descriptor
-    `stdin` has, one a line. A name that does not exist is handed on like any other.
+    `-` means the names that the descriptor `stdin` has, one a line.
     """
     for name in names:
         if name == "-":
@@ -27,15 +27,28 @@ async def files(names: Sequence[str], stdin: int) -> AsyncIterator[str]:
 
 
 def images_in(name: str) -> list[str]:
-    """A folder's image files, sorted, whatever their depth; anything else is taken for a file.
+    """The files that one name means; a name that means nothing is handed on: reading it says what is wrong.
 
-    So is a folder without images: reading it says what is wrong.
+    A folder means the images in it and below it, sorted. A pattern (`*`, `?`, `[...]`, `**` for folders of
+    any depth) that is no file's own name means the images that it matches and those in folders that it
+    matches, sorted; if no match has an image's suffix, all files it matches.
     """
-    folder = Path(name)
-    if not folder.is_dir():
+    if os.path.isdir(name):
+        return _images_below(name) or [name]
+    if not glob.has_magic(name) or os.path.lexists(name):
         return [name]
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(str(path) for path in found if path.is_file()) or [name]
+    matches = [Path(match) for match in glob.iglob(name, recursive=True)]
+    images = {str(match) for match in matches if _is_image(match)}
+    images.update(*(_images_below(match) for match in matches if match.is_dir()))
+    return sorted(images) or sorted(str(match) for match in matches if match.is_file()) or [name]
+
+
+def _images_below(folder: str | Path) -> list[str]:
+    return sorted(str(path) for path in Path(folder).rglob("*") if _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 async def lines(descriptor: int) -> AsyncIterator[str]:
