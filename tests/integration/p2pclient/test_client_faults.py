@@ -329,8 +329,9 @@ async def signal_one_under_load(fleet, workers, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_no_call_fails_when_a_worker_is_killed_or_stopped(fleet, number):
+def test_no_call_fails_when_a_worker_is_killed_or_stopped(fleet, number, monkeypatch):
     """kill -9 (dead) or SIGSTOP (hung) for one of two workers under load: every call is answered."""
+    monkeypatch.setattr(retry, "HUNG_AT_LEAST_S", 0.2)
     workers = fleet.add_processes(2, takes_s=0.01)
     with asyncio.Runner() as runner:
         predictions = runner.run(signal_one_under_load(fleet, workers, number))
