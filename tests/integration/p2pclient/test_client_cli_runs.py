@@ -100,7 +100,7 @@ def test_a_results_file_is_gone_on_with(fleet, p2p, photos, tmp_path):
 
 
 def test_an_interrupted_run_keeps_what_was_done(fleet, p2p, photos, tmp_path):
-    """Ctrl-C while one image hangs: the others are in the file, in whatever order they came; the bar leaves no trace."""
+    """Ctrl-C while one image hangs: the others are in the file, in any order; the bar leaves no trace."""
     (worker,) = fleet.add()
     (tmp_path / "photos/0.png").write_bytes(b"hang")
 
