@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pclient.consul_answers import GRACE_S, Belief, Heard, heard, judge
 from p2pclient.eligible import MAINTENANCE, SERVING, Eligible
 from p2pclient.types import Worker
 
+in_moderation = settings(max_examples=50, deadline=None)
 HEALTHS = ["passing", "warning", "critical", MAINTENANCE]
 
 
@@ -23,6 +24,7 @@ sets = st.dictionaries(st.integers(0, 12), st.sampled_from(HEALTHS), max_size=8)
 answers = st.builds(Heard, st.integers(0, 50), sets, st.booleans())
 
 
+@in_moderation
 @given(st.lists(st.tuples(answers, st.floats(0, 20)), max_size=12))
 def test_who_is_named_is_believed_and_nobody_else_for_long(course):
     """Whoever is named is known at once; who no longer is, is held if it served, and only while a grace runs."""
@@ -39,6 +41,7 @@ def test_who_is_named_is_believed_and_nobody_else_for_long(course):
         assert belief.index == (0 if said.index < before.index else max(1, said.index))
 
 
+@in_moderation
 @given(sets, st.integers(2, 50))
 def test_a_sound_answer_lets_go_at_once(before, index):
     """With a leader, an index that went on and somebody left, who is missing has left."""
@@ -63,6 +66,7 @@ def test_who_said_goodbye_is_let_go():
     assert judge(belief, Heard(2, ()), now_s=1) == Belief((), 2)
 
 
+@in_moderation
 @given(st.lists(sets, min_size=1, max_size=6))
 def test_who_is_used(course):
     """Those that serve; all that ever did, if fewer than half of them still do; never one in maintenance."""

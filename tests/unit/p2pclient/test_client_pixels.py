@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -14,9 +14,11 @@ from PIL import Image
 from p2pclient.image import media_type, read_image
 from p2pclient.png import png
 
+in_moderation = settings(max_examples=50, deadline=None)
 sides = st.integers(1, 9)
 
 
+@in_moderation
 @given(st.data(), sides, sides, st.sampled_from([(), (1,), (3,), (4,)]))
 def test_pixels_survive(data, height, width, channels):
     """Grey, RGB and RGBA of any size decode to what was encoded."""

@@ -8,13 +8,14 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from p2pclient import Tensor, tensors
 from p2pclient.wire import Answer
 
+in_moderation = settings(max_examples=50, deadline=None)
 KINDS = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 
 
@@ -26,6 +27,7 @@ def answer_of(post):
     return Answer(200, {tensors.HEADER: str(len(reply))}, reply + post.body[size:])
 
 
+@in_moderation
 @given(st.data())
 def test_arrays_survive_the_road(data):
     """Whatever its type, its shape and its order in memory, an array comes back as it was."""
@@ -39,6 +41,7 @@ def test_arrays_survive_the_road(data):
     np.testing.assert_array_equal(found["x"], sent)
 
 
+@in_moderation
 @given(st.lists(st.text() | st.binary()))
 def test_texts_survive_the_road(texts):
     """Texts and bytes come back as bytes, in their order, whatever they hold."""
