@@ -17,6 +17,9 @@ _HEADS = ("worker", "health", "version", "weight", "engine", "busy", "queue", "a
 _ADDRESS, _VERSION, _ENGINE = 0, 2, 4
 _LEAST_CHARS = 9
 
+# Each time a worker is asked for its state it gives two answers.
+_QUESTIONS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
@@ -50,10 +53,11 @@ class WorkerState:
 
     @property
     def per_s(self) -> float | None:
-        """Answers a second since it was last asked."""
+        """Answers a second since it was last asked, those about its own state left out."""
         if self.load is None or self.before is None or self.load.at_s <= self.before.at_s:
             return None
-        return max(0, self.load.answers - self.before.answers) / (self.load.at_s - self.before.at_s)
+        answers = self.load.answers - self.before.answers - _QUESTIONS
+        return max(0, answers) / (self.load.at_s - self.before.at_s)
 
     @property
     def version(self) -> str:

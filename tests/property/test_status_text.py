@@ -76,3 +76,12 @@ def test_load_is_read_from_metrics(flight, queue, answers):
     lines = [f'p2p_worker_requests_total{{status="{n}"}} {count}.0' for n, count in enumerate(answers)]
     lines += [f"p2p_worker_requests_in_flight {flight + 1}.0", f"p2p_worker_queue_depth {queue}.0", "nonsense NaN x"]
     assert load_of("\n".join(lines).encode(), now_s=5.0) == Load(flight, queue, sum(answers), 5.0)
+
+
+def test_rates_leave_out_what_status_itself_asks():
+    """Two pages a round are no traffic: 22 answers more in 2 s are 10 a second, 2 are none."""
+    worker = Worker("classify", "w", "h", 1)
+    before = Load(0, 0, 100, 10.0)
+    assert WorkerState(worker, load=Load(0, 0, 122, 12.0), before=before).per_s == 10.0
+    assert WorkerState(worker, load=Load(0, 0, 102, 12.0), before=before).per_s == 0.0
+    assert WorkerState(worker, load=before).per_s is None

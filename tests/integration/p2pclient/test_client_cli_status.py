@@ -105,4 +105,6 @@ def test_p2p_carries_it():
     """`p2p status` is the same command."""
     command = [sys.executable, "-m", "deploy", "status", "--help"]
     environment = os.environ | {"PYTHONWARNINGS": "error"}
-    assert "--watch" in subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    text = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert "--watch" in text
+    assert "Exit codes:" in text
