@@ -68,10 +68,12 @@ for command in (
     worker.cli.exec_,
     p2pclient.cli.lookup,
     p2pclient.cli.classify,
+    p2pclient.cli.status,
     worker.cli.label,
     worker.cli.retrain,
 ):
-    app.command(command.__name__.rstrip("_"))(command)  # exec_ is `p2p exec`: Python has an exec of its own
+    name = command.__name__.rstrip("_")  # exec_ is `p2p exec`: Python has an exec of its own
+    app.command(name, epilog=p2pclient.cli.EXIT_CODES if command.__module__ == "p2pclient.cli" else None)(command)
 
 
 def _say(line: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from p2pclient.client import AsyncClient
     from p2pclient.errors import (
         BadImage,
+        BadInput,
         ClientClosed,
         DeadlineExceeded,
         ImageTooLarge,
@@ -29,29 +30,48 @@ if TYPE_CHECKING:
         UnknownService,
         WorkerFailed,
     )
-    from p2pclient.types import Image, Label, Prediction, Worker
+    from p2pclient.types import (
+        Image,
+        Inference,
+        Instances,
+        Label,
+        Pixels,
+        Prediction,
+        Result,
+        Service,
+        Tensor,
+        Worker,
+    )
 
 __all__ = [
     "AsyncClient",
     "BadImage",
+    "BadInput",
     "Client",
     "ClientClosed",
     "DeadlineExceeded",
     "Image",
     "ImageTooLarge",
+    "Inference",
+    "Instances",
     "Label",
     "LookupUnavailable",
     "NoWorker",
     "P2PError",
+    "Pixels",
     "Prediction",
     "ProtocolError",
+    "Result",
+    "Service",
+    "Tensor",
     "UnknownService",
     "Worker",
     "WorkerFailed",
 ]
 
 _ELSEWHERE = {"AsyncClient": "client", "Client": "blocking"} | dict.fromkeys(
-    ("Image", "Label", "Prediction", "Worker"), "types"
+    ("Image", "Inference", "Instances", "Label", "Pixels", "Prediction", "Result", "Service", "Tensor", "Worker"),
+    "types",
 )
 
 

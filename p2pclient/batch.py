@@ -1,29 +1,20 @@
-"""Many images: names as the user gave them -> files -> answers, a few at a time, in the order given."""
+"""Many images: names as the user gave them become files, one by one."""
 
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 
-# Answers that wait for a slower one before them, for each request that may be under way.
-WINDOW = 8
-
 
 async def files(names: Sequence[str], stdin: int) -> AsyncIterator[str]:
-    """The files that `names` mean, one by one as they are asked for.
+    """The files that `names` mean (see `images_in`), one by one as they are asked for.
 
-    A folder means the images in it and below it, sorted; `-` means the names that the descriptor
-    `stdin` has, one a line. A name that does not exist is handed on like any other.
+    `-` means the names that the descriptor `stdin` has, one a line.
     """
     for name in names:
         if name == "-":
@@ -36,15 +27,28 @@ async def files(names: Sequence[str], stdin: int) -> AsyncIterator[str]:
 
 
 def images_in(name: str) -> list[str]:
-    """A folder's image files, sorted, whatever their depth; anything else is taken for a file.
+    """The files that one name means; a name that means nothing is handed on: reading it says what is wrong.
 
-    So is a folder without images: reading it says what is wrong.
+    A folder means the images in it and below it, sorted. A pattern (`*`, `?`, `[...]`, `**` for folders of
+    any depth) that is no file's own name means the images that it matches and those in folders that it
+    matches, sorted; if no match has an image's suffix, all files it matches.
     """
-    folder = Path(name)
-    if not folder.is_dir():
+    if os.path.isdir(name):
+        return _images_below(name) or [name]
+    if not glob.has_magic(name) or os.path.lexists(name):
         return [name]
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(str(path) for path in found if path.is_file()) or [name]
+    matches = [Path(match) for match in glob.iglob(name, recursive=True)]
+    images = {str(match) for match in matches if _is_image(match)}
+    images.update(*(_images_below(match) for match in matches if match.is_dir()))
+    return sorted(images) or sorted(str(match) for match in matches if match.is_file()) or [name]
+
+
+def _images_below(folder: str | Path) -> list[str]:
+    return sorted(str(path) for path in Path(folder).rglob("*") if _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 async def lines(descriptor: int) -> AsyncIterator[str]:
@@ -74,72 +78,3 @@ async def _read(descriptor: int) -> bytes:
     finally:
         loop.remove_reader(descriptor)
     return os.read(descriptor, 65536)
-
-
-class InOrder(Generic[T, R]):
-    """Work on many items, `concurrency` at a time, whose results are fetched in the items' order.
-
-        async with InOrder(items, work, concurrency=8) as results:
-            async for item, result in results: ...
-
-    No item is asked for before it can be begun, nor while many finished ones wait to be fetched. What
-    still runs at the end is cancelled.
-    """
-
-    def __init__(
-        self, items: AsyncIterable[T], work: Callable[[T], Coroutine[Any, Any, R]], *, concurrency: int
-    ) -> None:
-        self._items = aiter(items)
-        self._work = work
-        self._free = asyncio.Semaphore(concurrency)
-        self._window = asyncio.Semaphore(concurrency * WINDOW)
-        self._begun: deque[tuple[T, asyncio.Task[R]]] = deque()
-        self._changed = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        self._reader = asyncio.create_task(self._begin())
-        self._reader.add_done_callback(lambda _: self._changed.set())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        tasks = [self._reader, *(task for _, task in self._begun)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _begin(self) -> None:
-        while True:
-            await self._window.acquire()
-            await self._free.acquire()
-            try:
-                item = await anext(self._items)
-            except StopAsyncIteration:
-                return
-            task = asyncio.create_task(self._work(item))
-            task.add_done_callback(lambda _: self._free.release())
-            self._begun.append((item, task))
-            self._changed.set()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> tuple[T, R]:
-        while not self._begun:
-            if self._reader.done():
-                self._reader.result()  # raises what the items raised, if they did
-                raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
-        item, task = self._begun[0]
-        await asyncio.wait({task})
-        self._begun.popleft()
-        self._window.release()
-        return item, task.result()
-
-    def finished(self) -> Iterator[tuple[T, R]]:
-        """What is finished but waits for something slower before it; for a consumer that must stop."""
-        for item, task in self._begun:
-            if task.done():
-                yield item, task.result()

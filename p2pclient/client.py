@@ -1,29 +1,36 @@
-"""A call from end to end: image -> bytes -> lookup -> post -> Prediction, tried again where that helps.
+"""The client: what a caller asks for becomes a call, and what a worker answers becomes a value.
 
-The decisions are in `retry`, the exchanges in `lookup` and `post`; what is here is their order, and
-the clock: every wait and every exchange is cut to what is left of the one time the call was given.
+How a worker is found is `route`'s and `calls`' business; who knows the workers is told apart here: a lookup
+service, several of them, or Consul itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import random
-import time
-from collections.abc import Coroutine
+import dataclasses
+import functools
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, overload
 
-from p2pclient import retry
-from p2pclient.errors import DeadlineExceeded, P2PError
+from p2pclient import options, tensors
+from p2pclient.addresses import Addresses, addresses
+from p2pclient.balance import Balance, Policy
+from p2pclient.calls import Calls, Clock, sleep
+from p2pclient.consul import Consul
+from p2pclient.errors import ClientClosed, DeadlineExceeded, P2PError
 from p2pclient.image import read_image
+from p2pclient.labels import image_post, labels
 from p2pclient.lookup import Lookup
-from p2pclient.post import post
-from p2pclient.retry import Failure
-from p2pclient.types import DEFAULT_REGISTRY, Image, Prediction, Worker
-from p2pclient.wire import Wire
-
-T = TypeVar("T")
+from p2pclient.many import Many
+from p2pclient.post import Postman
+from p2pclient.route import Route
+from p2pclient.source import Listing, Source
+from p2pclient.subset import SIZE
+from p2pclient.types import DEFAULT_REGISTRY, Image, Inference, Instances, Prediction, Result, Service, Worker
+from p2pclient.wire import MAX_ANSWER_BYTES, Wire
 
 
 class AsyncClient:
@@ -33,11 +40,24 @@ class AsyncClient:
             prediction = await client.classify("cat.jpg")
             print(prediction.best.label)
 
-    `registry` is "host", "host:port" or a URL; `service` the one to use where a call names none (the
-    lookup service has a default of its own). `timeout_s` is the time for a whole call, retries
-    included; `attempts` how many workers a call asks at most; `connect_timeout_s` the time for one
-    connection. Raises ValueError if one of these cannot be meant. Calls may run at the same time, as
-    many as you like; connections are opened at the first call, kept, and closed with the client.
+    `registry` is "host", "host:port" or a URL, several of them separated by commas, or Consul itself,
+    "consul://host:8500" or "consul+https://..."; `service` is the one to use where a call names none (the
+    lookup service has a default of its own; with Consul it is "classify").
+
+    `routing` "watch" keeps a list of the workers and picks from it; "lookup" asks the lookup service at each
+    call, which gives exactly its rotation. With "watch", `policy` says how: "two_choices" by requests under
+    way, "peak_ewma" by the time that answers take, too; and `subset` how many workers one client uses at
+    most (None: all). `hedge` sends what is answered late to a second worker as well.
+
+    `timeout_s` is the time for a whole call, retries included; `attempts` how many workers a call burdens
+    at most; `connect_timeout_s` the time for one connection; `max_answer_bytes` what is read of an answer.
+
+    `ca`, `cert` and `key` are PEM files to verify https with and to show, or `ssl` is a context that does
+    both; workers are spoken to by `worker_scheme`. `token` is sent as a bearer token to lookup services and
+    workers, `consul_token` (else CONSUL_HTTP_TOKEN of the environment) to Consul alone.
+
+    Raises ValueError if one of these cannot be meant, OSError if a file cannot be read. Calls may run at the
+    same time, as many as you like; connections are opened at the first call, kept, and closed with the client.
     """
 
     def __init__(
@@ -45,18 +65,49 @@ class AsyncClient:
         registry: str = DEFAULT_REGISTRY,
         *,
         service: str | None = None,
+        routing: Literal["watch", "lookup"] = "watch",
+        policy: Policy = "two_choices",
+        subset: int | None = SIZE,
+        hedge: bool = False,
         timeout_s: float = 30.0,
         attempts: int = 3,
         connect_timeout_s: float = 1.0,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        worker_scheme: Literal["http", "https"] = "http",
+        ssl: SSLContext | None = None,
+        ca: str | None = None,
+        cert: str | None = None,
+        key: str | None = None,
+        token: str | None = None,
+        consul_token: str | None = None,
     ) -> None:
-        if attempts < 1:
-            raise ValueError(f"attempts must be 1 or more, not {attempts}")
+        options.at_least_one("attempts", attempts)
+        options.at_least_one("max_answer_bytes", max_answer_bytes)
         self._service = service
-        self._timeout_s = _positive("timeout_s", timeout_s)
-        self._attempts = attempts
-        self._wire = Wire(connect_timeout_s=_positive("connect_timeout_s", connect_timeout_s))
-        self._lookup = Lookup(registry)
-        self._reached = False
+        self._routing = options.one_of("routing", routing, ("watch", "lookup"))
+        if subset is not None:
+            options.at_least_one("subset", subset)
+        self._new_balance: Callable[[], Balance] = functools.partial(Balance, policy=policy, subset=subset)
+        self._new_balance()  # a setting that cannot be meant is told now
+        self._timeout_s = options.positive("timeout_s", timeout_s)
+        self._wire = Wire(
+            connect_timeout_s=options.positive("connect_timeout_s", connect_timeout_s),
+            tls=options.tls(ssl, ca=ca, cert=cert, key=key),
+            max_answer_bytes=max_answer_bytes,
+        )
+        where = addresses(registry)
+        if token is not None and where.with_password and not where.consul:
+            raise ValueError("token and a name or password in the address exclude each other: give one of them")
+        self._shown = where.shown
+        self._source = _source(self._wire, where, options.token(token), options.token(consul_token))
+        scheme = options.one_of("worker_scheme", worker_scheme, ("http", "https"))
+        self._postman = Postman(self._wire, scheme=scheme, token=token)
+        self._calls = Calls(self._source, attempts=attempts, hedge=hedge)
+        self._routes: dict[str | None, Route] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._shown!r}, service={self._service!r}, routing={self._routing!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,6 +119,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close every connection. Calls still under way raise ClientClosed; closing twice is harmless."""
+        watches = [route.watch for route in self._routes.values() if route.watch is not None]
+        await asyncio.gather(*(watch.stop() for watch in watches))
         await self._wire.close()
 
     async def classify(
@@ -75,14 +128,73 @@ class AsyncClient:
     ) -> Prediction:
         """What the service's model sees in an image: the `top` best labels with their scores.
 
-        `image` is a path, the encoded bytes or a binary file; `service` and `timeout_s` replace the
-        client's own for this call. Raises a P2PError, OSError if the path cannot be read, ValueError
-        or TypeError for arguments that cannot be meant.
+        `image` is a path, the encoded bytes, a binary file, or pixels: a NumPy array or a Pillow image;
+        `service` and `timeout_s` replace the client's own for this call. Raises a P2PError, OSError if the
+        path cannot be read, ValueError or TypeError for arguments that cannot be meant.
         """
-        if top < 1:
-            raise ValueError(f"top must be 1 or more, not {top}")
+        options.at_least_one("top", top)
         clock = self._clock(timeout_s)
-        return await self._classify(await _read_in_time(image, clock), top, service, clock)
+        post = image_post(image if type(image) is bytes else await _read_in_time(image, clock), top)
+        postman = self._postman
+        name = self._service if service is None else service
+        done = await self._calls.call(
+            lambda worker, limit: postman.post(worker, post, labels, limit), self._route(name), name, clock
+        )
+        return Prediction(done.value, done.worker.address, clock.spent_s, done.attempts)
+
+    async def classify_many(
+        self,
+        images: AsyncIterable[Image] | Iterable[Image],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        top: int = 5,
+        service: str | None = None,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Result]:
+        """Classify one image after another, `concurrency` at a time, each within `timeout_s`.
+
+        Results come in the images' order, or as they are finished if not `ordered`. An image is taken from
+        `images` when its turn has come, and one that fails gives a result with its error and stops nothing.
+        """
+        options.at_least_one("top", top)
+
+        async def one(numbered: tuple[int, Image]) -> Result:
+            return await self._result(*numbered, top=top, service=service, timeout_s=timeout_s)
+
+        async with Many(_numbered(images), one, concurrency=concurrency, ordered=ordered) as results:
+            async for _, result in results:
+                yield result
+
+    async def predict(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] = (),
+        parameters: Mapping[str, Any] | None = None,
+        service: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Inference:
+        """What the service's model answers to tensors, over the Open Inference Protocol's binary form.
+
+        `inputs` are by name: NumPy arrays or anything else with the buffer protocol, sequences of texts or
+        bytes, or `Tensor`s; `outputs` names those wanted (none: all), `parameters` are the protocol's. Raises
+        a P2PError (BadInput if the worker cannot use them), TypeError for what is no tensor.
+        """
+        post = tensors.infer_post({name: tensors.tensor(a) for name, a in inputs.items()}, outputs, parameters or {})
+        clock = self._clock(timeout_s)
+        postman = self._postman
+        name = self._service if service is None else service
+        done = await self._calls.call(
+            lambda worker, limit: postman.post(
+                worker, dataclasses.replace(post, path=tensors.infer_path(worker.service)), tensors.outputs, limit
+            ),
+            self._route(name),
+            name,
+            clock,
+        )
+        found, model, version = done.value
+        return Inference(found, model, version, done.worker.address, clock.spent_s, done.attempts)
 
     @overload
     async def lookup(
@@ -97,124 +209,92 @@ class AsyncClient:
     async def lookup(
         self, service: str | None = None, *, count: int | None = None, timeout_s: float | None = None
     ) -> Worker | list[Worker]:
-        """The next worker in rotation; with `count`, a list of up to that many different ones.
+        """The next worker in the lookup service's rotation; with `count`, a list of up to that many different ones.
 
         Waits for a worker if none is healthy. Raises NoWorker, UnknownService, LookupUnavailable,
         ProtocolError.
         """
-        if count is not None and count < 1:
-            raise ValueError(f"count must be 1 or more, not {count}")
-        workers = await self._ask(service, count, self._clock(timeout_s))
+        if count is not None:
+            options.at_least_one("count", count)
+        name = self._service if service is None else service
+        workers = await self._calls.ask(
+            lambda limit_s: self._source.next(name, count=count, limit_s=limit_s), self._clock(timeout_s), sleep
+        )
+        assert workers, "an answer names workers"
         return workers[0] if count is None else workers
 
-    def _clock(self, timeout_s: float | None) -> _Clock:
-        return _Clock(self._timeout_s if timeout_s is None else _positive("timeout_s", timeout_s))
+    async def instances(self, service: str | None = None, *, timeout_s: float | None = None) -> Instances:
+        """All workers of a service, healthy or not: those of the subscription, or asked for now without one.
 
-    async def _classify(self, image: bytes, top: int, service: str | None, clock: _Clock) -> Prediction:
-        """Ask one worker after another until one answers or `retry.decide` says that it is enough."""
-        tried: dict[Worker, float] = {}
-        failures: list[Failure] = []
-        while True:
-            worker = await self._find(service, tried, failures, clock)
-            last = len(failures) + 1 >= self._attempts
-            limit_s = retry.attempt_limit_s(clock.left_s, last=last)
-            outcome = await _outcome(post(self._wire, worker, image, top=top, limit_s=limit_s))
-            if not isinstance(outcome, Failure):
-                return Prediction(outcome, worker.address, clock.spent_s, len(failures) + 1)
-            failures.append(outcome)
-            tried[worker] = clock.spent_s + outcome.retry_after_s
-            await self._wait(failures, clock)
-
-    async def _find(
-        self, service: str | None, tried: dict[Worker, float], failures: list[Failure], clock: _Clock
-    ) -> Worker:
-        """The worker to ask next: enough are looked up for one among them to be new to this call."""
-        count = len(tried) + 1 if tried else None
-        worker, free_at = retry.choose(await self._ask(service, count, clock), tried)
-        hold_s = free_at - clock.spent_s
-        if hold_s > 0:
-            if not retry.fits(hold_s, clock.left_s):
-                raise _final(failures)
-            await asyncio.sleep(hold_s)
-        return worker
-
-    async def _ask(self, service: str | None, count: int | None, clock: _Clock) -> list[Worker]:
-        """Ask the lookup service, again and again if it has nobody to give or is away."""
-        service = self._service if service is None else service
-        failures: list[Failure] = []
-        began_s = clock.spent_s
-        while True:
-            limit_s = retry.lookup_limit_s(clock.left_s, failures=len(failures), attempts=self._attempts)
-            outcome = await _outcome(self._lookup.ask(self._wire, service, count=count, limit_s=limit_s))
-            if not isinstance(outcome, Failure):
-                self._reached = True
-                return outcome
-            failures.append(outcome)
-            self._reached = self._reached or outcome.error.status is not None
-            await self._wait(failures, clock, waited_s=clock.spent_s - began_s)
-
-    async def _wait(self, failures: list[Failure], clock: _Clock, *, waited_s: float = 0.0) -> None:
-        """Wait before the next try, or raise the last failure's error if there is to be none."""
-        wait_s = retry.decide(
-            failures[-1].trouble,
-            failures=len(failures),
-            attempts=self._attempts,
-            left_s=clock.left_s,
-            draw=random.random(),
-            retry_after_s=failures[-1].retry_after_s,
-            waited_s=waited_s,
-            reached=self._reached,
+        Raises UnknownService, LookupUnavailable, ProtocolError.
+        """
+        name = self._service if service is None else service
+        clock, route = self._clock(timeout_s), self._route(name)
+        await route.subscribed(clock.left_s / 2)
+        if route.watch is not None and route.watch.listing is not None:
+            return Instances(route.watch.listing.service, route.watch.listing.workers, route.watch.age_s)
+        listing: Listing | None = await self._calls.ask(
+            lambda limit_s: self._source.listing(name, index=0, limit_s=limit_s), clock, sleep
         )
-        if wait_s is None:
-            raise _final(failures)
-        await asyncio.sleep(wait_s)
+        assert listing is not None, "nothing ends a mere sleep"
+        return Instances(listing.service, listing.workers, listing.stale_s)
+
+    async def services(self, *, timeout_s: float | None = None) -> list[Service]:
+        """Every service that can be asked for. Raises LookupUnavailable, ProtocolError."""
+        services = await self._calls.ask(
+            lambda limit_s: self._source.services(limit_s=limit_s), self._clock(timeout_s), sleep
+        )
+        return services or []
+
+    async def _result(
+        self, index: int, image: Image, *, top: int, service: str | None, timeout_s: float | None
+    ) -> Result:
+        """One of many: what goes wrong with it alone becomes part of its result."""
+        try:
+            prediction = await self.classify(image, top=top, service=service, timeout_s=timeout_s)
+        except ClientClosed:
+            raise
+        except (P2PError, OSError, TypeError, ValueError) as error:
+            return Result(index, image, error=error.with_traceback(None))
+        return Result(index, image, prediction)
+
+    def _route(self, service: str | None) -> Route:
+        route = self._routes.get(service)
+        if route is None:
+            balance = self._new_balance() if self._routing == "watch" else None
+            route = self._routes[service] = Route(self._source, service, balance)
+        return route
+
+    def _clock(self, timeout_s: float | None) -> Clock:
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            raise RuntimeError("this client belongs to another event loop: make one in each, or use Client")
+        return Clock(self._timeout_s if timeout_s is None else options.positive("timeout_s", timeout_s))
 
 
-class _Clock:
-    """The time of one call: what is spent and what is left of it, in seconds."""
-
-    def __init__(self, total_s: float) -> None:
-        self._began = time.monotonic()
-        self._total_s = total_s
-
-    @property
-    def spent_s(self) -> float:
-        return time.monotonic() - self._began
-
-    @property
-    def left_s(self) -> float:
-        return self._total_s - self.spent_s
+def _source(wire: Wire, where: Addresses, token: str | None, consul_token: str | None) -> Source:
+    if where.consul:
+        return Consul(
+            wire, where.urls, token=consul_token or options.token(os.environ.get("CONSUL_HTTP_TOKEN") or None)
+        )
+    return Lookup(wire, where.urls, token=token)
 
 
-async def _outcome(work: Coroutine[Any, Any, T]) -> T | Failure:
-    """A failure as a value.
-
-    An exception refers to the frame that caught it. Were that the frame of the call, which keeps its
-    failures, each failure would keep the call's image in memory until the garbage collector comes by.
-    """
-    try:
-        return await work
-    except Failure as failure:
-        return failure
-
-
-def _final(failures: list[Failure]) -> P2PError:
-    """The error of the last failure, with the number of tries that were made; its cause stays with it."""
-    error = failures[-1].error
-    error.attempts = len(failures)
-    error.__cause__ = failures[-1].__cause__
-    return error
+async def _numbered(images: AsyncIterable[Image] | Iterable[Image]) -> AsyncIterator[tuple[int, Image]]:
+    index = 0
+    if isinstance(images, AsyncIterable):
+        async for image in images:
+            yield index, image
+            index += 1
+    else:
+        for numbered in enumerate(images):
+            yield numbered
 
 
-async def _read_in_time(image: Image, clock: _Clock) -> bytes:
+async def _read_in_time(image: Image, clock: Clock) -> bytes:
     try:
         async with asyncio.timeout(clock.left_s):
             return await read_image(image)
     except TimeoutError as error:
         raise DeadlineExceeded("the image could not be read in the time given to the call") from error
-
-
-def _positive(name: str, seconds: float) -> float:
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError(f"{name} must be a number of seconds above 0, not {seconds}")
-    return seconds

@@ -4,8 +4,9 @@
     ├── LookupUnavailable      the lookup service could not be reached, or answered with a server error
     ├── NoWorker               the lookup service knows of no healthy worker just now
     ├── UnknownService         the lookup service has never heard of this service
-    ├── BadImage               the worker cannot decode the image (400, 415): it is not sent again
-    │   └── ImageTooLarge      the image is over the worker's limit (413)
+    ├── BadInput               the worker cannot use what it was sent: it is not sent again
+    │   └── BadImage           it cannot decode the image (400, 415)
+    │       └── ImageTooLarge  the image is over its limit (413)
     ├── WorkerFailed           no worker that was tried could answer: gone, refusing, overloaded
     ├── DeadlineExceeded       no answer within the time given to the call
     ├── ProtocolError          an answer that is not what the contract says: most likely a wrong address
@@ -49,7 +50,11 @@ class UnknownService(P2PError):
     """The lookup service knows no service of this name."""
 
 
-class BadImage(P2PError):
+class BadInput(P2PError):
+    """The worker says that what it was sent is at fault; another worker would say the same."""
+
+
+class BadImage(BadInput):
     """The worker says that the image itself is at fault; another worker would say the same."""
 
 

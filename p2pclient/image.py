@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from pathlib import Path
+from typing import Any
 
+from p2pclient.png import png
 from p2pclient.types import Image
+
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
 async def read_image(image: Image) -> bytes:
-    """The encoded image as bytes; files are read in a thread.
+    """The encoded image as bytes; files are read, and pixels encoded, in a thread.
 
-    Raises OSError if the path cannot be read, TypeError if `image` is nothing that holds bytes.
+    Pixels become a PNG: nothing is lost, and nothing is needed for it. Raises OSError if the path cannot be
+    read, TypeError if `image` is nothing that holds an image, ValueError for pixels of an odd shape.
     """
-    if isinstance(image, bytes | bytearray | memoryview):
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, bytearray | memoryview):
         return bytes(image)
     if isinstance(image, str | os.PathLike):
         return await asyncio.to_thread(Path(image).read_bytes)
+    if hasattr(image, "__array_interface__"):
+        return await asyncio.to_thread(_encode, image)
     if not hasattr(image, "read"):
-        raise TypeError(f"an image is a path, bytes or a binary file, not {type(image).__name__}")
+        raise TypeError(
+            f"an image is a path, bytes, a binary file, a NumPy array or a Pillow image, not {type(image).__name__}"
+        )
     content = await asyncio.to_thread(image.read)
     if not isinstance(content, bytes):
         raise TypeError('the file was opened in text mode: open it with mode "rb"')
     return content
+
+
+def _encode(pixels: Any) -> bytes:
+    """A Pillow image or a NumPy array as a PNG; the former says itself how."""
+    if not hasattr(pixels, "save"):
+        return png(pixels)
+    file = io.BytesIO()
+    fit = pixels if pixels.mode in _PNG_MODES else pixels.convert("RGB")  # CMYK, YCbCr and the like
+    fit.save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def media_type(data: bytes) -> str:

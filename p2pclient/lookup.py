@@ -1,94 +1,108 @@
 """Step one of a call: a service's name goes to the lookup service, workers in rotation order come back.
 
-    GET /next                   one worker of the default service
-    GET /next/{service}         one worker of this service
-    ?count=N                    N different workers
-with `Accept: application/json`. 503: no healthy worker now; 404: no such service.
+    GET /next, /next/{service}      one worker, of the default service or of this one
+    ?count=N                        N different workers
+    GET /instances/{service}        all workers with their health; ?index=&wait= waits for a change
+    GET /services                   names, counts, versions
+with `Accept: application/json`. 503: no healthy worker now; 404: no such service. Where there are several
+lookup services, the one that answered last is asked first, and the next one if it does not answer.
 """
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 from yarl import URL
 
-from p2pclient.errors import LookupUnavailable, NoWorker, P2PError, ProtocolError, UnknownService
+from p2pclient.asking import Servers, unreachable
+from p2pclient.eligible import Eligible
+from p2pclient.errors import NoWorker, P2PError, ProtocolError, UnknownService
 from p2pclient.retry import Failure, Trouble
-from p2pclient.types import Worker
-from p2pclient.wire import Answer, Broken, Wire
+from p2pclient.source import Listing
+from p2pclient.types import Service, Worker
+from p2pclient.wire import Answer, Wire
 
-DEFAULT_PORT = 12480
-_HEADERS = {"Accept": "application/json"}
-
-
-def registry_url(registry: str) -> URL:
-    """The base URL that `registry` names: "host", "host:port" or a whole http(s) URL.
-
-    A bare host means port 12480; a URL means what it says. Raises ValueError if it is neither.
-    """
-    bare = "://" not in registry
-    try:
-        url = URL(f"http://{registry}" if bare else registry)
-        URL.build(scheme=url.scheme, host=url.host or "")  # stricter than parsing: refuses blanks
-    except ValueError:
-        url = URL()
-    usable = url.scheme in ("http", "https") and url.host and not url.query_string and not url.fragment
-    if not usable:
-        raise ValueError(f"{registry!r} is no address of a lookup service: give http://HOST:PORT or HOST:PORT")
-    return url.with_port(DEFAULT_PORT) if bare and url.explicit_port is None else url
+WAIT_S = 30
+_MALFORMED = (ValueError, TypeError, LookupError, RecursionError)
 
 
 class Lookup:
-    """The lookup service at one address."""
+    """The lookup services at these base URLs: a `Source`. `token` goes along as a bearer token."""
 
-    def __init__(self, registry: str) -> None:
-        url = registry_url(registry)
-        self._base = str(url).rstrip("/")
-        self._shown = str(url.with_user(None)).rstrip("/")
+    backoff_max_s = 5.0
 
-    async def ask(self, wire: Wire, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
-        """The next worker in rotation or, with `count`, up to that many different ones; never none.
+    def __init__(self, wire: Wire, urls: Sequence[URL], *, token: str | None = None) -> None:
+        headers = {"Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        # In any order, so that many clients spread over all of them.
+        self._servers = Servers(wire, random.sample(urls, len(urls)), headers, _refusal)
+        self._default: str | None = None
+        self._eligible: dict[str, Eligible] = {}
 
-        Raises Failure: NO_LOOKUP, NO_WORKER, or FINAL if asking again is of no use.
-        """
+    async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
+        """The next worker in rotation or, with `count`, up to that many different ones; never none."""
         path = "/next" if service is None else f"/next/{quote(service, safe='')}"
         query = "" if count is None else f"?count={count}"
+        answer, base = await self._servers.ask(f"{path}{query}", limit_s=limit_s)
         try:
-            answer = await wire.exchange("GET", f"{self._base}{path}{query}", headers=_HEADERS, limit_s=limit_s)
-        except Broken as broken:
-            raise Failure(Trouble.NO_LOOKUP, self._unreachable(str(broken))) from broken
-        if answer.status != 200:
-            raise self._refusal(answer)
+            workers = _workers(answer.json(), many=count is not None)
+        except _MALFORMED as error:
+            raise Failure(Trouble.FINAL, _stranger(answer, base)) from error
+        if service is None:
+            self._default = workers[0].service
+        return workers
+
+    async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
+        """All workers: at once for index 0, else when there was a change, or after half a minute."""
+        if service is None and self._default is None:  # only a worker tells what the default service is called
+            await self.next(None, count=None, limit_s=limit_s)
+        name = service or self._default or ""
+        query = f"?index={index}&wait={WAIT_S}s" if index else ""
+        # Whoever waits adds a little to the wait, and the answer needs its time, too.
+        limit_s = WAIT_S + limit_s if index else limit_s
+        path = f"/instances/{quote(name, safe='')}{query}"
+        answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            return _workers(answer.json(), many=count is not None)
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
-            raise Failure(Trouble.FINAL, self._stranger(answer)) from error
+            found = answer.json()
+            workers = tuple(_worker(entry) for entry in found["instances"])
+            index = int(found["index"])
+        except _MALFORMED as error:
+            raise Failure(Trouble.FINAL, _stranger(answer, base)) from error
+        serving = self._eligible.setdefault(name, Eligible()).among(workers)
+        return Listing(name, index, workers, serving, answer.number("X-Registry-Stale"))
 
-    def _refusal(self, answer: Answer) -> Failure:
-        said = answer.sentence()
-        if answer.status == 503:
-            no_worker = NoWorker(said or "no worker is healthy just now: start one", status=503)
-            return Failure(Trouble.NO_WORKER, no_worker, retry_after_s=answer.retry_after_s)
-        if answer.status == 404 and not answer.html:
-            return Failure(Trouble.FINAL, UnknownService(said or "no such service", status=404))
-        if answer.status >= 500 or answer.status == 429:
-            error = self._unreachable(f"it answered {answer.status}: {said}", answer.status)
-            return Failure(Trouble.NO_LOOKUP, error, retry_after_s=answer.retry_after_s)
-        return Failure(Trouble.FINAL, self._stranger(answer))
+    async def services(self, *, limit_s: float) -> list[Service]:
+        """Every service that the lookup service follows."""
+        answer, base = await self._servers.ask("/services", limit_s=limit_s)
+        try:
+            return [_service(entry) for entry in answer.json()]
+        except _MALFORMED as error:
+            raise Failure(Trouble.FINAL, _stranger(answer, base)) from error
 
-    def _unreachable(self, why: str, status: int | None = None) -> P2PError:
-        return LookupUnavailable(
-            f"no lookup service at {self._shown}: {why}; start one (p2p up) or name the right address",
-            status=status,
-        )
 
-    def _stranger(self, answer: Answer) -> P2PError:
-        return ProtocolError(
-            f"{self._shown} does not answer as a lookup service does ({answer.status} {answer.sentence()!r}):"
-            " is the address right?",
-            status=answer.status,
-        )
+def _refusal(answer: Answer, base: str) -> Failure:
+    said = answer.sentence()
+    if answer.status == 503:
+        no_worker = NoWorker(said or "no worker is healthy just now: start one", status=503)
+        return Failure(Trouble.NO_WORKER, no_worker, retry_after_s=answer.retry_after_s)
+    if answer.status == 404 and not answer.html:
+        return Failure(Trouble.FINAL, UnknownService(said or "no such service", status=404))
+    if answer.status >= 500 or answer.status == 429:
+        error = unreachable(base, f"it answered {answer.status}: {said}", status=answer.status)
+        return Failure(Trouble.NO_LOOKUP, error, retry_after_s=answer.retry_after_s)
+    return Failure(Trouble.FINAL, _stranger(answer, base))
+
+
+def _stranger(answer: Answer, base: str) -> P2PError:
+    return ProtocolError(
+        f"{base} does not answer as a lookup service does ({answer.status} {answer.sentence()!r}):"
+        " is the address right?",
+        status=answer.status,
+    )
 
 
 def _workers(found: Any, *, many: bool) -> list[Worker]:
@@ -101,11 +115,17 @@ def _workers(found: Any, *, many: bool) -> list[Worker]:
 
 def _worker(entry: dict[str, Any]) -> Worker:
     texts = [entry["service"], entry["id"], entry["host"], entry.get("version", ""), entry.get("boot", "")]
-    port = entry["port"]
-    if not all(isinstance(text, str) for text in texts) or type(port) is not int:
+    health = entry.get("health", "passing")
+    port, weight = entry["port"], entry.get("weight", 1)
+    if not all(isinstance(text, str) for text in (*texts, health)) or type(port) is not int or type(weight) is not int:
         raise TypeError("a field of the wrong type")
     service, name, host, version, boot = texts
-    if not 0 < port < 65536:
-        raise ValueError("no such port")
+    if not (0 < port < 65536 and weight >= 0):
+        raise ValueError("no such port or weight")
     URL.build(scheme="http", host=host, port=port)  # raises ValueError where no request could be sent
-    return Worker(service, name, host, port, version, boot)
+    return Worker(service, name, host, port, version, boot, max(1, weight), health)
+
+
+def _service(entry: dict[str, Any]) -> Service:
+    versions = tuple(str(version) for version in entry["versions"])
+    return Service(str(entry["name"]), int(entry["instances"]), int(entry["serving"]), versions)

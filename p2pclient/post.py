@@ -1,73 +1,96 @@
-"""Step two of a call: the image's bytes go straight to the worker, its labels come back.
+"""Step two of a call: bytes go straight to the worker, and an answer or the way in which it failed comes back.
 
-    POST /?top=K                body: the image; P2P-Boot: the process meant; P2P-Timeout-Ms: time left
-    200 [["tabby", 0.61], ...]  best first; errors are {"error": "sentence"}
-400, 413 and 415 are the image's fault. Whatever else comes speaks of this worker alone
-(421, 429, 5xx, or a stranger that has taken over the port), and another one may do better: prediction
-is pure, so a POST may be sent again.
+    POST PATH       P2P-Boot: the process meant; P2P-Timeout-Ms: time left to the caller's deadline
+    errors          {"error": "sentence"}
+400, 413 and 415 are the fault of what was sent. Whatever else comes speaks of this worker alone (421, 429,
+5xx, or a stranger that has taken over the port), and another one may do better: prediction is pure, so a
+POST may be sent again.
 """
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import functools
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
-from p2pclient.errors import (
-    BadImage,
-    DeadlineExceeded,
-    ImageTooLarge,
-    P2PError,
-    ProtocolError,
-    WorkerFailed,
-)
-from p2pclient.image import media_type
+from yarl import URL
+
+from p2pclient.errors import BadImage, BadInput, DeadlineExceeded, ImageTooLarge, P2PError, ProtocolError, WorkerFailed
 from p2pclient.retry import Failure, Trouble
-from p2pclient.types import Label, Worker
-from p2pclient.wire import Answer, Broken, Wire
+from p2pclient.types import Worker
+from p2pclient.wire import Answer, Broken, Limit, Wire
 
-_IMAGE_FAULTS: dict[int, type[BadImage]] = {400: BadImage, 413: ImageTooLarge, 415: BadImage}
+T = TypeVar("T")
 
-
-async def post(wire: Wire, worker: Worker, image: bytes, *, top: int, limit_s: float) -> tuple[Label, ...]:
-    """The worker's labels for one encoded image, within `limit_s` seconds. Raises Failure."""
-    try:
-        answer = await _send(wire, worker, image, top, limit_s)
-    except Broken as broken:
-        raise _no_answer(broken, worker.address) from broken
-    if answer.status != 200:
-        raise _refusal(answer, worker.address)
-    try:
-        return _labels(answer.json())
-    except (ValueError, TypeError, RecursionError) as error:
-        raise Failure(Trouble.FAILED, _stranger(answer, worker.address)) from error
+IMAGE_FAULTS: Mapping[int, type[BadInput]] = {400: BadImage, 413: ImageTooLarge, 415: BadImage}
+TENSOR_FAULTS: Mapping[int, type[BadInput]] = dict.fromkeys((400, 404, 413, 415), BadInput)
+_TOO_LARGE = 413
 
 
-async def _send(wire: Wire, worker: Worker, image: bytes, top: int, limit_s: float) -> Answer:
-    """The worker's answer; if a kept connection turns out to be stale, the request is sent once more.
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One request for any worker: what goes out, what an answer means, which statuses are the sender's fault."""
 
-    aiohttp does so by itself, but not for POST (RFC 9110, 9.2.2, leaves that to those who know better).
-    """
-    until = time.monotonic() + limit_s
-    try:
-        return await _send_once(wire, worker, image, top, limit_s)
-    except Broken as broken:
-        if not broken.stale:
-            raise
-    return await _send_once(wire, worker, image, top, until - time.monotonic())
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    faults: Mapping[int, type[BadInput]]
 
 
-async def _send_once(wire: Wire, worker: Worker, image: bytes, top: int, limit_s: float) -> Answer:
-    # The worker is told the limit of this attempt, so that it need not begin what nobody will wait for.
-    headers = {
-        "Accept": "application/json",
-        "Content-Type": media_type(image),
-        "P2P-Timeout-Ms": str(max(1, int(limit_s * 1000))),
-    }
-    if worker.boot:
-        headers["P2P-Boot"] = worker.boot
-    url = f"http://{worker.address}/?top={top}"
-    return await wire.exchange("POST", url, headers=headers, body=image, limit_s=limit_s)
+class Postman:
+    """Posts to workers over `wire`: by `scheme` http or https, with a bearer token if there is one."""
+
+    def __init__(self, wire: Wire, *, scheme: str, token: str | None) -> None:
+        self._wire = wire
+        self._scheme = scheme
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    async def post(self, worker: Worker, request: Post, read: Callable[[Answer], T], limit: Limit) -> T:
+        """What the worker says, within `limit`. Raises Failure."""
+        try:
+            answer = await self._send(worker, request, limit)
+        except Broken as broken:
+            raise _no_answer(broken, worker.address) from broken
+        if answer.status != 200:
+            raise _refusal(answer, worker.address, request.faults)
+        try:
+            return read(answer)
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            raise Failure(Trouble.FAILED, _stranger(answer, worker.address)) from error
+
+    async def _send(self, worker: Worker, request: Post, limit: Limit) -> Answer:
+        """The worker's answer; if a kept connection turns out to be stale, the request is sent once more.
+
+        aiohttp does so by itself, but not for POST (RFC 9110, 9.2.2, leaves that to those who know better).
+        """
+        began_s = time.monotonic()
+        try:
+            return await self._send_once(worker, request, limit)
+        except Broken as broken:
+            if not broken.stale:
+                raise
+        spent_s = time.monotonic() - began_s
+        return await self._send_once(worker, request, dataclasses.replace(limit, hard_s=limit.hard_s - spent_s))
+
+    async def _send_once(self, worker: Worker, request: Post, limit: Limit) -> Answer:
+        headers = {
+            **self._headers,
+            **request.headers,
+            "P2P-Timeout-Ms": str(max(1, int(limit.hard_s * 1000))),
+        }
+        if worker.boot:
+            headers["P2P-Boot"] = worker.boot
+        url = _url(self._scheme, worker.host, worker.port, request.path)
+        return await self._wire.exchange("POST", url, headers=headers, body=request.body, limit=limit)
+
+
+@functools.lru_cache(maxsize=1024)
+def _url(scheme: str, host: str, port: int, path: str) -> URL:
+    """Parsing one costs as much as everything else the client does before it sends."""
+    return URL(f"{scheme}://{Worker('', '', host, port).address}{path}", encoded=True)
 
 
 def _no_answer(broken: Broken, worker: str) -> Failure:
@@ -76,19 +99,19 @@ def _no_answer(broken: Broken, worker: str) -> Failure:
         return Failure(Trouble.FAILED, DeadlineExceeded(late, worker=worker))
     if broken.gone:
         lost = f"worker {worker} failed: {broken}; see whether it runs and can be reached from here"
-        return Failure(Trouble.GONE, WorkerFailed(lost, worker=worker))
+        return Failure(Trouble.REFUSED if broken.unmet else Trouble.GONE, WorkerFailed(lost, worker=worker))
     odd = f"{worker} does not answer as a worker does: {broken}"
     return Failure(Trouble.FAILED, ProtocolError(odd, worker=worker))
 
 
-def _refusal(answer: Answer, worker: str) -> Failure:
+def _refusal(answer: Answer, worker: str, faults: Mapping[int, type[BadInput]]) -> Failure:
     status = answer.status
-    # 413 means the same from whatever stands in the way; 400 and 415 only in a worker's own form.
-    if status in _IMAGE_FAULTS and (status == 413 or answer.error() is not None):
-        return Failure(Trouble.FINAL, _IMAGE_FAULTS[status](answer.sentence(), status=status, worker=worker))
+    # 413 means the same from whatever stands in the way; the others only in a worker's own form.
+    if status in faults and (status == _TOO_LARGE or answer.error() is not None):
+        return Failure(Trouble.FINAL, faults[status](answer.sentence(), status=status, worker=worker))
     if status in (421, 429) or status >= 500:
         refused = WorkerFailed(f"worker {worker} answered {status}: {answer.sentence()}", status=status, worker=worker)
-        trouble = Trouble.GONE if status == 421 else Trouble.FAILED
+        trouble = Trouble.REFUSED if status == 421 else Trouble.FAILED
         return Failure(trouble, refused, retry_after_s=answer.retry_after_s)
     return Failure(Trouble.FAILED, _stranger(answer, worker))
 
@@ -100,18 +123,3 @@ def _stranger(answer: Answer, worker: str) -> P2PError:
         status=answer.status,
         worker=worker,
     )
-
-
-def _labels(pairs: Any) -> tuple[Label, ...]:
-    """`[["tabby", 0.61], ...]` as labels; raises ValueError or TypeError if it is anything else.
-
-    A model without names for its classes answers with their numbers: these become text.
-    """
-    if not isinstance(pairs, list) or not pairs:
-        raise TypeError("not a list of pairs")
-    labels = []
-    for label, score in pairs:
-        if type(label) not in (str, int) or type(score) not in (int, float) or not math.isfinite(score):
-            raise TypeError("not a label and a score")
-        labels.append(Label(str(label), float(score)))
-    return tuple(labels)

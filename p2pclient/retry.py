@@ -8,6 +8,7 @@ random in (0, 0.1 s x 2^n) and at most 1 s, one deadline for everything.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping, Sequence
 
 from p2pclient.errors import P2PError
@@ -19,8 +20,18 @@ BACKOFF_MAX_S = 1.0
 # A lookup is answered from memory: one that takes longer than this is better asked again.
 LOOKUP_TRY_S = 5.0
 
-# A lookup service that has never answered this client is more likely a wrong address than a restart:
-# after this long the user is told. One that has answered before is waited for until the deadline.
+# Where there is another lookup service to ask, less patience is needed.
+LOOKUP_TURN_S = 1.0
+
+# A subscription that is being made is waited for as long as one lookup service would be.
+SUBSCRIBE_S = 1.0
+
+# A worker that has taken this many times what 95 of 100 answers take, and at least a second, hangs, most likely.
+HUNG_TIMES = 10.0
+HUNG_AT_LEAST_S = 1.0
+
+# A lookup service, or workers, that have never answered this client are more likely at a wrong address than
+# restarting: after this long the user is told. What has answered before is waited for until the deadline.
 PATIENCE_S = 5.0
 
 # A try with less time than this to live would only hide the error of the one before it.
@@ -31,7 +42,9 @@ class Trouble(enum.Enum):
     """What went wrong, in as many kinds as there are ways to go on."""
 
     FINAL = "another try would say the same"
-    GONE = "nobody there: refused, reset, cut off, or another process at that address"
+    REFUSED = "nobody there: no connection, or another process at that address"
+    GONE = "reset or cut off"
+    HUNG = "took so much longer than answers do that it was given up"
     FAILED = "answered that it cannot, answered nonsense, or did not answer in time"
     NO_WORKER = "the lookup service has no worker to give"
     NO_LOOKUP = "the lookup service cannot be reached"
@@ -65,18 +78,21 @@ def decide(
 ) -> float | None:
     """Seconds to wait after the nth failure before the next try; None: give up.
 
-    `left_s` is the time to the deadline: a wait never reaches it. `retry_after_s`, `waited_s` and
-    `reached` (has it ever answered?) matter to lookups only: a worker's Retry-After concerns that
-    worker and no other, and is honoured by `choose`.
+    `left_s` is the time to the deadline: a wait never reaches it. `failures` are those of the same kind:
+    workers that could not be reached were not burdened, count neither as attempts nor with the others, and
+    are passed over at once, for as long as there are others. `retry_after_s` matters to lookups only: a
+    worker's concerns that worker and no other, and is honoured by `choose`. `waited_s` and `reached` (has
+    it ever answered?) matter to lookups, and to workers that cannot be reached.
     """
     if trouble is Trouble.FINAL:
         return None
+    if trouble in (Trouble.GONE, Trouble.FAILED) and failures >= attempts:
+        return None
+    nobody = trouble in (Trouble.NO_LOOKUP, Trouble.REFUSED)
+    if nobody and not reached and failures >= attempts and waited_s >= PATIENCE_S:
+        return None
     looking = trouble in (Trouble.NO_LOOKUP, Trouble.NO_WORKER)
-    if not looking and failures >= attempts:
-        return None
-    if trouble is Trouble.NO_LOOKUP and not reached and failures >= attempts and waited_s >= PATIENCE_S:
-        return None
-    if trouble is Trouble.GONE and failures == 1:
+    if trouble in (Trouble.REFUSED, Trouble.HUNG) or (trouble is Trouble.GONE and failures == 1):
         wait_s = 0.0  # nobody was burdened by the first try: on to another worker at once
     else:
         wait_s = max(backoff_s(failures, draw), retry_after_s if looking else 0.0)
@@ -88,19 +104,22 @@ def fits(wait_s: float, left_s: float) -> bool:
     return wait_s + SHORTEST_TRY_S <= left_s
 
 
-def attempt_limit_s(left_s: float, *, last: bool) -> float:
-    """Seconds one attempt may take: half of what is left, or all of it if it is the last.
+def attempt_limit_s(left_s: float, *, last: bool, usual_s: float | None = None) -> float:
+    """Seconds after which an attempt had better be given up for another one; all that is left: it is not.
 
-    A worker that hangs must leave time for another to answer; the first attempt gets the largest share
-    because a slow model is more common than a hung worker. So with several attempts `timeout_s` wants
-    to be at least twice the slowest healthy answer.
+    A worker that hangs must leave time for another to answer. `usual_s` is what 95 of 100 answers stay
+    below: once that is known, ten times as much, and at least a second, tells a hung worker from a slow
+    one, and the attempt does not count. Else it is half of what is left, or all of it if it is the `last`.
     """
+    hung_s = math.inf if usual_s is None else max(HUNG_AT_LEAST_S, HUNG_TIMES * usual_s)
+    if hung_s <= left_s / 2:
+        return hung_s
     return left_s if last else left_s / 2
 
 
 def lookup_limit_s(left_s: float, *, failures: int, attempts: int) -> float:
     """Seconds one lookup may take, such that `attempts` of them fit before the deadline."""
-    return min(LOOKUP_TRY_S, attempt_limit_s(left_s, last=failures + 1 >= attempts))
+    return min(LOOKUP_TRY_S, left_s if failures + 1 >= attempts else left_s / 2)
 
 
 def choose(workers: Sequence[Worker], tried: Mapping[Worker, float]) -> tuple[Worker, float]:

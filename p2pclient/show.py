@@ -33,13 +33,20 @@ def as_line(file: str, prediction: Prediction) -> str:
     return f"{file}: {', '.join(f'{label} {score:.3f}' for label, score in prediction.labels)}\n"
 
 
-def as_json(file: str, outcome: Prediction | P2PError | OSError) -> str:
-    """One JSON object: `file` with `labels`, `worker` and `took_s`, or with `error`."""
+def as_row(file: str, prediction: Prediction, width: int) -> str:
+    """The same as a row of a table whose first column has `width` characters; a longer name loses its beginning."""
+    name = file if len(file) <= width else "…" + file[1 - width :]
+    return f"{name:<{width}}  {', '.join(f'{score:.3f} {label}' for label, score in prediction.labels)}\n"
+
+
+def as_json(file: str, outcome: Prediction | P2PError | OSError, *, truth: str | None = None) -> str:
+    """One JSON object: `file` with `labels`, `worker` and `took_s`, or with `error`; and `truth` if it is known."""
     if isinstance(outcome, Prediction):
         answer = {"labels": outcome.labels, "worker": outcome.worker, "took_s": round(outcome.took_s, 6)}
     else:
         answer = {"error": reason(outcome)}
-    return json.dumps({"file": file} | answer) + "\n"
+    known = {} if truth is None else {"truth": truth}
+    return json.dumps({"file": file} | answer | known) + "\n"
 
 
 def as_csv(file: str, outcome: Prediction | P2PError | OSError) -> str:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
 DEFAULT_REGISTRY = "http://127.0.0.1:12480"
 """Where `p2p up` and `p2p registry` put the lookup service unless told otherwise."""
 
-Image: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""An encoded image: the path of a file, the bytes themselves, or a file opened in binary mode."""
+
+class Pixels(Protocol):
+    """Decoded pixels: a NumPy array, uint8 [height, width] or [height, width, 1, 3 or 4], or a Pillow image."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+
+Image: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Pixels
+"""The path of an image file, its bytes, a file opened in binary mode, a NumPy array or a Pillow image."""
 
 
 class Label(NamedTuple):
@@ -40,11 +49,54 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one of many images: a prediction, or the error that a call of its own would have raised.
+
+    `index` counts the images from 0 in the order in which they were given.
+    """
+
+    index: int
+    image: Image
+    prediction: Prediction | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor as the Open Inference Protocol writes it: for code without NumPy.
+
+    `datatype` is the protocol's (FP32, UINT8, INT64, ...); `data` holds the elements in C order, little
+    endian. For the datatype BYTES it is the elements, each a `bytes`.
+    """
+
+    datatype: str
+    shape: tuple[int, ...]
+    data: bytes | memoryview | tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """What a worker answers to tensors: its outputs by name, NumPy arrays where NumPy is installed.
+
+    The other fields are those of `Prediction`; `model` and `version` are what the worker calls itself.
+    """
+
+    outputs: Mapping[str, Any]
+    model: str
+    version: str
+    worker: str
+    took_s: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
     """One worker as the lookup service hands it out.
 
     `boot` names the process: sent along with a request, it makes another process that has taken over
-    the port refuse (421) instead of answering for a different model.
+    the port refuse (421) instead of answering for a different model. `weight` is its share of the
+    traffic against others, `health` Consul's word for it: passing, warning, critical or maintenance.
+    A worker stays the same one, and equal, when these two change.
     """
 
     service: str
@@ -53,9 +105,34 @@ class Worker:
     port: int
     version: str = ""
     boot: str = ""
+    weight: int = field(default=1, compare=False)
+    health: str = field(default="passing", compare=False)
 
     @property
     def address(self) -> str:
         """`host:port` as a URL wants it: an IPv6 host stands in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """All workers of a service, healthy or not.
+
+    `age_s`: seconds since this was known to be true. A subscription hears of a change at once and is
+    told at least every half minute that there was none, so that ages up to 30 s are ordinary.
+    """
+
+    service: str
+    workers: tuple[Worker, ...]
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that can be asked for: how many workers it has, how many of them serve, and their versions."""
+
+    name: str
+    instances: int
+    serving: int
+    versions: tuple[str, ...]

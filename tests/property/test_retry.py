@@ -47,6 +47,15 @@ def test_what_another_try_cannot_change_is_final(failures, attempts, left_s, dra
     assert final is None
 
 
+@given(counts, counts, draws, seconds)
+def test_nobody_there_is_no_attempt(failures, attempts, draw, waited_s):
+    """Workers that could not be reached are passed over at once, however many, if others have been before."""
+    wait_s = retry.decide(
+        Trouble.REFUSED, failures=failures, attempts=attempts, left_s=1e9, draw=draw, waited_s=waited_s, reached=True
+    )
+    assert wait_s == 0
+
+
 @given(st.integers(2, 2000), draws)
 def test_a_missing_worker_is_replaced_at_once_but_only_once(attempts, draw):
     """The first refused connection costs no wait; the second one does, at most 0.2 s."""
@@ -83,11 +92,11 @@ def test_a_lookup_service_once_seen_is_waited_for(trouble, failures, attempts, d
     assert wait_s is not None
 
 
-@given(counts, counts, draws, st.floats(0, 20))
-def test_a_lookup_service_never_seen_is_given_up(failures, attempts, draw, waited_s):
-    """One that has never answered gets `attempts` tries and five seconds, whichever takes longer."""
+@given(st.sampled_from([Trouble.NO_LOOKUP, Trouble.REFUSED]), counts, counts, draws, st.floats(0, 20))
+def test_what_was_never_seen_is_given_up(trouble, failures, attempts, draw, waited_s):
+    """Who has never answered gets `attempts` tries and five seconds, whichever takes longer."""
     wait_s = retry.decide(
-        Trouble.NO_LOOKUP,
+        trouble,
         failures=failures,
         attempts=attempts,
         left_s=1e9,
@@ -108,6 +117,14 @@ def test_attempts_share_the_deadline(total_s, attempts, parts):
         assert (limit_s == left_s) == (attempt == attempts)
         left_s -= limit_s * parts[attempt - 1]
     assert left_s >= 0
+
+
+@given(st.floats(0.01, 1000), st.booleans(), st.floats(0, 100))
+def test_what_takes_ten_times_the_usual_hangs(left_s, last, usual_s):
+    """An attempt is given up after ten times the usual, and a second at least, if as much time remains for another."""
+    limit_s = retry.attempt_limit_s(left_s, last=last, usual_s=usual_s)
+    hung_s = max(1.0, 10 * usual_s)
+    assert limit_s == (hung_s if hung_s <= left_s / 2 else left_s if last else left_s / 2)
 
 
 @given(st.floats(0.1, 1000), st.integers(1, 10))

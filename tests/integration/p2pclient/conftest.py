@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -94,6 +96,8 @@ class Server:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._runner: web.AppRunner | None = None
+        self.tls: ssl.SSLContext | None = None
+        self.host = "127.0.0.1"
         self.port = 0
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -111,7 +115,7 @@ class Server:
         app.router.add_route("*", "/{path:.*}", self.handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, handle_signals=False, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True, ssl_context=self.tls)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]
 
@@ -134,6 +138,7 @@ class FakeWorker(Server):
         super().__init__(loop)
         self.id = name
         self.boot = f"boot-{name}"
+        self.health = "passing"
         self.behave: Behaviour = answer
         self.seen: list[Seen] = []
         self.answered = 0
@@ -160,23 +165,51 @@ async def too_large(_request: web.Request, _body: bytes) -> web.StreamResponse:
 
 
 class FakeLookup(Server):
-    """The lookup service: hands `workers` out in rotation, whether they live or not."""
+    """The lookup service: hands `workers` out in rotation, whether they live or not.
+
+    `asked` are the requests for one worker or several, `watched` those for the whole list, which wait for a
+    change as the contract says.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self.workers: list[FakeWorker | WorkerProcess] = []
+        self._workers: list[FakeWorker | WorkerProcess] = []
+        self._revision = 1
+        self._changed = asyncio.Event()
         self.asked: list[str] = []
+        self.watched: list[str] = []
+        self.authorizations: set[str | None] = set()
         self.replace: Behaviour | None = None
         self._turn = itertools.count()
+
+    @property
+    def workers(self) -> list[FakeWorker | WorkerProcess]:
+        return self._workers
+
+    @workers.setter
+    def workers(self, workers: list[FakeWorker | WorkerProcess]) -> None:
+        self._workers = workers
+        self.wait(self._change())
+
+    async def _change(self) -> None:
+        self._revision += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(str(request.rel_url))
+        self.authorizations.add(request.headers.get("Authorization"))
+        watch = request.path.startswith("/instances/")
+        (self.watched if watch else self.asked).append(str(request.rel_url))
         if self.replace is not None:
             return await self.replace(request, b"")
+        if request.path == "/instances/classify":
+            return await self._list(request)
+        if request.path == "/services":
+            return web.json_response([{"name": "classify", "instances": 2, "serving": 1, "versions": ["1"]}])
         if request.path not in ("/next", "/next/classify"):
             return web.Response(status=404, text="no service of that name; there are: classify, echo\n")
         if not self.workers:
@@ -186,6 +219,12 @@ class FakeLookup(Server):
         found = [self._shown(worker) for worker in order]
         count = request.query.get("count")
         return web.json_response(found[0] if count is None else found[: int(count)])
+
+    async def _list(self, request: web.Request) -> web.Response:
+        if request.query.get("index") == str(self._revision):
+            await asyncio.wait_for(self._changed.wait(), 60)
+        shown = [self._shown(w) | {"health": w.health, "weight": 1} for w in self._workers]
+        return web.json_response({"service": "classify", "index": self._revision, "instances": shown})
 
     @staticmethod
     def _shown(worker: FakeWorker | WorkerProcess) -> dict[str, Any]:
@@ -204,6 +243,7 @@ class WorkerProcess:
     """A worker that can be killed or stopped as only a process can."""
 
     boot = ""
+    health = "passing"
 
     def __init__(self, takes_s: float) -> None:
         program = Path(__file__).with_name("worker_process.py")
@@ -238,13 +278,20 @@ class Fleet:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.lookup = FakeLookup(loop)
-        self.lookup.start()
+        self.lookups: list[FakeLookup] = []
+        self.lookup = self.another_lookup()
         self.started: list[FakeWorker | WorkerProcess] = []
 
     @property
     def url(self) -> str:
         return self.lookup.url
+
+    def another_lookup(self) -> FakeLookup:
+        """Start one more lookup service, which knows nobody."""
+        lookup = FakeLookup(self._loop)
+        lookup.start()
+        self.lookups.append(lookup)
+        return lookup
 
     def add(self, count: int = 1) -> list[FakeWorker]:
         """Start workers and register them."""
@@ -287,7 +334,7 @@ class Fleet:
             time.sleep(0.005)
 
     def stop(self) -> None:
-        for server in (self.lookup, *self.started):
+        for server in (*self.lookups, *self.started):
             server.stop()
 
 
@@ -321,3 +368,38 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def p2p(fleet, tmp_path):
+    """Runs a command in `tmp_path` with the fleet's lookup service; further keywords go to Popen."""
+
+    def start(*arguments, **options):
+        environment = {"PATH": os.environ["PATH"], "P2P_REGISTRY": fleet.url, "PYTHONWARNINGS": "error"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "p2pclient", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment | options.pop("env", {}),
+            text=True,
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
+        )
+
+    def run(*arguments, input=None, **options):
+        if input is not None:
+            options["stdin"] = subprocess.PIPE
+        process = start(*arguments, **options)
+        out, err = process.communicate(input, timeout=30)
+        return process.returncode, out, err
+
+    run.start = start
+    return run
+
+
+@pytest.fixture
+def photos(fleet, tmp_path):
+    """A folder `photos` with images in it and below it, and files that are none."""
+    for name in ("photos/b.JPG", "photos/a.png", "photos/deep/c.webp", "photos/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(fleet.jpeg)
+    return ["photos/a.png", "photos/b.JPG", "photos/deep/c.webp"]

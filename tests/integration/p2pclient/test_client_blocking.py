@@ -166,3 +166,38 @@ def test_ctrl_c_ends_a_call(fleet):
     assert given_up.wait(timeout=10)
     assert child.communicate("go on\n", timeout=10)[0] == ""
     assert child.returncode == 0
+
+
+def test_a_client_made_before_a_fork_works_after_it(fleet):
+    """Parent and child each go on with the client: the child with a loop and connections of its own."""
+    workers = fleet.add(2)
+    program = """
+        import os, sys
+        from p2pclient import Client
+        client = Client(sys.argv[1])
+        client.classify(b"before")
+        child = os.fork()
+        for _ in range(5):
+            assert client.classify(b"child" if child == 0 else b"parent").best.label == "tabby"
+        if child == 0:
+            client.close()
+            sys.exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert client.classify(b"parent").best.label == "tabby"
+        client.close()
+    """
+    ended = run(program, fleet.url)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    seen = [seen for worker in workers for seen in worker.seen]
+    assert sorted(s.body for s in seen) == [b"before"] + [b"child"] * 5 + [b"parent"] * 6
+    of_child = {s.connection for s in seen if s.body == b"child"}
+    assert of_child.isdisjoint({s.connection for s in seen if s.body != b"child"})
+
+
+def test_instances_and_services_without_a_loop(fleet):
+    """The rest of the methods, from a thread."""
+    fleet.add(2)
+    with Client(fleet.url) as client:
+        assert [worker.id for worker in client.instances().workers] == ["w0", "w1"]
+        assert [service.name for service in client.services()] == ["classify"]
+        assert repr(client) == f"Client('{fleet.url}', service=None, routing='watch')"

@@ -15,41 +15,6 @@ import sys
 import pytest
 
 
-@pytest.fixture
-def p2p(fleet, tmp_path):
-    """Runs a command in `tmp_path` with the fleet's lookup service; further keywords go to Popen."""
-
-    def start(*arguments, **options):
-        environment = {"PATH": os.environ["PATH"], "P2P_REGISTRY": fleet.url, "PYTHONWARNINGS": "error"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "p2pclient", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment | options.pop("env", {}),
-            text=True,
-            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
-        )
-
-    def run(*arguments, input=None, **options):
-        if input is not None:
-            options["stdin"] = subprocess.PIPE
-        process = start(*arguments, **options)
-        out, err = process.communicate(input, timeout=30)
-        return process.returncode, out, err
-
-    run.start = start
-    return run
-
-
-@pytest.fixture
-def photos(fleet, tmp_path):
-    """A folder `photos` with images in it and below it, and files that are none."""
-    for name in ("photos/b.JPG", "photos/a.png", "photos/deep/c.webp", "photos/notes.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(fleet.jpeg)
-    return ["photos/a.png", "photos/b.JPG", "photos/deep/c.webp"]
-
-
 def test_one_file_gives_a_list_of_labels(fleet, p2p, photos):
     """One label a line with its score, best first, five of them."""
     fleet.add()
@@ -167,7 +132,7 @@ def test_order_is_kept_and_few_are_under_way(fleet, p2p, tmp_path):
 
 
 def test_ctrl_c_prints_what_is_done(fleet, p2p, tmp_path):
-    """On SIGINT what is finished is printed although an earlier one still hangs; the exit code is 130."""
+    """On SIGINT what is finished is printed although an earlier one still hangs, and counted; the exit code is 130."""
     for name in ("slow.jpg", "quick.jpg"):
         (tmp_path / name).write_bytes(name.encode())
     (worker,) = fleet.add()
@@ -185,7 +150,7 @@ def test_ctrl_c_prints_what_is_done(fleet, p2p, tmp_path):
     out, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert [json.loads(line)["file"] for line in out.splitlines()][:1] == ["quick.jpg"]
-    assert err == ""
+    assert err == "p2p classify: interrupted: 2 classified, 0 failed\n"
 
 
 def test_ctrl_c_ends_a_wait_for_names(fleet, p2p):
@@ -302,7 +267,21 @@ def test_help_teaches():
     """The help names every flag with its variable and gives an example to copy."""
     command = [sys.executable, "-m", "p2pclient", "classify", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    for flag in ("registry", "service", "top", "json", "csv", "timeout", "concurrency"):
+    flags = (
+        "registry",
+        "service",
+        "top",
+        "json",
+        "csv",
+        "timeout",
+        "concurrency",
+        "routing",
+        "output",
+        "truth",
+        "plot",
+    )
+    for flag in flags:
         assert f"--{flag}" in text
         assert f"P2P_{flag.upper()}" in text
     assert "p2p classify cat.jpg" in text
+    assert "130 interrupted" in " ".join(text.split())

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from p2pclient import AsyncClient, BadImage, Client, Label, Prediction, Worker, show
+from p2pclient.addresses import registry_url
 from p2pclient.image import media_type
-from p2pclient.lookup import registry_url
 from p2pclient.wire import Answer
 
 PREDICTION = Prediction((Label("tabby", 0.61), Label("tiger cat", 0.3)), "10.0.0.1:4711", 0.0123, 1)
@@ -144,5 +144,9 @@ def test_the_blocking_client_has_the_same_signatures():
     assert str(inspect.signature(Client)) == str(inspect.signature(AsyncClient))
     public = {name for name in vars(AsyncClient) if not name.startswith("_")}
     assert {name for name in vars(Client) if not name.startswith("_")} == public
-    for name in public - {"close"}:
+    for name in public - {"close", "classify_many"}:
         assert inspect.signature(getattr(Client, name)) == inspect.signature(getattr(AsyncClient, name))
+    many = [inspect.signature(kind.classify_many).parameters for kind in (Client, AsyncClient)]
+    assert [(p.name, p.kind, p.default) for p in many[0].values()] == [
+        (p.name, p.kind, p.default) for p in many[1].values()
+    ]

@@ -1,0 +1,70 @@
+"""How often a model is right: true and predicted labels in, counts and shares out; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+OTHER = "other"
+"""Where predictions go that are nobody's true label."""
+
+
+def plain(label: str) -> str:
+    """A label as it is compared: without case, and with `_` and `-` taken for spaces, as folders write them."""
+    return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+
+
+class Accuracy:
+    """Counts over labelled images."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.right_first = 0
+        self.right_of_five = 0
+        self._names: dict[str, str] = {}  # how each true label was first written
+        self._pairs: Counter[tuple[str, str]] = Counter()
+
+    def add(self, truth: str, predicted: Sequence[str]) -> None:
+        """One image: its true label and the labels that were predicted, best first, not empty."""
+        best, *others = (plain(label) for label in predicted[:5])
+        true = plain(truth)
+        self._names.setdefault(true, truth)
+        self._pairs[true, best] += 1
+        self.images += 1
+        self.right_first += true == best
+        self.right_of_five += true == best or true in others
+
+    @property
+    def top1(self) -> float:
+        """The share of images whose best label is the true one; 0 without images."""
+        return self.right_first / self.images if self.images else 0.0
+
+    @property
+    def top5(self) -> float:
+        """The share of images whose true label is among the five best; 0 without images."""
+        return self.right_of_five / self.images if self.images else 0.0
+
+    @property
+    def classes(self) -> list[str]:
+        """The true labels that were met, sorted."""
+        return [self._names[true] for true in sorted(self._names)]
+
+    def matrix(self) -> list[list[int]]:
+        """Images by true label (rows) and best predicted label (columns), both in the order of `classes`.
+
+        A last column counts predictions that are none of them.
+        """
+        places = {true: place for place, true in enumerate(sorted(self._names))}
+        rows = [[0] * (len(places) + 1) for _ in places]
+        for (true, best), count in self._pairs.items():
+            rows[places[true]][places.get(best, len(places))] += count
+        return rows
+
+    def confused(self) -> list[tuple[int, str, str]]:
+        """How often, what, taken for what: the most frequent first."""
+        wrong = [
+            (count, self._names[true], self._names.get(best, best))
+            for (true, best), count in self._pairs.items()
+            if true != best
+        ]
+        return sorted(wrong, key=lambda pair: (-pair[0], pair[1:]))

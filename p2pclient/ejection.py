@@ -1,0 +1,133 @@
+"""Whether a worker is to be trusted with the next request: outcomes in, times out of rotation out; pure.
+
+Two things take a worker out. A refused connection does so at once: nobody is there, and it is seen
+again by one request at a time, after 1 s, 2 s, ... (source: Finagle's FailFast). Five failures in a row
+eject it for 30 s, longer each time (source: Envoy's outlier detection, gRPC A50). An answer to a request
+that began afterwards ends either.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+FAILURES = 5
+EJECTED_S = 30.0
+EJECTED_MAX_S = 300.0
+JITTER = 0.2
+
+# For each of these that a worker has been back, one of its earlier ejections is forgotten (Envoy's interval).
+FORGOTTEN_S = 10.0
+
+REFUSED_S = 1.0
+REFUSED_MAX_S = 30.0
+
+# At most this part of the workers may be ejected at one time, but at least one.
+EJECTED_PART = 0.1
+
+
+class Outcome(enum.Enum):
+    """What an attempt says of the worker that was asked."""
+
+    OK = "it answered"
+    FAILED = "5xx, no answer in time, or the connection broke"
+    REFUSED = "no connection: nobody is there"
+    NEUTRAL = "nothing: the image was at fault, or the attempt was given up"
+
+
+class Place(enum.Enum):
+    """Where a worker stands."""
+
+    IN = "in rotation"
+    EJECTED = "out: it fails"
+    REFUSED = "out: nobody is there"
+
+
+@dataclass(slots=True)
+class Standing:
+    """One worker's record. `back_s`: when it may return (EJECTED) or be probed (REFUSED)."""
+
+    place: Place = Place.IN
+    failures: int = 0
+    out_since_s: float = 0.0
+    back_s: float = 0.0
+    ejections: int = 0
+    returned_s: float = 0.0
+    refusals: int = 0
+
+
+def may_eject(ejected: int, members: int) -> bool:
+    """Whether one more of `members` workers may be ejected while `ejected` of them are."""
+    return ejected < max(1, int(EJECTED_PART * members))
+
+
+def judge(standing: Standing, outcome: Outcome, *, began_s: float, now_s: float, draw: float, ejectable: bool) -> bool:
+    """Take an attempt's outcome into the record; True: the worker is in another place than before.
+
+    `draw` in [0, 1) is for jitter; `ejectable`: what `may_eject` says now.
+    """
+    if outcome is Outcome.OK:
+        return _answered(standing, began_s, now_s)
+    if outcome is Outcome.REFUSED:
+        return _refused(standing, began_s, now_s, draw)
+    if outcome is Outcome.FAILED:
+        return _failed(standing, now_s, draw, ejectable)
+    return False
+
+
+def come_back(standing: Standing, now_s: float) -> bool:
+    """Let an ejected worker return if its time is over; True if it does."""
+    if standing.place is not Place.EJECTED or now_s < standing.back_s:
+        return False
+    _return(standing, now_s)
+    return True
+
+
+def probe(standing: Standing, now_s: float, draw: float) -> None:
+    """One request tries a refused worker: the next may do so a backoff later, whatever becomes of this one."""
+    standing.refusals += 1
+    standing.back_s = now_s + refused_s(standing.refusals, draw)
+
+
+def refused_s(refusals: int, draw: float) -> float:
+    """Seconds before a worker that refused so many times in a row is probed: 1, 2, 4, ... 30, jittered by 20%."""
+    return min(REFUSED_MAX_S, REFUSED_S * 2.0 ** min(refusals - 1, 10)) * (1 + JITTER * (draw - 0.5))
+
+
+def ejected_s(ejections: int, draw: float) -> float:
+    """Seconds that the nth ejection lasts: 30 x n, at most 300, up to 20% shorter by `draw`."""
+    return min(EJECTED_MAX_S, EJECTED_S * ejections) * (1 - JITTER * draw)
+
+
+def _answered(standing: Standing, began_s: float, now_s: float) -> bool:
+    standing.failures = 0
+    if standing.place is Place.IN or began_s < standing.out_since_s:
+        return False
+    _return(standing, now_s)
+    return True
+
+
+def _refused(standing: Standing, began_s: float, now_s: float, draw: float) -> bool:
+    moved = standing.place is not Place.REFUSED
+    if moved:
+        standing.refusals = 1
+        standing.back_s = now_s + refused_s(1, draw)
+        standing.place, standing.out_since_s = Place.REFUSED, now_s
+    return moved
+
+
+def _failed(standing: Standing, now_s: float, draw: float, ejectable: bool) -> bool:
+    standing.failures += 1
+    if standing.place is not Place.IN or standing.failures < FAILURES or not ejectable:
+        return False
+    forgotten = int((now_s - standing.returned_s) / FORGOTTEN_S)
+    standing.ejections = max(0, standing.ejections - forgotten) + 1
+    standing.failures = 0
+    standing.place, standing.out_since_s = Place.EJECTED, now_s
+    standing.back_s = now_s + ejected_s(standing.ejections, draw)
+    return True
+
+
+def _return(standing: Standing, now_s: float) -> None:
+    standing.place, standing.returned_s = Place.IN, now_s
+    standing.failures = standing.refusals = 0

@@ -1,0 +1,36 @@
+"""Which of the workers that are known are asked: pure.
+
+Those that are healthy; all that ever were, if fewer than half of those still are: most of a set failing
+its checks at once means that the checks are wrong (an agent that has just restarted calls everything
+critical), or that the rest would be crushed (source: Envoy's panic threshold). An operator's maintenance
+is never overruled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from p2pclient.types import Worker
+
+SERVING = frozenset({"passing", "warning"})
+"""A warning means loaded, not broken."""
+
+MAINTENANCE = "maintenance"
+
+
+class Eligible:
+    """A memory of the workers of one service that were once seen to serve, of those still named."""
+
+    def __init__(self) -> None:
+        self._proven: frozenset[str] = frozenset()
+
+    def among(self, workers: Sequence[Worker]) -> tuple[Worker, ...]:
+        """The workers to use, each as one that serves; none if none has ever been healthy."""
+        serving = tuple(worker for worker in workers if worker.health in SERVING)
+        healthy = {worker.id for worker in serving}
+        self._proven = frozenset(w.id for w in workers if w.id in healthy or w.id in self._proven)
+        candidates = tuple(w for w in workers if w.health != MAINTENANCE and w.id in self._proven)
+        if 2 * len(serving) >= len(candidates):
+            return serving
+        return tuple(w if w.health in SERVING else replace(w, health="warning") for w in candidates)

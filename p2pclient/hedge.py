@@ -1,0 +1,39 @@
+"""When an answer is late enough for a second worker to be asked: answers' times in, a delay out; pure.
+
+Source: J. Dean, L. A. Barroso: "The Tail at Scale", CACM 56(2), 2013: a second request after the 95th
+percentile costs 5% more requests and cuts most of the tail.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+QUANTILE = 0.95
+KEPT = 1000
+ENOUGH = 20
+
+
+class Hedge:
+    """The `QUANTILE` of the last `KEPT` answers' times in seconds, from `ENOUGH` of them on.
+
+    It is computed anew after each tenth more answers, and each 100 once there are many: an answer costs
+    well under a microsecond.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=KEPT)
+        self._until_next = ENOUGH
+        self._delay_s: float | None = None
+
+    def observe(self, took_s: float) -> None:
+        """A worker has answered; failures and refusals say nothing of how long an answer takes."""
+        self._recent.append(took_s)
+        self._until_next -= 1
+        if not self._until_next:
+            count = len(self._recent)
+            self._until_next = max(1, count // 10)
+            self._delay_s = sorted(self._recent)[int(QUANTILE * count)]
+
+    def delay_s(self) -> float | None:
+        """Seconds after which an answer is late; None before enough answers were seen."""
+        return self._delay_s

@@ -1,0 +1,101 @@
+"""The file of a long run: one JSON object a line, continued where an earlier run was cut off."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import BinaryIO, Self
+
+# How each line begins: see show.as_json.
+_BEGINNING = b'{"file": '
+
+
+class NotResults(Exception):
+    """The file holds something else, or somebody else is writing it; the text says what to do."""
+
+
+class Results:
+    """A results file that is open for appending; no other process can open it so at the same time.
+
+        with Results("results.jsonl") as results:
+            results.held                    # file -> labels, best first, of what is done already
+            results.append('{"file": ...}\\n')
+
+    What failed in an earlier run is not held: it is to be tried again. A last line that was cut off in the
+    middle is removed. Raises OSError, NotResults.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.held: dict[str, tuple[str, ...]] = {}
+        self._path = path
+
+    def __enter__(self) -> Self:
+        self._file = open(self._path, "a+b", buffering=0)
+        try:
+            self._lock()
+            self._read(self._file)
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, line: str) -> None:
+        """Add a whole line, with its end; it is in the system's hands when this returns."""
+        data = memoryview(line.encode())
+        while data:
+            data = data[self._file.write(data) :]
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotResults(f"{self._path} is being written by another run: wait for it, or name another") from None
+
+    def _read(self, file: BinaryIO) -> None:
+        file.seek(0)
+        whole = 0
+        for number, line in enumerate(_lines(file), start=1):
+            if not line.endswith(b"\n"):
+                self._check_cut_off(number, line)
+                break
+            whole += len(line)
+            self._take(number, line)
+        os.ftruncate(file.fileno(), whole)
+
+    def _take(self, number: int, line: bytes) -> None:
+        try:
+            result = json.loads(line)
+            name = result["file"]
+            if "labels" in result:
+                self.held[name] = tuple(label for label, _ in result["labels"])
+            elif "error" not in result:
+                raise KeyError("neither labels nor error")
+        except (ValueError, TypeError, LookupError):
+            raise self._not_ours(number) from None
+
+    def _check_cut_off(self, number: int, line: bytes) -> None:
+        """What is removed must have been ours."""
+        if not (line.startswith(_BEGINNING) or _BEGINNING.startswith(line)):
+            raise self._not_ours(number)
+
+    def _not_ours(self, number: int) -> NotResults:
+        return NotResults(f"line {number} of {self._path} is no result of p2p classify: name another file")
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of an unbuffered file, read in large pieces."""
+    rest = b""
+    while piece := file.read(1 << 20):
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+    if rest:
+        yield rest

@@ -1,0 +1,120 @@
+"""The way to one service: which of its workers a call asks, and what became of it.
+
+With a subscription the choice is made here, without a word to anybody; without one, or while it is not
+there yet, the lookup service makes it. How long answers take is remembered for both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+
+from p2pclient.balance import Balance
+from p2pclient.ejection import Outcome
+from p2pclient.hedge import Hedge
+from p2pclient.retry import Failure, Trouble
+from p2pclient.source import Listing, Source
+from p2pclient.types import Worker
+from p2pclient.watch import Watch
+
+_OUTCOMES = {Trouble.REFUSED: Outcome.REFUSED, Trouble.GONE: Outcome.FAILED, Trouble.FAILED: Outcome.FAILED}
+
+GONE_S = 1.0
+"""How long a worker that refused a connection is left alone (source: Finagle's FailFast)."""
+
+
+class Route:
+    """One service. `balance` None: the lookup service is asked at each call."""
+
+    def __init__(self, source: Source, service: str | None, balance: Balance | None) -> None:
+        self.hedge = Hedge()
+        self.reached = False
+        self.watch = None if balance is None else Watch(source, service, self._replace)
+        self._balance = balance
+        self._workers: tuple[Worker, ...] = ()
+        self._gone: dict[Worker, float] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """Those that the subscription names to be used; none without one."""
+        return self._workers
+
+    @property
+    def known(self) -> bool:
+        """Whether the subscription has brought a list yet."""
+        return self.watch is not None and self.watch.listing is not None
+
+    async def subscribed(self, limit_s: float) -> None:
+        """Wait until the subscription has asked for the first time, whatever came of it."""
+        if self.watch is None or self.watch.tried.is_set():
+            return
+        self.watch.start()
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.watch.tried.wait()
+        except TimeoutError:
+            return
+
+    async def changed(self, limit_s: float) -> bool:
+        """Wait for another list; whether one came in time. Meanwhile this one is in doubt."""
+        if self.watch is None:
+            await asyncio.sleep(limit_s)
+            return False
+        if self.known:
+            self.watch.doubt()
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def pick(self, exclude: Collection[Worker], now_s: float) -> Worker | None:
+        """The worker to ask, none of `exclude`; None if the subscription has none to offer."""
+        return None if self._balance is None else self._balance.pick(now_s=now_s, exclude=exclude)
+
+    def gone(self) -> dict[Worker, float]:
+        """The workers that refused a connection a moment ago, as long as there is no subscription to leave them out.
+
+        Each may be asked again at any time, 0, if there is nobody else.
+        """
+        now_s = time.monotonic()
+        self._gone = {worker: until_s for worker, until_s in self._gone.items() if until_s > now_s}
+        return dict.fromkeys(self._gone, 0.0)
+
+    def began(self, worker: Worker, now_s: float) -> None:
+        """An attempt on a worker begins."""
+        if self._balance is not None:
+            self._balance.began(worker, now_s)
+
+    def ended(self, worker: Worker, began_s: float, failure: Failure | None) -> None:
+        """An attempt that began then has ended, with an answer or with this failure."""
+        now_s = time.monotonic()
+        if failure is None:
+            outcome = Outcome.OK
+            self.hedge.observe(now_s - began_s)
+        else:
+            outcome = _OUTCOMES.get(failure.trouble, Outcome.NEUTRAL)
+        self.reached = self.reached or outcome in (Outcome.OK, Outcome.NEUTRAL)
+        self._count(worker, now_s, now_s - began_s, outcome)
+
+    def abandoned(self, worker: Worker, began_s: float) -> None:
+        """An attempt that began then was given up, for no fault of the worker's."""
+        now_s = time.monotonic()
+        self._count(worker, now_s, now_s - began_s, Outcome.NEUTRAL)
+
+    def _count(self, worker: Worker, now_s: float, took_s: float, outcome: Outcome) -> None:
+        if self._balance is None:
+            if outcome is Outcome.REFUSED:
+                self._gone[worker] = now_s + GONE_S
+        else:
+            self._balance.ended(worker, now_s=now_s, took_s=took_s, outcome=outcome)
+
+    def _replace(self, listing: Listing) -> None:
+        self._workers = listing.serving
+        assert self._balance is not None, "only a subscription brings lists"
+        self._balance.replace(listing.serving, now_s=time.monotonic())
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

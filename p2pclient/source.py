@@ -1,0 +1,48 @@
+"""Who knows the workers: what the client asks of a lookup service, or of Consul in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from p2pclient.types import Service, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All workers of a service as one answer named them.
+
+    `index` goes with the next question, which is then answered when something has changed. `stale_s`: for
+    how many seconds whoever answered could not confirm it. `serving` are the workers to use now.
+    """
+
+    service: str
+    index: int
+    workers: tuple[Worker, ...]
+    serving: tuple[Worker, ...]
+    stale_s: float = 0.0
+
+
+class Source(Protocol):
+    """A lookup service or a Consul agent. `service` None means the one it takes for its default.
+
+    Every method is given the seconds it may take and raises Failure: NO_LOOKUP, NO_WORKER, or FINAL if
+    asking again is of no use.
+    """
+
+    @property
+    def backoff_max_s(self) -> float:
+        """The longest pause between two questions that were not answered."""
+        ...
+
+    async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
+        """The next worker in rotation or, with `count`, up to that many different ones; never none."""
+        ...
+
+    async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
+        """All workers: at once for index 0, else when they are no longer those of `index`, or after a while."""
+        ...
+
+    async def services(self, *, limit_s: float) -> list[Service]:
+        """Every service that this project's workers have registered."""
+        ...
