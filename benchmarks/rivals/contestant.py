@@ -83,7 +83,7 @@ def contestant(rival: Rival, *, model: Path, engine: str | None, cache: Path) ->
 
 @contextlib.contextmanager
 def running(who: Contestant, images: Sequence[Path], *, label: str, log: Path) -> Iterator[Running]:
-    """The server, once it has found `label` in every image; all of its processes are ended with the block.
+    """The server, once it has found `label` in the first of `images`; all of its processes are ended with the block.
 
     Raises NotRunning with the end of its log.
     """
@@ -95,12 +95,13 @@ def running(who: Contestant, images: Sequence[Path], *, label: str, log: Path) -
     family: set[int] = set()
     try:
         with server(command, core=None, environ=who.environ, log=log) as process:
-            for kind, body in bodies:
-                answer = _first_answer(process, f"http://127.0.0.1:{port}{who.path}", kind, body, log)
+            try:
+                answer = _first_answer(process, f"http://127.0.0.1:{port}{who.path}", *bodies[0], log)
                 if label not in answer:
-                    raise NotRunning(f"{who.name} does not find {label!r}: {answer[:200]}")
-            yield Running(target, process.pid)
-            family = descendants(process.pid)
+                    raise NotRunning(f"it does not find {label!r}: {answer[:200]}")
+                yield Running(target, process.pid)
+            finally:
+                family = descendants(process.pid)
     finally:
         for pid in family:  # those that did not end with their parent
             with contextlib.suppress(ProcessLookupError):
@@ -154,7 +155,7 @@ def _environment(rival: Rival, cache: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run([*pip, *rival.requires], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotRunning(f"{rival.name} cannot be installed: {done.stderr.strip()[-300:]}")
+        raise NotRunning(f"it cannot be installed: {done.stderr.strip()[-300:]}")
     return python
 
 
@@ -167,9 +168,18 @@ def _first_answer(process: subprocess.Popen[bytes], url: str, kind: str, body: b
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return str(answer.read().decode())
         except OSError as error:
-            if process.poll() is not None or time.monotonic() > end_s:
-                raise NotRunning(f"{error}; its log ends with: {log.read_text(errors='replace')[-1500:]}") from error
+            misunderstood = isinstance(error, urllib.error.HTTPError) and error.code in (415, 422)
+            if misunderstood or process.poll() is not None or time.monotonic() > end_s:
+                raise NotRunning(
+                    f"{_said(error)}; its log ends with: {log.read_text(errors='replace')[-1500:]}"
+                ) from error
             time.sleep(0.1)
+
+
+def _said(error: OSError) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error}: {error.read().decode(errors='replace')[:500]}"
+    return str(error)
 
 
 def _body(image: bytes, kind: str) -> tuple[str, bytes]:

@@ -2,7 +2,10 @@
 # dependencies = ["flask==3.1.3", "gunicorn==27.0.1"]
 # [tool.rival]
 # name = "Flask"
-# best = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "16", "benchmarks.rivals.flask_worker:app()"]
+# best = [
+#     "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "16",
+#     "benchmarks.rivals.flask_worker:app()",
+# ]
 # quickstart = ["-m", "benchmarks.rivals.flask_worker", "{port}"]
 # path = "/"
 # body = "multipart data"

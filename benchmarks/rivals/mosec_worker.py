@@ -2,7 +2,10 @@
 # dependencies = ["mosec==0.9.8"]
 # [tool.rival]
 # name = "Mosec"
-# best = ["-m", "benchmarks.rivals.mosec_worker", "--address", "127.0.0.1", "--port", "{port}", "--log-level", "warning", "--timeout", "60000"]
+# best = [
+#     "-m", "benchmarks.rivals.mosec_worker", "--address", "127.0.0.1", "--port", "{port}",
+#     "--log-level", "warning", "--timeout", "60000",
+# ]
 # path = "/inference"
 # body = "raw"
 # ///
