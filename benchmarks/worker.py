@@ -1,6 +1,6 @@
 """The worker beside the bare loop and beside rivals: throughput, lone requests, open loop, overload.
 
-    python -m benchmarks.worker [--engine onnx] [--rounds 3] [--seconds 3] [--only NAME]... [--quick]
+    python -m benchmarks.worker [--engine onnx] [--rounds 3] [--seconds 4] [--only NAME]... [--quick]
 
 One SavedModel, the same JPEGs, all processes and the load on the same unpinned cores. In each round every contestant
 is started, warmed, measured and stopped in turn, so that none has neighbours; medians over the rounds count. Table (a)
@@ -80,11 +80,14 @@ def entrants(
     return field, standings
 
 
-def measure_ceiling(model: Path, engine: str, images: Sequence[Path], *, seconds: float, batch: int | None) -> Ceiling:
+def measure_ceiling(
+    model: Path, engine: str, images: Sequence[Path], *, seconds: float, like: Ceiling | None
+) -> Ceiling:
     """The bare loop, in a process of its own."""
-    options = ["--model", model, "--engine", engine, "--seconds", str(seconds)]
-    options += ["--batch", str(batch)] if batch else []
-    command = [sys.executable, "-m", "benchmarks.ceiling", *options, *images]
+    options = ["--model", str(model), "--engine", engine, "--seconds", str(seconds)]
+    if like:
+        options += ["--batch", str(like.batch), *(["--ahead"] if like.ahead else [])]
+    command = [sys.executable, "-m", "benchmarks.ceiling", *options, *map(str, images)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"The bare loop does not run: {done.stderr.strip()[-800:]}")
@@ -153,7 +156,7 @@ def _paced(name: str, share: float, answers: Sequence[Answer]) -> Paced:
 def measure(options: argparse.Namespace, model: Path, consul: str, folder: Path) -> Iterator[str]:
     """All of it, as one piece of Markdown after the other."""
     images = options.image or [CAT]
-    first = measure_ceiling(model, options.engine, images, seconds=options.seconds, batch=None)
+    first = measure_ceiling(model, options.engine, images, seconds=options.seconds, like=None)
     _say(f"bare loop: {first}")
     stage = Stage(images=images, folder=folder, label=first.label, seconds=options.seconds, rounds=options.rounds)
     ceilings: list[Ceiling] = []
@@ -162,7 +165,7 @@ def measure(options: argparse.Namespace, model: Path, consul: str, folder: Path)
     field, shared = entrants(options, model, consul, shared=True)
     for _ in range(stage.rounds):
         args = (model, options.engine, images)
-        ceilings.append(measure_ceiling(*args, seconds=options.seconds, batch=first.batch))
+        ceilings.append(measure_ceiling(*args, seconds=options.seconds, like=first))
         hold_round(stage, field, shared, (16, 64))
     yield f"## (a) The same engine ({options.engine}, bare loop in batches of {first.batch}) and decoder in all"
     yield report.contest_table(shared, ceilings, (16, 64))
@@ -173,7 +176,7 @@ def measure(options: argparse.Namespace, model: Path, consul: str, folder: Path)
 
     top_per_s = statistics.median(one.per_s for one in ceilings)
     finalists = [who for who in field if who.name in (OURS, report.best_rival(shared))]
-    paced = pace(stage, finalists, top_per_s, seconds=options.seconds * 3)
+    paced = pace(stage, finalists, top_per_s, seconds=options.seconds * 2)
     yield "## Open loop, on the engine of (a)"
     yield report.paced_table(paced)
     bars += report.paced_bars(paced)
@@ -197,7 +200,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, action="append", help="a JPEG to send; several go in turn")
     parser.add_argument("--only", action="append", metavar="NAME", help="this rival; may be repeated")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--quick", action="store_true", help="one round of a second each: does everything run?")
     options = parser.parse_args()
     if options.quick:

@@ -53,9 +53,10 @@ Standings = Mapping[str, Standing]
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The bare loop, one round: images a second in its best batch, and a lone decode and predict."""
+    """The bare loop, one round: images a second in its best way, and a lone decode and predict."""
 
     batch: int
+    ahead: bool
     per_s: float
     lone_ms: float
     label: str
