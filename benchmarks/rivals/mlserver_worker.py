@@ -1,5 +1,5 @@
 # /// script
-# dependencies = ["mlserver==1.7.1"]
+# dependencies = ["mlserver==1.7.1", "uvloop==0.21.0"]  # its worker processes ask uvloop 0.22 for a loop in vain
 # [tool.rival]
 # name = "MLServer"
 # best = ["-m", "benchmarks.rivals.mlserver_worker", "{port}"]
