@@ -56,9 +56,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Load:
-    """What came back between `began_s` and `ended_s`, and the processor seconds that this process spent."""
+    """What came back, what of it counts, and the processor seconds that this process spent.
 
-    answers: Sequence[Answer]
+    everything: all answers, those while warming up too
+    began_s, ended_s: what is measured is what was due, or for rates what was done, between these
+    """
+
+    everything: Sequence[Answer]
     began_s: float
     ended_s: float
     spent_s: float
@@ -68,9 +72,15 @@ class Load:
         """How long was measured."""
         return self.ended_s - self.began_s
 
+    @property
+    def answers(self) -> list[Answer]:
+        """Those to requests that were due while it was measured."""
+        return [a for a in self.everything if a.due_s >= self.began_s]
+
     def per_s(self, status: int = 200) -> float:
-        """Answers a second of this status that were complete while it was measured."""
-        return sum(a.status == status and self._within(a) for a in self.answers) / self.seconds
+        """Answers a second of this status that were complete while it was measured, whenever they were due."""
+        done = (a for a in self.everything if self.began_s <= a.done_s <= self.ended_s)
+        return sum(a.status == status for a in done) / self.seconds
 
     def ms(self, share: float, *statuses: int) -> float:
         """A percentile of the milliseconds of all answers of these statuses; not a number if there are none."""
@@ -80,9 +90,6 @@ class Load:
     def count(self, *statuses: int) -> int:
         """How many answers had one of these statuses."""
         return sum(a.status in statuses for a in self.answers)
-
-    def _within(self, answer: Answer) -> bool:
-        return self.began_s <= answer.done_s <= self.ended_s
 
 
 class Connection(asyncio.Protocol):
@@ -160,12 +167,12 @@ def _fields(head: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def closed(target: Target, *, connections: int, seconds: float, warm_s: float = 0.0) -> Load:
-    """Keep this many connections busy for warm_s + seconds; what was answered in the latter."""
+    """Keep this many connections busy for warm_s + seconds."""
     return _measured(_closed(target, connections, seconds, warm_s))
 
 
 def opened(target: Target, *, rate_hz: float, seconds: float, warm_s: float = 0.0, seed: int = 1) -> Load:
-    """Send at Poisson times for warm_s + seconds and wait for what is due; what was sent in the latter.
+    """Send at Poisson times for warm_s + seconds, and wait for the answers.
 
     Timers of the event loop are good to a millisecond: a request may go out so late, and that is counted.
     """
@@ -196,7 +203,7 @@ async def _closed(target: Target, count: int, seconds: float, warm_s: float) -> 
     tasks = [asyncio.create_task(one_after_another()) for _ in range(count)]
     await asyncio.wait(tasks, timeout=warm_s + seconds + PATIENCE_S)
     await _cancel(tasks)
-    return [a for a in answers if began_s <= a.done_s <= ended_s], began_s, ended_s
+    return answers, began_s, ended_s
 
 
 async def _opened(
@@ -227,7 +234,7 @@ async def _opened(
     await _cancel(tasks)
     for connection in idle:
         connection.close()
-    return [a for a in answers if a.due_s >= began_s], began_s, ended_s
+    return answers, began_s, ended_s
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
