@@ -14,6 +14,7 @@ Table (b): one API, one image a prediction. Table (a): adaptive batching.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,6 @@ class Many:
     """A batch a prediction."""
 
     def __init__(self) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         self._model = load()
         self._threads = ThreadPoolExecutor(2)
 
