@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.rivals.contestant import rivals
 from benchmarks.worker_report import (
     OURS,
+    Bar,
     Ceiling,
     Flood,
     Paced,
