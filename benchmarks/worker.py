@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from benchmarks import worker_report as report
@@ -156,6 +159,7 @@ def _paced(name: str, share: float, answers: Sequence[Answer]) -> Paced:
 def measure(options: argparse.Namespace, model: Path, consul: str, folder: Path) -> Iterator[str]:
     """All of it, as one piece of Markdown after the other."""
     images = options.image or [CAT]
+    yield machine()
     first = measure_ceiling(model, options.engine, images, seconds=options.seconds, like=None)
     _say(f"bare loop: {first}")
     stage = Stage(images=images, folder=folder, label=first.label, seconds=options.seconds, rounds=options.rounds)
@@ -217,6 +221,16 @@ def main() -> None:
         answers(f"{consul}/v1/agent/self")
         for piece in measure(options, model, consul, Path(folder)):
             print(f"{piece}\n", flush=True)
+
+
+def machine() -> str:
+    """Where and when this was measured, and how busy the machine was before."""
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    cores = len(os.sched_getaffinity(0))
+    load = os.getloadavg()[0]
+    return (
+        f"{cores} cores of {found[1] if found else 'unknown kind'}, {date.today()}, load {load:.1f} before the start."
+    )
 
 
 def _say(line: str) -> None:
