@@ -1,0 +1,49 @@
+# /// script
+# dependencies = ["bentoml==1.4.39"]
+# [tool.rival]
+# name = "BentoML"
+# best = ["-m", "bentoml", "serve", "benchmarks.rivals.bentoml_worker:Many", "--port", "{port}"]
+# quickstart = ["-m", "bentoml", "serve", "benchmarks.rivals.bentoml_worker:One", "--port", "{port}"]
+# path = "/classify"
+# body = "multipart image"
+# ///
+"""BentoML, the image as a file of a form.
+
+Table (b): one API, one image a prediction. Table (a): adaptive batching.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import bentoml
+
+from benchmarks.rivals.model import classify, load
+
+
+@bentoml.service
+class One:
+    """One image a prediction."""
+
+    def __init__(self) -> None:
+        self._model = load()
+
+    @bentoml.api
+    def classify(self, image: Path) -> list[Any]:
+        return classify(self._model, [self._model.decode(image.read_bytes())])[0]
+
+
+@bentoml.service(traffic={"timeout": 60})
+class Many:
+    """A batch a prediction."""
+
+    def __init__(self) -> None:
+        self._model = load()
+        self._threads = ThreadPoolExecutor(2)
+
+    @bentoml.api(batchable=True, max_batch_size=8, max_latency_ms=60000)
+    def classify(self, image: list[Path]) -> list[Any]:
+        images = list(self._threads.map(lambda file: self._model.decode(file.read_bytes()), image))
+        return classify(self._model, images)

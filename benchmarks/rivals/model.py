@@ -1,0 +1,78 @@
+"""What every rival of the worker serves: the model that the benchmark names, one of two ways.
+
+The environment says which, since frameworks start processes of their own: RIVAL_MODEL is the SavedModel's folder;
+RIVAL_ENGINE is the engine of table (a), which all contestants share with the worker, decoder included; without one
+the model is served as quickstarts do, table (b): Pillow, and the SavedModel's own signature.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+MODEL, ENGINE = "RIVAL_MODEL", "RIVAL_ENGINE"
+TOP = 5
+EDGE = 224
+
+Pixels = NDArray[np.uint8]
+
+
+class Classifier(Protocol):
+    """Encoded image -> uint8 [height, width, 3] -> scores [n, classes] -> the best labels with their scores."""
+
+    def decode(self, data: bytes) -> Pixels: ...
+
+    def predict(self, batch: Sequence[Pixels]) -> NDArray[np.float32]: ...
+
+    def top(self, scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]: ...
+
+
+def best_setup() -> bool:
+    """Whether this is table (a): the best documented configuration on the shared engine."""
+    return bool(os.environ.get(ENGINE))
+
+
+def load() -> Classifier:
+    """The model, as the environment says."""
+    folder = Path(os.environ[MODEL])
+    if not best_setup():
+        return Signature(folder)
+    from worker.model import ModelSource
+    from worker.model import load as load_model
+
+    return load_model(ModelSource(path=folder, engine=os.environ[ENGINE]), name="classify")
+
+
+def classify(model: Classifier, images: Sequence[Pixels]) -> list[list[tuple[str, float]]]:
+    """The best labels of each decoded image, by one prediction."""
+    return [model.top(row, TOP) for row in model.predict(images)]
+
+
+class Signature:
+    """A SavedModel's serving signature, called as its documentation does."""
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf
+
+        self._tf: Any = tf
+        self._keep = tf.saved_model.load(str(folder))
+        self._call = self._keep.signatures["serving_default"]
+        self._labels = (folder / "labels.txt").read_text("utf-8").splitlines()
+
+    def decode(self, data: bytes) -> Pixels:
+        from PIL import Image
+
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((EDGE, EDGE)))
+
+    def predict(self, batch: Sequence[Pixels]) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = self._call(images=self._tf.constant(np.stack(batch)))["probabilities"].numpy()
+        return scores
+
+    def top(self, scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]:
+        return [(self._labels[index], float(scores[index])) for index in np.argsort(-scores)[:k]]
