@@ -150,7 +150,7 @@ ASKED = st.builds(
     fixed=st.sampled_from([None, (1, 2, 4, 8)]),
     cap=st.sampled_from([1, 2, 4]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_caller_gets_exactly_its_own(
     asked: list[Asked], device: str, fixed: tuple[int, ...] | None, cap: int
 ) -> None:
