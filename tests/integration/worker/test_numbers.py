@@ -182,9 +182,8 @@ async def test_an_idle_worker_uses_no_measurable_processor_time(shared_consul: C
     """After its work a worker sleeps: health checks and heartbeats are all it does, within a hundredth of a core."""
     environ = {"CONSUL_HTTP_ADDR": shared_consul.url}
     async with command("worker", "--engine", "echo", "--service", "idle", environ=environ) as worker:
-        await until(lambda: "Serving on" in worker.output, within_s=60)
-        url = re.findall(r"Serving on (http://\S+)\.", worker.output)[0]
-        async with aiohttp.ClientSession() as http, http.post(url, data=chelsea_jpeg()) as answer:
+        found = await until(lambda: re.search(r"Serving .*(http://[\d.:]+)\.", worker.output), within_s=60)
+        async with aiohttp.ClientSession() as http, http.post(found[1], data=chelsea_jpeg()) as answer:
             assert answer.status == 200
         await asyncio.sleep(0.3)  # what an answer leaves to do
         before_s = _processor_s(worker.pid)
