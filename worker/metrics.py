@@ -116,6 +116,7 @@ class ModelNumbers:
         self._rejected = {reason: by_model.rejected.labels(name, reason) for reason in get_args(Reason)}
         self._batch_size = by_model.batch_size.labels(name)
         self._watched: list[tuple[Callable[[], float], Callable[[], float]]] = []
+        self._loaded: list[tuple[str, str]] = []
         by_model.depth.labels(name).set_function(lambda: sum(depth() for depth, _ in self._watched))
         by_model.held_bytes.labels(name).set_function(lambda: sum(held() for _, held in self._watched))
 
@@ -141,14 +142,17 @@ class ModelNumbers:
         self, *, version: str, engine: str, depth: Callable[[], float], held_bytes: Callable[[], float]
     ) -> Iterator[None]:
         """While one version is loaded; its queue is asked for its depth, in images, whenever somebody asks."""
-        watched = (depth, held_bytes)
+        watched, loaded = (depth, held_bytes), (version, engine)
         self._watched.append(watched)
-        self._by_model.info.labels(self._name, version, engine).set(1)
+        self._loaded.append(loaded)
+        self._by_model.info.labels(self._name, *loaded).set(1)
         try:
             yield
         finally:
             self._watched.remove(watched)
-            self._by_model.info.remove(self._name, version, engine)
+            self._loaded.remove(loaded)
+            if loaded not in self._loaded:  # it may have been loaded anew before it was let go
+                self._by_model.info.remove(self._name, *loaded)
 
 
 class _Timing(AbstractContextManager[None]):

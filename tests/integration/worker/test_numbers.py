@@ -143,7 +143,7 @@ async def test_a_full_worker_refuses_before_the_body_has_come(
 async def test_a_crowd_of_refused_requests_leaves_the_others_alone(
     shared_consul: ConsulProcess, engine_held: threading.Event
 ) -> None:
-    """With 500 connections that ask a full worker, each is refused, and those who wait get their answers."""
+    """With 300 connections that ask a full worker, each is refused, and those who wait get their answers."""
     async with answering(shared_consul, queue_most=8) as worker:
         engine_held.clear()
         waiting = [asyncio.create_task(_posted(worker))]
@@ -153,10 +153,10 @@ async def test_a_crowd_of_refused_requests_leaves_the_others_alone(
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as crowd:
             crowded = Answering(worker.port, worker.batcher, crowd)
-            assert await asyncio.gather(*(_posted(crowded) for _ in range(500))) == [503] * 500
+            assert await asyncio.gather(*(_posted(crowded) for _ in range(300))) == [503] * 300
         engine_held.set()
         assert await asyncio.gather(*waiting) == [200] * 9
-        assert await worker.rejected("queue") == 500
+        assert await worker.rejected("queue") == 300
 
 
 async def test_a_worker_drains_while_requests_come_and_go(
@@ -182,14 +182,13 @@ async def test_an_idle_worker_uses_no_measurable_processor_time(shared_consul: C
     """After its work a worker sleeps: health checks and heartbeats are all it does, within a hundredth of a core."""
     environ = {"CONSUL_HTTP_ADDR": shared_consul.url}
     async with command("worker", "--engine", "echo", "--service", "idle", environ=environ) as worker:
-        await until(lambda: "Serving on" in worker.output, within_s=60)
-        url = re.findall(r"Serving on (http://\S+)\.", worker.output)[0]
-        async with aiohttp.ClientSession() as http, http.post(url, data=chelsea_jpeg()) as answer:
+        found = await until(lambda: re.search(r"Serving .*(http://[\d.:]+)\.", worker.output), within_s=60)
+        async with aiohttp.ClientSession() as http, http.post(found[1], data=chelsea_jpeg()) as answer:
             assert answer.status == 200
         await asyncio.sleep(0.3)  # what an answer leaves to do
         before_s = _processor_s(worker.pid)
-        await asyncio.sleep(3)
-        assert _processor_s(worker.pid) - before_s <= 0.03
+        await asyncio.sleep(2)
+        assert _processor_s(worker.pid) - before_s <= 0.02
 
 
 async def _posted(worker: Answering) -> int:
