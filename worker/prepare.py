@@ -47,7 +47,7 @@ async def prepare(source: ModelSource, *, name: str) -> None:
 
 def main() -> None:
     """Load what standard input says, and tell on standard output how that went."""
-    os.nice(LOWEST_PRIORITY)
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a framework prints is for the log
     from worker.model import load
