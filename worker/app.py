@@ -11,6 +11,7 @@ from worker.errors import WrongMethod, WrongWorker
 from worker.metrics import Numbers
 from worker.models import Models
 from worker.protocols.article import Article
+from worker.receiving import RECEIVING, Receiving
 from worker.refusals import as_ours, refused
 from worker.settings import WorkerSettings
 from worker.store import Store
@@ -30,6 +31,8 @@ def build_app(settings: WorkerSettings, models: Models, presence: Presence, numb
     article = Article(models, models.default, max_body_bytes=settings.max_body_bytes, top=settings.top)
     health = Health(presence, models.store(models.default))
     app = web.Application(middlewares=[_answering(presence, numbers)])
+    most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
+    app[RECEIVING] = Receiving(most_bytes=most_bytes, total_s=settings.deadline_s)
     app.add_routes(
         [
             web.post("/", article.classify, expect_handler=article.expected),

@@ -64,6 +64,14 @@ def worker(
     max_pixels: MaxPixels = 50_000_000,
     max_body: Annotated[int, typer.Option(envvar="P2P_MAX_BODY", min=1, help="Largest request body, in bytes.")] = 32
     << 20,
+    body_memory: Annotated[
+        int,
+        typer.Option(
+            envvar="P2P_BODY_MEMORY",
+            min=1,
+            help="Bytes of request bodies held at once, over all connections; at least --max-body.",
+        ),
+    ] = 256 << 20,
     deadline: Annotated[
         float, typer.Option(envvar="P2P_DEADLINE", min=0.001, help="Seconds a request may take at most.")
     ] = 30.0,
@@ -116,6 +124,7 @@ def worker(
             weight=weight,
             top=num_top_predictions,
             max_body_bytes=max_body,
+            body_memory_bytes=body_memory,
             deadline_s=deadline,
             queue_most=queue,
             drain_s=drain,

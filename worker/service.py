@@ -27,6 +27,9 @@ from worker.store import Store
 
 logger = logging.getLogger(__name__)
 
+IDLE_S = 75.0
+"""A connection without a request, or with one whose headers do not end, is closed after this."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunningWorker:
@@ -94,6 +97,7 @@ async def _answering(
         logger=quiet_logger(f"{__name__}.requests"),
         handler_cancellation=True,
         shutdown_timeout=settings.finish_s,
+        keepalive_timeout=IDLE_S,
     )
     await runner.setup()
     await web.SockSite(runner, listener).start()
