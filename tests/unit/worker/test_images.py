@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from tests.images import chelsea, chelsea_jpeg, china, coffee, encode, jpeg
+from worker import images
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
 from worker.images import ImageSize, decode
 
@@ -165,12 +167,27 @@ def test_tiny_and_narrow_images_are_scaled_too(shape: tuple[int, int], resize: s
     assert (pixels(data, size=ImageSize(8, 8, resize)) == (10, 20, 30)).all()  # type: ignore[arg-type]  # a word
 
 
-def test_a_large_jpeg_is_decoded_at_a_reduced_scale_and_looks_the_same() -> None:
-    """A JPEG eight times too large gives nearly what decoding it whole and scaling it gives."""
-    large = Image.fromarray(china()).resize((2560, 1708), Image.Resampling.BICUBIC)
-    size = ImageSize(160, 160, "crop", "bicubic")
-    whole = pixels(encode(large, "PNG", compress_level=1), size=size)
-    assert difference(pixels(encode(large, "JPEG", quality=95), size=size), whole) < 4
+@pytest.mark.parametrize("shape", [(2560, 1708), (1600, 1067), (1003, 669), (331, 2048)])
+@pytest.mark.parametrize("resize", ["crop", "stretch"])
+def test_a_large_jpeg_is_decoded_at_a_reduced_scale_and_looks_the_same(shape: tuple[int, int], resize: str) -> None:
+    """A JPEG that is much too large gives what decoding it whole and scaling it gives, to the fraction of a pixel."""
+    large = Image.fromarray(china()).resize(shape, Image.Resampling.BICUBIC)
+    size = ImageSize(160, 160, resize, "bicubic")  # type: ignore[arg-type]  # a word
+    data = encode(large, "JPEG", quality=95)
+    whole = pixels(encode(Image.open(io.BytesIO(data)), "PNG", compress_level=1), size=size)
+    found = pixels(data, size=size)
+    assert difference(found, whole) < 2
+    shifted = [np.roll(whole, by, axis) for axis in (0, 1) for by in (-1, 1)]
+    assert all(difference(found, other) > 2 * difference(found, whole) for other in shifted)
+
+
+def test_twelve_megapixels_are_never_held_whole() -> None:
+    """Of a large JPEG no more is decoded than the size needs: far less memory than its pixels would take."""
+    data = encode(Image.fromarray(china()).resize((4240, 2832)), "JPEG", quality=75)
+    with warnings.catch_warnings(action="error"):
+        image = images._READERS["JPEG"](io.BytesIO(data))
+        assert isinstance(image, JpegImageFile)
+        assert images._reduce(image, ImageSize(224, 224, "crop", "bicubic")) == (530.0, 354.0)
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
