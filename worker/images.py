@@ -186,11 +186,7 @@ def _plain(image: Image.Image) -> Image.Image:
 def _fit(picture: Image.Image, extent: tuple[float, float], size: ImageSize, *, lying: bool) -> Image.Image:
     """Crop and scale a picture; `extent` is the width and height of what of it is image."""
     width, height = (size.height, size.width) if lying else (size.width, size.height)
-    box = (0.0, 0.0, *extent)
-    if size.resize == "crop":
-        box = _centre(extent, width / height)
-    if box == (0, 0, width, height) and picture.size == (width, height):
-        return picture
+    box = _centre(extent, width / height) if size.resize == "crop" else (0.0, 0.0, *extent)
     return picture.resize((width, height), _FILTERS[size.filter], box=box, reducing_gap=_GAP)
 
 
