@@ -101,6 +101,7 @@ def worker(
     from registry.lifecycle import run
     from registry.settings import ConsulSettings
     from worker.errors import WorkerError
+    from worker.process import end_in_time
     from worker.service import serve
     from worker.settings import WorkerSettings
 
@@ -131,7 +132,9 @@ def worker(
         )
         await serve(settings, stop)
 
-    raise typer.Exit(run(main, failures=(RegistryError, WorkerError)))
+    code = run(main, failures=(RegistryError, WorkerError))
+    end_in_time(code)
+    raise typer.Exit(code)
 
 
 def exec_(

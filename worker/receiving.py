@@ -8,6 +8,7 @@ a body that has come is never lost. A sender that pauses too long, or takes too 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -42,6 +43,14 @@ class Receiving:
         self._total_s = total_s
         self._pause_s = min(pause_s, total_s)
         self._coming: set[_Coming] = set()
+        self._none_coming = asyncio.Event()
+        self._none_coming.set()
+
+    async def finished(self, *, within_s: float) -> None:
+        """Wait until no body is being received, but no longer than that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._none_coming.wait()
 
     async def pieces(self, request: web.Request, *, limit_bytes: int) -> list[bytes]:
         """The body of a request, in order, as it came; [] if it is empty. To be called in the request's own task.
@@ -62,7 +71,7 @@ class Receiving:
                         _append(pieces, piece)
                         patience.reschedule(min(clock() + self._pause_s, end_s))
                 finally:
-                    self._coming.discard(coming)
+                    self._leave(coming)
         except TimeoutError:
             raise self._full() if coming.refused else self._too_slow() from None
         except web.RequestPayloadError as error:
@@ -72,10 +81,16 @@ class Receiving:
     def _enter(self, patience: asyncio.Timeout) -> _Coming:
         coming = _Coming(patience)
         self._coming.add(coming)
+        self._none_coming.clear()
         task = asyncio.current_task()
         assert task is not None  # we are in a coroutine
         task.add_done_callback(lambda _: self._give_back(coming))
         return coming
+
+    def _leave(self, coming: _Coming) -> None:
+        self._coming.discard(coming)
+        if not self._coming:
+            self._none_coming.set()
 
     def _give_back(self, coming: _Coming) -> None:
         self.held_bytes -= coming.size
@@ -90,7 +105,7 @@ class Receiving:
         while self.held_bytes > self._most_bytes:
             largest = max(self._coming, key=lambda other: other.size)
             self._give_back(largest)
-            self._coming.discard(largest)
+            self._leave(largest)
             if largest is coming:
                 raise self._full()
             largest.refused = True

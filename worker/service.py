@@ -21,6 +21,8 @@ from worker.app import Presence, build_app
 from worker.metrics import Numbers
 from worker.model import Model
 from worker.models import Models
+from worker.process import keep_freed_memory, open_many_files
+from worker.receiving import RECEIVING
 from worker.registration import Registration, advertised
 from worker.settings import WorkerSettings
 from worker.store import Store
@@ -45,6 +47,8 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
 
     Raises ModelError, SettingsError or ConsulRefused when it cannot begin.
     """
+    keep_freed_memory()
+    open_many_files()
     async with running(settings) as worker:
         logger.info("Serving on http://%s.", worker.instance.address)
         await stop.wait()
@@ -100,11 +104,15 @@ async def _answering(
         keepalive_timeout=IDLE_S,
     )
     await runner.setup()
-    await web.SockSite(runner, listener).start()
+    site = web.SockSite(runner, listener)
+    await site.start()
     presence.ready = True
     try:
         yield
     finally:
+        await site.stop()
+        # From here on aiohttp would throw away what still comes of a body.
+        await app[RECEIVING].finished(within_s=settings.finish_s)
         await runner.cleanup()
 
 
