@@ -28,6 +28,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
 from worker.image_header import KINDS, canvas, kind_of
+from worker.jpeg_scans import without_details
 
 # Of damaged EXIF data Pillow warns, with a text of its own for each damage, and Python keeps every text that it
 # has shown. What clients send must fill neither the log nor the memory.
@@ -98,7 +99,10 @@ def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_
         _check_pixels(canvas(kind, content), max_pixels)
         image = _READERS[kind](io.BytesIO(content))
         _check_pixels(image.size, max_pixels)
-        return np.asarray(_picture(image, size))
+        extent = (float(image.width), float(image.height))
+        if size is not None and isinstance(image, JpegImageFile):
+            image, extent = _reduced(image, content, size)
+        return np.asarray(_picture(image, extent, size))
 
 
 def _kind(content: bytes) -> str:
@@ -136,10 +140,7 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _picture(image: ImageFile, size: ImageSize | None) -> Image.Image:
-    extent = (float(image.width), float(image.height))
-    if size is not None and isinstance(image, JpegImageFile):
-        extent = _reduce(image, size)
+def _picture(image: ImageFile, extent: tuple[float, float], size: ImageSize | None) -> Image.Image:
     image.load()
     orientation = _orientation(image)
     picture = _plain(image)
@@ -152,18 +153,22 @@ def _picture(image: ImageFile, size: ImageSize | None) -> Image.Image:
     return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
 
 
-def _reduce(image: JpegImageFile, size: ImageSize) -> tuple[float, float]:
+def _reduced(image: JpegImageFile, content: bytes, size: ImageSize) -> tuple[JpegImageFile, tuple[float, float]]:
     """Let libjpeg decode at 1/2, 1/4 or 1/8, as long as the filter sees `_JPEG_GAP` times the target: much quicker.
 
     Gives the width and height that the whole image then has: of 1067 rows at 1/2 the last of 534 is only half there.
     """
     share = CROP_SHARE if size.resize == "crop" else 1.0
     edge = math.ceil(max(size.height, size.width) / share * _JPEG_GAP)
+    whole = image.width
     drafted = image.draft(image.mode, (edge, edge))
     if drafted is None:
-        return float(image.width), float(image.height)
+        return image, (float(image.width), float(image.height))
     _, (_, _, width, height) = drafted
-    return width, height
+    if width * 8 == whole and image.info.get("progressive") and (thinner := without_details(content)):
+        image = JpegImageFile(io.BytesIO(thinner))
+        image.draft(image.mode, (edge, edge))
+    return image, (width, height)
 
 
 def _orientation(image: ImageFile) -> int:
