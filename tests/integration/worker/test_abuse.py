@@ -224,6 +224,15 @@ async def test_a_length_that_lies_harms_only_its_sender(target: Target) -> None:
     target.writers[-1].close()
 
 
+async def test_broken_bodies_leave_no_traceback_in_the_log(target: Target, caplog: pytest.LogCaptureFixture) -> None:
+    """What is merely no HTTP or no gzip is the client's fault, answered, and no line of the log."""
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    assert await target.status(head % 100 + b"no gzip at all") == 400
+    assert await target.status(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n") == 400
+    await target.neighbour()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_compressed_body_counts_as_what_it_becomes(target: Target) -> None:
     """A gzip body is undone, and measured afterwards: 60 kB that become 64 MB are a 413."""
     squeeze = zlib.compressobj(9, wbits=31)
