@@ -25,6 +25,7 @@ from PIL import Image
 
 from tests.images import chelsea, china, encode
 from worker.images import CROP_SHARE, ImageSize, decode
+from worker.process import keep_freed_memory
 
 SIZE = ImageSize(224, 224, "crop", "bicubic")
 EDGE = round(224 / CROP_SHARE)
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--file", type=Path, action="append", default=[], help="a photograph of your own")
     options = parser.parse_args()
+    keep_freed_memory()  # as a worker does
     files = photographs() | {path.name: path.read_bytes() for path in options.file}
     contestants = decoders()
     print("|", " | ".join(["ms on one core (off)", "kB", *contestants]), "|")

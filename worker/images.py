@@ -97,12 +97,18 @@ def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_
     kind = _kind(content)
     with _damage_refused(kind):
         _check_pixels(canvas(kind, content), max_pixels)
-        image = _READERS[kind](io.BytesIO(content))
+        image = _open(kind, content)
         _check_pixels(image.size, max_pixels)
         extent = (float(image.width), float(image.height))
         if size is not None and isinstance(image, JpegImageFile):
             image, extent = _reduced(image, content, size)
         return np.asarray(_picture(image, extent, size))
+
+
+def _open(kind: str, content: bytes) -> ImageFile:
+    image = _READERS[kind](io.BytesIO(content))
+    image.decodermaxblock = len(content)  # all of it is here: no need to decode it in pieces of 64 kB
+    return image
 
 
 def _kind(content: bytes) -> str:
@@ -153,7 +159,7 @@ def _picture(image: ImageFile, extent: tuple[float, float], size: ImageSize | No
     return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
 
 
-def _reduced(image: JpegImageFile, content: bytes, size: ImageSize) -> tuple[JpegImageFile, tuple[float, float]]:
+def _reduced(image: JpegImageFile, content: bytes, size: ImageSize) -> tuple[ImageFile, tuple[float, float]]:
     """Let libjpeg decode at 1/2, 1/4 or 1/8, as long as the filter sees `_JPEG_GAP` times the target: much quicker.
 
     Gives the width and height that the whole image then has: of 1067 rows at 1/2 the last of 534 is only half there.
@@ -166,8 +172,9 @@ def _reduced(image: JpegImageFile, content: bytes, size: ImageSize) -> tuple[Jpe
         return image, (float(image.width), float(image.height))
     _, (_, _, width, height) = drafted
     if width * 8 == whole and image.info.get("progressive") and (thinner := without_details(content)):
-        image = JpegImageFile(io.BytesIO(thinner))
-        image.draft(image.mode, (edge, edge))
+        fewer = _open("JPEG", thinner)
+        fewer.draft(image.mode, (edge, edge))
+        return fewer, (width, height)
     return image, (width, height)
 
 
