@@ -261,6 +261,17 @@ async def test_slow_senders_are_sent_away(shared_consul: ConsulProcess) -> None:
         assert await asyncio.gather(*slow) == [408] * 50
 
 
+async def test_connections_without_a_request_are_closed(
+    shared_consul: ConsulProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection on which nothing comes, and one whose headers do not end, are closed after a while."""
+    monkeypatch.setattr("worker.service.IDLE_S", 0.3)
+    async with worker_on(shared_consul) as target:
+        idle, half = await target.raw(b""), await target.raw(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Le")
+        async with asyncio.timeout(5):
+            assert (await idle.read(), await half.read()) == (b"", b"")
+
+
 async def test_a_thousand_connections_leave_room_for_neighbours(target: Target, many_files: None) -> None:
     """Beside 400 idle connections, 300 that stop amid their headers and 300 amid a body, 200 requests are answered."""
     await asyncio.gather(*(target.raw(b"") for _ in range(400)))
@@ -291,7 +302,7 @@ async def worker_process(consul: ConsulProcess, *flags: str) -> AsyncIterator[tu
 
 
 async def test_what_a_worker_holds_of_bodies_is_bounded(shared_consul: ConsulProcess) -> None:
-    """Against 40 senders of 30 MB each and a budget of 64 MB the process grows by little more than that."""
+    """Against 16 senders of 30 MB each and a budget of 64 MB the process grows by little more than that."""
     flags = ("--body-memory", str(64 * MB), "--max-body", str(32 * MB))
     async with worker_process(shared_consul, *flags) as (process, target):
         await target.neighbour()
@@ -303,13 +314,13 @@ async def test_what_a_worker_holds_of_bodies_is_bounded(shared_consul: ConsulPro
             await target.raw(message)
             await target.writers[-1].drain()
 
-        senders = [asyncio.create_task(send()) for _ in range(40)]
+        senders = [asyncio.create_task(send()) for _ in range(16)]
         while not all(sender.done() for sender in senders):
             await target.neighbour()
             most = max(most, resident_bytes(process.pid))
         await asyncio.gather(*senders, return_exceptions=True)
-        # Besides the bodies: what 40 connections have unread, and what malloc keeps.
-        assert most - before < (64 + 40 + 64) * MB
+        # Besides the bodies: what 16 connections have unread, and what malloc keeps.
+        assert most - before < (64 + 32 + 64) * MB
         assert most - before > 30 * MB  # or nothing was tried
 
 
