@@ -17,9 +17,10 @@ from worker.metrics import Numbers
 from worker.models import Models
 from worker.openapi import described
 from worker.protocols.article import Article
-from worker.protocols.exchange import Receiving
+from worker.protocols.exchange import Bodies
 from worker.protocols.openinference import OpenInference
 from worker.protocols.tfserving import TFServing
+from worker.receiving import RECEIVING, Receiving
 from worker.refusals import as_ours, refused
 from worker.requests import Requests
 from worker.routes import JSON, OPERATION, TEXT, Route
@@ -30,22 +31,24 @@ def build_app(
     settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, requests: Requests
 ) -> web.Application:
     """The application of one port: its default model's service, and all models by name. `requests` counts its own."""
-    receiving = Receiving(settings.max_body_bytes)
+    bodies = Bodies(settings.max_body_bytes)
     app = web.Application(middlewares=[_answering(presence, models, numbers, requests)])
-    for route in worker_routes(settings, models, presence, numbers, receiving):
+    most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
+    app[RECEIVING] = Receiving(most_bytes=most_bytes, total_s=settings.deadline_s)
+    for route in worker_routes(settings, models, presence, numbers, bodies):
         add = app.router.add_get if route.method == "GET" else app.router.add_post  # a GET is answered to HEAD too
-        add(route.path, route.handler, expect_handler=receiving.expected)
+        add(route.path, route.handler, expect_handler=bodies.expected)
     return app
 
 
 def worker_routes(
-    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, receiving: Receiving
+    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, bodies: Bodies
 ) -> list[Route]:
     """All that a worker answers, its own description included."""
-    article = Article(models, models.default, receiving, top=settings.top)
+    article = Article(models, models.default, bodies, top=settings.top)
     health = Health(presence, models)
-    tensorflow = TFServing(models, receiving, top=settings.top)
-    inference = OpenInference(models, receiving, ready=lambda: presence.taking)
+    tensorflow = TFServing(models, bodies, top=settings.top)
+    inference = OpenInference(models, bodies, ready=lambda: presence.taking)
     described_at = Description()
     routes = [
         *article.routes(),

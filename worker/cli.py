@@ -100,6 +100,14 @@ def worker(
     max_pixels: MaxPixels = 50_000_000,
     max_body: Annotated[int, typer.Option(envvar="P2P_MAX_BODY", min=1, help="Largest request body, in bytes.")] = 32
     << 20,
+    body_memory: Annotated[
+        int,
+        typer.Option(
+            envvar="P2P_BODY_MEMORY",
+            min=1,
+            help="Bytes of request bodies held at once, over all connections; at least --max-body.",
+        ),
+    ] = 256 << 20,
     deadline: Annotated[
         float, typer.Option(envvar="P2P_DEADLINE", min=0.001, help="Seconds a request may take at most.")
     ] = 30.0,
@@ -136,6 +144,7 @@ def worker(
     from registry.lifecycle import run
     from registry.settings import ConsulSettings
     from worker.errors import WorkerError
+    from worker.process import end_in_time
     from worker.service import serve
     from worker.settings import Served, WorkerSettings
     from worker.several import named_models, refuse_for_several
@@ -173,13 +182,16 @@ def worker(
             weight=weight,
             top=num_top_predictions,
             max_body_bytes=max_body,
+            body_memory_bytes=body_memory,
             deadline_s=deadline,
             queue_most=queue,
             drain_s=drain,
         )
         await serve(settings, stop)
 
-    raise typer.Exit(run(main, failures=(RegistryError, WorkerError)))
+    code = run(main, failures=(RegistryError, WorkerError))
+    end_in_time(code)
+    raise typer.Exit(code)
 
 
 def exec_(

@@ -4,6 +4,7 @@
     ├── BadRequest              400   what came cannot be read; sending it again will not help
     ├── NotFound                404   no such model, version, label or path
     ├── WrongMethod             405   the path exists, the method does not
+    ├── TooSlow                 408   the body did not come in time
     ├── TooLarge                413   larger than a limit; the sentence names the limit and its flag
     ├── NotAnImage              415   not one of the image types taken here
     ├── WrongWorker             421   another process answers at this address now: look up again
@@ -49,6 +50,12 @@ class WrongMethod(WorkerError):
     def __init__(self, sentence: str, *, allow: Iterable[str]) -> None:
         super().__init__(sentence)
         self.allow = tuple(sorted(allow))
+
+
+class TooSlow(WorkerError):
+    """The body did not come in time."""
+
+    status = 408
 
 
 class TooLarge(WorkerError):

@@ -28,6 +28,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
 from worker.image_header import KINDS, canvas, kind_of
+from worker.jpeg_scans import without_details
 
 # Of damaged EXIF data Pillow warns, with a text of its own for each damage, and Python keeps every text that it
 # has shown. What clients send must fill neither the log nor the memory.
@@ -41,6 +42,13 @@ CROP_SHARE = 0.875
 
 _GAP = 2.0
 """Large images are first reduced by whole factors to no less than this times the target; half a grey level off."""
+
+_JPEG_GAP = 1.3
+"""The same for JPEGs, which are decoded reduced: one grey level off, as two JPEG decoders are from each other.
+
+2 would be half a grey level off, and cost nearly twice the time at 1 megapixel and a third more at 12; what is
+exact here is the place, to fractions of a pixel. `python -m benchmarks.decode` measures both.
+"""
 
 # The readers themselves, not Image.open: it tries others, and its own guard against large images warns.
 _READERS: Mapping[str, Callable[[io.BytesIO], ImageFile]] = MappingProxyType(
@@ -89,9 +97,18 @@ def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_
     kind = _kind(content)
     with _damage_refused(kind):
         _check_pixels(canvas(kind, content), max_pixels)
-        image = _READERS[kind](io.BytesIO(content))
+        image = _open(kind, content)
         _check_pixels(image.size, max_pixels)
-        return np.asarray(_picture(image, size))
+        extent = (float(image.width), float(image.height))
+        if size is not None and isinstance(image, JpegImageFile):
+            image, extent = _reduced(image, content, size)
+        return np.asarray(_picture(image, extent, size))
+
+
+def _open(kind: str, content: bytes) -> ImageFile:
+    image = _READERS[kind](io.BytesIO(content))
+    image.decodermaxblock = len(content)  # all of it is here: no need to decode it in pieces of 64 kB
+    return image
 
 
 def _kind(content: bytes) -> str:
@@ -129,25 +146,36 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _picture(image: ImageFile, size: ImageSize | None) -> Image.Image:
-    if size is not None and isinstance(image, JpegImageFile):
-        _reduce(image, size)
+def _picture(image: ImageFile, extent: tuple[float, float], size: ImageSize | None) -> Image.Image:
     image.load()
     orientation = _orientation(image)
     picture = _plain(image)
     if size is not None:
-        picture = _fit(picture, size, lying=orientation in _LYING)
+        picture = _fit(picture, extent, size, lying=orientation in _LYING)
     if picture.mode == "RGBA":
         picture = _on_white(picture)
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
 
 
-def _reduce(image: JpegImageFile, size: ImageSize) -> None:
-    """Let libjpeg decode at 1/2, 1/4 or 1/8, as long as the filter sees `_GAP` times the target: much quicker."""
-    edge = math.ceil(max(size.height, size.width) / CROP_SHARE * _GAP)
-    image.draft(image.mode, (edge, edge))
+def _reduced(image: JpegImageFile, content: bytes, size: ImageSize) -> tuple[ImageFile, tuple[float, float]]:
+    """Let libjpeg decode at 1/2, 1/4 or 1/8, as long as the filter sees `_JPEG_GAP` times the target: much quicker.
+
+    Gives the width and height that the whole image then has: of 1067 rows at 1/2 the last of 534 is only half there.
+    """
+    share = CROP_SHARE if size.resize == "crop" else 1.0
+    edge = math.ceil(max(size.height, size.width) / share * _JPEG_GAP)
+    whole = image.width
+    drafted = image.draft(image.mode, (edge, edge))
+    if drafted is None:
+        return image, (float(image.width), float(image.height))
+    _, (_, _, width, height) = drafted
+    if width * 8 == whole and image.info.get("progressive") and (thinner := without_details(content)):
+        fewer = _open("JPEG", thinner)
+        fewer.draft(image.mode, (edge, edge))
+        return fewer, (width, height)
+    return image, (width, height)
 
 
 def _orientation(image: ImageFile) -> int:
@@ -167,17 +195,14 @@ def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def _fit(picture: Image.Image, size: ImageSize, *, lying: bool) -> Image.Image:
+def _fit(picture: Image.Image, extent: tuple[float, float], size: ImageSize, *, lying: bool) -> Image.Image:
+    """Crop and scale a picture; `extent` is the width and height of what of it is image."""
     width, height = (size.height, size.width) if lying else (size.width, size.height)
-    box = (0.0, 0.0, float(picture.width), float(picture.height))
-    if size.resize == "crop":
-        box = _centre(picture.size, width / height)
-    if (width, height) == picture.size and box[:2] == (0, 0):
-        return picture
+    box = _centre(extent, width / height) if size.resize == "crop" else (0.0, 0.0, *extent)
     return picture.resize((width, height), _FILTERS[size.filter], box=box, reducing_gap=_GAP)
 
 
-def _centre(size: tuple[int, int], ratio: float) -> tuple[float, float, float, float]:
+def _centre(size: tuple[float, float], ratio: float) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of the largest centred box with width / height = `ratio`, times CROP_SHARE."""
     width, height = size
     across = CROP_SHARE * min(width, height * ratio)

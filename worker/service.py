@@ -26,6 +26,8 @@ from worker.loading import running_threads
 from worker.memory import give_back
 from worker.metrics import Numbers
 from worker.models import Models
+from worker.process import keep_freed_memory, open_many_files
+from worker.receiving import RECEIVING
 from worker.registration import Registration, advertised
 from worker.requests import Requests
 from worker.settings import WorkerSettings
@@ -33,6 +35,9 @@ from worker.store import Store
 from worker.turns import Turns
 
 logger = logging.getLogger(__name__)
+
+IDLE_S = 75.0
+"""A connection without a request, or with one whose headers do not end, is closed after this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
 
     Raises ModelError, SettingsError or ConsulRefused when it cannot begin.
     """
+    keep_freed_memory()
+    open_many_files()
     async with running(settings) as worker:
         for instance in worker.instances:
             logger.info("Serving %s on http://%s.", instance.service, instance.address)
@@ -131,12 +138,17 @@ async def _answering(
         logger=quiet_logger(f"{__name__}.requests"),
         handler_cancellation=True,
         shutdown_timeout=settings.finish_s,
+        keepalive_timeout=IDLE_S,
     )
     await runner.setup()
-    await web.SockSite(runner, face.listener).start()
+    site = web.SockSite(runner, face.listener)
+    await site.start()
     try:
         yield
     finally:
+        await site.stop()
+        # From here on aiohttp would throw away what still comes of a body.
+        await app[RECEIVING].finished(within_s=settings.finish_s)
         await runner.cleanup()
 
 

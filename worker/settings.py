@@ -42,6 +42,7 @@ class WorkerSettings:
     weight: int = 1
     top: int = 5
     max_body_bytes: int = 32 << 20
+    body_memory_bytes: int = 256 << 20
     deadline_s: float = 30.0
     queue_most: int = 256
     drain_s: float = 2.0

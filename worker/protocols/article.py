@@ -11,7 +11,7 @@ from aiohttp import web
 from worker.bodies import read_images
 from worker.errors import BadRequest, WrongMethod
 from worker.models import Models
-from worker.protocols.exchange import Receiving, timeout_s
+from worker.protocols.exchange import Bodies, timeout_s
 from worker.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TOP, VERSION, Route
 
 _TAG = "article"
@@ -27,10 +27,10 @@ class Form:
 class Article:
     """The article's protocol over the model called `name`; `top` labels come where none are asked for."""
 
-    def __init__(self, models: Models, name: str, receiving: Receiving, *, top: int) -> None:
+    def __init__(self, models: Models, name: str, bodies: Bodies, *, top: int) -> None:
         self._models = models
         self._name = name
-        self._receiving = receiving
+        self._bodies = bodies
         self._top = top
 
     def routes(self) -> list[Route]:
@@ -50,7 +50,7 @@ class Article:
         predictor = self._models.find(self._name, version=request.query.get("version"))
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
-            images = await read_images(request, limit_bytes=self._receiving.limit_bytes)
+            images = await read_images(request, limit_bytes=self._bodies.limit_bytes)
         scores = await predictor.predict(images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
             answers = [predictor.model.top(row, top) for row in scores]

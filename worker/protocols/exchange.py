@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from worker.bodies import IMAGES_AT_MOST, check_length, read_images
+from worker.bodies import IMAGES_AT_MOST, check_length, read_body
 from worker.errors import BadRequest, TooLarge
 from worker.line import Image, Scores
 from worker.predictor import Predictor
@@ -33,7 +33,7 @@ def timeout_s(request: web.Request) -> float | None:
     return int(text) / 1000
 
 
-class Receiving:
+class Bodies:
     """Bodies of at most `limit_bytes`, counted after decompression, and the work of reading them."""
 
     def __init__(self, limit_bytes: int) -> None:
@@ -56,9 +56,9 @@ class Receiving:
         """The whole body of a request that is not a form; BadRequest where it is, or where there is none."""
         if request.content_type.startswith("multipart/"):
             raise BadRequest(f"A form is not taken at {request.path}: POST it to /.")
-        if not request.body_exists:
+        body = await read_body(request, limit_bytes=self.limit_bytes)
+        if not body:
             raise BadRequest("The body is empty: /openapi.json describes what is taken here.")
-        (body,) = await read_images(request, limit_bytes=self.limit_bytes)
         return body
 
     async def off_loop(self, size_bytes: int, work: Callable[[], T]) -> T:

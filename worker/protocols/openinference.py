@@ -14,7 +14,7 @@ from aiohttp import web
 from worker.errors import BadRequest
 from worker.models import Models
 from worker.predictor import Predictor
-from worker.protocols.exchange import Receiving, scores_of, timeout_s
+from worker.protocols.exchange import Bodies, scores_of, timeout_s
 from worker.protocols.openinference_answer import Answer, write_answer
 from worker.protocols.openinference_documents import (
     INPUT,
@@ -45,9 +45,9 @@ _EXAMPLE: Any = {"inputs": [{"name": INPUT, "shape": [1], "datatype": "BYTES", "
 class OpenInference:
     """The protocol over all `models`; `ready` says whether the worker takes requests."""
 
-    def __init__(self, models: Models, receiving: Receiving, *, ready: Callable[[], bool]) -> None:
+    def __init__(self, models: Models, bodies: Bodies, *, ready: Callable[[], bool]) -> None:
         self._models = models
-        self._receiving = receiving
+        self._bodies = bodies
         self._ready = ready
 
     def routes(self) -> list[Route]:
@@ -92,16 +92,16 @@ class OpenInference:
         deadline_s = predictor.deadline_s(timeout_s(request))
         json_bytes = _json_bytes(request)
         with predictor.receiving(deadline_s=deadline_s):
-            body = await self._receiving.body(request)
+            body = await self._bodies.body(request)
             reading = partial(read_inference, body, json_bytes=json_bytes, model=predictor.model)
-            inference = await self._receiving.off_loop(0 if json_bytes == 0 else len(body), reading)
+            inference = await self._bodies.off_loop(0 if json_bytes == 0 else len(body), reading)
         if inference.timeout_s is not None:
             deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
         scores = await scores_of(predictor, inference.images, deadline_s=deadline_s)
         accepts = request.headers.get("Accept-Encoding", "")
         writing = partial(write_answer, inference, scores, model=predictor.model, accepts=accepts)
         with predictor.numbers.stage("encode"):
-            return _answered(await self._receiving.off_loop(sum(row.nbytes for row in scores), writing))
+            return _answered(await self._bodies.off_loop(sum(row.nbytes for row in scores), writing))
 
     def _predictor(self, request: web.Request) -> Predictor:
         return self._models.find(request.match_info["name"], version=request.match_info.get("version"))

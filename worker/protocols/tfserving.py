@@ -13,7 +13,7 @@ from worker.errors import BadRequest, NotFound
 from worker.models import Models
 from worker.predictor import Predictor
 from worker.protocols.decimals import decimal_rows
-from worker.protocols.exchange import Receiving, scores_of, timeout_s
+from worker.protocols.exchange import Bodies, scores_of, timeout_s
 from worker.protocols.tfserving_documents import (
     ClassifyRequest,
     Metadata,
@@ -37,9 +37,9 @@ _ANY_VERSION = (_MODEL, _MODEL + "/versions/{version:[^/:]+}", _MODEL + "/labels
 class TFServing:
     """The protocol over all `models`; `top` labels come of a classification."""
 
-    def __init__(self, models: Models, receiving: Receiving, *, top: int) -> None:
+    def __init__(self, models: Models, bodies: Bodies, *, top: int) -> None:
         self._models = models
-        self._receiving = receiving
+        self._bodies = bodies
         self._top = top
 
     def routes(self) -> list[Route]:
@@ -51,12 +51,12 @@ class TFServing:
         predictor = self._predictor(request)
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
-            body = await self._receiving.body(request)
+            body = await self._bodies.body(request)
             reading = partial(read_predict, body, model=predictor.model)
-            images, columnar = await self._receiving.off_loop(len(body), reading)
+            images, columnar = await self._bodies.off_loop(len(body), reading)
         scores = await scores_of(predictor, images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
-            numbers = await self._receiving.off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
+            numbers = await self._bodies.off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
         return _json(f'{{"{"outputs" if columnar else "predictions"}":{numbers}}}')
 
     async def classify(self, request: web.Request) -> web.Response:
@@ -64,8 +64,8 @@ class TFServing:
         predictor = self._predictor(request)
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
-            body = await self._receiving.body(request)
-            images = await self._receiving.off_loop(len(body), partial(read_classify, body, model=predictor.model))
+            body = await self._bodies.body(request)
+            images = await self._bodies.off_loop(len(body), partial(read_classify, body, model=predictor.model))
         scores = await scores_of(predictor, images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
             return _json(json.dumps({"results": [predictor.model.top(row, self._top) for row in scores]}))

@@ -1,0 +1,55 @@
+"""What a worker's process asks of its system: memory that it may keep, open files for its connections, an end.
+
+malloc: bodies and pictures are of the sizes that glibc, left alone, gets from the kernel and returns to it one by
+one, so that each request pays for hundreds of page faults: more than half of what receiving 1 MB costs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import resource
+import threading
+
+_log = logging.getLogger(__name__)
+
+# mallopt(3); a value that is set also ends malloc's own adjusting.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+KEPT_BYTES = 64 << 20
+"""Free memory at the end of a heap up to this stays with the process."""
+
+FROM_HEAP_BYTES = 32 << 20
+"""Blocks up to this come from a heap; the most that mallopt takes."""
+
+END_S = 5.0
+"""How long a worker that has left waits for threads that still compute."""
+
+
+def keep_freed_memory() -> None:
+    """Let malloc keep what is freed; without effect, and without harm, where there is no glibc."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        _log.debug("This is no glibc: malloc is left as it is.")
+        return
+    mallopt(_M_MMAP_THRESHOLD, FROM_HEAP_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def open_many_files() -> None:
+    """Raise the limit of open files, and so of connections, as far as this user may: often from 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def end_in_time(code: int, *, within_s: float = END_S) -> None:
+    """End this process with `code` after a while, if it has not ended by itself.
+
+    Python waits for every thread that is in an executor; one that hangs in an engine would keep it for ever.
+    """
+    clock = threading.Timer(within_s, os._exit, (code,))
+    clock.daemon = True
+    clock.start()
