@@ -20,6 +20,8 @@ class Brightness:
     name = "brightness"
     platform = "numpy"
     classes = 2
+    device = "cpu"
+    fixed_batches: tuple[int, ...] | None = None
 
     def __init__(self) -> None:
         self.input = InputSpec(ImageSize(8, 8))

@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.engines import InputSpec
-from worker.source import ModelSource
-
 LABELS = ("width", "height")
 
 
@@ -23,6 +21,8 @@ class Echo:
     platform = "echo"
     input = InputSpec(size=None)
     classes = len(LABELS)
+    device = "cpu"
+    fixed_batches: tuple[int, ...] | None = None
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Shares [n, 2] of width and height of n images."""
@@ -32,8 +32,3 @@ class Echo:
 
     def close(self) -> None:
         """Nothing to give back."""
-
-
-def load(_: ModelSource) -> Echo:
-    """The engine; it needs no files."""
-    return Echo()

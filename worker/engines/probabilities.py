@@ -34,6 +34,8 @@ class Softmaxed:
         self.platform = engine.platform
         self.input = engine.input
         self.classes = engine.classes
+        self.device = engine.device
+        self.fixed_batches = engine.fixed_batches
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes]."""
