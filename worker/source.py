@@ -187,4 +187,3 @@ def _newest(path: Path) -> Path:
             f"or numbered folders (1, 2, ...) that do; a model is {WANTED}."
         )
     return versions[0]
-

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.engines import InputSpec
+
 LABELS = ("width", "height")
 
 

@@ -10,9 +10,10 @@ from importlib import import_module
 from types import MappingProxyType
 
 from worker.engines import Engine
+from worker.engines.choice import Row
 from worker.errors import ModelError
 from worker.kinds import Kind
-from worker.source import ModelSource
+from worker.source import ModelSource, Precision
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Framework:
     package: what is imported; distribution: what is installed; extra: of ours, that installs it
     reads:   the kinds of models that it reads itself
     converted: the form in which it takes what TensorFlow has loaded, by the file's name; None if in none
+    precisions: what it can compute in
     """
 
     name: str
@@ -31,6 +33,7 @@ class Framework:
     extra: str
     reads: frozenset[Kind]
     converted: str | None = None
+    precisions: frozenset[Precision] = frozenset({"f32"})
 
     @property
     def installed(self) -> bool:
@@ -54,14 +57,14 @@ class Framework:
         """Import the framework and load the model with it, its outputs as they come. Raises ModelError."""
         if not self.installed:
             raise ModelError(f"The engine {self.name} is {self.missing}.")
+        if source.precision not in self.precisions:
+            raise ModelError(f"The engine {self.name} computes in {' and '.join(self.precisions)} only.")
         engine: Engine = import_module(f"worker.engines.{self.name}").load(source)
         return engine
 
 
 _IN_ORDER = (
-    Framework(
-        "tensorflow", "tensorflow", "tensorflow", "worker", frozenset({"savedmodel", "keras", "graph"})
-    ),
+    Framework("tensorflow", "tensorflow", "tensorflow", "worker", frozenset({"savedmodel", "keras", "graph"})),
     Framework("onnx", "onnxruntime", "onnxruntime", "onnx", frozenset({"onnx"}), converted="model.onnx"),
     Framework("torch", "torch", "torch", "torch", frozenset({"torchscript", "torchexport"})),
     Framework(
@@ -71,6 +74,7 @@ _IN_ORDER = (
         "openvino",
         frozenset({"savedmodel", "graph", "onnx", "openvino", "tflite"}),
         converted="model.pb",
+        precisions=frozenset({"f32", "bf16"}),
     ),
     Framework("opencv", "cv2", "opencv-python-headless", "opencv", frozenset({"caffe", "onnx"})),
 )
@@ -89,6 +93,18 @@ def framework(name: str) -> Framework:
 def readers(kind: Kind) -> list[Framework]:
     """The engines that read a kind of model themselves, the reference first."""
     return [framework for framework in _IN_ORDER if kind in framework.reads]
+
+
+def able(kind: Kind) -> list[Framework]:
+    """The engines that read a kind of model themselves, then those that take it when TensorFlow has converted it."""
+    convertible = kind in FRAMEWORKS["tensorflow"].reads and FRAMEWORKS["tensorflow"].installed
+    others = [one for one in _IN_ORDER if convertible and one.converted]
+    return list(dict.fromkeys([*readers(kind), *others]))
+
+
+def absent(kind: Kind) -> list[Row]:
+    """A row for each engine that could run a model if it were installed."""
+    return [Row(one.name, left_out=one.missing) for one in able(kind) if not one.installed]
 
 
 def reference(kind: Kind) -> Framework:

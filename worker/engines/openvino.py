@@ -23,7 +23,6 @@ from worker.engines.pixels import (
     Images,
     Layout,
     Plan,
-    Scaling,
     feed,
     layout_of,
     plan,
@@ -70,7 +69,11 @@ def _plan(source: ModelSource, model: Any, entry: Any, kind: Kind) -> Plan:
     whole = not entry.get_element_type().is_real()
     said = source.preprocess
     own = None if whole or (said.mean and said.std) else own_scaling(model, entry)
-    return plan(layout, said, scaling=scaling_of(said, own=own, usual=SLIM if kind in _SLIM_KINDS else usual_scaling(layout), whole=whole))
+    return plan(
+        layout,
+        said,
+        scaling=scaling_of(said, own=own, usual=SLIM if kind in _SLIM_KINDS else usual_scaling(layout), whole=whole),
+    )
 
 
 def _running(core: Any, model: Any, entry: Any, exit_: Any, plan: Plan, *, device: str, precision: str) -> Run:
@@ -87,7 +90,10 @@ def _running(core: Any, model: Any, entry: Any, exit_: Any, plan: Plan, *, devic
     request = core.compile_model(model, device, settings).create_infer_request()
 
     def run(images: Images) -> NDArray[Any]:
-        request.set_input_tensor(index, openvino.Tensor(fill(images), shared_memory=True))
+        # The tensor is this array's memory, and does not hold it: the name does, until the prediction is made.
+        # A decoder's own memory, which is not to be written, is copied.
+        values = fill(images)
+        request.set_input_tensor(index, openvino.Tensor(values, shared_memory=values.flags.writeable))
         request.infer()
         return np.array(request.get_output_tensor(place).data)
 
