@@ -11,7 +11,6 @@ import hashlib
 import importlib.util
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def exported(cache: Path) -> Path:
     """
     folder = cache / f"efficientnet-lite0-{digest()[:12]}"
     try:
-        return made_once(folder, partial(in_child, make))
+        return made_once(folder, lambda part: in_child(make, part))
     except OSError as error:
         raise ModelError(f"The default model cannot be kept in {cache} ({error}): name another folder.") from error
 

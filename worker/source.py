@@ -98,6 +98,10 @@ class ModelSource:
     cache: Path = field(default_factory=lambda: Path.home() / ".cache" / "p2p-serving")
     max_pixels: int = DEFAULT_MAX_PIXELS
 
+    def __post_init__(self) -> None:
+        """Refuse a precision that there is not, with ModelError."""
+        _one_of("--precision", self.precision, get_args(Precision))
+
 
 @dataclass(frozen=True)
 class Place:

@@ -82,7 +82,7 @@ def _picture(random: np.random.Generator, height: int, width: int) -> NDArray[np
         values += np.einsum("wd,hdk->hwk", _between(width, cells), across)
     values += random.uniform(80, 170, 3).astype(np.float32)
     rows, columns = np.linspace(-1, 1, height)[:, np.newaxis], np.linspace(-1, 1, width)
-    down, right, size = random.uniform(-0.5, 0.5, 2).tolist() + [random.uniform(0.1, 0.4)]
+    down, right, size = random.uniform((-0.5, -0.5, 0.1), (0.5, 0.5, 0.4))
     values[(rows - down) ** 2 + 2 * (columns - right) ** 2 < size**2] += random.uniform(-90, 90, 3).astype(np.float32)
     return values.clip(0, 255).astype(np.uint8)
 
@@ -90,4 +90,5 @@ def _picture(random: np.random.Generator, height: int, width: int) -> NDArray[np
 def _between(length: int, cells: int) -> NDArray[np.float32]:
     """The matrix [length, cells] that interpolates linearly between `cells` values."""
     places = np.linspace(0, cells - 1, length, dtype=np.float32)[:, np.newaxis]
-    return np.maximum(0, 1 - np.abs(places - np.arange(cells, dtype=np.float32)))
+    weights: NDArray[np.float32] = np.maximum(0, 1 - np.abs(places - np.arange(cells, dtype=np.float32)))
+    return weights
