@@ -20,6 +20,7 @@ from worker.engines import FILELESS, Engine, echo, warmup_images
 from worker.engines.choice import Choice
 from worker.engines.choosing import open_model
 from worker.errors import ModelError
+from worker.kinds import kind_of
 from worker.labels import read_labels
 from worker.source import ModelSource, Place, Preprocess, locate, read_preprocess
 
@@ -99,7 +100,9 @@ def load(source: ModelSource, *, name: str) -> Model:
         return Model(name, "1", echo.LABELS, echo.Echo(), source.max_pixels)
     place = _place(source)
     preprocess = source.preprocess.over(read_preprocess(place.path))
-    found = replace(source, path=None if source.graph else place.path, preprocess=preprocess)
+    graph = source.graph is not None or kind_of(place.path) == "graph"
+    path, graph_path = (None, place.path) if graph else (place.path, None)
+    found = replace(source, path=path, graph=graph_path, preprocess=preprocess)
     engine, choice = open_model(found)
     try:
         labels = read_labels(place.labels, classes=engine.classes)

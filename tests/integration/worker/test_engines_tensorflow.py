@@ -88,9 +88,7 @@ def test_a_graph_of_2015_answers_as_it_did(tmp_path: Path, norm: str) -> None:
 @pytest.mark.parametrize("suffix", ["", ":0"])
 def test_the_articles_graph_answers_as_label_image_does(article: Path, suffix: str) -> None:
     """Fed with the same JPEGs, the graph says here what it says when TensorFlow feeds it, with or without :0."""
-    source = named(
-        graph=article, input_layer=f"DecodeJpeg/contents{suffix}", output_layer=f"final_result{suffix}"
-    )
+    source = named(graph=article, input_layer=f"DecodeJpeg/contents{suffix}", output_layer=f"final_result{suffix}")
     found = answers(load(source, name="article"))
     # TensorFlow's decoder and Pillow's differ by a grey level; behind the decoder nothing differs.
     wanted = np.concatenate([run_graph(article, {"DecodeJpeg/contents:0": photo}) for photo in PHOTOS])
