@@ -29,9 +29,9 @@ SIZES = (1, 8)
 """Batch sizes that are timed: a lone request, and a busy worker."""
 
 _PICTURES = 8
-_ROUNDS = 9
+_ROUNDS = 7
 _LEAST = 3
-_ENOUGH_S = 5.0  # of timing one batch size; `_LEAST` rounds are made in any case
+_ENOUGH_S = 3.0  # of timing one batch size; `_LEAST` rounds are made in any case
 
 
 def compare(source: ModelSource, *, names: Sequence[str], folder: Path) -> None:
