@@ -56,7 +56,10 @@ class Engine(Protocol):
     fixed_batches: tuple[int, ...] | None
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Probabilities [n, classes] of n images, each [height, width, 3] of the size that `input` says."""
+        """Probabilities [n, classes] of n images, each [height, width, 3] of the size that `input` says.
+
+        `images` may be one array [n, height, width, 3] already.
+        """
         ...
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ checked against it on pictures with structure and timed in turn with the others.
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +76,7 @@ def _convert(raw: Engine, names: Sequence[str], folder: Path) -> tuple[dict[str,
             writers[form](raw, folder / form)
             files[name] = form
         except ModelError as error:
-            rows[name] = Row(name, left_out=str(error))
+            rows[name] = Row(name, left_out=_reason(error, folder))
     return files, rows
 
 
@@ -104,13 +105,18 @@ def _checked(
             engine = base if itself else prepared(source, name, recipe, folder)
             found = engine.predict(pictures)
         except ModelError as error:
-            rows[name] = Row(name, left_out=str(error))
+            rows[name] = Row(name, left_out=_reason(error, folder))
             continue
         reason = disagreement(wanted, found, tolerance=TOLERANCE[source.precision])
         rows[name] = Row(name, difference=difference(wanted, found), left_out=reason)
         if not reason:
             engines[name] = engine
     return engines, rows
+
+
+def _reason(error: ModelError, folder: Path) -> str:
+    """The error within a sentence, without the name of a folder that will be gone when it is read."""
+    return str(error).replace(f"{folder}{os.sep}", "").rstrip(".")
 
 
 def _timed(engines: Mapping[str, Engine], base: Engine) -> dict[str, dict[int, float]]:

@@ -140,6 +140,7 @@ def _one(ports: Sequence[Any], name: str | None, flag: str) -> Any:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of OpenVINO's error: the first ones name places in its source."""
+    """The lines of OpenVINO's error that say what is wrong: those before them name places in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
+    telling = [line for line in lines if not line.startswith(("Exception from", "Check '", "FrontEnd API"))]
+    return " ".join((telling or lines or ["no reason given"])[:2])

@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 LUMINANCE = (0.2989, 0.587, 0.114)
 """Of red, green and blue: ITU-R BT.601, as TensorFlow's and OpenCV's conversions to grey."""
 
-Images = Sequence[NDArray[np.uint8]]
+Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+"""n images of one size, each [height, width, 3]: one by one, or together as [n, height, width, 3]."""
 Scaling = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and std: input = (pixel - mean) / std; one number each, or one a channel."""
 
@@ -157,7 +158,7 @@ def feed(plan: Plan, dtype: DTypeLike) -> Callable[[Images], NDArray[Any]]:
     shift = _a_channel([-mean / std for mean, std in zip(*_as_long(plan.mean, plan.std), strict=True)], plan)
 
     def fill(images: Images) -> NDArray[Any]:
-        stack = _ordered(images[0][np.newaxis] if len(images) == 1 else np.stack(images), plan)
+        stack = _ordered(stacked(images), plan)
         if plan.untouched:
             return np.ascontiguousarray(stack, dtype)
         values = np.empty(stack.shape, np.float32)
@@ -166,6 +167,13 @@ def feed(plan: Plan, dtype: DTypeLike) -> Callable[[Images], NDArray[Any]]:
         return values.astype(dtype, copy=False)
 
     return lambda images: _bare(fill(images), plan.layout)
+
+
+def stacked(images: Images) -> NDArray[np.uint8]:
+    """One array [n, height, width, 3]; a copy only where there are several and they do not lie together yet."""
+    if isinstance(images, np.ndarray):
+        return images
+    return images[0][np.newaxis] if len(images) == 1 else np.stack(images)
 
 
 def _ordered(stack: NDArray[Any], plan: Plan) -> NDArray[Any]:

@@ -45,8 +45,10 @@ class Runner:
         if self._run is None:
             raise ModelError("The model is closed.")
         at_once = self.input.batch or len(images)
+        if len(images) == at_once:
+            return self._call(self._run, images)
         parts = [self._call(self._run, images[at : at + at_once]) for at in range(0, len(images), at_once)]
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return np.concatenate(parts)
 
     def close(self) -> None:
         """Let go of the framework's objects and their memory."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from worker.engines import InputSpec, warmup_images
 from worker.engines.cores import usable_cores
 from worker.engines.device import GPU_BATCHES, name_of, pick
 from worker.engines.loading import alike
-from worker.engines.pixels import UNTOUCHED, Plan, Scaling, plan, scaling_of, spec_of
+from worker.engines.pixels import UNTOUCHED, Images, Plan, Scaling, plan, scaling_of, spec_of, stacked
 from worker.engines.quiet import quiet_tensorflow
 from worker.engines.runner import Runner
 from worker.errors import ModelError
@@ -41,8 +41,8 @@ class TensorFlowEngine(Runner):
     """An engine around `whole`, a concrete function from images [n, height, width, 3] to scores [n, classes]."""
 
     def __init__(self, whole: Any, spec: InputSpec, platform: str, device: str) -> None:
-        def run(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-            scores: NDArray[np.float32] = whole(tf.constant(np.stack(images))).numpy()
+        def run(images: Images) -> NDArray[np.float32]:
+            scores: NDArray[np.float32] = whole(tf.constant(stacked(images))).numpy()
             return scores
 
         self.whole = whole

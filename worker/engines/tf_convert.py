@@ -32,7 +32,7 @@ def write_onnx(engine: TensorFlowEngine, file: Path) -> None:
         raise ModelError("Converting to ONNX needs tf2onnx: pip install 'p2p-serving[onnx]'.")
     import tf2onnx
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it cannot do is the error below, or the check's
     frozen = _frozen(engine)
     (entry,), (exit_,) = frozen.inputs, frozen.outputs
     try:

@@ -88,10 +88,12 @@ def test_grey_models_get_luminance(flat: bool) -> None:
 
 
 def test_pixels_that_need_nothing_are_not_copied() -> None:
-    """One picture for an input of uint8 is the decoder's own memory."""
+    """One picture for an input of uint8 is the decoder's own memory, and so are several that lie together."""
     picture = np.zeros((4, 6, 3), np.uint8)
     raw = feed(Plan(Layout((4, 6), None), (4, 6), "rgb", (0.0,), (1.0,)), np.uint8)
     assert np.shares_memory(raw([picture]), picture)
+    together = np.zeros((3, 4, 6, 3), np.uint8)
+    assert np.shares_memory(raw(together), together)
 
 
 @pytest.mark.parametrize(
