@@ -16,6 +16,9 @@ from worker import imagenet
 from worker.errors import ModelError
 from worker.model import Model, ModelSource, load
 
+# Exporting the model and comparing engines on it take 10 s and 20 s of a quiet machine, once for the whole module.
+pytestmark = pytest.mark.timeout(400)
+
 CATS = {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat", "lynx"}
 
 EXPORT = "import sys, pathlib; from worker.imagenet import exported; print(exported(pathlib.Path(sys.argv[1])))"
@@ -41,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[subprocess.CompletedP
     (cache / "making-left").mkdir(parents=True)  # by a process that was killed
     command = [sys.executable, "-c", EXPORT, str(cache)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = [process.communicate(timeout=100) for process in both]
+    printed = [process.communicate(timeout=300) for process in both]
     return [subprocess.CompletedProcess(p.args, p.returncode, *text) for p, text in zip(both, printed, strict=True)]
 
 
