@@ -50,6 +50,8 @@ _RANGES: Mapping[str, Scaling] = MappingProxyType(
     {"NominalRange_0_255": UNTOUCHED, "Normalized_0_1": UNIT, "Normalized_1_1": SLIM}
 )
 _ORDERS: Mapping[str, Channels] = MappingProxyType({"Rgb8": "rgb", "Bgr8": "bgr"})
+_CUDA = "CUDAExecutionProvider"
+_MOST_GPUS = 16
 _QUIET = 3  # ONNX Runtime's severities: 3 is errors only
 
 
@@ -64,6 +66,10 @@ def load(source: ModelSource) -> Runner:
         )
     except Exception as error:  # its errors share no base class of its own
         raise ModelError(f"{source.path} cannot be loaded by ONNX Runtime: {first_line(error)}") from error
+    if number is not None and _CUDA not in session.get_providers():  # it goes on without a GPU that it cannot use
+        if source.device != "auto":
+            raise ModelError(f"--device {source.device}: ONNX Runtime cannot use it: check CUDA and cuDNN.")
+        number = None
     entry = _one(session.get_inputs(), source.input_layer, "--input-layer")
     exit_ = _one(session.get_outputs(), source.output_layer, "--output-layer")
     dtype = _TYPES.get(entry.type)
@@ -115,9 +121,9 @@ def _options() -> Any:
 
 
 def _gpu(source: ModelSource) -> int | None:
-    cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    # It does not tell how many GPUs there are; one that is not there is refused when the session is made.
-    return pick(source.device, seen=16 if cuda else 0, framework="ONNX Runtime")
+    # It does not tell how many GPUs there are; whether it uses this one is seen when the session is made.
+    seen = _MOST_GPUS if _CUDA in onnxruntime.get_available_providers() else 0
+    return pick(source.device, seen=seen, framework="ONNX Runtime")
 
 
 def _providers(number: int | None, growth: bool) -> list[Any]:
@@ -125,7 +131,7 @@ def _providers(number: int | None, growth: bool) -> list[Any]:
     if number is None:
         return [cpu]
     strategy = "kSameAsRequested" if growth else "kNextPowerOfTwo"
-    return [("CUDAExecutionProvider", {"device_id": number, "arena_extend_strategy": strategy}), cpu]
+    return [(_CUDA, {"device_id": number, "arena_extend_strategy": strategy}), cpu]
 
 
 def _one(nodes: Sequence[Any], name: str | None, flag: str) -> Any:

@@ -121,7 +121,7 @@ def scaling_of(said: Preprocess, *, own: Scaling | None, usual: Scaling, whole: 
     mean, std = own or usual
     why = "as the model shows" if own else "the usual, as the model does not show it"
     if said.mean or said.std:
-        why = "as set"
+        why = "as was said"
     _log.info(
         "Pixels go in as (pixel - %s) / %s, %s; --mean and --std change it.",
         _words(said.mean or mean),

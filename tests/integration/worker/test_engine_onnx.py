@@ -112,3 +112,16 @@ def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
         load(ModelSource(path=path, engine="onnx", preprocess=Preprocess(size=(24, 24))), name="m")
     with pytest.raises(ModelError, match="--precision is f32 or bf16"):
         ModelSource(path=path, precision="f16")  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_does_not_work_is_not_shown_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ONNX Runtime has CUDA but cannot use it, auto serves from the CPU and says so, and gpu is an error."""
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    path = write_onnx(tmp_path / "m.onnx")
+    model = load(ModelSource(path=path, engine="onnx", gpu_memory_growth=True), name="m")
+    assert (model.describe()["device"], model.engine.fixed_batches) == ("cpu", None)
+    with pytest.raises(ModelError, match="ONNX Runtime cannot use it: check CUDA and cuDNN"):
+        load(ModelSource(path=path, engine="onnx", device="gpu"), name="m")

@@ -353,6 +353,8 @@ def test_other_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="one number an image"):
         load(named(path=tmp_path / "one.keras"), name="m")
     small_network().save(tmp_path / "good.keras")
+    with pytest.raises(ModelError, match=r"--device gpu: TensorFlow sees none of this machine's GPUs"):
+        load(named(path=tmp_path / "good.keras", device="gpu"), name="m")
     with pytest.raises(ModelError, match="32 x 32 pixels, so --size cannot be 64 x 64"):
         load(named(path=tmp_path / "good.keras", preprocess=Preprocess(size=(64, 64))), name="m")
     (tmp_path / "bad.keras").write_bytes(b"bad")
