@@ -22,6 +22,8 @@ class Brightness:
     device = "cpu"
     fixed_batches: tuple[int, ...] | None = None
     classes = 2
+    device = "cpu"
+    fixed_batches: tuple[int, ...] | None = None
 
     def __init__(self) -> None:
         self.input = InputSpec(ImageSize(8, 8))

@@ -13,15 +13,20 @@ import typer
 
 from worker.flags import (
     Channels,
+    Device,
     EngineName,
+    GpuMemoryGrowth,
     Graph,
     InputLayer,
     Labels,
+    Layout,
     MaxPixels,
     Mean,
     ModelPath,
     OutputLayer,
+    Outputs,
     Pixels,
+    Precision,
     Resize,
     Size,
     Std,
@@ -83,6 +88,9 @@ def worker(
         ),
     ] = None,
     engine: EngineName = "auto",
+    precision: Precision = "f32",
+    device: Device = "auto",
+    gpu_memory_growth: GpuMemoryGrowth = False,
     consul: Annotated[
         str | None,
         typer.Option(envvar="P2P_CONSUL", metavar="URL", help="Consul agent; CONSUL_HTTP_ADDR is read too."),
@@ -97,6 +105,8 @@ def worker(
     channels: Channels = None,
     mean: Mean = None,
     std: Std = None,
+    layout: Layout = None,
+    outputs: Outputs = None,
     max_pixels: MaxPixels = 50_000_000,
     max_body: Annotated[int, typer.Option(envvar="P2P_MAX_BODY", min=1, help="Largest request body, in bytes.")] = 32
     << 20,
@@ -150,7 +160,7 @@ def worker(
     from worker.several import named_models, refuse_for_several
     from worker.versions import parse_labels, parse_policy
 
-    pixels = Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std)
+    pixels = Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std, layout=layout, outputs=outputs)
 
     async def main(stop: asyncio.Event) -> None:
         def source(path: Path | None) -> ModelSource:
@@ -161,6 +171,9 @@ def worker(
                 input_layer=input_layer,
                 output_layer=output_layer,
                 engine=engine,
+                precision=precision,
+                device=device,
+                gpu_memory_growth=gpu_memory_growth,
                 pixels=pixels,
                 max_pixels=max_pixels,
             )
@@ -296,11 +309,16 @@ def label(
     output_layer: OutputLayer = None,
     num_top_predictions: Top = 5,
     engine: EngineName = "auto",
+    precision: Precision = "f32",
+    device: Device = "auto",
+    gpu_memory_growth: GpuMemoryGrowth = False,
     size: Size = None,
     resize: Resize = None,
     channels: Channels = None,
     mean: Mean = None,
     std: Std = None,
+    layout: Layout = None,
+    outputs: Outputs = None,
     max_pixels: MaxPixels = 50_000_000,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -323,7 +341,10 @@ def label(
         input_layer=input_layer,
         output_layer=output_layer,
         engine=engine,
-        pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std),
+        precision=precision,
+        device=device,
+        gpu_memory_growth=gpu_memory_growth,
+        pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std, layout=layout, outputs=outputs),
         max_pixels=max_pixels,
     )
     try:

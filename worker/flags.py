@@ -11,7 +11,8 @@ import typer
 if TYPE_CHECKING:
     from worker.images import Resize as ResizeWord
     from worker.source import Channels as ChannelsWord
-    from worker.source import ModelSource
+    from worker.source import ModelSource, Order
+    from worker.source import Outputs as OutputsWord
 
 ModelPath = Annotated[
     Path | None,
@@ -19,8 +20,8 @@ ModelPath = Annotated[
         "--model",
         envvar="P2P_MODEL",
         metavar="PATH",
-        help="SavedModel folder, folder of numbered versions, or .keras/.h5 file.  [default: the ImageNet model "
-        "EfficientNet-Lite0]",
+        help="SavedModel folder, folder of numbered versions, or a file: .keras, .h5, .onnx, .tflite, .pt, .pt2, "
+        ".caffemodel, .xml or .pb.  [default: the ImageNet model EfficientNet-Lite0]",
     ),
 ]
 Graph = Annotated[
@@ -49,7 +50,49 @@ OutputLayer = Annotated[
         help="The graph's output, such as final_result:0.",
     ),
 ]
-EngineName = Annotated[str, typer.Option("--engine", envvar="P2P_ENGINE", help="What runs the model.")]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        envvar="P2P_ENGINE",
+        metavar="auto|NAME",
+        help="What runs the model: tensorflow, onnx, openvino, torch, opencv, echo; auto compares those installed.",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        envvar="P2P_PRECISION",
+        metavar="f32|bf16",
+        help="Numbers to compute in; bf16 is quicker where the processor has it, and less exact.",
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", envvar="P2P_DEVICE", metavar="auto|cpu|gpu[:N]", help="Where the model runs.")
+]
+GpuMemoryGrowth = Annotated[
+    bool,
+    typer.Option("--gpu-memory-growth", envvar="P2P_GPU_MEMORY_GROWTH", help="Take a GPU's memory as it is needed."),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        envvar="P2P_LAYOUT",
+        metavar="nhwc|nchw",
+        help="Order of the input's dimensions.  [default: the model's]",
+    ),
+]
+Outputs = Annotated[
+    str | None,
+    typer.Option(
+        "--outputs",
+        envvar="P2P_OUTPUTS",
+        metavar="logits|probabilities",
+        help="What the model gives; logits get a softmax.  [default: found out]",
+    ),
+]
 Size = Annotated[
     str | None,
     typer.Option("--size", envvar="P2P_SIZE", metavar="HxW", help="Input size.  [default: the model's]"),
@@ -99,6 +142,8 @@ class Pixels(NamedTuple):
     channels: str | None
     mean: str | None
     std: str | None
+    layout: str | None = None
+    outputs: str | None = None
 
 
 def source_of(*, model: Path | None, pixels: Pixels, **flags: Any) -> ModelSource:
@@ -111,6 +156,8 @@ def source_of(*, model: Path | None, pixels: Pixels, **flags: Any) -> ModelSourc
         channels=cast("ChannelsWord | None", pixels.channels),
         mean=_numbers(pixels.mean, "--mean") if pixels.mean else None,
         std=_numbers(pixels.std, "--std") if pixels.std else None,
+        layout=cast("Order | None", pixels.layout),
+        outputs=cast("OutputsWord | None", pixels.outputs),
     )
     return ModelSource(path=model, preprocess=preprocess, cache=_cache(), **flags)
 

@@ -1,27 +1,24 @@
 """The default model: EfficientNet-Lite0 with ImageNet weights, from a package's checkpoint to a SavedModel.
 
 checkpoint file -> its digest is checked -> `torch_pickle` reads the weights -> `engines.tf_lite0` builds the
-network -> a SavedModel with labels.txt and model.toml in the cache folder, made once a user. It is loaded
-from there like any model of the user's own.
+network -> a SavedModel with labels.txt and model.toml in the cache folder, made once a user, in a process of
+its own. It is loaded from there like any model of the user's own.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
-import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from worker.apart import in_child
 from worker.errors import ModelError
+from worker.kept import made_once
 from worker.labels import write_labels
 from worker.source import Preprocess, write_preprocess
 from worker.torch_pickle import read_checkpoint
@@ -41,16 +38,10 @@ def exported(cache: Path) -> Path:
     anew. Safe when several processes ask at once: one makes it, the others wait. Raises ModelError.
     """
     folder = cache / f"efficientnet-lite0-{digest()[:12]}"
-    if folder.is_dir():
-        return folder
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with _alone(cache):
-            if not folder.is_dir():
-                _make(folder)
+        return made_once(folder, lambda part: in_child(make, part))
     except OSError as error:
         raise ModelError(f"The default model cannot be kept in {cache} ({error}): name another folder.") from error
-    return folder
 
 
 def digest() -> str:
@@ -86,27 +77,12 @@ def _told_apart(number: int, name: str) -> str:
     return f"{name} ({meant.get(number, number)})"
 
 
-def _make(folder: Path) -> None:
-    """Export into a folder beside, then give it its name: it is there as a whole or not at all."""
+def make(folder: Path) -> None:
+    """Export the model into an empty folder; loads TensorFlow."""
     from worker.engines import tf_lite0
 
-    for left in folder.parent.glob("making-*"):  # by a process that was killed; nobody else is here now
-        shutil.rmtree(left, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
-    try:
-        values = weights()
-        body = tf_lite0.features(values)
-        tf_lite0.export(tf_lite0.with_head(body, values["_fc.weight"].T, values["_fc.bias"]), part)
-        write_labels(part, class_names())
-        write_preprocess(part, PREPROCESS)
-        os.rename(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def _alone(cache: Path) -> Iterator[None]:
-    """Hold the cache's lock, which the system takes back if this process dies."""
-    with open(cache / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    values = weights()
+    body = tf_lite0.features(values)
+    tf_lite0.export(tf_lite0.with_head(body, values["_fc.weight"].T, values["_fc.bias"]), folder)
+    write_labels(folder, class_names())
+    write_preprocess(folder, PREPROCESS)

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker import imagenet, images
-from worker.engines import FILELESS, Engine, echo, load_engine, warmup_images
+from worker.engines import FILELESS, Engine, echo, warmup_images
+from worker.engines.choice import Choice
+from worker.engines.choosing import open_model
 from worker.errors import ModelError
+from worker.kinds import kind_of
 from worker.labels import read_labels
 from worker.source import ModelSource, Place, Preprocess, locate, read_preprocess
 
@@ -37,6 +40,7 @@ class Model:
     labels: tuple[str, ...]
     engine: Engine
     max_pixels: int
+    choice: Choice | None = None
 
     def decode(self, data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
         """One encoded image as this model eats it: uint8 [height, width, 3]; errors as of `images.decode`."""
@@ -75,6 +79,8 @@ class Model:
             "name": self.name,
             "version": self.version,
             "engine": self.engine.name,
+            "engine_choice": self.choice.describe() if self.choice else None,
+            "device": self.engine.device,
             "platform": self.engine.platform,
             "classes": self.engine.classes,
             "input": {
@@ -91,19 +97,20 @@ def load(source: ModelSource, *, name: str) -> Model:
     if source.path is not None and source.graph is not None:
         raise ModelError("Give either --model or --graph, not both.")
     if source.engine in FILELESS:
-        engine = load_engine(source)
-        return Model(name, "1", echo.LABELS, engine, source.max_pixels)
+        return Model(name, "1", echo.LABELS, echo.Echo(), source.max_pixels)
     place = _place(source)
     preprocess = source.preprocess.over(read_preprocess(place.path))
-    found = replace(source, path=None if source.graph else place.path, preprocess=preprocess)
-    engine = load_engine(found)
+    graph = source.graph is not None or kind_of(place.path) == "graph"
+    path, graph_path = (None, place.path) if graph else (place.path, None)
+    found = replace(source, path=path, graph=graph_path, preprocess=preprocess)
+    engine, choice = open_model(found)
     try:
         labels = read_labels(place.labels, classes=engine.classes)
     except ModelError:
         engine.close()
         raise
     _log.info("Loaded %s version %s from %s: %d classes.", name, place.version, place.path, engine.classes)
-    return Model(name, place.version, labels, engine, source.max_pixels)
+    return Model(name, place.version, labels, engine, source.max_pixels, choice)
 
 
 def _place(source: ModelSource) -> Place:

@@ -14,10 +14,13 @@ from typing import Any, Literal, get_args
 
 from worker.errors import ModelError
 from worker.images import Filter, Resize
+from worker.kinds import WANTED, caffe_pair, model_in
 
 Channels = Literal["rgb", "bgr"]
+Order = Literal["nhwc", "nchw"]
+Outputs = Literal["probabilities", "logits"]
+Precision = Literal["f32", "bf16"]
 
-KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 DEFAULT_MAX_PIXELS = 50_000_000
 """150 MB of RGB: what phones take today is decoded, what would fill the memory is not."""
 
@@ -32,6 +35,8 @@ class Preprocess:
     channels: "rgb" or "bgr"
     mean, std: input = (pixel - mean) / std with pixel in 0..255; one number, or one a channel in the
         model's order. As retrain.py's and label_image.py's --input_mean and --input_std.
+    layout:   "nhwc" or "nchw": whether the channels are the last dimension, or stand before height and width
+    outputs:  "probabilities", or "logits" where a softmax is still to come
     """
 
     size: tuple[int, int] | None = None
@@ -40,12 +45,16 @@ class Preprocess:
     channels: Channels | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    layout: Order | None = None
+    outputs: Outputs | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, with ModelError."""
         _one_of("resize", self.resize, get_args(Resize))
         _one_of("filter", self.filter, get_args(Filter))
         _one_of("channels", self.channels, get_args(Channels))
+        _one_of("layout", self.layout, get_args(Order))
+        _one_of("outputs", self.outputs, get_args(Outputs))
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise ModelError(f"An input size is a height and a width, not {self.size}.")
         for name, numbers in (("mean", self.mean), ("std", self.std)):
@@ -64,12 +73,15 @@ class Preprocess:
 class ModelSource:
     """All that the flags may say about one model.
 
-    path:   a SavedModel's folder, a folder of numbered versions, or a .keras/.h5 file; None for the default
+    path:   a model's folder or file, or a folder of numbered versions (see `worker.kinds`); None for the default
     graph:  instead of `path`, a frozen graph as the article's retrain.py writes it
     labels: one name a line; None looks for labels.txt beside the model
     input_layer, output_layer: names in a graph, or of a signature's input and output; None finds them
     engine: "auto", or one engine's name
-    cache:  where what is made once a user is kept (the default model's export)
+    precision: "f32", or "bf16" for numbers of 16 bits inside, where engine and processor have them
+    device: "auto" (a GPU if the engine sees one), "cpu", "gpu" or "gpu:N"
+    gpu_memory_growth: take a GPU's memory as it is needed, not all at once
+    cache:  where what is made once a user is kept (the default model's export, choices of engines, conversions)
     max_pixels: the largest image that is decoded, width x height
     """
 
@@ -79,9 +91,16 @@ class ModelSource:
     input_layer: str | None = None
     output_layer: str | None = None
     engine: str = "auto"
+    precision: Precision = "f32"
+    device: str = "auto"
+    gpu_memory_growth: bool = False
     preprocess: Preprocess = field(default_factory=Preprocess)
     cache: Path = field(default_factory=lambda: Path.home() / ".cache" / "p2p-serving")
     max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        """Refuse a precision that there is not, with ModelError."""
+        _one_of("--precision", self.precision, get_args(Precision))
 
 
 @dataclass(frozen=True)
@@ -158,25 +177,17 @@ def _one_of(name: str, value: str | None, words: tuple[str, ...]) -> None:
 
 
 def _newest(path: Path) -> Path:
-    """The model in `path`: itself, the Keras file that it holds, or its highest complete version."""
+    """The model in `path`: itself, the one file of a model that it holds, or its highest complete version."""
     if not path.is_dir():
-        return path
-    whole = _whole(path)
+        return caffe_pair(path)[1] if path.suffix == ".prototxt" else path
+    whole = model_in(path)
     if whole is not None:
         return whole
     numbers = sorted((d for d in path.iterdir() if d.is_dir() and d.name.isdigit()), key=lambda d: -int(d.name))
-    versions = [model for model in map(_whole, numbers) if model is not None]
+    versions = [model for model in map(model_in, numbers) if model is not None]
     if not versions:
         raise ModelError(
-            f"{path} holds no model: it needs a saved_model.pb, one .keras or .h5 file, "
-            "or numbered folders (1, 2, ...) that do."
+            f"{path} holds no model, or several: it needs a saved_model.pb, one model file, "
+            f"or numbered folders (1, 2, ...) that do; a model is {WANTED}."
         )
     return versions[0]
-
-
-def _whole(folder: Path) -> Path | None:
-    """The model that a folder holds directly, if any."""
-    if (folder / "saved_model.pb").is_file():
-        return folder
-    files = [file for file in sorted(folder.iterdir()) if file.suffix in KERAS_SUFFIXES]
-    return files[0] if len(files) == 1 else None

@@ -1,33 +1,26 @@
-"""A model's files -> an engine: uint8 images in, probabilities out, whatever the framework.
+"""What an engine is, whatever its framework: uint8 images in, probabilities out.
 
-`load_engine` picks the engine, lets its module load the model, and makes sure that what comes out are
-probabilities. A framework is imported by its own module alone, and only when that engine is asked for.
+`frameworks` lists the engines, `loading` loads a model with one of them, `choosing` finds out which is best.
+A framework is imported by its own module alone, and only when that engine is asked for.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.probabilities import Softmaxed, are_probabilities
-from worker.errors import ModelError
 from worker.images import ImageSize
-from worker.memory import settle
-from worker.source import ModelSource
-
-_log = logging.getLogger(__name__)
+from worker.source import Preprocess
 
 FILELESS = frozenset({"echo"})
 """Engines that need no model's files, nor a framework."""
 
 _SIZE_OF_ANY = (224, 224)  # of warm-up images for a model that takes any size
+_OCTAVES = (2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -37,27 +30,30 @@ class InputSpec:
     size:   of every image; None if images may have any size
     batch:  the one number of images that the model takes at a time; None if any
     pixels: how they become the model's input, in words: "0..255", "(pixel - 128) / 128, bgr"
+    preprocess: the same in full, so that another engine can be told to do alike
     """
 
     size: ImageSize | None
     batch: int | None = None
     pixels: str = "0..255"
+    preprocess: Preprocess = field(default_factory=Preprocess)
 
 
 class Engine(Protocol):
     """A loaded model of one framework. For one caller at a time, from any thread.
 
     name is that of `--engine`; platform is the Open Inference Protocol's word for the model's format.
-    device is "cpu", or what predicts beside the cores; fixed_batches are the only batch sizes that it should be
-    given, where each other one costs it much (a compilation, an allocation): batches are padded to them.
+    device: "cpu", or "gpu:N"
+    fixed_batches: sizes that batches should be padded to, because each new one costs the engine much when it is
+        first seen; None if any size is as good
     """
 
     name: str
     platform: str
-    device: str
-    fixed_batches: tuple[int, ...] | None
     input: InputSpec
     classes: int
+    device: str
+    fixed_batches: tuple[int, ...] | None
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes] of n images, each [height, width, 3] of the size that `input` says.
@@ -71,43 +67,31 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(source: ModelSource) -> Engine:
-    """Load the model of `source`, whose `path` or `graph` must be set; ModelError says why it cannot."""
-    engine = _LOADERS[choose(source)](source)
-    if are_probabilities(engine.predict(warmup_images(engine.input, 4))):
-        return engine
-    _log.info("The model's outputs are not probabilities (negative, or not adding up to 1): softmax is applied.")
-    return Softmaxed(engine)
-
-
-def choose(source: ModelSource) -> str:
-    """The engine's name that `source.engine` means; ModelError for one that is unknown or not installed."""
-    name = "tensorflow" if source.engine == "auto" else source.engine
-    if name not in _LOADERS:
-        raise ModelError(f"There is no engine {name!r}: --engine takes auto or {', '.join(sorted(_LOADERS))}.")
-    if name not in FILELESS and importlib.util.find_spec(name) is None:
-        raise ModelError(f"The engine {name} is not installed: pip install 'p2p-serving[worker]'.")
-    return name
-
-
 def warmup_images(spec: InputSpec, count: int) -> list[NDArray[np.uint8]]:
-    """Random images as an engine with this input eats them; the same at every call."""
+    """Images with structure, as an engine with this input eats them; the same at every call.
+
+    Each is a sum of ever finer coloured noise that grows weaker as it grows finer, as photographs are
+    (Field, 1987, "Relations between the statistics of natural images"), with an ellipse of a colour on it.
+    """
     height, width = (spec.size.height, spec.size.width) if spec.size else _SIZE_OF_ANY
-    noise = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-    return list(noise)
+    return [_picture(np.random.default_rng(number), height, width) for number in range(count)]
 
 
-def _echo(source: ModelSource) -> Engine:
-    from worker.engines.echo import load
+def _picture(random: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    values = np.zeros((height, width, 3), np.float32)
+    for cells in _OCTAVES:
+        grid = random.uniform(-200 / cells, 200 / cells, (cells, cells, 3)).astype(np.float32)
+        across = np.einsum("hc,cdk->hdk", _between(height, cells), grid)
+        values += np.einsum("wd,hdk->hwk", _between(width, cells), across)
+    values += random.uniform(80, 170, 3).astype(np.float32)
+    rows, columns = np.linspace(-1, 1, height)[:, np.newaxis], np.linspace(-1, 1, width)
+    down, right, size = random.uniform((-0.5, -0.5, 0.1), (0.5, 0.5, 0.4))
+    values[(rows - down) ** 2 + 2 * (columns - right) ** 2 < size**2] += random.uniform(-90, 90, 3).astype(np.float32)
+    return values.clip(0, 255).astype(np.uint8)
 
-    return load(source)
 
-
-def _tensorflow(source: ModelSource) -> Engine:
-    from worker.engines.tensorflow import load
-
-    settle()
-    return load(source)
-
-
-_LOADERS: Mapping[str, Callable[[ModelSource], Engine]] = MappingProxyType({"tensorflow": _tensorflow, "echo": _echo})
+def _between(length: int, cells: int) -> NDArray[np.float32]:
+    """The matrix [length, cells] that interpolates linearly between `cells` values."""
+    places = np.linspace(0, cells - 1, length, dtype=np.float32)[:, np.newaxis]
+    weights: NDArray[np.float32] = np.maximum(0, 1 - np.abs(places - np.arange(cells, dtype=np.float32)))
+    return weights

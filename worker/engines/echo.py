@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.engines import InputSpec
-from worker.source import ModelSource
 
 LABELS = ("width", "height")
 
@@ -34,8 +33,3 @@ class Echo:
 
     def close(self) -> None:
         """Nothing to give back."""
-
-
-def load(_: ModelSource) -> Echo:
-    """The engine; it needs no files."""
-    return Echo()

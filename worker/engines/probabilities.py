@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from worker.engines import Engine
+    from worker.engines import Engine, InputSpec
 
 _SLACK = 0.01  # half precision adds up to 1 within this
 
@@ -32,10 +32,18 @@ class Softmaxed:
         self._engine = engine
         self.name = engine.name
         self.platform = engine.platform
+        self.classes = engine.classes
         self.device = engine.device
         self.fixed_batches = engine.fixed_batches
-        self.input = engine.input
-        self.classes = engine.classes
+
+    @property
+    def input(self) -> InputSpec:
+        """The engine's own: it cuts the batches."""
+        return self._engine.input
+
+    @input.setter
+    def input(self, spec: InputSpec) -> None:
+        self._engine.input = spec
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes]."""

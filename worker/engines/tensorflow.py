@@ -1,29 +1,35 @@
 """TensorFlow: a SavedModel, a Keras file or a frozen graph -> an engine that takes uint8 images.
 
 The model's function is frozen; before it stands what makes its input of pixels, behind it what makes
-[n, classes] of its output, all in one graph. Whether it may be given several images at once is tried out.
+[n, classes] of its output, all in one graph, which other engines can be given too (`tf_convert`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.engines import InputSpec, warmup_images
+from worker.engines.cores import usable_cores
+from worker.engines.device import GPU_BATCHES, name_of, pick
+from worker.engines.loading import alike
+from worker.engines.pixels import UNTOUCHED, Images, Plan, Scaling, plan, scaling_of, spec_of, stacked
 from worker.engines.quiet import quiet_tensorflow
+from worker.engines.runner import Runner
 from worker.errors import ModelError
-from worker.images import ImageSize
-from worker.source import KERAS_SUFFIXES, ModelSource, Preprocess
+from worker.kinds import SUFFIXES
+from worker.source import ModelSource, Preprocess
 
 with quiet_tensorflow():
     import tensorflow as tf
 
 from worker.engines.tf_graph import from_graph
-from worker.engines.tf_input import Plan, layout_of, plan, prepare
+from worker.engines.tf_input import layout, prepare
 from worker.engines.tf_program import Frozen, Program, Tensor, freeze
 from worker.engines.tf_saved import from_keras, from_saved_model
 from worker.engines.tf_scaling import own_scaling
@@ -31,52 +37,47 @@ from worker.engines.tf_scaling import own_scaling
 _log = logging.getLogger(__name__)
 
 
+class TensorFlowEngine(Runner):
+    """An engine around `whole`, a concrete function from images [n, height, width, 3] to scores [n, classes]."""
+
+    def __init__(self, whole: Any, spec: InputSpec, platform: str, device: str) -> None:
+        def run(images: Images) -> NDArray[np.float32]:
+            scores: NDArray[np.float32] = whole(tf.constant(stacked(images))).numpy()
+            return scores
+
+        self.whole = whole
+        fixed = None if device == "cpu" else GPU_BATCHES
+        super().__init__(run, spec, name="tensorflow", platform=platform, device=device, fixed_batches=fixed)
+
+    def close(self) -> None:
+        """Let go of the graph and its constants."""
+        super().close()
+        self.whole = None
+
+
 def load(source: ModelSource) -> TensorFlowEngine:
     """Load the model of `source`; raises ModelError with the cause and the cure."""
+    device = _prepare_devices(source)
     try:
-        engine = _quickest(_program(source), source.preprocess)
+        return _quickest(_program(source), source.preprocess, device)
     except ModelError:
         raise
     except Exception as error:  # running a model for the first time raises whatever its layers raise
         raise ModelError(f"The model cannot be run by this TensorFlow: {error}") from error
-    if engine.classes < 2:
-        raise ModelError("The model gives one number an image; a classifier gives one a class: train it with softmax.")
-    return _tried(engine)
 
 
-class TensorFlowEngine:
-    """A frozen function of TensorFlow behind the `Engine` protocol."""
-
-    name = "tensorflow"
-    device = "cpu"
-    fixed_batches: tuple[int, ...] | None = None
-
-    def __init__(self, run: Callable[[Tensor], Tensor], spec: InputSpec, platform: str) -> None:
-        self._run: Callable[[Tensor], Tensor] | None = run
-        self.input = spec
-        self.platform = platform
-        self.classes = self.predict(warmup_images(spec, 1)).shape[1]
-
-    def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """The model's outputs [n, classes] for n images, in as many calls as its input asks for."""
-        if self._run is None:
-            raise ModelError("The model is closed.")
-        at_once = self.input.batch or len(images)
-        parts = [self._call(self._run, images[at : at + at_once]) for at in range(0, len(images), at_once)]
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
-
-    def close(self) -> None:
-        """Let go of the graph and its constants."""
-        self._run = None
-
-    def _call(self, run: Callable[[Tensor], Tensor], images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        missing = (self.input.batch or 0) - len(images)
-        stack = np.stack([*images, *[images[-1]] * missing])
-        try:
-            scores: NDArray[np.float32] = run(tf.constant(stack)).numpy()
-        except tf.errors.OpError as error:
-            raise ModelError(f"The model failed on {len(images)} images: {error.message}") from error
-        return scores[: len(images)]
+def _prepare_devices(source: ModelSource) -> str:
+    """Show TensorFlow the one device to use, before it looks; the device's name."""
+    gpus = tf.config.list_physical_devices("GPU")
+    number = pick(source.device, seen=len(gpus), framework="TensorFlow")
+    # Once TensorFlow has begun, with another model of this process, it refuses any change: it stays as it is then.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(usable_cores())
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([] if number is None else [gpus[number]], "GPU")
+        if number is not None and source.gpu_memory_growth:
+            tf.config.experimental.set_memory_growth(gpus[number], True)
+    return name_of(number)
 
 
 def _program(source: ModelSource) -> Program:
@@ -86,89 +87,46 @@ def _program(source: ModelSource) -> Program:
     path = source.path
     if path is not None and path.is_dir():
         return from_saved_model(path, **names)
-    if path is not None and path.suffix in KERAS_SUFFIXES:
+    if path is not None and SUFFIXES.get(path.suffix.lower()) == "keras":
         return from_keras(path)
     raise ModelError(
-        f"{path} is of no kind that TensorFlow takes here: --model wants a SavedModel's folder, "
-        "a .keras or an .h5 file; a frozen graph goes to --graph."
+        f"{path} is of no kind that TensorFlow takes here: a SavedModel's folder, a .keras or .h5 file, "
+        "or a frozen graph."
     )
 
 
-def _quickest(program: Program, preprocess: Preprocess) -> TensorFlowEngine:
+def _quickest(program: Program, said: Preprocess, device: str) -> TensorFlowEngine:
     """The program with constants for its variables, unless that changes its answers."""
-    layout = layout_of(program)
     frozen = freeze(program)
-    prepared = plan(program, layout, preprocess, scaling=_scaling(program, frozen, preprocess))
-    spec = _spec(prepared, preprocess)
-    plain = TensorFlowEngine(_whole(program, program.call, prepared), spec, program.platform)
+    prepared = plan(layout(program, said), said, scaling=_scaling(program, frozen, said))
+    spec = spec_of(prepared, said)
+    plain = TensorFlowEngine(_whole(program, program.call, prepared), spec, program.platform, device)
     if frozen is None:
         return plain
-    quick = TensorFlowEngine(_whole(program, frozen.call, prepared), spec, program.platform)
+    quick = TensorFlowEngine(_whole(program, frozen.call, prepared), spec, program.platform, device)
     sample = warmup_images(spec, 1)
-    if _agree(quick.predict(sample), plain.predict(sample)):
+    if alike(quick.predict(sample), plain.predict(sample)):
         return quick
     _log.info("With constants for its variables the model answers differently: it keeps them, and is slower.")
     return plain
 
 
-def _scaling(program: Program, frozen: Frozen | None, preprocess: Preprocess) -> tuple[float, float]:
-    """Mean and std for the pixels, with a line in the log on where they come from."""
-    if program.takes_bytes or not program.spec.dtype.is_floating:
-        return 0.0, 1.0
-    own = own_scaling(frozen.graph, "images") if frozen else None
-    mean, std = own or program.unscaled
-    said = preprocess.over(Preprocess(mean=(mean,), std=(std,)))
-    why = "and the model scales them further" if own else "the usual, as the model does not scale them"
-    if preprocess.mean or preprocess.std:
-        why = "as set"
-    _log.info("Pixels go in as (pixel - %s) / %s, %s; --mean and --std change it.", said.mean, said.std, why)
-    return mean, std
+def _scaling(program: Program, frozen: Frozen | None, said: Preprocess) -> Scaling:
+    if program.takes_bytes:
+        return UNTOUCHED
+    whole = not program.spec.dtype.is_floating
+    own = own_scaling(frozen.graph, "images") if frozen and not whole else None
+    return scaling_of(said, own=own, usual=program.unscaled, whole=whole)
 
 
-def _whole(program: Program, call: Callable[[Tensor], Tensor], plan: Plan) -> Callable[[Tensor], Tensor]:
+def _whole(program: Program, call: Callable[[Tensor], Tensor], plan: Plan) -> Any:
     """From uint8 images [n, height, width, 3] to float32 scores [n, classes], as one function."""
     into = prepare(program, plan)
     height, width = plan.size or (None, None)
-    spec = tf.TensorSpec([plan.layout.batch, height, width, 3], tf.uint8)
+    spec = tf.TensorSpec([plan.layout.batch, height, width, 3], tf.uint8, name="images")
 
     def whole(images: Tensor) -> Tensor:
         scores = tf.cast(call(into(images)), tf.float32)
         return tf.reshape(scores, [tf.shape(images)[0], -1])
 
-    function: Callable[[Tensor], Tensor] = tf.function(
-        whole, input_signature=[spec], autograph=False
-    ).get_concrete_function()
-    return function
-
-
-def _spec(plan: Plan, preprocess: Preprocess) -> InputSpec:
-    size = None
-    if plan.size:
-        size = ImageSize(*plan.size, preprocess.resize or "stretch", preprocess.filter or "bilinear")
-    # Images of any size cannot be stacked, so they go in one by one.
-    return InputSpec(size, plan.layout.batch if size else 1, plan.pixels)
-
-
-def _tried(engine: TensorFlowEngine) -> TensorFlowEngine:
-    """The engine; with a batch of one if several images at once give other answers than one by one.
-
-    Graphs with a fixed first dimension often carry it on inside, in a reshape, where no shape shows it.
-    """
-    if engine.input.batch is not None:
-        return engine
-    images = warmup_images(engine.input, 2)
-    alone = np.concatenate([engine.predict([image]) for image in images])
-    try:
-        together = engine.predict(images)
-        agree = _agree(together, alone)
-    except ModelError:
-        agree = False
-    if not agree:
-        _log.info("The model answers differently for several images at once: it gets them one by one.")
-        engine.input = replace(engine.input, batch=1)
-    return engine
-
-
-def _agree(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """Whether outputs are the same but for rounding."""
-    return one.shape == other.shape and np.allclose(one, other, rtol=1e-3, atol=1e-4)
+    return tf.function(whole, input_signature=[spec], autograph=False).get_concrete_function()

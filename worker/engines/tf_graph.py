@@ -7,12 +7,15 @@ the decoder, and then takes every kind of image that `worker.images` takes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it publishes no types
 
+from worker.engines.pixels import SLIM, UNIT, Scaling
 from worker.engines.tf_old_graph import modernized
 from worker.engines.tf_program import Program, Tensor
 from worker.errors import ModelError
@@ -20,9 +23,8 @@ from worker.errors import ModelError
 _DECODERS = ("DecodeJpeg", "DecodePng", "DecodeImage", "DecodeBmp", "DecodeAndCropJpeg")
 _MOST_NAMES = 20  # in an error's list of layers
 
-# What retrain.py prepared images with, by the name of its input; slim's MobileNet and Inception: `_SLIM`.
-_BY_NAME = {"Mul": (128.0, 128.0), "Placeholder": (0.0, 255.0)}
-_SLIM = (127.5, 127.5)
+# What retrain.py prepared images with, by the name of its input; slim's MobileNet and Inception: `SLIM`.
+_BY_NAME: Mapping[str, Scaling] = MappingProxyType({"Mul": ((128.0,), (128.0,)), "Placeholder": UNIT})
 _INCEPTION_EDGE = 299  # behind `Mul`, where the graph does not say it
 
 
@@ -140,5 +142,5 @@ def _shape(tensor: Any) -> Any:
     return [None, *(size or edge for size in tensor.shape[1:3]), tensor.shape[3]]
 
 
-def _scaling(entry: Any) -> tuple[float, float]:
-    return _BY_NAME.get(entry.op.name, _SLIM)
+def _scaling(entry: Any) -> Scaling:
+    return _BY_NAME.get(entry.op.name, SLIM)

@@ -14,6 +14,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from worker.engines.pixels import Scaling
+
 _log = logging.getLogger(__name__)
 
 ANY_EDGE = 224
@@ -36,7 +38,7 @@ class Program:
     call: Callable[[Tensor], Tensor]
     spec: Any
     platform: str
-    unscaled: tuple[float, float]
+    unscaled: Scaling
 
     @property
     def takes_bytes(self) -> bool:

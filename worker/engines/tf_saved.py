@@ -9,11 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from worker.engines.pixels import UNIT
 from worker.engines.tf_program import Program, Tensor
 from worker.errors import ModelError
-
-_UNSCALED = (0.0, 255.0)
-"""Pixels of 0..1: what a model without a scaling of its own is most often trained on."""
 
 
 def from_saved_model(path: Path, *, input_layer: str | None, output_layer: str | None) -> Program:
@@ -36,7 +34,7 @@ def from_saved_model(path: Path, *, input_layer: str | None, output_layer: str |
         return signature(**{feed: value})[fetch]
 
     spec = inputs[feed]
-    return Program(call, tf.TensorSpec(spec.shape, spec.dtype, name="images"), "tensorflow_savedmodel", _UNSCALED)
+    return Program(call, tf.TensorSpec(spec.shape, spec.dtype, name="images"), "tensorflow_savedmodel", UNIT)
 
 
 def from_keras(path: Path) -> Program:
@@ -50,7 +48,7 @@ def from_keras(path: Path) -> Program:
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs: a classifier has one of each.")
     spec = tf.TensorSpec(inputs[0].shape, inputs[0].dtype, name="images")
-    return Program(lambda value: model(value, training=False), spec, "keras", _UNSCALED)
+    return Program(lambda value: model(value, training=False), spec, "keras", UNIT)
 
 
 def _signature(signatures: Mapping[str, Any], path: Path) -> Any:

@@ -1,8 +1,4 @@
-"""A frozen graph -> the range of pixel values that it was made for, as far as the graph shows it.
-
-Many models scale their input themselves: Keras's Rescaling and Normalization layers, retrain.py's Sub and
-Mul. What stands between the input and the first real layer is run on 0 and on 1, and the gain tells.
-"""
+"""A frozen graph of TensorFlow -> its first step, run on zeros and on ones: see `worker.engines.scaling`."""
 
 from __future__ import annotations
 
@@ -11,6 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from worker.engines.pixels import Scaling
+from worker.engines.scaling import pixel_range
 from worker.engines.tf_program import ANY_EDGE
 
 _PASSING = frozenset(
@@ -26,11 +24,10 @@ _PASSING = frozenset(
 """Operations that move or scale pixels, each by itself."""
 
 
-def own_scaling(frozen: Any, input_name: str) -> tuple[float, float] | None:
+def own_scaling(frozen: Any, input_name: str) -> Scaling | None:
     """Mean and std to prepare pixels with, where the graph scales its input by itself; None where it does not.
 
     `frozen` is a graph without variables, `input_name` its placeholder's name.
-    (0, 1) means pixels of 0..255 as they are, (0, 255) means 0..1.
     """
     graph = tf.Graph()
     with graph.as_default():
@@ -38,17 +35,6 @@ def own_scaling(frozen: Any, input_name: str) -> tuple[float, float] | None:
     start = graph.get_tensor_by_name(f"{input_name}:0")
     gain, offset = _measure(graph, start, _last_passing(start))
     return pixel_range(gain, offset)
-
-
-def pixel_range(gain: float, offset: float) -> tuple[float, float] | None:
-    """Mean and std for a model whose first step is x * gain + offset; None if that step does nothing.
-
-    Networks see numbers of about 1, or pixels less their mean. So a small gain (1/255, 1/127.5, 1/58) or a
-    large offset (-104) belongs to pixels of 0..255, and a gain of 1 or more to pixels of 0..1.
-    """
-    if gain == 1 and offset == 0:
-        return None
-    return (0.0, 1.0) if abs(gain) < 0.1 or abs(offset) > 10 else (0.0, 255.0)
 
 
 def _last_passing(start: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,25 @@ from worker import imagenet
 from worker.errors import ModelError
 from worker.model import Model, ModelSource, load
 
+# Exporting the model and comparing engines on it take 10 s and 20 s of a quiet machine, once for the whole module.
+pytestmark = pytest.mark.timeout(400)
+
 CATS = {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat", "lynx"}
 
 EXPORT = "import sys, pathlib; from worker.imagenet import exported; print(exported(pathlib.Path(sys.argv[1])))"
+
+LATER = """
+import json, re, sys
+from pathlib import Path
+from worker.model import ModelSource, load
+model = load(ModelSource(cache=Path(sys.argv[1]), engine=sys.argv[2]), name="classify")
+(scores,) = model.predict([model.decode(sys.stdin.buffer.read())])
+print(json.dumps({
+    "tensorflow": bool({"tensorflow", "keras", "tf2onnx"} & set(sys.modules)),
+    "megabytes": int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024,
+    "best": model.top(scores, 1),
+}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[subprocess.CompletedP
     (cache / "making-left").mkdir(parents=True)  # by a process that was killed
     command = [sys.executable, "-c", EXPORT, str(cache)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = [process.communicate(timeout=100) for process in both]
+    printed = [process.communicate(timeout=300) for process in both]
     return [subprocess.CompletedProcess(p.args, p.returncode, *text) for p, text in zip(both, printed, strict=True)]
 
 
@@ -76,11 +93,45 @@ def test_the_answer_is_the_articles(model: Model) -> None:
 
 
 def test_it_takes_batches_of_its_size(model: Model) -> None:
-    """It eats 224 x 224 centre crops in batches of any size, and its own scaling is inside."""
+    """It eats 224 x 224 centre crops in any number; its own scaling is inside, whichever engine runs it."""
     described = model.describe()
     assert described["input"] == {"size": [224, 224], "resize": "crop", "pixels": "0..255, rgb", "batch": None}
     assert (described["classes"], described["platform"]) == (1000, "tensorflow_savedmodel")
     assert model.predict([model.example()] * 5).shape == (5, 1000)
+
+
+def test_engines_are_compared_on_it(model: Model) -> None:
+    """TensorFlow is the reference; ONNX Runtime and OpenVINO agree with it within 1e-3 and all three are timed."""
+    choice = model.describe()["engine_choice"]
+    rows = {row["engine"]: row for row in choice["rows"]}
+    assert (choice["reference"], list(rows)) == ("tensorflow", ["tensorflow", "openvino", "onnx"])
+    assert all(row["left_out"] == "" and row["difference"] < 1e-3 for row in rows.values())
+    assert all(set(row["images_per_s"]) == {"1", "8"} for row in rows.values())
+    assert choice["chosen"] == model.engine.name
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_a_later_start_needs_no_tensorflow(
+    model: Model, made: list[subprocess.CompletedProcess[str]], engine: str
+) -> None:
+    """With the choice kept, a process that serves loads no TensorFlow, is quick, takes little memory, and sees the
+    espresso as before."""
+    if engine == "auto" and model.engine.name == "tensorflow":
+        pytest.skip("TensorFlow was the quickest here.")
+    (scores,) = model.predict([model.decode(coffee_jpeg())])
+    folder = Path(made[0].stdout.strip())
+    done = subprocess.run(
+        [sys.executable, "-c", LATER, str(folder.parent), engine],
+        input=coffee_jpeg(),
+        capture_output=True,
+        timeout=100,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found["tensorflow"] is False
+    assert found["megabytes"] < 400
+    assert found["best"][0][0] == "espresso"
+    assert abs(found["best"][0][1] - model.top(scores, 1)[0][1]) < 1e-3
 
 
 def test_every_class_has_a_name_of_its_own() -> None:

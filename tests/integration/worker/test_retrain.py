@@ -40,7 +40,7 @@ def test_a_retrained_model_learns_and_is_served(photos: Path, tmp_path: Path) ->
     assert f"p2p worker --model {tmp_path}" in str(result)
     assert "Step 30 of 30: validation accuracy" in lines[-1]
     assert sum("Thumbs.db is left out: This is not an image" in line for line in lines) == 1
-    model = load(ModelSource(path=tmp_path), name="mine")
+    model = load(ModelSource(path=tmp_path, engine="openvino"), name="mine")
     images = [model.decode(photo) for photo in (chelsea_jpeg(), coffee_jpeg(), china_jpeg())]
     assert [model.top(row, 1)[0][0] for row in model.predict(images)] == list(result.labels)
     assert model.describe()["input"]["resize"] == "crop"
@@ -55,7 +55,7 @@ def test_a_second_run_uses_what_the_first_has_seen(photos: Path, tmp_path: Path)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("bottlenecks/*/*.npy")} == kept
     assert first == again
     assert not list(tmp_path.glob("making-*"))
-    assert load(ModelSource(path=tmp_path), name="mine").engine.classes == 3
+    assert load(ModelSource(path=tmp_path, engine="openvino"), name="mine").engine.classes == 3
 
 
 def test_too_few_photos_stop_it(photos: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tests.images import chelsea_jpeg
 from tests.models import Brightness, brightness
-from worker.engines import choose, warmup_images
+from worker.engines import warmup_images
+from worker.engines.choosing import candidates
 from worker.engines.probabilities import Softmaxed, are_probabilities, softmax
 from worker.errors import BadRequest, ModelError, TooLarge
 from worker.labels import read_labels, write_labels
@@ -84,6 +85,8 @@ def test_describe_is_for_readyz() -> None:
         "name": "test",
         "version": "1",
         "engine": "brightness",
+        "engine_choice": None,
+        "device": "cpu",
         "platform": "numpy",
         "classes": 2,
         "input": {"size": [8, 8], "resize": "stretch", "pixels": "0..255", "batch": None},
@@ -133,10 +136,12 @@ def test_an_engine_of_logits_gives_probabilities_behind_softmax() -> None:
 
 
 def test_an_unknown_engine_is_answered_with_the_known() -> None:
-    """--engine with a wrong name lists the right ones."""
-    assert choose(ModelSource()) == choose(ModelSource(engine="tensorflow")) == "tensorflow"
-    with pytest.raises(ModelError, match="no engine 'caffe': --engine takes auto or echo, tensorflow"):
-        choose(ModelSource(engine="caffe"))
+    """--engine with a wrong name lists the right ones; one that cannot run the model names those that can."""
+    assert [one.name for one in candidates(ModelSource(engine="tensorflow"), "keras")] == ["tensorflow"]
+    with pytest.raises(ModelError, match="no engine 'caffe': --engine takes auto, echo, tensorflow, onnx"):
+        candidates(ModelSource(engine="caffe"), "caffe")
+    with pytest.raises(ModelError, match="cannot run a model of the kind caffe: --engine takes opencv"):
+        candidates(ModelSource(engine="tensorflow"), "caffe")
 
 
 # Labels
@@ -186,6 +191,10 @@ def test_a_model_is_found_in_each_of_its_forms(tmp_path: Path) -> None:
     found = locate(numbered)
     assert (found.path, found.version) == (numbered / "10" / "dog.keras", "10")
     assert locate(numbered / "9").version == "9"
+    for number, name in enumerate(("m.onnx", "m.xml", "m.tflite", "m.pt", "m.pt2", "m.caffemodel", "m.pb"), start=20):
+        (numbered / str(number)).mkdir()
+        (numbered / str(number) / name).touch()
+        assert locate(numbered).path == numbered / str(number) / name
 
 
 def test_no_model_is_a_sentence(tmp_path: Path) -> None:
@@ -202,6 +211,7 @@ def test_preprocess_survives_a_file(tmp_path: Path) -> None:
     """What is written to model.toml is read back; without a file nothing is said."""
     assert read_preprocess(tmp_path) == Preprocess()
     said = Preprocess(size=(10, 20), resize="crop", filter="bicubic", channels="bgr", mean=(1.5, 2.0, 3.0), std=(58.0,))
+    said = replace(said, layout="nchw", outputs="logits")
     write_preprocess(tmp_path, said)
     assert read_preprocess(tmp_path) == said
     assert read_preprocess(tmp_path / "model.keras") == said
@@ -229,6 +239,8 @@ def test_flags_go_before_the_file() -> None:
         ({"resize": "zoom"}, "crop or stretch"),
         ({"filter": "nearest"}, "bicubic or bilinear"),
         ({"channels": "rbg"}, "rgb or bgr"),
+        ({"layout": "hwcn"}, "nhwc or nchw"),
+        ({"outputs": "scores"}, "probabilities or logits"),
         ({"std": (0.0,)}, "must not be 0"),
         ({"mean": (1.0, 2.0)}, "one number, or three"),
         ({"size": (0, 5)}, "height and a width"),

@@ -1,0 +1,32 @@
+"""How many cores this process may use: an engine with more threads than that waits for itself."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Of a container: microseconds it may compute in each period, and the period, or "max" (cgroup v2)."""
+
+
+def usable_cores(quota: Path = _QUOTA) -> int:
+    """Cores in this process's affinity mask, or fewer where its container's quota is smaller; at least 1."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        share, period = quota.read_text("ascii").split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if share == "max" else max(1, min(allowed, math.ceil(int(share) / int(period))))
+
+
+def processor() -> str:
+    """The processor's name and how many of its cores may be used: what timings hold for."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), os.uname().machine)
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    words = [word for word in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if word in flags.split()]
+    return f"{name}, {usable_cores()} cores {' '.join(words)}".strip()

@@ -1,0 +1,131 @@
+"""PyTorch: a TorchScript file or one of torch.export -> an engine that takes uint8 images.
+
+TorchScript does not say what its input is: it is taken to be [n, 3, height, width] of floats, 224 x 224 unless
+model.toml or --size says otherwise. A file of torch.export says its shape and type. Both are read without
+running anybody's pickle: a file that holds a pickled module or bare weights is refused.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from worker.engines.cores import usable_cores
+from worker.engines.device import GPU_BATCHES, name_of, pick
+from worker.engines.pixels import Images, feed, layout_of, plan, scaling_of, spec_of, usual_scaling
+from worker.engines.runner import Run, Runner, first_line
+from worker.errors import ModelError
+from worker.source import ModelSource
+
+_EDGE = 224
+_TYPES: Mapping[Any, str] = MappingProxyType(
+    {torch.float32: "float32", torch.float16: "float16", torch.float64: "float64", torch.uint8: "uint8"}
+)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A module on its device, and what its input is: shape (None: any length) and type."""
+
+    call: Callable[[Any], Any]
+    shape: list[int | None]
+    dtype: Any
+    platform: str
+
+
+def load(source: ModelSource) -> Runner:
+    """Load the .pt, .ts or .pt2 file of `source`; raises ModelError with the cause and the cure."""
+    if source.path is None:
+        raise ModelError(f"PyTorch reads .pt, .ts and .pt2 files, not {source.graph}.")
+    number = pick(source.device, seen=torch.cuda.device_count(), framework="PyTorch")
+    device = torch.device("cpu" if number is None else f"cuda:{number}")
+    torch.set_num_threads(usable_cores())
+    network = _network(source, source.path, device)
+    layout = layout_of(network.shape, usual="nchw", said=source.preprocess.layout)
+    whole = not network.dtype.is_floating_point
+    scaling = scaling_of(source.preprocess, own=None, usual=usual_scaling(layout), whole=whole)
+    prepared = plan(layout, source.preprocess, scaling=scaling)
+    return Runner(
+        _running(network, device, feed(prepared, _TYPES[network.dtype])),
+        spec_of(prepared, source.preprocess),
+        name="torch",
+        platform=network.platform,
+        device=name_of(number),
+        fixed_batches=None if number is None else GPU_BATCHES,
+    )
+
+
+def _network(source: ModelSource, path: Path, device: Any) -> _Network:
+    read = _exported if _is_exported(path) else _scripted
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, whose files people have all the same
+        try:
+            network = read(source, path, device)
+        except RuntimeError as error:
+            raise ModelError(f"{path} cannot be loaded by PyTorch: {first_line(error)}") from error
+    if network.dtype not in _TYPES:
+        raise ModelError(f"The model's input is of {network.dtype}; only images as numbers can be fed.")
+    return network
+
+
+def _scripted(source: ModelSource, path: Path, device: Any) -> _Network:
+    """TorchScript with its weights as constants, in the type that they have."""
+    module = torch.jit.load(str(path), map_location=device).eval()
+    dtype = next((weights.dtype for weights in module.parameters()), torch.float32)
+    height, width = source.preprocess.size or (_EDGE, _EDGE)
+    channels_last = source.preprocess.layout == "nhwc"
+    shape = [None, height, width, 3] if channels_last else [None, 3, height, width]
+    return _Network(torch.jit.freeze(module), shape, dtype, "pytorch_torchscript")
+
+
+def _exported(_: ModelSource, path: Path, device: Any) -> _Network:
+    """A program of torch.export, whose input says its own shape; lengths that may vary are symbols there."""
+    program = torch.export.load(str(path))
+    names = program.graph_signature.user_inputs
+    entries = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    if len(entries) != 1:
+        raise ModelError(f"{path} has {len(entries)} inputs; a classifier has one.")
+    shape = [length if isinstance(length, int) else None for length in entries[0].shape]
+    return _Network(program.module().to(device), shape, entries[0].dtype, "pytorch_export")
+
+
+def _is_exported(path: Path) -> bool:
+    """Told by the names inside the archive. Raises ModelError for what is neither of the two."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2] for name in archive.namelist()} | set(archive.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} is not a file of TorchScript or torch.export ({error}).") from error
+    if {"models/model.json", "serialized_exported_program.json"} & names:
+        return True
+    if "constants.pkl" not in names:
+        raise ModelError(
+            f"{path} holds weights or a pickled module, not a network that can be run without its source: "
+            "save it with torch.export.save or torch.jit.save."
+        )
+    return False
+
+
+def _running(network: _Network, device: Any, fill: Callable[[Images], NDArray[Any]]) -> Run:
+    def run(images: Images) -> NDArray[Any]:
+        with torch.inference_mode():
+            scores = _scores(network.call(torch.from_numpy(fill(images)).to(device)))
+            result: NDArray[Any] = scores.float().cpu().numpy()
+        return result
+
+    return run
+
+
+def _scores(outputs: Any) -> Any:
+    """The scores among what a network gives: it alone, a named `logits`, or the first of several."""
+    if isinstance(outputs, dict):
+        return outputs["logits"] if "logits" in outputs else next(iter(outputs.values()))
+    return outputs[0] if isinstance(outputs, tuple | list) else outputs
