@@ -19,8 +19,6 @@ class Brightness:
 
     name = "brightness"
     platform = "numpy"
-    device = "cpu"
-    fixed_batches: tuple[int, ...] | None = None
     classes = 2
     device = "cpu"
     fixed_batches: tuple[int, ...] | None = None

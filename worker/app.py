@@ -95,7 +95,7 @@ def _answering(presence: Presence, models: Models, numbers: Numbers, requests: R
                 response = await handler(request)
         except Exception as error:
             response = refused(as_ours(error, request))
-            if isinstance(error, web.RequestPayloadError):
+            if isinstance(error.__cause__, web.RequestPayloadError):
                 # Of a body that cannot be unpacked nothing more comes; looking for its end would fail again.
                 request.content.feed_eof()
                 response.force_close()

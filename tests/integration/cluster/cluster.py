@@ -107,8 +107,8 @@ class Cluster:
             token=self.tokens["worker"],
             log=f"worker-{name}-{self.network.free_port()}",
         )
-        await program.says("Serving on http://")
-        return Worker(agent, program, program.output.partition("Serving on http://")[2].split()[0].rstrip("."))
+        await program.says("Serving classify on http://")
+        return Worker(agent, program, program.output.partition("Serving classify on http://")[2].split()[0].rstrip("."))
 
     async def add_workers(self, *names: str) -> None:
         """Start workers that should be in rotation from now on."""

@@ -292,7 +292,7 @@ async def worker_process(consul: ConsulProcess, *flags: str) -> AsyncIterator[tu
     port = free_port()
     common = ["worker", "--engine", "echo", "--service", "bounded", "--port", str(port), "--consul", consul.url]
     async with command(*common, *flags) as process, aiohttp.ClientSession() as http:
-        await until(lambda: "Serving on" in process.output, within_s=30)
+        await until(lambda: "Serving bounded on" in process.output, within_s=30)
         target = Target(port, http)
         try:
             yield process, target

@@ -119,7 +119,7 @@ async def worker(consul: ConsulProcess, *, finish_s: float = 10) -> AsyncIterato
     started = Worker(process, port)
     reading = asyncio.create_task(started.read())
     try:
-        await until(lambda: any("Serving on" in line for line in started.lines), within_s=30)
+        await until(lambda: any(" on http://" in line for line in started.lines), within_s=30)
         yield started
     finally:
         for writer in started.writers:
