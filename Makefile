@@ -29,15 +29,26 @@ test: install lint ## Every check and every test, real Consul included
 	$(BIN)/python -m deploy.consul.fetch
 	$(BIN)/pytest -n 2 --dist loadfile
 
-bench: install ## Measure what is claimed (needs nginx, wrk, dnsperf, node; bandwidth needs root)
+bench: install ## Measure what is claimed, for an hour or more (needs nginx, wrk, dnsperf, node; some parts need root)
 	$(BIN)/python -m benchmarks.lookup
 	$(BIN)/python -m benchmarks.propagation
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.bandwidth
+	$(BIN)/python -m benchmarks.worker
+	$(BIN)/python -m benchmarks.engines
+	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.multipart
+	$(BIN)/python -m benchmarks.swaps
+	$(BIN)/python -m benchmarks.batching_sim
+	$(BIN)/python -m benchmarks.client
+	$(BIN)/python -m benchmarks.client_faults
+	$(BIN)/python -m benchmarks.balance_sim
 
-fuzz: install ## A minute of broken requests to the lookup port, and one to the DNS port
+fuzz: install ## Some minutes of broken requests to the lookup, DNS and worker ports
 	$(BIN)/python -m benchmarks.fuzz_fastpath --seconds 60
 	$(BIN)/python -m benchmarks.fuzz_dns --seconds 60
+	$(BIN)/python -m benchmarks.fuzz_worker --seconds 60
+	$(BIN)/python -m benchmarks.schemathesis_worker --examples 60
 
 clean: ## Remove what install made
 	rm -rf .venv

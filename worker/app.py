@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -27,15 +28,21 @@ from worker.routes import JSON, OPERATION, TEXT, Route
 from worker.settings import WorkerSettings
 
 
-def build_app(
-    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, requests: Requests
-) -> web.Application:
-    """The application of one port: its default model's service, and all models by name. `requests` counts its own."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all ports of a worker have in common: its numbers, its requests, and the bodies that it holds."""
+
+    numbers: Numbers
+    requests: Requests
+    receiving: Receiving
+
+
+def build_app(settings: WorkerSettings, models: Models, presence: Presence, shared: Shared) -> web.Application:
+    """The application of one port: its default model's service, and all models by name."""
     bodies = Bodies(settings.max_body_bytes)
-    app = web.Application(middlewares=[_answering(presence, models, numbers, requests)])
-    most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
-    app[RECEIVING] = Receiving(most_bytes=most_bytes, total_s=settings.deadline_s)
-    for route in worker_routes(settings, models, presence, numbers, bodies):
+    app = web.Application(middlewares=[_answering(presence, models, shared.numbers, shared.requests)])
+    app[RECEIVING] = shared.receiving
+    for route in worker_routes(settings, models, presence, shared.numbers, bodies):
         add = app.router.add_get if route.method == "GET" else app.router.add_post  # a GET is answered to HEAD too
         add(route.path, route.handler, expect_handler=bodies.expected)
     return app

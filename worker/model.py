@@ -58,11 +58,12 @@ class Model:
         Scores are rounded down to six digits and add up to at most 1. Of equals the first class comes first.
         Raises ModelError if a score is not a number.
         """
-        if not np.isfinite(scores).all():
+        total = float(scores.sum(dtype=np.float64))
+        if not math.isfinite(total):  # as it is not if any score is not
             raise ModelError("The model's answer to this image is not a number: check the model and its scaling.")
         best = _best(scores, max(0, min(k, scores.size)))
-        shares = _shares(scores[best], float(scores.sum(dtype=np.float64)))
-        return [(self.labels[index], share) for index, share in zip(best, shares, strict=True)]
+        shares = _shares([score for score, _ in best], total)
+        return [(self.labels[index], share) for (_, index), share in zip(best, shares, strict=True)]
 
     def example(self) -> NDArray[np.uint8]:
         """An image as `decode` gives them, for warming up and measuring."""
@@ -120,20 +121,20 @@ def _place(source: ModelSource) -> Place:
     return locate(path, labels=source.labels)
 
 
-def _best(scores: NDArray[np.float32], k: int) -> list[int]:
-    """The indices of the k largest, largest first; of equals the smaller index first."""
+def _best(scores: NDArray[np.float32], k: int) -> list[tuple[float, int]]:
+    """The k largest with their indices, largest first; of equals the smaller index first."""
     if k == 0:
         return []
-    least = -np.partition(-scores, k - 1)[k - 1]  # the k-th largest; linear time, unlike sorting all
-    above = np.flatnonzero(scores > least)
-    equal = np.flatnonzero(scores == least)[: k - above.size]
-    return [*above[np.argsort(-scores[above], kind="stable")].tolist(), *equal.tolist()]
+    least = np.partition(scores, scores.size - k)[scores.size - k]  # the k-th largest; in linear time
+    (enough,) = np.nonzero(scores >= least)  # k, or more where several are equal to it
+    found = zip(scores[enough].tolist(), enough.tolist(), strict=True)
+    return sorted(found, key=lambda pair: (-pair[0], pair[1]))[:k]
 
 
-def _shares(chosen: NDArray[np.float32], total: float) -> list[float]:
+def _shares(chosen: Sequence[float], total: float) -> list[float]:
     """Scores as JSON gives them: multiples of a millionth that add up to at most 1, also in binary fractions."""
     whole = max(1.0, total)  # a sum of many rounded float32 may be a little more than 1
-    shares = [math.floor(float(score) / whole * _MILLION) / _MILLION for score in chosen]
+    shares = [math.floor(score / whole * _MILLION) / _MILLION for score in chosen]
     if max(sum(shares), sum(reversed(shares)), math.fsum(shares)) > 1:  # in whatever order a client adds them
         shares[0] = (round(shares[0] * _MILLION) - 1) / _MILLION
     return shares

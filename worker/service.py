@@ -20,14 +20,14 @@ from registry.catalog import Checks
 from registry.instance import Instance, version_tag
 from registry.listen import bind, port_of
 from registry.malformed import quiet_logger
-from worker.app import build_app
+from worker.app import Shared, build_app
 from worker.health import Presence
 from worker.loading import running_threads
 from worker.memory import give_back
 from worker.metrics import Numbers
 from worker.models import Models
 from worker.process import keep_freed_memory, open_many_files
-from worker.receiving import RECEIVING
+from worker.receiving import Receiving
 from worker.registration import Registration, advertised
 from worker.requests import Requests
 from worker.settings import WorkerSettings
@@ -95,17 +95,21 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     """A worker, registered on entry; on exit it has left, drained and closed."""
-    requests, numbers, turns = Requests(), Numbers(), Turns()
+    most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
+    receiving = Receiving(most_bytes=most_bytes, total_s=settings.deadline_s)
+    shared, turns = Shared(Numbers(), Requests(), receiving), Turns()
     async with AsyncExitStack() as stack:
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         faces: list[Face] = []
         for served, listener in zip(settings.models, stack.enter_context(_listening(settings)), strict=True):
-            store = Store(served, settings, threads=threads, turns=turns, numbers=numbers, requests=requests)
+            store = Store(
+                served, settings, threads=threads, turns=turns, numbers=shared.numbers, requests=shared.requests
+            )
             await stack.enter_async_context(store)
             faces.append(Face(store, listener, Presence(boot=uuid.uuid4().hex)))
         for face in faces:
             models = Models([face.store for face in faces], default=face.store.name)
-            await stack.enter_async_context(_answering(settings, face, models, numbers, requests))
+            await stack.enter_async_context(_answering(settings, face, models, shared))
         for face in faces:
             await face.store.load()
         await asyncio.get_running_loop().run_in_executor(threads.loading, give_back)
@@ -126,11 +130,9 @@ def _listening(settings: WorkerSettings) -> Iterator[Sequence[socket.socket]]:
 
 
 @asynccontextmanager
-async def _answering(
-    settings: WorkerSettings, face: Face, models: Models, numbers: Numbers, requests: Requests
-) -> AsyncIterator[None]:
+async def _answering(settings: WorkerSettings, face: Face, models: Models, shared: Shared) -> AsyncIterator[None]:
     """The HTTP server of one port; closing finishes what is in flight."""
-    app = build_app(settings, models, face.presence, numbers, requests)
+    app = build_app(settings, models, face.presence, shared)
     # A client that hangs up cancels its handler, and so its place in the queue.
     runner = web.AppRunner(
         app,
@@ -148,7 +150,7 @@ async def _answering(
     finally:
         await site.stop()
         # From here on aiohttp would throw away what still comes of a body.
-        await app[RECEIVING].finished(within_s=settings.finish_s)
+        await shared.receiving.finished(within_s=settings.finish_s)
         await runner.cleanup()
 
 
