@@ -75,11 +75,14 @@ class ServiceState:
 
 
 def model_of(body: bytes) -> ModelState | None:
-    """A worker's /readyz; None if that is another server's."""
+    """A worker's /readyz, of the model that its port is for; None if that is another server's."""
     try:
         said = json.loads(body)
-        model = said["model"]
-        return ModelState(bool(said["ready"]), bool(said["leaving"]), str(model["version"]), str(model["engine"]))
+        model = said["models"][said["model"]]
+        engine = next(
+            (v["engine"] for v in model["versions"] if v["version"] == model["default"] and "engine" in v), ""
+        )
+        return ModelState(bool(said["ready"]), bool(said["leaving"]), str(model["default"] or ""), str(engine))
     except (ValueError, TypeError, LookupError):
         return None
 

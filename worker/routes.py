@@ -22,6 +22,7 @@ OPERATION = "operation"
 PREDICTING = (
     errors.BadRequest,
     errors.NotFound,
+    errors.TooSlow,
     errors.TooLarge,
     errors.NotAnImage,
     errors.TooManyRequests,

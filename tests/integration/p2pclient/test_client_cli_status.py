@@ -23,8 +23,10 @@ async def ours(request, _body):
     """A worker's own pages, as the contract has them."""
     if request.path == "/metrics":
         return web.Response(text=METRICS)
-    model = {"name": "classify", "version": "2", "engine": "onnx"}
-    return web.json_response({"ready": True, "leaving": False, "boot": "b", "model": model})
+    versions = [{"version": "3", "state": "LOADING"}, {"version": "2", "state": "AVAILABLE", "engine": "onnx"}]
+    models = {"classify": {"default": "2", "versions": versions}}
+    said = {"ready": True, "leaving": False, "boot": "b", "model": "classify", "models": models}
+    return web.json_response(said)
 
 
 @pytest.fixture

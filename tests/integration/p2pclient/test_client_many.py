@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from p2pclient import AsyncClient, BadImage, Client, WorkerFailed
+from p2pclient.many import WINDOW
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ async def test_nothing_is_read_ahead_of_need(fleet):
             results = blocking.classify_many(endless(), concurrency=2)
             for _ in range(3):
                 await asyncio.to_thread(next, results)
-            assert taken <= 3 * 2
+            assert taken <= 3 + 2 * WINDOW  # finished ones may wait for a slower one before them
             results.close()
 
 
