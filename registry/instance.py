@@ -33,6 +33,11 @@ class Health(enum.StrEnum):
         return self in (Health.PASSING, Health.WARNING)
 
 
+def stable_id(service: str, host: str, port: int) -> str:
+    """The id of the worker at one address: the same after a restart, so that registering again replaces it."""
+    return f"{service}-{host}-{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One worker of a service.

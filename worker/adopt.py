@@ -27,7 +27,7 @@ from typing import Any
 import aiohttp
 
 from registry.catalog import Checks
-from registry.instance import Instance
+from registry.instance import Instance, stable_id
 from registry.listen import bind, port_of
 from registry.settings import ConsulSettings
 from worker.child import Child
@@ -103,7 +103,7 @@ async def _instance(settings: AdoptSettings) -> Instance:
         port = port_of(listener)
     return Instance(
         service=settings.service,
-        id=f"{settings.service}-{host}-{port}",
+        id=stable_id(settings.service, host, port),
         host=host,
         port=port,
         weight=settings.weight,

@@ -19,8 +19,6 @@ from worker.source import ModelSource
 from worker.turns import Turns
 from worker.warmup import measure_pace
 
-POLL_S = 0.02
-
 
 @dataclass(frozen=True, slots=True)
 class Threads:
@@ -87,8 +85,8 @@ async def open_predictor(
 
 async def close(predictor: Predictor, *, threads: Threads, patient: bool = True) -> None:
     """Stop its batches and give its memory back; `patient` waits for a batch that is running, be it for ever."""
-    while patient and predictor.batcher.running:  # noqa: ASYNC110  a batch whose callers have gone tells nobody
-        await asyncio.sleep(POLL_S)
+    if patient:
+        await predictor.batcher.drained()
     await predictor.__aexit__()
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(threads.loading, predictor.model.close)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from registry.catalog import Checks
-from registry.instance import Instance, version_tag
+from registry.instance import Instance, stable_id, version_tag
 from registry.listen import bind, port_of
 from registry.malformed import quiet_logger
 from worker.app import Shared, build_app
@@ -205,7 +205,7 @@ def instance_of(settings: WorkerSettings, face: Face, host: str) -> Instance:
     store, port = face.store, face.port
     return Instance(
         service=store.name,
-        id=f"{store.name}-{host}-{port}",
+        id=stable_id(store.name, host, port),
         host=host,
         port=port,
         weight=settings.weight,
