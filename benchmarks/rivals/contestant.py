@@ -2,15 +2,18 @@
 
 A rival's file says itself what it needs and how it is asked, in inline script metadata (PEP 723): `dependencies`, and
 in [tool.rival] `name`, the arguments of `python` for either table, `path`, and `body`: "raw", "multipart FIELD", or
-a JSON text in which BASE64 stands for the image.
+a JSON text in which BASE64 stands for the image. `variants` are the settings of table (a) that
+`benchmarks.rivals.search` compares, `settings` are those with most answers a second at 16 clients, `alone` those that
+answer a lone client soonest; the file's code reads them (`model.setting`), and {NAME} in its arguments is one. {port}, {port2} and {port3} are free ports.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import os
+import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -22,13 +25,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.contest import free_port, server
+from benchmarks.contest import free_ports, server
 from benchmarks.loadgen import Target
-from benchmarks.rivals.model import ENGINE, MODEL
+from benchmarks.rivals.family import descendants, resume, send
+from benchmarks.rivals.model import ENGINE, MODEL, SETTINGS
 
 ROOT = Path(__file__).parents[2]
 _SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # as PEP 723 gives it
 _BOUNDARY = "p2p-benchmark-boundary"
+_PORTS = ("port", "port2", "port3")
+_TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
+
+Settings = Mapping[str, int]
 
 
 class NotRunning(Exception):
@@ -37,7 +45,7 @@ class NotRunning(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """A server to be measured: how it is started ({port} becomes its port) and how it is asked."""
+    """A server to be measured: how it is started ({port}, {port2}, {port3} become free ones) and how it is asked."""
 
     name: str
     command: tuple[str, ...]
@@ -56,6 +64,9 @@ class Rival:
     quickstart: tuple[str, ...]
     path: str
     body: str
+    settings: Settings
+    alone: Settings
+    variants: tuple[Settings, ...]
 
 
 @dataclass(frozen=True)
@@ -72,11 +83,17 @@ def rivals() -> list[Rival]:
     return sorted((_read(file) for file in files), key=lambda rival: rival.name)
 
 
-def contestant(rival: Rival, *, model: Path, engine: str | None, cache: Path) -> Contestant:
-    """A rival, installed: on the shared `engine`, or as its quickstart has it; raises NotRunning."""
+def contestant(
+    rival: Rival, *, model: Path, engine: str | None, cache: Path, settings: Settings | None = None
+) -> Contestant:
+    """A rival, installed: on the shared `engine` with its best settings or these, or as its quickstart has it.
+
+    Raises NotRunning.
+    """
     python = _environment(rival, cache)
-    environ = {MODEL: str(model), ENGINE: engine or "", "PYTHONPATH": str(ROOT)}
-    arguments = rival.best if engine else rival.quickstart
+    chosen = settings or rival.settings
+    environ = {MODEL: str(model), ENGINE: engine or "", SETTINGS: json.dumps(dict(chosen)), "PYTHONPATH": str(ROOT)}
+    arguments = _filled(rival.best if engine else rival.quickstart, chosen)
     command = (str(python), *arguments)
     return Contestant(name=rival.name, command=command, path=rival.path, body=rival.body, environ=environ)
 
@@ -85,16 +102,29 @@ def contestant(rival: Rival, *, model: Path, engine: str | None, cache: Path) ->
 def running(who: Contestant, images: Sequence[Path], *, label: str, log: Path) -> Iterator[Running]:
     """The server, once it has found `label` in the first of `images`; all of its processes are ended with the block.
 
+    It is started once more, on other ports, if another program took one of its ports meanwhile.
     Raises NotRunning with the end of its log.
     """
-    port = free_port()
+    with contextlib.ExitStack() as stack:
+        try:
+            now = stack.enter_context(_running(who, images, label, log))
+        except NotRunning:
+            if not _TAKEN.search(log.read_text(errors="replace")):
+                raise
+            now = stack.enter_context(_running(who, images, label, log))
+        yield now
+
+
+@contextlib.contextmanager
+def _running(who: Contestant, images: Sequence[Path], label: str, log: Path) -> Iterator[Running]:
+    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    port = ports["port"]
     bodies = [_body(image.read_bytes(), who.body) for image in images]
     target = Target(port, tuple(_request(port, who.path, *body) for body in bodies))
-    command = [argument.replace("{port}", str(port)) for argument in who.command]
     log.write_bytes(b"")
     family: set[int] = set()
     try:
-        with server(command, core=None, environ=who.environ, log=log) as process:
+        with server(_filled(who.command, ports), core=None, environ=who.environ, log=log) as process:
             try:
                 answer = _first_answer(process, f"http://127.0.0.1:{port}{who.path}", *bodies[0], log)
                 if label not in answer:
@@ -102,29 +132,17 @@ def running(who: Contestant, images: Sequence[Path], *, label: str, log: Path) -
                 yield Running(target, process.pid)
             finally:
                 family = descendants(process.pid)
+                resume(process.pid)  # a process that is paused does not end
     finally:
-        for pid in family:  # those that did not end with their parent
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
+        send(signal.SIGKILL, family)  # those that did not end with their parent
 
 
-def descendants(pid: int) -> set[int]:
-    """The process ids of a process's children, theirs, and so on."""
-    found: set[int] = set()
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found.update(int(child) for child in children.read_text().split())
-    return found.union(*(descendants(child) for child in found))
-
-
-def memory_mb(pid: int) -> float:
-    """What a process and its descendants keep in memory, shared pages counted once, in MB."""
-    total_kb = 0
-    for each in (pid, *descendants(pid)):
-        with contextlib.suppress(OSError):
-            found = re.search(r"(?m)^Pss:\s+(\d+)", Path(f"/proc/{each}/smaps_rollup").read_text())
-            total_kb += int(found[1]) if found else 0
-    return total_kb / 1024
+def _filled(command: Sequence[str], values: Mapping[str, int]) -> list[str]:
+    """Arguments with numbers in place of {names}."""
+    filled = list(command)
+    for name, value in values.items():
+        filled = [argument.replace(f"{{{name}}}", str(value)) for argument in filled]
+    return filled
 
 
 def _read(file: Path) -> Rival:
@@ -140,6 +158,9 @@ def _read(file: Path) -> Rival:
         quickstart=tuple(said.get("quickstart", said["best"])),
         path=said["path"],
         body=said["body"],
+        settings=said["settings"],
+        alone=said["alone"],
+        variants=tuple(said["variants"]),
     )
 
 

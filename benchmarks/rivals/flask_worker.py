@@ -3,17 +3,28 @@
 # [tool.rival]
 # name = "Flask"
 # best = [
-#     "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "16",
-#     "benchmarks.rivals.flask_worker:app()",
+#     "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", "gthread", "--timeout", "0",
+#     "--workers", "{workers}", "--threads", "{pool}", "benchmarks.rivals.flask_worker:app()",
 # ]
 # quickstart = ["-m", "benchmarks.rivals.flask_worker", "{port}"]
 # path = "/"
 # body = "multipart data"
+# settings = { workers = 1, pool = 16, threads = 0 }
+# alone = { workers = 1, pool = 16, threads = 0 }
+# variants = [
+#     { workers = 1, pool = 16, threads = 0 },
+#     { workers = 1, pool = 2, threads = 0 },
+#     { workers = 1, pool = 16, threads = 1 },
+#     { workers = 1, pool = 2, threads = 1 },
+#     { workers = 2, pool = 8, threads = 1 },
+#     { workers = 2, pool = 1, threads = 1 },
+# ]
 # ///
 """The article's worker: Flask, the multipart field `data`, one prediction a request.
 
-Table (b): `app.run`, as the article starts it. Table (a): gunicorn with threads, as Flask's documentation deploys;
-one process, since a second one would load a second engine onto the same two cores. Flask has no batching.
+Table (b): `app.run`, as the article starts it. Table (a): gunicorn, as Flask's documentation deploys, with worker
+processes and a pool of threads in each; its timeout is off, since the benchmark lets contestants wait for their turn
+longer than that. Flask has no batching; its threads predict side by side.
 """
 
 from __future__ import annotations

@@ -5,11 +5,24 @@
 # best = ["-m", "benchmarks.rivals.litserve_worker", "{port}"]
 # path = "/predict"
 # body = '{"image_data": "BASE64"}'
+# settings = { batch = 8, wait_ms = 2, workers = 1, zmq = 0, threads = 0 }
+# alone = { batch = 8, wait_ms = 2, workers = 1, zmq = 0, threads = 0 }
+# variants = [
+#     { batch = 8, wait_ms = 2, workers = 1, zmq = 0, threads = 0 },
+#     { batch = 4, wait_ms = 2, workers = 1, zmq = 0, threads = 0 },
+#     { batch = 16, wait_ms = 5, workers = 1, zmq = 0, threads = 0 },
+#     { batch = 8, wait_ms = 0, workers = 1, zmq = 0, threads = 0 },
+#     { batch = 8, wait_ms = 2, workers = 1, zmq = 1, threads = 0 },
+#     { batch = 1, wait_ms = 0, workers = 2, zmq = 0, threads = 1 },
+#     { batch = 4, wait_ms = 2, workers = 2, zmq = 0, threads = 1 },
+#     { batch = 1, wait_ms = 0, workers = 2, zmq = 1, threads = 1 },
+# ]
 # ///
 """LitServe, with the image in base64 as its guide "Speed up serving by 200x" sends it.
 
-Table (b) is that guide's first server: no batching. Table (a) follows the guide: a batch size, a batch timeout, and a
-decoding pool in `batch`. A timeout of 0 spins on an empty queue, which would take a core from everybody.
+Table (b) is that guide's first server: no batching. Table (a) follows the guide: a batch size, a batch timeout, a
+decoding pool in `batch`, workers per device, and the queue over ZeroMQ (`fast_queue`). With a batch timeout of 0 it
+spins on an empty queue.
 """
 
 from __future__ import annotations
@@ -22,7 +35,7 @@ from typing import Any
 
 import litserve
 
-from benchmarks.rivals.model import Pixels, best_setup, classify, load
+from benchmarks.rivals.model import Pixels, best_setup, classify, load, setting
 
 
 class One(litserve.LitAPI):
@@ -62,6 +75,11 @@ class Many(One):
 
 
 if __name__ == "__main__":
-    api = Many(max_batch_size=8, batch_timeout=0.002) if best_setup() else One()
-    server = litserve.LitServer(api, accelerator="cpu")
+    api: litserve.LitAPI = One()
+    options: dict[str, Any] = {}
+    if best_setup():
+        options = {"workers_per_device": setting("workers"), "fast_queue": bool(setting("zmq"))}
+        if setting("batch") > 1:
+            api = Many(max_batch_size=setting("batch"), batch_timeout=setting("wait_ms") / 1000)
+    server = litserve.LitServer(api, accelerator="cpu", **options)
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False)

@@ -2,16 +2,27 @@
 # dependencies = ["mlserver==1.7.1", "uvloop==0.21.0"]  # its worker processes ask uvloop 0.22 for a loop in vain
 # [tool.rival]
 # name = "MLServer"
-# best = ["-m", "benchmarks.rivals.mlserver_worker", "{port}"]
+# best = ["-m", "benchmarks.rivals.mlserver_worker", "{port}", "{port2}", "{port3}"]
 # path = "/v2/models/classify/infer"
 # body = '''{"inputs": [{
 #     "name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"content_type": "base64"}, "data": ["BASE64"]
 # }]}'''
+# settings = { batch = 8, wait_ms = 2, workers = 0, threads = 0 }
+# alone = { batch = 8, wait_ms = 2, workers = 0, threads = 0 }
+# variants = [
+#     { batch = 8, wait_ms = 2, workers = 0, threads = 0 },
+#     { batch = 4, wait_ms = 2, workers = 0, threads = 0 },
+#     { batch = 16, wait_ms = 5, workers = 0, threads = 0 },
+#     { batch = 8, wait_ms = 1, workers = 0, threads = 0 },
+#     { batch = 0, wait_ms = 0, workers = 0, threads = 0 },
+#     { batch = 0, wait_ms = 0, workers = 2, threads = 1 },
+#     { batch = 4, wait_ms = 2, workers = 2, threads = 1 },
+# ]
 # ///
 """MLServer with a custom runtime, the image as a BYTES tensor in base64: its REST server takes no binary tensors.
 
-Table (b) is the documentation's way: no adaptive batching, one worker process. Table (a): adaptive batching; without
-worker processes, which would send every image through a pipe once more.
+Table (b) is the documentation's way: no adaptive batching, one worker process. Table (a): adaptive batching (none if
+`batch` is 0), and predicting in the server's own process or in several workers.
 """
 
 from __future__ import annotations
@@ -29,7 +40,7 @@ from mlserver.codecs import Base64Codec, StringCodec
 from mlserver.server import MLServer
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from benchmarks.rivals.model import best_setup, classify, load
+from benchmarks.rivals.model import best_setup, classify, load, setting
 
 
 class Classify(MLModel):
@@ -51,11 +62,14 @@ class Classify(MLModel):
         return InferenceResponse(model_name=self.name, outputs=[texts])
 
 
-async def serve(folder: Path, port: int) -> None:
+async def serve(folder: Path, http: int, grpc: int, metrics: int) -> None:
     """Run MLServer on a folder of its settings files until it is told to end."""
-    batching = {"max_batch_size": 8, "max_batch_time": 0.002} if best_setup() else {}
-    workers = {"parallel_workers": 0} if best_setup() else {}
-    ports = {"http_port": port, "grpc_port": port + 1, "metrics_port": port + 2}
+    batching: dict[str, float] = {}
+    workers: dict[str, int] = {}
+    if best_setup():
+        batching = {"max_batch_size": setting("batch"), "max_batch_time": setting("wait_ms") / 1000}
+        workers = {"parallel_workers": setting("workers")}
+    ports = {"http_port": http, "grpc_port": grpc, "metrics_port": metrics}
     model = {"name": "classify", "implementation": "benchmarks.rivals.mlserver_worker.Classify", **batching}
     (folder / "settings.json").write_text(json.dumps({"host": "127.0.0.1", **ports, **workers}))
     (folder / "model-settings.json").write_text(json.dumps(model))
@@ -65,4 +79,4 @@ async def serve(folder: Path, port: int) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        asyncio.run(serve(Path(name), int(sys.argv[1])))
+        asyncio.run(serve(Path(name), *map(int, sys.argv[1:])))

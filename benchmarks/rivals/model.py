@@ -2,12 +2,14 @@
 
 The environment says which, since frameworks start processes of their own: RIVAL_MODEL is the SavedModel's folder;
 RIVAL_ENGINE is the engine of table (a), which all contestants share with the worker, decoder included; without one
-the model is served as quickstarts do, table (b): Pillow, and the SavedModel's own signature.
+the model is served as quickstarts do, table (b): Pillow, and the SavedModel's own signature. RIVAL_SETTINGS is a JSON
+object of the whole numbers that a rival's file names: sizes, waits, numbers of processes, and `threads`.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-MODEL, ENGINE = "RIVAL_MODEL", "RIVAL_ENGINE"
+from benchmarks.few_cores import cores
+
+MODEL, ENGINE, SETTINGS = "RIVAL_MODEL", "RIVAL_ENGINE", "RIVAL_SETTINGS"
 TOP = 5
 EDGE = 224
 
@@ -38,15 +42,21 @@ def best_setup() -> bool:
     return bool(os.environ.get(ENGINE))
 
 
+def setting(name: str) -> int:
+    """One of the numbers that are searched for in table (a)."""
+    return int(json.loads(os.environ[SETTINGS])[name])
+
+
 def load() -> Classifier:
-    """The model, as the environment says."""
+    """The model, as the environment says; its engine has so many `threads`, or as many as there are cores if 0."""
     folder = Path(os.environ[MODEL])
     if not best_setup():
         return Signature(folder)
     from worker.model import ModelSource
     from worker.model import load as load_model
 
-    return load_model(ModelSource(path=folder, engine=os.environ[ENGINE]), name="classify")
+    with cores(setting("threads"), first=os.getpid()):
+        return load_model(ModelSource(path=folder, engine=os.environ[ENGINE]), name="classify")
 
 
 def classify(model: Classifier, images: Sequence[Pixels]) -> list[list[tuple[str, float]]]:

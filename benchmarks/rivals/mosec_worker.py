@@ -8,10 +8,23 @@
 # ]
 # path = "/inference"
 # body = "raw"
+# settings = { batch = 8, wait_ms = 1, decoders = 2, predictors = 1, threads = 0 }
+# alone = { batch = 8, wait_ms = 1, decoders = 2, predictors = 1, threads = 0 }
+# variants = [
+#     { batch = 8, wait_ms = 1, decoders = 2, predictors = 1, threads = 0 },
+#     { batch = 4, wait_ms = 1, decoders = 2, predictors = 1, threads = 0 },
+#     { batch = 16, wait_ms = 5, decoders = 2, predictors = 1, threads = 0 },
+#     { batch = 8, wait_ms = 1, decoders = 1, predictors = 1, threads = 0 },
+#     { batch = 1, wait_ms = 1, decoders = 2, predictors = 2, threads = 1 },
+#     { batch = 4, wait_ms = 1, decoders = 2, predictors = 2, threads = 1 },
+#     { batch = 1, wait_ms = 1, decoders = 0, predictors = 2, threads = 1 },
+#     { batch = 1, wait_ms = 1, decoders = 0, predictors = 1, threads = 0 },
+# ]
 # ///
-"""Mosec, in stages of processes as its ResNet example has them: two decode, one predicts in batches.
+"""Mosec, in stages of processes as its ResNet example has them: some decode, others predict in batches.
 
-Table (b) is that example's way without batches: one process decodes and predicts one image at a time.
+Table (b) is that example's way without batches: one process decodes and predicts one image at a time; table (a) has
+several of these where `decoders` is 0. A wait of 0 would mean its default of 10 ms.
 """
 
 from __future__ import annotations
@@ -21,7 +34,7 @@ from typing import Any
 
 from mosec import Server, Worker
 
-from benchmarks.rivals.model import Pixels, best_setup, classify, load
+from benchmarks.rivals.model import Pixels, best_setup, classify, load, setting
 
 
 class Decode(Worker):
@@ -58,9 +71,10 @@ class Both(Decode):
 
 if __name__ == "__main__":
     server = Server()
-    if best_setup():
-        server.append_worker(Decode, num=2)
-        server.append_worker(Predict, max_batch_size=8, max_wait_time=1)
+    if best_setup() and setting("decoders"):
+        server.append_worker(Decode, num=setting("decoders"))
+        several = {"max_batch_size": setting("batch"), "max_wait_time": setting("wait_ms")}
+        server.append_worker(Predict, num=setting("predictors"), **several)
     else:
-        server.append_worker(Both)
+        server.append_worker(Both, num=setting("predictors") if best_setup() else 1)
     server.run()

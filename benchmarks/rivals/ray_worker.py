@@ -5,11 +5,20 @@
 # best = ["-m", "benchmarks.rivals.ray_worker", "{port}"]
 # path = "/"
 # body = "raw"
+# settings = { batch = 8, wait_ms = 2, replicas = 1, threads = 0 }
+# alone = { batch = 8, wait_ms = 2, replicas = 1, threads = 0 }
+# variants = [
+#     { batch = 8, wait_ms = 2, replicas = 1, threads = 0 },
+#     { batch = 4, wait_ms = 0, replicas = 1, threads = 0 },
+#     { batch = 16, wait_ms = 5, replicas = 1, threads = 0 },
+#     { batch = 1, wait_ms = 0, replicas = 2, threads = 1 },
+#     { batch = 4, wait_ms = 0, replicas = 2, threads = 1 },
+# ]
 # ///
 """Ray Serve, the image as the request's raw body, as its PyTorch tutorial takes it.
 
-Table (b) is that tutorial: one deployment, one image a prediction. Table (a): `serve.batch` with a short wait, decoding
-in a pool of threads beside the event loop. One replica, since a second engine would fight for the same two cores.
+Table (b) is that tutorial: one deployment, one image a prediction. Table (a): `serve.batch`, decoding in a pool of
+threads beside the event loop, in one or several replicas.
 """
 
 from __future__ import annotations
@@ -25,7 +34,7 @@ import ray
 from ray import serve
 from starlette.requests import Request
 
-from benchmarks.rivals.model import Pixels, best_setup, classify, load
+from benchmarks.rivals.model import Pixels, best_setup, classify, load, setting
 
 
 @serve.deployment
@@ -39,7 +48,7 @@ class One:
         return classify(self._model, [self._model.decode(await request.body())])[0]
 
 
-@serve.deployment(max_ongoing_requests=128)
+@serve.deployment(max_ongoing_requests=128, num_replicas=setting("replicas"))
 class Many:
     """A batch a prediction; both decoding and predicting leave the event loop free."""
 
@@ -48,7 +57,7 @@ class Many:
         self._decoding = ThreadPoolExecutor(2)
         self._predicting = ThreadPoolExecutor(1)
 
-    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.002)
+    @serve.batch(max_batch_size=setting("batch"), batch_wait_timeout_s=setting("wait_ms") / 1000)
     async def _classify(self, images: list[Pixels]) -> list[Any]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._predicting, classify, self._model, images)
@@ -62,7 +71,7 @@ class Many:
 if __name__ == "__main__":
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    ray.init(include_dashboard=False, configure_logging=False)
+    ray.init(address="local", include_dashboard=False, configure_logging=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run((Many if best_setup() else One).bind())
     stop.wait()
