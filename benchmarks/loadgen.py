@@ -60,12 +60,14 @@ class Load:
 
     everything: all answers, those while warming up too
     began_s, ended_s: what is measured is what was due, or for rates what was done, between these
+    sending_s: how long requests were sent, warming up included
     """
 
     everything: Sequence[Answer]
     began_s: float
     ended_s: float
     spent_s: float
+    sending_s: float
 
     @property
     def seconds(self) -> float:
@@ -168,7 +170,7 @@ def _fields(head: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def closed(target: Target, *, connections: int, seconds: float, warm_s: float = 0.0) -> Load:
     """Keep this many connections busy for warm_s + seconds."""
-    return _measured(_closed(target, connections, seconds, warm_s))
+    return _measured(_closed(target, connections, seconds, warm_s), warm_s + seconds)
 
 
 def opened(target: Target, *, rate_hz: float, seconds: float, warm_s: float = 0.0, seed: int = 1) -> Load:
@@ -176,13 +178,13 @@ def opened(target: Target, *, rate_hz: float, seconds: float, warm_s: float = 0.
 
     Timers of the event loop are good to a millisecond: a request may go out so late, and that is counted.
     """
-    return _measured(_opened(target, rate_hz, seconds, warm_s, random.Random(seed)))
+    return _measured(_opened(target, rate_hz, seconds, warm_s, random.Random(seed)), warm_s + seconds)
 
 
-def _measured(loading: Coroutine[Any, Any, tuple[list[Answer], float, float]]) -> Load:
+def _measured(loading: Coroutine[Any, Any, tuple[list[Answer], float, float]], sending_s: float) -> Load:
     before_s = time.process_time()
     answers, began_s, ended_s = uvloop.run(loading)
-    return Load(answers, began_s, ended_s, time.process_time() - before_s)
+    return Load(answers, began_s, ended_s, time.process_time() - before_s, sending_s)
 
 
 async def _closed(target: Target, count: int, seconds: float, warm_s: float) -> tuple[list[Answer], float, float]:

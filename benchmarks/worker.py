@@ -1,62 +1,57 @@
 """The worker beside the bare loop and beside rivals: throughput, lone requests, open loop, overload.
 
-    python -m benchmarks.worker [--engine onnx] [--rounds 3] [--seconds 4] [--only NAME]... [--quick]
+    python -m benchmarks.worker [--engine onnx] [--rounds 6] [--seconds 1.5] [--only NAME]... [--quick]
 
-One SavedModel, the same JPEGs, all processes and the load on the same unpinned cores. In each round every contestant
-is started, warmed, measured and stopped in turn, so that none has neighbours; medians over the rounds count. Table (a)
-has one engine and one decoder in all, each framework in its best documented configuration; table (b) is what each
-one's quickstart gives. Rivals are installed on first use, each into an environment of its own in the cache folder.
-Prints Markdown. Takes 20 to 25 minutes.
+One SavedModel, the same JPEGs, all processes and the load on the same unpinned cores. All contestants of a table stand
+side by side, paused; in each round they and the bare loop take a short turn one after the other. Table (a) has one
+engine and one decoder in all, each framework with the settings that `benchmarks.rivals.search` found fastest; table (b)
+is what each one's quickstart gives. Rivals are installed on first use, each into an environment of its own in the cache
+folder. Prints Markdown. Takes 15 to 20 minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
-import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 from benchmarks import worker_report as report
+from benchmarks.bare import bare_loop
 from benchmarks.contest import P2P, answers, free_port, server
-from benchmarks.loadgen import Answer, closed, opened
-from benchmarks.rivals.contestant import Contestant, NotRunning, Running, contestant, memory_mb, rivals, running
-from benchmarks.spread import percentile
-from benchmarks.worker_report import OURS, Ceiling, Flood, Paced, Sample, Standing
+from benchmarks.openloop import flood, pace
+from benchmarks.rivals.contestant import Contestant, NotRunning, Rival, contestant, rivals
+from benchmarks.turns import CROWD, Stage, say
+from benchmarks.worker_report import OURS, Bar, Standing
 
 CACHE = Path.home() / ".cache" / "p2p-serving"
 CAT = Path(__file__).parents[1] / "deploy" / "cat.jpg"
-SHARES = (0.5, 0.8, 0.95)
-WARM_S = 1.5
-REFUSALS = (429, 503)
-FLOOD_WARM_S = 4.0
-"""Until the queue of the flooded worker is full, and it answers and refuses at a steady rate."""
+CROWDS = (CROWD, 64)
+ALONE = " (set for one client)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """What all contestants share."""
+@dataclass
+class Table:
+    """The contestants of one table, a standing for each, and how many clients each meets in its turns.
 
-    images: Sequence[Path]
-    folder: Path
-    label: str
-    seconds: float
-    rounds: int
+    Those that cannot be installed have only a standing. The bare loop has a standing for each of its ways.
+    """
 
-    @contextmanager
-    def on(self, who: Contestant) -> Iterator[Running]:
-        """A contestant, started and warm."""
-        with running(who, self.images, label=self.label, log=self.folder / f"{who.name}.log") as now:
-            closed(now.target, connections=16, seconds=WARM_S)
-            yield now
+    crowds: tuple[int, ...]
+    loops: dict[str, Standing]
+    contestants: list[Contestant] = field(default_factory=list)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    clients: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def add(self, who: Contestant, clients: tuple[int, ...]) -> None:
+        """One more contestant."""
+        self.contestants.append(who)
+        self.standings[who.name] = Standing()
+        self.clients[who.name] = clients
 
 
 def ours(model: Path, engine: str, consul: str) -> Contestant:
@@ -65,138 +60,78 @@ def ours(model: Path, engine: str, consul: str) -> Contestant:
     return Contestant(name=OURS, command=(*P2P, "worker", *flags), path="/", body="raw")
 
 
-def entrants(
-    options: argparse.Namespace, model: Path, consul: str, *, shared: bool
-) -> tuple[list[Contestant], dict[str, Standing]]:
-    """The contestants of one table, and a standing for each; those that cannot be installed have only that."""
-    engine = options.engine if shared else None
-    field = [ours(model, engine or options.box_engine, consul)]
-    standings = {OURS: Standing()}
+def table_of(options: argparse.Namespace, model: Path, consul: str, ways: tuple[str, ...], *, shared: bool) -> Table:
+    """Table (a) if the engine is shared, else table (b).
+
+    A rival that answers a lone client sooner with other settings than those for a crowd stands in (a) twice.
+    """
+    crowds = CROWDS if shared else (CROWD,)
+    table = Table(crowds, {way: Standing() for way in ways})
+    table.add(ours(model, options.engine if shared else options.box_engine, consul), (1, *crowds))
     for rival in rivals():
         if options.only and rival.name not in options.only:
             continue
-        standings[rival.name] = Standing()
         try:
-            field.append(contestant(rival, model=model, engine=engine, cache=CACHE))
+            _add(table, rival, model, options.engine if shared else None)
         except NotRunning as error:
-            standings[rival.name].reason = str(error)
-    return field, standings
+            table.standings[rival.name] = Standing(reason=str(error))
+    return table
 
 
-def measure_ceiling(
-    model: Path, engine: str, images: Sequence[Path], *, seconds: float, like: Ceiling | None
-) -> Ceiling:
-    """The bare loop, in a process of its own."""
-    options = ["--model", str(model), "--engine", engine, "--seconds", str(seconds)]
-    if like:
-        options += ["--batch", str(like.batch), *(["--ahead"] if like.ahead else [])]
-    command = [sys.executable, "-m", "benchmarks.ceiling", *options, *map(str, images)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"The bare loop does not run: {done.stderr.strip()[-800:]}")
-    return Ceiling(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def sample(now: Running, clients: Sequence[int], seconds: float) -> Sample:
-    """One contestant in one round."""
-    alone = closed(now.target, connections=1, seconds=seconds)
-    crowds = {n: closed(now.target, connections=n, seconds=seconds, warm_s=0.5) for n in clients}
-    loads = [alone, *crowds.values()]
-    others = sum(len(load.answers) - load.count(200) for load in loads)
-    per_s = {n: load.per_s() for n, load in crowds.items()}
-    return Sample(alone.ms(0.5), per_s, others, memory_mb(now.pid))
-
-
-def hold_round(
-    stage: Stage, field: Sequence[Contestant], standings: Mapping[str, Standing], clients: Sequence[int]
-) -> None:
-    """Every contestant in turn; one that fails is out from then on, and its standing says why."""
-    for who in field:
-        standing = standings[who.name]
-        if standing.reason:
-            continue
-        try:
-            with stage.on(who) as now:
-                standing.samples.append(sample(now, clients, stage.seconds))
-        except NotRunning as error:
-            standing.reason = str(error)
-        _say(f"{who.name}: {standing.reason or standing.samples[-1]}")
-
-
-def pace(stage: Stage, field: Sequence[Contestant], top_per_s: float, *, seconds: float) -> list[Paced]:
-    """Open loop at shares of the ceiling, the contestants in turn in every round."""
-    found: dict[tuple[str, float], list[Answer]] = {(who.name, share): [] for share in SHARES for who in field}
-    for number in range(stage.rounds):
-        for who in field:
-            with stage.on(who) as now:
-                for share in SHARES:
-                    load = opened(now.target, rate_hz=share * top_per_s, seconds=seconds, warm_s=1, seed=number)
-                    found[who.name, share] += load.answers
-            _say(f"open loop: {who.name}")
-    return [_paced(name, share, answers) for (name, share), answers in found.items()]
-
-
-def flood(stage: Stage, who: Contestant, top_per_s: float, *, seconds: float) -> Flood:
-    """Three times as many requests as the bare loop could answer."""
-    with stage.on(who) as now:
-        closed(now.target, connections=64, seconds=stage.seconds)
-        opened(now.target, rate_hz=3 * top_per_s, seconds=FLOOD_WARM_S)
-        before_mb = memory_mb(now.pid)
-        load = opened(now.target, rate_hz=3 * top_per_s, seconds=seconds, warm_s=FLOOD_WARM_S)
-        after_mb = memory_mb(now.pid)
-    refused = load.count(*REFUSALS)
-    others = len(load.answers) - load.count(200) - refused
-    _say(f"flood: the load took {load.spent_s / (seconds + FLOOD_WARM_S):.1%} of a core")
-    return Flood(load.per_s(), refused, load.ms(0.99, *REFUSALS), others, before_mb, after_mb)
-
-
-def _paced(name: str, share: float, answers: Sequence[Answer]) -> Paced:
-    good = [answer.ms for answer in answers if answer.status == 200]
-    p50_ms, p99_ms = (percentile(good, at) if good else float("nan") for at in (0.5, 0.99))
-    return Paced(name, share, p50_ms, p99_ms, len(answers), len(answers) - len(good))
+def _add(table: Table, rival: Rival, model: Path, engine: str | None) -> None:
+    who = contestant(rival, model=model, engine=engine, cache=CACHE)
+    if engine is None or rival.alone == rival.settings:
+        table.add(who, (1, *table.crowds))
+        return
+    table.add(who, table.crowds)
+    alone = contestant(rival, model=model, engine=engine, cache=CACHE, settings=rival.alone)
+    table.add(replace(alone, name=rival.name + ALONE), (1,))
 
 
 def measure(options: argparse.Namespace, model: Path, consul: str, folder: Path) -> Iterator[str]:
     """All of it, as one piece of Markdown after the other."""
     images = options.image or [CAT]
     yield machine()
-    first = measure_ceiling(model, options.engine, images, seconds=options.seconds, like=None)
-    _say(f"bare loop: {first}")
-    stage = Stage(images=images, folder=folder, label=first.label, seconds=options.seconds, rounds=options.rounds)
-    ceilings: list[Ceiling] = []
-    bars: list[report.Bar] = []
-
-    field, shared = entrants(options, model, consul, shared=True)
-    for _ in range(stage.rounds):
-        args = (model, options.engine, images)
-        ceilings.append(measure_ceiling(*args, seconds=options.seconds, like=first))
-        hold_round(stage, field, shared, (16, 64))
-    yield f"## (a) The same engine ({options.engine}, bare loop in batches of {first.batch}) and decoder in all"
-    yield report.contest_table(shared, ceilings, (16, 64))
-    if not shared[OURS].samples:
-        return
-    bars += report.ceiling_bars(shared, ceilings, (16, 64))
-    bars += report.rival_bars(shared, table="(a)", flask_times=None)
-
-    top_per_s = statistics.median(one.per_s for one in ceilings)
-    finalists = [who for who in field if who.name in (OURS, report.best_rival(shared))]
-    yield "## Open loop, on the engine of (a)"
-    try:
-        paced = pace(stage, finalists, top_per_s, seconds=options.seconds * 2)
-        yield report.paced_table(paced)
-        bars += report.paced_bars(paced)
-        bars += report.flood_bars(flood(stage, field[0], top_per_s, seconds=options.seconds * 3), top_per_s)
-    except NotRunning as error:
-        yield f"Not measured: {error}"
-
-    field, boxed = entrants(options, model, consul, shared=False)
-    for _ in range(stage.rounds):
-        hold_round(stage, field, boxed, (16,))
-    yield f"## (b) As each comes out of the box; p2p worker with --engine {options.box_engine}"
-    yield report.contest_table(boxed, [], (16,))
-    bars += report.rival_bars(boxed, table="(b)", flask_times=3)
+    with bare_loop(model, options.engine, images, log=folder / "bare.log") as bare:
+        say(f"bare loop, images a second: {bare.tried}")
+        stage = Stage(bare=bare, images=images, folder=folder, seconds=options.seconds, rounds=options.rounds)
+        bars: list[Bar] = []
+        yield from shared_engine(stage, table_of(options, model, consul, bare.ways, shared=True), bars)
+        yield from out_of_the_box(stage, table_of(options, model, consul, bare.ways, shared=False), bars)
     yield "## Bars"
     yield report.bar_table(bars)
+
+
+def shared_engine(stage: Stage, table: Table, bars: list[Bar]) -> Iterator[str]:
+    """Table (a), and open loop and overload for the worker and the best rival in it."""
+    with stage.standing(table.contestants, table.standings) as up:
+        stage.contest(up, table.standings, table.loops, table.clients)
+        yield "## (a) The same engine and decoder in all"
+        yield report.contest_table(table.standings, table.loops, table.crowds)
+        if table.standings[OURS].reason:
+            return
+        bars += report.ceiling_bars(table.standings, table.loops, table.crowds)
+        bars += report.rival_bars(table.standings, table="(a)", flask_times=None)
+        finalists = {name: up[name] for name in (OURS, report.best_rival(table.standings)) if name}
+        way = report.top(table.loops, CROWD)
+        yield "## Open loop, on the engine of (a)"
+        paced = pace(stage, finalists, way)
+        yield report.paced_table(paced)
+        bars += report.paced_bars(paced)
+        yield "## Overload at three times the bare loop, on the engine of (a)"
+        floods = flood(stage, finalists, way)
+        yield report.flood_table(floods)
+        bars += report.flood_bars(next(one for one in floods if one.name == OURS))
+
+
+def out_of_the_box(stage: Stage, table: Table, bars: list[Bar]) -> Iterator[str]:
+    """Table (b)."""
+    with stage.standing(table.contestants, table.standings) as up:
+        stage.contest(up, table.standings, table.loops, table.clients)
+    yield "## (b) As each comes out of the box; p2p worker with its `--box-engine`"
+    yield report.contest_table(table.standings, table.loops, table.crowds)
+    if not table.standings[OURS].reason:
+        bars += report.rival_bars(table.standings, table="(b)", flask_times=3)
 
 
 def main() -> None:
@@ -206,12 +141,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a SavedModel's folder; the worker's default model if not given")
     parser.add_argument("--image", type=Path, action="append", help="a JPEG to send; several go in turn")
     parser.add_argument("--only", action="append", metavar="NAME", help="this rival; may be repeated")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--quick", action="store_true", help="one round of a second each: does everything run?")
+    parser.add_argument("--rounds", type=int, default=6, help="turns of each kind for everybody")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of a turn")
+    parser.add_argument("--quick", action="store_true", help="one round of half a second: does everything run?")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds = 1, 1.0
+        options.rounds, options.seconds = 1, 0.5
     from worker.imagenet import exported
 
     model = options.model or exported(CACHE)
@@ -231,10 +166,6 @@ def machine() -> str:
     return (
         f"{cores} cores of {found[1] if found else 'unknown kind'}, {date.today()}, load {load:.1f} before the start."
     )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What benchmarks.worker measured -> tables in Markdown, and which bars hold: pure functions over plain numbers."""
+"""What benchmarks.worker measured -> tables in Markdown, and which bars hold: pure functions over plain numbers.
+
+Two figures stand for each comparison: the median of the ratio in each round, in which drifts of the machine cancel,
+and the ratio of the medians. The first decides.
+"""
 
 from __future__ import annotations
 
@@ -9,81 +13,68 @@ from statistics import median
 OURS = "p2p worker"
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One contestant in one round.
+@dataclass(kw_only=True)
+class Standing:
+    """What one contestant, or one way of the bare loop, did: one figure a round, and why it left, if it did.
 
-    lone_ms:   p50 of one client that waits for each answer
-    per_s:     answers of 200 a second, by number of such clients
-    others:    answers that were no 200, and requests without one
-    memory_mb: of all its processes, after the load
+    per_s:      answers of 200 a second, by number of clients that wait for each answer
+    lone_ms:    p50 of one such client
+    load_ms:    processor milliseconds that the load generator took for a request
+    others:     answers that were no 200, and requests without one
+    memory_mb:  of all its processes, after the load
+    idle_share: of a core, when nobody asked
     """
 
-    lone_ms: float
-    per_s: Mapping[int, float]
-    others: int
-    memory_mb: float
-
-
-@dataclass
-class Standing:
-    """What one contestant did over the rounds, and why it left, if it did."""
-
-    samples: list[Sample] = field(default_factory=list)
+    per_s: dict[int, list[float]] = field(default_factory=dict)
+    lone_ms: list[float] = field(default_factory=list)
+    load_ms: list[float] = field(default_factory=list)
+    others: int = 0
+    memory_mb: float = 0.0
+    idle_share: float = 0.0
     reason: str = ""
-
-    @property
-    def lone_ms(self) -> float:
-        return median(sample.lone_ms for sample in self.samples)
-
-    @property
-    def memory_mb(self) -> float:
-        return median(sample.memory_mb for sample in self.samples)
-
-    @property
-    def others(self) -> int:
-        return sum(sample.others for sample in self.samples)
-
-    def per_s(self, clients: int) -> float:
-        return median(sample.per_s[clients] for sample in self.samples)
 
 
 Standings = Mapping[str, Standing]
 
 
-@dataclass(frozen=True)
-class Ceiling:
-    """The bare loop, one round: images a second in its best way, and a lone decode and predict."""
-
-    batch: int
-    ahead: bool
-    per_s: float
-    lone_ms: float
-    label: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Paced:
-    """One contestant at one share of the ceiling: p50 and p99 from when requests were due, and how many failed."""
+    """One contestant at one share of the ceiling: times from when requests were due, how many failed.
+
+    p99_ms: of each turn
+    all_p50_ms, all_p99_ms: of all turns together
+    load_share: of a core, that the load generator took
+    """
 
     name: str
     share: float
-    p50_ms: float
-    p99_ms: float
+    p99_ms: Sequence[float]
+    all_p50_ms: float
+    all_p99_ms: float
     asked: int
     others: int
+    load_share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flood:
-    """Three times the ceiling: what was answered, how fast the rest was refused, memory before and after."""
+    """Three times the ceiling.
 
-    goodput_per_s: float
+    shares: answers of 200 a second, beside the bare loop's rate a moment before, one a turn
+    refused, refused_p99_ms: how many were refused, and how fast
+    others: neither answered nor refused
+    before_mb, after_mb: memory after the first flood, and after the last
+    load_share: of a core, that the load generator took
+    """
+
+    name: str
+    shares: Sequence[float]
     refused: int
     refused_p99_ms: float
     others: int
     before_mb: float
     after_mb: float
+    load_share: float
 
 
 @dataclass(frozen=True)
@@ -95,36 +86,62 @@ class Bar:
     holds: bool
 
 
-def contest_table(standings: Standings, ceilings: Sequence[Ceiling], clients: Sequence[int]) -> str:
-    """Medians of the contestants that ran, best throughput at the first of `clients` first."""
-    heads = ["", "p50 alone, ms", *(f"a second, {n} clients" for n in clients), "memory, MB", "not answered with 200"]
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratio in each round."""
+    return median(a / b for a, b in zip(ours, theirs, strict=False))  # who left early has fewer
+
+
+def top(loops: Standings, clients: int) -> str:
+    """The way of the bare loop with most images a second."""
+    return max(loops, key=lambda way: median(loops[way].per_s[clients]))
+
+
+def running(standings: Standings, clients: int) -> dict[str, Standing]:
+    """Those that have not left, and took turns of so many clients."""
+    stayed = {name: one for name, one in standings.items() if not one.reason}
+    return {name: one for name, one in stayed.items() if one.lone_ms if clients == 1 or one.per_s.get(clients)}
+
+
+def contest_table(standings: Standings, loops: Standings, clients: Sequence[int]) -> str:
+    """Medians, and the median of each round's ratio to the bare loop; best at the first of `clients` first."""
+    heads = ["", "p50 alone, ms"]
+    for number in clients:
+        heads += [f"a second, {number} clients", "x bare loop"]
+    heads += ["memory, MB", "idle, of a core", "load generator, ms a request", "not answered with 200"]
     rows = [_row(heads), _row(["---"] * len(heads))]
-    if ceilings:
-        rate = f"{_per_s(ceilings):.1f}"
-        rows.append(_row(["bare loop", f"{_lone(ceilings):.1f}", *[rate] * len(clients), "", ""]))
-    ran = {name: standing for name, standing in standings.items() if standing.samples}
-    for name in sorted(ran, key=lambda name: -ran[name].per_s(clients[0])):
+    for way, one in loops.items():
+        rows.append(_row([f"bare loop, {way}", *_figures(one, loops, clients), "", "", "", ""]))
+    ran = {name: one for name, one in standings.items() if one.lone_ms and not one.reason}
+    for name in sorted(ran, key=lambda name: -median(ran[name].per_s.get(clients[0], [0.0]))):
         one = ran[name]
-        rates = [f"{one.per_s(n):.1f}" for n in clients]
-        rows.append(_row([name, f"{one.lone_ms:.1f}", *rates, f"{one.memory_mb:.0f}", str(one.others)]))
+        cost = f"{median(one.load_ms):.2f}" if one.load_ms else ""
+        kept = [f"{one.memory_mb:.0f}", f"{one.idle_share:.1%}", cost, str(one.others)]
+        rows.append(_row([name, *_figures(one, loops, clients), *kept]))
     left = [f"\n{name} left: {standing.reason}" for name, standing in standings.items() if standing.reason]
     return "\n".join([*rows, *left])
 
 
 def paced_table(paced: Sequence[Paced]) -> str:
     """Open loop: a row for each contestant and share of the ceiling."""
-    heads = ["", "share of the ceiling", "p50, ms", "p99, ms", "requests", "not answered with 200"]
+    heads = ["", "share of the ceiling", "p99, ms, median of the turns", "p50, ms, all turns", "p99, ms, all turns"]
+    heads += ["requests", "not answered with 200", "load generator, of a core"]
     rows = [_row(heads), _row(["---"] * len(heads))]
     for one in paced:
-        cells = [
-            one.name,
-            f"{one.share:.0%}",
-            f"{one.p50_ms:.1f}",
-            f"{one.p99_ms:.1f}",
-            str(one.asked),
-            str(one.others),
-        ]
-        rows.append(_row(cells))
+        times = [f"{median(one.p99_ms):.1f}", f"{one.all_p50_ms:.1f}", f"{one.all_p99_ms:.1f}"]
+        counts = [str(one.asked), str(one.others), f"{one.load_share:.1%}"]
+        rows.append(_row([one.name, f"{one.share:.0%}", *times, *counts]))
+    return "\n".join(rows)
+
+
+def flood_table(floods: Sequence[Flood]) -> str:
+    """Overload: a row for each contestant."""
+    heads = ["", "goodput x bare loop", "refused", "p99 of refusals, ms", "neither", "memory, MB"]
+    heads += ["load generator, of a core"]
+    rows = [_row(heads), _row(["---"] * len(heads))]
+    for one in floods:
+        memory = f"{one.before_mb:.0f}, then {one.after_mb:.0f}"
+        refusals = [str(one.refused), f"{one.refused_p99_ms:.1f}", str(one.others)]
+        rows.append(_row([one.name, f"{median(one.shares):.3f}", *refusals, memory, f"{one.load_share:.1%}"]))
     return "\n".join(rows)
 
 
@@ -133,53 +150,51 @@ def bar_table(bars: Iterable[Bar]) -> str:
     return "\n".join([*rows, *(_row([bar.demand, bar.measured, "yes" if bar.holds else "NO"]) for bar in bars)])
 
 
-def ceiling_bars(standings: Standings, ceilings: Sequence[Ceiling], clients: Sequence[int]) -> list[Bar]:
-    """The worker beside the bare loop."""
-    ours, top, alone = standings[OURS], _per_s(ceilings), _lone(ceilings)
-    bars = [
-        Bar(f"at least 0.95 x bare loop at {n} clients", f"{ours.per_s(n) / top:.3f}", ours.per_s(n) >= 0.95 * top)
-        for n in clients
-    ]
-    more_ms = ours.lone_ms - alone
-    return [*bars, Bar("alone at most 1 ms above decode + predict", f"{more_ms:.2f} ms", more_ms <= 1)]
+def ceiling_bars(standings: Standings, loops: Standings, clients: Sequence[int]) -> list[Bar]:
+    """The worker beside the bare loop, in that way of it which is best."""
+    ours, bars = standings[OURS], []
+    for number in clients:
+        mine, best = ours.per_s[number], loops[top(loops, number)].per_s[number]
+        share = paired(mine, best)
+        measured = f"{share:.3f} ({median(mine):.1f} of {median(best):.1f})"
+        bars.append(Bar(f"at least 0.95 x bare loop at {number} clients", measured, share >= 0.95))
+    alone = next(iter(loops.values())).lone_ms
+    more_ms = median(mine - bare for mine, bare in zip(ours.lone_ms, alone, strict=False))
+    measured = f"{more_ms:.2f} ms ({median(ours.lone_ms):.1f} beside {median(alone):.1f})"
+    return [*bars, Bar("alone at most 1 ms above decode + predict", measured, more_ms <= 1)]
 
 
 def rival_bars(standings: Standings, *, table: str, flask_times: float | None) -> list[Bar]:
-    """The worker beside every other: ahead at 16 clients and alone, and some times Flask."""
+    """The worker beside every other: ahead at 16 clients and alone, and some times Flask; ratios are ours to theirs."""
     ours = standings[OURS]
-    others = {name: one for name, one in standings.items() if name != OURS and one.samples}
-    if not others:
-        return []
-    best = max(others, key=lambda name: others[name].per_s(16))
-    quickest = min(others, key=lambda name: others[name].lone_ms)
-    rate, alone = others[best].per_s(16), others[quickest].lone_ms
-    bars = [
-        Bar(f"{table}: most a second at 16", f"{ours.per_s(16):.1f}, {best} {rate:.1f}", ours.per_s(16) > rate),
-        Bar(f"{table}: least p50 alone", f"{ours.lone_ms:.1f} ms, {quickest} {alone:.1f} ms", ours.lone_ms < alone),
-    ]
-    if flask_times is not None and "Flask" in others:
-        times = ours.per_s(16) / others["Flask"].per_s(16)
-        bars.append(Bar(f"{table}: {flask_times:g} x Flask at 16", f"{times:.2f}", times >= flask_times))
+    bars = []
+    crowds = {name: one.per_s[16] for name, one in running(standings, 16).items() if name != OURS}
+    if crowds:
+        best = min(crowds, key=lambda name: paired(ours.per_s[16], crowds[name]))
+        bars.append(_ahead(f"{table}: most a second at 16", ours.per_s[16], best, crowds[best]))
+    lone = {name: one.lone_ms for name, one in running(standings, 1).items() if name != OURS}
+    if lone:
+        quickest = max(lone, key=lambda name: paired(ours.lone_ms, lone[name]))
+        bars.append(_ahead(f"{table}: least p50 alone, ms", ours.lone_ms, quickest, lone[quickest], less=True))
+    if flask_times is not None and "Flask" in crowds:
+        demand = f"{table}: {flask_times:g} x Flask at 16"
+        bars.append(_ahead(demand, ours.per_s[16], "Flask", crowds["Flask"], times=flask_times))
     return bars
 
 
 def paced_bars(paced: Sequence[Paced]) -> list[Bar]:
-    """At each share of the ceiling: the worker's p99 beside the best rival's."""
+    """At each share of the ceiling: the worker's p99 beside the best rival's, turn by turn."""
     theirs = {one.share: one for one in paced if one.name != OURS}
     pairs = [(one, theirs[one.share]) for one in paced if one.name == OURS and one.share in theirs]
     return [
-        Bar(
-            f"p99 at {one.share:.0%} of the bare loop",
-            f"{one.p99_ms:.1f} ms, {other.name} {other.p99_ms:.1f} ms",
-            one.p99_ms < other.p99_ms,
-        )
+        _ahead(f"p99 at {one.share:.0%} of the bare loop, ms", one.p99_ms, other.name, other.p99_ms, less=True)
         for one, other in pairs
     ]
 
 
-def flood_bars(flood: Flood, top_per_s: float) -> list[Bar]:
+def flood_bars(flood: Flood) -> list[Bar]:
     """Overload at 3 x the bare loop."""
-    share = flood.goodput_per_s / top_per_s
+    share = median(flood.shares)
     quick = f"{flood.refused_p99_ms:.1f} ms of {flood.refused}"
     memory = f"{flood.before_mb:.0f} MB, then {flood.after_mb:.0f} MB"
     return [
@@ -192,16 +207,25 @@ def flood_bars(flood: Flood, top_per_s: float) -> list[Bar]:
 
 def best_rival(standings: Standings) -> str | None:
     """The rival with most answers a second at 16 clients."""
-    ran = {name: one for name, one in standings.items() if one.samples and name != OURS}
-    return max(ran, key=lambda name: ran[name].per_s(16)) if ran else None
+    ran = {name: one for name, one in running(standings, 16).items() if name != OURS}
+    return max(ran, key=lambda name: median(ran[name].per_s[16])) if ran else None
 
 
-def _per_s(ceilings: Sequence[Ceiling]) -> float:
-    return median(one.per_s for one in ceilings)
+def _ahead(
+    demand: str, ours: Sequence[float], name: str, theirs: Sequence[float], *, times: float = 1, less: bool = False
+) -> Bar:
+    ratio = paired(ours, theirs)
+    measured = f"{ratio:.3f} x {name} ({median(ours):.1f} beside {median(theirs):.1f})"
+    return Bar(demand, measured, ratio < 1 if less else ratio > 1 if times == 1 else ratio >= times)
 
 
-def _lone(ceilings: Sequence[Ceiling]) -> float:
-    return median(one.lone_ms for one in ceilings)
+def _figures(one: Standing, loops: Standings, clients: Sequence[int]) -> list[str]:
+    cells = [f"{median(one.lone_ms):.1f}"]
+    for number in clients:
+        rates = one.per_s.get(number)
+        best = loops[top(loops, number)].per_s[number]
+        cells += [f"{median(rates):.1f}", f"{paired(rates, best):.3f}"] if rates else ["", ""]
+    return cells
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -4,7 +4,8 @@ A rival's file says itself what it needs and how it is asked, in inline script m
 in [tool.rival] `name`, the arguments of `python` for either table, `path`, and `body`: "raw", "multipart FIELD", or
 a JSON text in which BASE64 stands for the image. `variants` are the settings of table (a) that
 `benchmarks.rivals.search` compares, `settings` are those with most answers a second at 16 clients, `alone` those that
-answer a lone client soonest; the file's code reads them (`model.setting`), and {NAME} in its arguments is one. {port}, {port2} and {port3} are free ports.
+answer a lone client soonest; the file's code reads them (`model.setting`),
+and {NAME} in its arguments is one. {port}, {port2} and {port3} are free ports.
 """
 
 from __future__ import annotations
