@@ -21,7 +21,8 @@ from benchmarks.rivals.contestant import Contestant, NotRunning, Running, runnin
 from benchmarks.rivals.family import going, memory_mb, pause, resume, spent_s
 from benchmarks.worker_report import Standing
 
-FIRST_WARM_S = 1.0
+FIRST_WARM_S = 0.5
+LEARN_S = 2.0
 WARM_S = 0.3
 """At the beginning of each turn, unmeasured: caches are another's, and timers that were due meanwhile fire."""
 
@@ -92,14 +93,22 @@ class Stage:
         loops: Mapping[str, Standing],
         loads: Mapping[str, Sequence[int]],
     ) -> None:
-        """All rounds: for each number of clients that `loads` names the bare loop and then all others take a turn."""
-        for number in range(self.rounds):
-            for clients in sorted({clients for numbers in loads.values() for clients in numbers}):
+        """For each number of clients that `loads` names all rounds, after an unmeasured turn in which servers learn it.
+
+        Kinds of load do not alternate: BentoML, which learns from the last seconds how long to wait, would meet lone
+        requests with what it learned from a crowd.
+        """
+        for clients in sorted({clients for numbers in loads.values() for clients in numbers}):
+            able = [name for name in up if clients in loads[name]]
+            for name in able:
+                with going(up[name].pid):
+                    closed(up[name].target, connections=clients, seconds=LEARN_S)
+            for number in range(self.rounds):
                 self.bare_turns(clients, loops)
-                able = [name for name in up if clients in loads[name] and not standings[name].reason]
                 for name in shuffled(able, number):
-                    note(standings[name], clients, self.rate(up[name], clients))
-            say(f"round {number + 1} of {self.rounds}")
+                    if not standings[name].reason:
+                        note(standings[name], clients, self.rate(up[name], clients))
+            say(f"{clients} clients: {self.rounds} rounds")
         for name, now in up.items():
             standings[name].memory_mb = memory_mb(now.pid)
 

@@ -12,7 +12,7 @@
 #     { batch = 8, workers = 1, threads = 0 },
 #     { batch = 4, workers = 1, threads = 0 },
 #     { batch = 16, workers = 1, threads = 0 },
-#     { batch = 1, workers = 2, threads = 1 },
+#     { batch = 2, workers = 2, threads = 1 },
 #     { batch = 4, workers = 2, threads = 1 },
 #     { batch = 8, workers = 2, threads = 1 },
 # ]
