@@ -7,6 +7,7 @@ other. Every contestant but the one whose turn it is gets SIGSTOP, whether it co
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,6 +112,11 @@ class Stage:
             say(f"{clients} clients: {self.rounds} rounds")
         for name, now in up.items():
             standings[name].memory_mb = memory_mb(now.pid)
+
+
+def end_whole() -> None:
+    """Let SIGTERM end this process as an exit does: paused servers must be let go, or they would stay for ever."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def note(standing: Standing, clients: int, load: Load) -> None:

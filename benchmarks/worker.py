@@ -25,7 +25,7 @@ from benchmarks.bare import bare_loop
 from benchmarks.contest import P2P, answers, free_port, server
 from benchmarks.openloop import flood, pace
 from benchmarks.rivals.contestant import Contestant, NotRunning, Rival, contestant, rivals
-from benchmarks.turns import CROWD, Stage, say
+from benchmarks.turns import CROWD, Stage, end_whole, say
 from benchmarks.worker_report import OURS, Bar, Standing
 
 CACHE = Path.home() / ".cache" / "p2p-serving"
@@ -149,6 +149,7 @@ def main() -> None:
         options.rounds, options.seconds = 1, 0.5
     from worker.imagenet import exported
 
+    end_whole()
     model = options.model or exported(CACHE)
     port = free_port()
     consul = f"http://127.0.0.1:{port}"

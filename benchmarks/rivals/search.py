@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.bare import bare_loop
 from benchmarks.rivals.contestant import NotRunning, Rival, contestant, rivals
-from benchmarks.turns import CROWD, Stage
+from benchmarks.turns import CROWD, Stage, end_whole
 from benchmarks.worker import CACHE, CAT
 from benchmarks.worker_report import Standing, contest_table
 
@@ -64,6 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     from worker.imagenet import exported
 
+    end_whole()
     with tempfile.TemporaryDirectory() as folder:
         for piece in tables(options, options.model or exported(CACHE), Path(folder)):
             print(f"{piece}\n", flush=True)
