@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines import InputSpec
+from worker.engines import InputSpec, Undivided
 from worker.images import ImageSize
 from worker.model import Model
 
 
-class Brightness:
+class Brightness(Undivided):
     """An engine of two classes, dark and bright: the probability of bright is the mean pixel's share of 255."""
 
     name = "brightness"

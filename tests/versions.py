@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines import InputSpec
+from worker.engines import InputSpec, Undivided
 from worker.errors import ModelError
 from worker.images import ImageSize
 from worker.model import Model
@@ -35,7 +35,7 @@ def publish(root: Path, version: int, *, bright: float = 0.5, broken: str = "", 
     return folder
 
 
-class Constant:
+class Constant(Undivided):
     """An engine that answers the same to every image; `megabytes` of memory are its weights."""
 
     name = "constant"

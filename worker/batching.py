@@ -1,13 +1,15 @@
-"""When to run a batch and of what size, and whom to refuse: pure decisions of the batcher.
+"""When to run a batch, of what size and on how many cores, and whom to refuse: pure decisions of the batcher.
 
 Work-conserving: a free engine takes what is there. The only wait is for requests that are known to be on
-their way (being received or decoded) when a batch has just finished, and it is short.
+their way (being received or decoded) when a batch has just finished, and it is short. An engine with streams runs
+either one batch on all cores or one on each of them, whichever has everybody answered sooner.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 WAIT_AT_MOST_S = 0.002
@@ -26,16 +28,25 @@ SURPRISE_AT_MOST = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What the engine was measured to do: `cap` images in one batch, `batch_s` for it, `single_s` for one."""
+    """What the engine was measured to do: `cap` images in one batch, `batch_s` for it, `single_s` for one.
+
+    `streams` is there if as many batches at the same time as there are cores answer more.
+    """
 
     cap: int
     batch_s: float
     single_s: float
+    streams: Streams | None = None
 
     @property
     def image_s(self) -> float:
-        """Seconds an image in full batches."""
-        return self.batch_s / self.cap
+        """Seconds an image where many wait."""
+        return self.streams.image_s if self.streams else self.batch_s / self.cap
+
+    @property
+    def last_s(self) -> float:
+        """Seconds from the beginning of a prediction to its end, where many wait."""
+        return self.streams.each.single_s if self.streams else self.single_s
 
     def seconds(self, size: int) -> float:
         """Of one batch of `size` images: on the straight line through the two that are known."""
@@ -43,11 +54,25 @@ class Pace:
         return self.single_s + more * (size - 1)
 
 
-def learn_pace(seconds: Mapping[int, float]) -> Pace:
-    """The cap from measured seconds by batch size (1 must be among them)."""
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """So many batches at a time, and what `each` of them does while all of them run."""
+
+    count: int
+    each: Pace
+
+    @property
+    def image_s(self) -> float:
+        """Seconds an image in full batches of all streams."""
+        return self.each.image_s / self.count
+
+
+def learn_pace(seconds: Mapping[int, float], *, streams: Streams | None = None) -> Pace:
+    """The cap from measured seconds by batch size (1 must be among them); `streams` only if they answer more."""
     best = max(size / seconds[size] for size in seconds)
     cap = min(size for size in seconds if size / seconds[size] >= best * (1 - CAP_TOLERANCE))
-    return Pace(cap=cap, batch_s=seconds[cap], single_s=seconds[1])
+    wide = Pace(cap=cap, batch_s=seconds[cap], single_s=seconds[1])
+    return replace(wide, streams=streams) if streams and streams.image_s < wide.image_s else wide
 
 
 def slowdown(known: float, pace: Pace, *, images: int, took_s: float) -> float:
@@ -68,7 +93,7 @@ def gather_s(pace: Pace, *, queued: int, coming: int, just_finished: bool) -> fl
     Never longer than a fuller batch can save: each image that joins saves its share of what a batch costs however
     small it is, and where that is nothing, as with most models on ordinary cores, nobody waits at all.
     """
-    if not just_finished or coming == 0 or queued >= pace.cap:
+    if pace.streams or not just_finished or coming == 0 or queued >= pace.cap:
         return 0.0
     joining = min(coming, pace.cap - queued)
     saved_s = joining / pace.cap * max(0.0, 2 * pace.single_s - pace.seconds(2))
@@ -89,6 +114,31 @@ def batch_size(pace: Pace, *, queued: int, sizes: Sequence[int]) -> int:
     most = min(queued, pace.cap)
     choices = {most, *(size for size in sizes if size < most)}
     return max(choices, key=lambda images: (_images_a_second(pace, images, sizes), images))
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What a free engine, or one free stream of it, is to run: at most so many `images`, on one core or on all."""
+
+    images: int
+    stream: bool
+
+
+def next_run(pace: Pace, *, queued: int, coming: int, running: int, sizes: Sequence[int]) -> Next:
+    """The next batch, where `running` others of the same engine run and at least one image is queued.
+
+    On all cores only while nothing else runs, and only if everybody who is here or on the way is answered sooner so
+    than by the streams: as a lone image is.
+    """
+    streams = pace.streams
+    if streams is None:
+        return Next(batch_size(pace, queued=queued, sizes=sizes), stream=False)
+    everybody = queued + coming
+    share = math.ceil(everybody / streams.count)
+    if not running and everybody <= pace.cap and pace.seconds(everybody) < streams.each.seconds(share):
+        return Next(queued, stream=False)
+    free = max(1, streams.count - running)
+    return Next(min(streams.each.cap, math.ceil(queued / free)), stream=True)
 
 
 def _images_a_second(pace: Pace, images: int, sizes: Sequence[int]) -> float:
@@ -112,7 +162,8 @@ def expected_wait_s(pace: Pace, *, ahead: int, images: int = 1, slower: float = 
     """
     if ahead == 0:
         slower = min(1.0, slower)
-    return ((ahead + images - 1) * pace.image_s + pace.single_s) * slower
+    own_s = pace.last_s if ahead else pace.single_s
+    return ((ahead + images - 1) * pace.image_s + own_s) * slower
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 
-from worker.batching import Pace
+from worker.batching import Pace, Streams
 from worker.model import Model
-from worker.warmup import SLOW_S, Between, batch_of, timed
+from worker.warmup import SLOW_S, Batch, Between, Run, batch_of, timed
 
 ROUNDS = 3
 REST = 3.0
@@ -24,9 +25,17 @@ def warm_beside(model: Model, *, serving: Pace, between: Between = nullcontext) 
 
     What is measured while others use the cores says little about the best size, so that is not learned anew.
     """
+    wide = _stepwise(model.predict, model, serving.cap, between)
+    if serving.streams is None or model.engine.streams == 1:
+        return wide
+    each = _stepwise(model.stream, model, serving.streams.each.cap, between)
+    return replace(wide, streams=Streams(model.engine.streams, each))
+
+
+def _stepwise(run: Run, model: Model, cap: int, between: Between) -> Pace:
     seconds: dict[int, float] = {}
-    for size in sizes_up_to(serving.cap):
-        seconds[size] = min(_resting(model, size, between) for _ in range(ROUNDS))
+    for size in sizes_up_to(cap):
+        seconds[size] = min(_resting(run, batch_of(model, size), between) for _ in range(ROUNDS))
         if seconds[size] > SLOW_S:
             break
     cap = max(seconds)
@@ -38,8 +47,8 @@ def sizes_up_to(cap: int) -> list[int]:
     return sorted({cap, *(1 << power for power in range(cap.bit_length()))})
 
 
-def _resting(model: Model, size: int, between: Between) -> float:
+def _resting(run: Run, batch: Batch, between: Between) -> float:
     with between():
-        took_s = timed(model, batch_of(model, size))
+        took_s = timed(run, batch)
     time.sleep(REST * took_s)
     return took_s

@@ -89,17 +89,17 @@ class Line:
             self._next.members.remove(waiting)
             self._next.ready = None  # it holds that one, too
 
-    def take(self) -> Batch:
-        """The next batch; empty where nobody is left who can have an answer in time."""
+    def take(self, images: int) -> Batch:
+        """The next batch, of at most so many; empty where nobody is left who can have an answer in time."""
         batch, self._next = self._next, None
         if batch is None:
-            return Batch(self._first([]))
-        return batch if batch.ready and batch.whole else Batch(self._first(self._wanted(batch.members)))
+            return Batch(self._first([], images))
+        return batch if batch.ready and batch.whole else Batch(self._first(self._wanted(batch.members), images))
 
     def assemble_ahead(self) -> None:
         """Where that is wanted, and a full batch waits: start to make it one array."""
         if self._assembling is not None and self._next is None and self.full:
-            members = self._first([])
+            members = self._first([], batch_size(self._pace, queued=len(self._queue), sizes=self._sizes))
             images = [waiting.image for waiting in members]
             self._next = Batch(members, self._assembling.submit(assemble, images, self._sizes)) if members else None
 
@@ -113,10 +113,9 @@ class Line:
         if self._assembling is not None:
             self._assembling.shutdown(wait=False, cancel_futures=True)
 
-    def _first(self, members: list[Waiting]) -> list[Waiting]:
-        """`members` and the first in the queue, as many as one batch takes."""
-        size = batch_size(self._pace, queued=len(members) + len(self._queue), sizes=self._sizes)
-        while self._queue and len(members) < size:
+    def _first(self, members: list[Waiting], images: int) -> list[Waiting]:
+        """`members` and the first in the queue, as many as are to be in one batch."""
+        while self._queue and len(members) < images:
             members += self._wanted([self._queue.popitem(last=False)[0]])
         return members
 

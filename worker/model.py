@@ -33,7 +33,7 @@ _MILLION = 1_000_000  # scores are rounded down to six digits, so that no choice
 
 @dataclass(frozen=True)
 class Model:
-    """A model that answers: `decode` from any thread, `predict` from one at a time."""
+    """A model that answers: `decode` from any thread, `predict` and `stream` as its engine has them."""
 
     name: str
     version: str
@@ -51,6 +51,10 @@ class Model:
         if len(batch) == 0:
             return np.empty((0, self.engine.classes), np.float32)
         return self.engine.predict(batch)
+
+    def stream(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """As `predict`, of at least one image, computed by the calling thread alone."""
+        return self.engine.stream(batch)
 
     def top(self, scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]:
         """The k best labels of one image's scores [classes], best first; all of them if k is larger.

@@ -55,6 +55,7 @@ class Predictor:
         engine = model.engine
         batcher = Batcher(
             model.predict,
+            stream=model.stream,
             pace=pace,
             queue_most=queue_most,
             numbers=numbers.model(model.name),

@@ -40,4 +40,6 @@ def _model(store: Store) -> dict[str, Any]:
 def _version(predictor: Predictor) -> dict[str, Any]:
     batcher = predictor.batcher
     described = {key: value for key, value in predictor.model.describe().items() if key not in ("name", "version")}
-    return described | {"batch_cap": batcher.pace.cap, "queue": batcher.depth, "running": batcher.running}
+    streams = batcher.pace.streams
+    caps = {"batch_cap": batcher.pace.cap, "streams": streams.count if streams else 1}
+    return described | caps | {"queue": batcher.depth, "running": batcher.running}

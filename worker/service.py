@@ -21,6 +21,7 @@ from registry.instance import Instance, stable_id, version_tag
 from registry.listen import bind, port_of
 from registry.malformed import quiet_logger
 from worker.app import Shared, build_app
+from worker.engines.cores import usable_cores
 from worker.health import Presence
 from worker.loading import running_threads
 from worker.memory import give_back
@@ -97,7 +98,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     """A worker, registered on entry; on exit it has left, drained and closed."""
     most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
     receiving = Receiving(most_bytes=most_bytes, total_s=settings.deadline_s)
-    shared, turns = Shared(Numbers(), Requests(), receiving), Turns()
+    shared, turns = Shared(Numbers(), Requests(), receiving), Turns(usable_cores())
     async with AsyncExitStack() as stack:
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         faces: list[Face] = []

@@ -40,12 +40,14 @@ class InputSpec:
 
 
 class Engine(Protocol):
-    """A loaded model of one framework. For one caller at a time, from any thread.
+    """A loaded model of one framework. `predict` is for one caller at a time, from any thread.
 
     name is that of `--engine`; platform is the Open Inference Protocol's word for the model's format.
     device: "cpu", or "gpu:N"
     fixed_batches: sizes that batches should be padded to, because each new one costs the engine much when it is
         first seen; None if any size is as good
+    streams: so many threads may be in `stream` at the same time, each with a core of its own: together they do
+        more than `predict` does with all cores, where threads wait for each other; 1 if there is no such way
     """
 
     name: str
@@ -54,6 +56,7 @@ class Engine(Protocol):
     classes: int
     device: str
     fixed_batches: tuple[int, ...] | None
+    streams: int
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes] of n images, each [height, width, 3] of the size that `input` says.
@@ -62,9 +65,23 @@ class Engine(Protocol):
         """
         ...
 
+    def stream(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """The same, computed by the calling thread alone."""
+        ...
+
     def close(self) -> None:
         """Give the memory back."""
         ...
+
+
+class Undivided:
+    """What an engine without streams has in their place."""
+
+    streams = 1
+
+    def stream(self: Engine, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """As `predict`."""
+        return self.predict(images)
 
 
 def warmup_images(spec: InputSpec, count: int) -> list[NDArray[np.uint8]]:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines import InputSpec
+from worker.engines import InputSpec, Undivided
 
 LABELS = ("width", "height")
 
 
-class Echo:
+class Echo(Undivided):
     """The engine that predicts nothing."""
 
     name = "echo"

@@ -60,12 +60,8 @@ def load(source: ModelSource) -> Runner:
     if source.path is None or source.path.suffix.lower() != ".onnx":
         raise ModelError(f"ONNX Runtime reads .onnx files, not {source.path or source.graph}.")
     number = _gpu(source)
-    try:
-        session = onnxruntime.InferenceSession(
-            str(source.path), sess_options=_options(), providers=_providers(number, source.gpu_memory_growth)
-        )
-    except Exception as error:  # its errors share no base class of its own
-        raise ModelError(f"{source.path} cannot be loaded by ONNX Runtime: {first_line(error)}") from error
+    cores = usable_cores()
+    session = _session(source, threads=cores, number=number)
     if number is not None and _CUDA not in session.get_providers():  # it goes on without a GPU that it cannot use
         if source.device != "auto":
             raise ModelError(f"--device {source.device}: ONNX Runtime cannot use it: check CUDA and cuDNN.")
@@ -78,9 +74,13 @@ def load(source: ModelSource) -> Runner:
     shape = [size if isinstance(size, int) and size > 0 else None for size in entry.shape]
     layout = layout_of(shape, usual="nchw", said=source.preprocess.layout)
     prepared = _plan(source, layout, entry.name, dtype, session.get_modelmeta().custom_metadata_map)
+    streams = cores if number is None else 1
+    alone = session if streams == 1 else _session(source, threads=1, number=None)
     return Runner(
         _running(session, entry.name, exit_.name, prepared, dtype),
         spec_of(prepared, source.preprocess),
+        on_one_core=_running(alone, entry.name, exit_.name, prepared, dtype),
+        streams=streams,
         name="onnx",
         platform="onnx_onnxv1",
         device=name_of(number),
@@ -111,10 +111,20 @@ def _running(session: Any, entry: str, exit_: str, plan: Plan, dtype: Any) -> Ru
     return run
 
 
-def _options() -> Any:
+def _session(source: ModelSource, *, threads: int, number: int | None) -> Any:
+    """The model on GPU `number`, or on so many of the cores."""
+    try:
+        return onnxruntime.InferenceSession(
+            str(source.path), sess_options=_options(threads), providers=_providers(number, source.gpu_memory_growth)
+        )
+    except Exception as error:  # its errors share no base class of its own
+        raise ModelError(f"{source.path} cannot be loaded by ONNX Runtime: {first_line(error)}") from error
+
+
+def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
-    options.intra_op_num_threads = usable_cores()
+    options.intra_op_num_threads = threads
     # Threads that spin between predictions take the cores from decoding, and predict no faster.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

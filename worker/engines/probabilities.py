@@ -35,6 +35,7 @@ class Softmaxed:
         self.classes = engine.classes
         self.device = engine.device
         self.fixed_batches = engine.fixed_batches
+        self.streams = engine.streams
 
     @property
     def input(self) -> InputSpec:
@@ -48,6 +49,10 @@ class Softmaxed:
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes]."""
         return softmax(self._engine.predict(images))
+
+    def stream(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Probabilities [n, classes], computed by the calling thread."""
+        return softmax(self._engine.stream(images))
 
     def close(self) -> None:
         """Give the memory back."""

@@ -20,7 +20,10 @@ Run = Callable[[Sequence[NDArray[np.uint8]]], NDArray[Any]]
 
 
 class Runner:
-    """An engine around `run`, which is tried once. Raises ModelError if that fails."""
+    """An engine around `run`, which is tried once. Raises ModelError if that fails.
+
+    `on_one_core` is the same function for a thread that computes alone, and for `streams` threads at once.
+    """
 
     def __init__(
         self,
@@ -31,8 +34,12 @@ class Runner:
         platform: str,
         device: str = "cpu",
         fixed_batches: tuple[int, ...] | None = None,
+        on_one_core: Run | None = None,
+        streams: int = 1,
     ) -> None:
         self._run: Run | None = run
+        self._on_one_core: Run | None = on_one_core or run
+        self.streams = streams
         self.input = spec
         self.name = name
         self.platform = platform
@@ -42,17 +49,24 @@ class Runner:
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """The model's outputs [n, classes] for n images, in as many calls as its input asks for."""
-        if self._run is None:
-            raise ModelError("The model is closed.")
-        at_once = self.input.batch or len(images)
-        if len(images) == at_once:
-            return self._call(self._run, images)
-        parts = [self._call(self._run, images[at : at + at_once]) for at in range(0, len(images), at_once)]
-        return np.concatenate(parts)
+        return self._predicted(self._run, images)
+
+    def stream(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """The same, computed by the calling thread."""
+        return self._predicted(self._on_one_core, images)
 
     def close(self) -> None:
         """Let go of the framework's objects and their memory."""
-        self._run = None
+        self._run = self._on_one_core = None
+
+    def _predicted(self, run: Run | None, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        if run is None:
+            raise ModelError("The model is closed.")
+        at_once = self.input.batch or len(images)
+        if len(images) == at_once:
+            return self._call(run, images)
+        parts = [self._call(run, images[at : at + at_once]) for at in range(0, len(images), at_once)]
+        return np.concatenate(parts)
 
     def _call(self, run: Run, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         missing = (self.input.batch or 0) - len(images)

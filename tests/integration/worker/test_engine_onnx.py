@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,21 @@ def test_what_is_said_goes_before_what_is_usual(tmp_path: Path, engine: str) -> 
     pictures = seen(model)
     assert close(model.predict(pictures), answers([p[..., ::-1] for p in pictures], (104, 117, 123), 50))
     assert model.describe()["input"]["pixels"] == "(pixel - [104, 117, 123]) / 50, bgr, nchw"
+
+
+def test_streams_answer_the_same_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many threads as there are cores each get what all cores together answer; a closed model has none of it."""
+    monkeypatch.setattr("worker.engines.onnx.usable_cores", lambda: 3)
+    model = load(ModelSource(path=write_onnx(tmp_path / "model.onnx"), engine="onnx"), name="m")
+    pictures = seen(model)
+    wanted = model.predict(pictures)
+    assert model.engine.streams == 3
+    with ThreadPoolExecutor(3) as threads:
+        for found in threads.map(model.stream, [pictures] * 30):
+            assert close(found, wanted)
+    model.close()
+    with pytest.raises(ModelError, match="closed"):
+        model.stream(pictures)
 
 
 def test_the_files_metadata_say_what_pixels_are(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from registry.settings import ConsulSettings
 from tests.consul_process import ConsulProcess
 from tests.versions import Loader, publish
 from tests.waiting import until
-from worker import batcher
+from worker import lanes
 from worker.service import RunningWorker, running
 from worker.settings import Served, WorkerSettings
 from worker.source import ModelSource
@@ -138,7 +138,7 @@ async def test_a_crowded_model_takes_no_other_out(two: Two, loader: Loader) -> N
 
 async def test_a_hanging_model_takes_no_other_out(two: Two, loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model whose prediction never ends is not moving; the other one is, and answers."""
-    monkeypatch.setattr(batcher, "STUCK_AFTER_S", 0.05)
+    monkeypatch.setattr(lanes, "STUCK_AFTER_S", 0.05)
     loader.hold.clear()
     hanging = asyncio.create_task(two.bright(two.cats.address, WHITE))
     cats, dogs = (face.store for face in two.running.faces)

@@ -13,9 +13,10 @@ import pytest
 from tests.models import brightness
 from tests.waiting import until
 from worker.batcher import Batcher, Image, Scores
-from worker.batching import Pace
+from worker.batching import Pace, Streams
 from worker.errors import Overloaded
 from worker.metrics import Numbers
+from worker.turns import Turns
 from worker.warmup import measure_pace
 
 POISON = 255
@@ -44,6 +45,28 @@ def image(value: int) -> Image:
     return np.full((1, 1, 3), value, dtype=np.uint8)
 
 
+class Streaming(Engine):
+    """Has two streams beside; each batch of a stream waits for `abreast` others of them."""
+
+    def __init__(self, *, abreast: int) -> None:
+        super().__init__()
+        self.together = threading.Barrier(abreast)
+        self.streamed: list[list[int]] = []
+
+    def stream(self, images: Sequence[Image]) -> Scores:
+        self.together.wait(10)
+        self.streamed.append([int(i[0, 0, 0]) for i in images])
+        return np.array([[i[0, 0, 0]] for i in images], dtype=np.float32)
+
+
+def streaming(engine: Streaming, turns: Turns) -> Batcher:
+    """Alone on all cores an image takes 8 ms, 12 ms in a stream."""
+    each = Pace(cap=2, batch_s=0.024, single_s=0.012)
+    pace = Pace(cap=4, batch_s=0.032, single_s=0.008, streams=Streams(2, each))
+    numbers = Numbers().model("test")
+    return Batcher(engine.predict, stream=engine.stream, pace=pace, queue_most=100, numbers=numbers, turns=turns)
+
+
 def batcher(engine: Engine, *, cap: int = 4, queue_most: int = 100, image_s: float = 0.0) -> Batcher:
     pace = Pace(cap=cap, batch_s=image_s * cap, single_s=image_s)
     return Batcher(engine.predict, pace=pace, queue_most=queue_most, numbers=Numbers().model("test"))
@@ -65,6 +88,53 @@ async def test_a_free_engine_takes_what_is_there_up_to_the_cap() -> None:
         engine.go.set()
         await asyncio.gather(*tasks)
     assert engine.batches == [[0], [1, 2, 3, 4], [5, 6]]
+
+
+async def test_a_lone_image_has_all_cores_and_several_share_them() -> None:
+    """One image runs alone on all cores; those that come meanwhile run in streams, at the same time."""
+    engine = Streaming(abreast=2)
+    engine.go.clear()
+    async with streaming(engine, Turns(cores=2)) as queue:
+        tasks = [asyncio.create_task(queue.submit(image(1), deadline_s=soon()))]
+        await asyncio.to_thread(engine.entered.wait, 5)
+        tasks += [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(2, 6)]
+        await until(lambda: queue.depth == 4)
+        engine.go.set()
+        assert [int(row[0]) for row in await asyncio.gather(*tasks)] == [1, 2, 3, 4, 5]
+    assert engine.batches == [[1]]
+    assert sorted(sorted(batch) for batch in engine.streamed) == [[2, 3], [4, 5]]
+
+
+async def test_streams_are_used_where_the_cores_are_another_models() -> None:
+    """An image that could have all cores does not wait for them where another model has one."""
+    engine, turns = Streaming(abreast=1), Turns(cores=2)
+    others = await turns.take(1)
+    async with streaming(engine, turns) as queue:
+        assert (await queue.submit(image(1), deadline_s=soon()))[0] == 1
+        turns.give_back(others)
+        assert (await queue.submit(image(2), deadline_s=soon()))[0] == 2
+    assert (engine.streamed, engine.batches) == ([[1]], [[2]])
+
+
+async def test_a_stream_that_hangs_leaves_the_other() -> None:
+    """While one stream's batch does not end, others are answered by the other one."""
+    engine = Streaming(abreast=1)
+    held, answer = threading.Event(), engine.stream
+
+    def stream(images: Sequence[Image]) -> Scores:
+        if images[0][0, 0, 0] == POISON:
+            held.wait(10)
+        return answer(images)
+
+    engine.stream = stream  # type: ignore[method-assign]  # one image of this test never ends by itself
+    async with streaming(engine, Turns(cores=2)) as queue:
+        hanging = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (POISON, 1)]
+        await hanging[1]
+        for value in range(2, 5):
+            assert (await queue.submit(image(value), deadline_s=soon()))[0] == value
+        assert queue.running == 1
+        held.set()
+        assert (await hanging[0])[0] == POISON
 
 
 async def test_cancelled_images_cost_no_prediction() -> None:
@@ -113,7 +183,7 @@ async def test_a_hung_engine_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     """A batch that runs far too long means that the loop does not move, until it ends."""
     engine = Engine()
     engine.go.clear()
-    monkeypatch.setattr("worker.batcher.STUCK_AFTER_S", 0.0)
+    monkeypatch.setattr("worker.lanes.STUCK_AFTER_S", 0.0)
     async with batcher(engine) as queue:
         assert queue.moving
         task = asyncio.create_task(queue.submit(image(1), deadline_s=soon()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +12,16 @@ from worker.batching import (
     CAP_TOLERANCE,
     SURPRISE_AT_MOST,
     WAIT_AT_MOST_S,
+    Next,
     Pace,
     Room,
+    Streams,
     batch_size,
     crowded,
     expected_wait_s,
     gather_s,
     learn_pace,
+    next_run,
     padded,
     refusal,
     slowdown,
@@ -132,6 +137,62 @@ def test_a_batch_is_never_empty_nor_above_the_cap(queued: int, sizes: set[int], 
     size = batch_size(pace, queued=queued, sizes=sorted(sizes))
     assert 1 <= size <= min(queued, cap)
     assert padded(size, sorted(sizes)) >= size
+
+
+STREAMS = replace(PACE, cap=4, batch_s=0.032, single_s=0.008, streams=Streams(2, Pace(2, 0.024, 0.012)))
+"""8 ms an image on all cores, whatever the batch; 12 ms an image in each of two streams: 6 ms where many wait."""
+
+
+@pytest.mark.parametrize(
+    ("queued", "coming", "running", "images", "stream"),
+    [
+        (1, 0, 0, 1, False),  # 8 ms alone, 12 ms in a stream
+        (1, 1, 0, 1, True),  # another is on its way: both are answered in 12 ms instead of 16
+        (2, 0, 0, 1, True),
+        (1, 0, 1, 1, True),
+        (3, 0, 0, 2, True),
+        (3, 0, 1, 2, True),
+        (9, 0, 0, 2, True),
+    ],
+)
+def test_all_cores_for_one_or_one_core_for_each(
+    queued: int, coming: int, running: int, images: int, stream: bool
+) -> None:
+    """All cores run one batch only while nothing else runs and everybody is answered sooner so."""
+    found = next_run(STREAMS, queued=queued, coming=coming, running=running, sizes=())
+    assert found == Next(images, stream=stream)
+
+
+@given(
+    queued=st.integers(1, 100),
+    coming=st.integers(0, 9),
+    running=st.integers(0, 3),
+    count=st.integers(2, 16),
+    cap=st.integers(1, 8),
+    quicker=st.floats(0.1, 10),
+)
+def test_a_run_is_never_empty_nor_above_a_cap(
+    queued: int, coming: int, running: int, count: int, cap: int, quicker: float
+) -> None:
+    """At least one image, at most what is queued and its way's cap; never all cores beside something that runs."""
+    each = Pace(cap=cap, batch_s=0.01 * cap, single_s=0.01)
+    pace = Pace(cap=8, batch_s=0.08 / quicker, single_s=0.01 / quicker, streams=Streams(count, each))
+    found = next_run(pace, queued=queued, coming=coming, running=running, sizes=())
+    assert 1 <= found.images <= min(queued, cap if found.stream else 8)
+    assert found.stream or not running
+
+
+def test_streams_count_only_where_they_answer_more() -> None:
+    """Two streams of 10 ms an image are kept beside 6 ms on all cores, not beside 4 ms."""
+    streams = Streams(2, Pace(1, 0.010, 0.010))
+    assert learn_pace({1: 0.006}, streams=streams).streams == streams
+    assert learn_pace({1: 0.004}, streams=streams).streams is None
+
+
+def test_the_wait_in_streams_is_told_by_what_all_of_them_do() -> None:
+    """Behind others an image moves on by 6 ms an image and takes 12 ms itself; alone it takes 8 ms."""
+    assert expected_wait_s(STREAMS, ahead=0) == pytest.approx(0.008)
+    assert expected_wait_s(STREAMS, ahead=10) == pytest.approx(10 * 0.006 + 0.012)
 
 
 NONE = Room(0, 0)

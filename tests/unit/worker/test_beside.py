@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from tests.models import Brightness, brightness
 from worker import beside
-from worker.batching import Pace
+from worker.batching import Pace, Streams
 from worker.beside import sizes_up_to, warm_beside
+from worker.warmup import ROUNDS, STREAM_SIZES, measure_pace
 
 
 class Recording(Brightness):
@@ -36,6 +38,47 @@ def test_every_size_that_is_common_is_warmed(cap: int, sizes: list[int]) -> None
     assert pace.cap == cap
     assert 0 < pace.single_s < 1.0
     assert engine.sizes == [size for size in sizes for _ in range(beside.ROUNDS)]
+
+
+class Streaming(Recording):
+    """Has two streams, and remembers the sizes of their batches, too."""
+
+    streams = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streamed: list[int] = []
+
+    def stream(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        self.streamed.append(len(images))
+        return Brightness.predict(self, images)
+
+
+def test_streams_are_warmed_where_they_serve() -> None:
+    """A new version's streams are warmed and used if those of the one that serves are; else neither."""
+    alone = Pace(cap=2, batch_s=1.0, single_s=1.0)
+    serving = replace(alone, streams=Streams(2, Pace(cap=4, batch_s=1.0, single_s=1.0)))
+    for pace, sizes in ((serving, [1, 2, 4]), (alone, [])):
+        engine = Streaming()
+        warmed = warm_beside(replace(brightness(), engine=engine), serving=pace).streams
+        assert engine.streamed == [size for size in sizes for _ in range(beside.ROUNDS)]
+        assert (warmed and (warmed.count, warmed.each.cap)) == ((2, 4) if sizes else None)
+
+
+def test_a_fresh_models_streams_are_measured_together() -> None:
+    """At load every size runs in all streams, and the pace knows how many there are."""
+    engine = Streaming()
+    slow = engine.predict
+
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        time.sleep(0.005 * len(images))
+        return slow(images)
+
+    engine.predict = predict  # type: ignore[method-assign]  # so that the streams are the better way
+    pace = measure_pace(replace(brightness(), engine=engine))
+    assert pace.streams is not None
+    assert pace.streams.count == 2
+    assert sorted(engine.streamed) == sorted([*STREAM_SIZES] * 2 * (1 + ROUNDS))
 
 
 def test_a_slow_model_is_not_tried_larger(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ from prometheus_client import generate_latest
 
 from tests.waiting import until
 from worker.batcher import Batcher
-from worker.batching import Pace
-from worker.engines import InputSpec
+from worker.batching import Pace, Streams
+from worker.engines import InputSpec, Undivided
 from worker.errors import BadRequest, DeadlinePassed, NotAnImage, Overloaded, WorkerError
 from worker.images import ImageSize
 from worker.line import Scores
@@ -35,7 +35,7 @@ POISON = 255
 PACE = Pace(cap=4, batch_s=0.0, single_s=0.0)
 
 
-class Naming:
+class Naming(Undivided):
     """An engine that answers each image's first value and its own version; POISON fails its batch."""
 
     name = "naming"
@@ -73,12 +73,17 @@ class Bench:
 
     decoding: ThreadPoolExecutor
     numbers: Numbers = field(default_factory=Numbers)
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns = field(default_factory=lambda: Turns(cores=2))
 
-    def predictor(self, engine: Naming, *, queue_most: int = 100, cap: int = 4) -> Predictor:
+    def predictor(self, engine: Naming, *, queue_most: int = 100, cap: int = 4, streams: int = 1) -> Predictor:
         return Predictor.over(
             Model("test", str(engine.version), ("value", "version"), engine, 1_000_000),
-            Pace(cap=cap, batch_s=0.0, single_s=0.0),
+            Pace(
+                cap=cap,
+                batch_s=0.0,
+                single_s=0.0,
+                streams=Streams(streams, Pace(cap=cap, batch_s=1e-6, single_s=1e-6)) if streams > 1 else None,
+            ),
             decoding=self.decoding,
             queue_most=queue_most,
             deadline_s=10,
@@ -149,19 +154,21 @@ ASKED = st.builds(
     device=st.sampled_from(["cpu", "gpu"]),
     fixed=st.sampled_from([None, (1, 2, 4, 8)]),
     cap=st.sampled_from([1, 2, 4]),
+    streams=st.sampled_from([1, 2]),
 )
 @settings(max_examples=40, deadline=None)
 def test_every_caller_gets_exactly_its_own(
-    asked: list[Asked], device: str, fixed: tuple[int, ...] | None, cap: int
+    asked: list[Asked], device: str, fixed: tuple[int, ...] | None, cap: int, streams: int
 ) -> None:
-    """Whatever is damaged, cancelled, expires or fails, with two slots or one, padded or not, while one version is
-    replaced by another: every other caller gets its own images' answers, in order, from the version it asked.
+    """Whatever is damaged, cancelled, expires or fails, with two slots or one, padded or not, one batch at a time or
+    two, while one version is replaced by another: every other caller gets its own images' answers, in order, from
+    the version it asked.
     """
 
     async def scenario(bench: Bench) -> None:
         old, new = (Naming(version, device=device, fixed=fixed) for version in (1, 2))
         old.go.clear()
-        first, second = bench.predictor(old, cap=cap), bench.predictor(new, cap=cap)
+        first, second = (bench.predictor(engine, cap=cap, streams=streams) for engine in (old, new))
         async with second:
             async with first:
                 held = asyncio.create_task(first.predict([encoded(7)], deadline_s=soon()))
@@ -191,9 +198,12 @@ async def _ask(predictor: Predictor, one: Asked) -> list[Scores]:
 def _settled(
     asked: list[Asked], tasks: list[asyncio.Task[list[Scores]]], predictors: tuple[Predictor, Predictor]
 ) -> bool:
-    """Whether every request either has its answer or waits for the engine: none is on its way any more."""
+    """Whether every request either has its answer or has come to the engine: none is on its way any more.
+
+    One image more is there, which is held in the engine.
+    """
     waiting = sum(len(one.values) for one, task in zip(asked, tasks, strict=True) if not task.done())
-    return waiting == sum(len(predictor.batcher._line) for predictor in predictors)
+    return waiting + 1 == sum(len(predictor.batcher._line) + predictor.batcher.running for predictor in predictors)
 
 
 def _check(one: Asked, outcome: object) -> None:

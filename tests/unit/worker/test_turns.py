@@ -39,6 +39,40 @@ async def test_those_with_work_take_turns() -> None:
     assert ran == ["a", "b"] * 5
 
 
+async def test_cores_are_shared_out() -> None:
+    """Two that want a core each run together; who wants all waits for both, and is not overtaken."""
+    turns = Turns(cores=2)
+    first, second = await turns.take(1), await turns.take(1)
+    everything = asyncio.create_task(turns.take())
+    await asyncio.sleep(0)
+    turns.give_back(first)
+    later = asyncio.create_task(turns.take(1))
+    await asyncio.sleep(0)
+    assert [everything.done(), later.done()] == [False, False]
+    turns.give_back(second)
+    turns.give_back(await everything)
+    assert (await later).cores == 1
+
+
+async def test_a_turn_is_widened_only_over_cores_that_nobody_has_or_wants() -> None:
+    """Over a core that is held, or that somebody waits for, it stays as it is."""
+    turns = Turns(cores=2)
+    first, second = await turns.take(1), await turns.take(1)
+    assert not turns.widen(first)
+    everything = asyncio.create_task(turns.take())
+    await asyncio.sleep(0)
+    turns.give_back(second)
+    assert not turns.widen(first)
+    everything.cancel()
+    await asyncio.wait([everything])
+    assert turns.widen(first)
+    third = asyncio.create_task(turns.take(1))
+    await asyncio.sleep(0)
+    assert not third.done()
+    turns.give_back(first)
+    await third
+
+
 async def test_background_work_lets_others_go_first() -> None:
     """Background work that came first goes when nobody else waits any more."""
     turns, ran = Turns(), []
@@ -89,34 +123,39 @@ async def test_a_turn_without_end_keeps_nobody_waiting() -> None:
     turns.give_back(await third)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12), st.integers(0, 12))
-def test_whoever_is_cancelled_no_turn_is_lost(askers: list[tuple[bool, bool]], after: int) -> None:
-    """Whoever is cancelled, waiting or just given its turn: one at a time runs, all others do, and it ends free."""
+ASKERS = st.tuples(st.booleans(), st.booleans(), st.sampled_from([1, 2, None]))
+
+
+@given(st.lists(ASKERS, min_size=1, max_size=12), st.integers(0, 12), st.integers(1, 3))
+def test_whoever_is_cancelled_no_turn_is_lost(
+    askers: list[tuple[bool, bool, int | None]], after: int, cores: int
+) -> None:
+    """Whoever is cancelled, waiting or just given its turn: no core is given twice, all others run, it ends free."""
 
     async def scenario() -> None:
-        turns, ran, running = Turns(), set(), 0
+        turns, ran, running = Turns(cores), set(), 0
 
-        async def work(number: int, *, background: bool) -> None:
+        async def work(number: int, wanted: int | None, *, background: bool) -> None:
             nonlocal running
-            turn = await turns.take(patience_s=60 if background else 0)
-            running += 1
-            assert running == 1
+            turn = await turns.take(wanted, patience_s=60 if background else 0)
+            running += turn.cores
+            assert running <= cores
             await asyncio.sleep(0)
             ran.add(number)
-            running -= 1
+            running -= turn.cores
             turns.give_back(turn)
 
         held = await turns.take()
-        tasks = [asyncio.create_task(work(n, background=back)) for n, (back, _) in enumerate(askers)]
+        tasks = [asyncio.create_task(work(n, few, background=back)) for n, (back, _, few) in enumerate(askers)]
         await asyncio.sleep(0)
-        cancelled = [n for n, (_, cancel) in enumerate(askers) if cancel]
+        cancelled = [n for n, (_, cancel, _) in enumerate(askers) if cancel]
         for number in cancelled[:after]:
             tasks[number].cancel()
         turns.give_back(held)
         for number in cancelled[after:]:
             tasks[number].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert ran == {n for n, (_, cancel) in enumerate(askers) if not cancel}
+        assert ran == {n for n, (_, cancel, _) in enumerate(askers) if not cancel}
         await asyncio.wait_for(turns.take(), 1)
 
     asyncio.run(scenario())
