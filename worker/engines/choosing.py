@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from worker.apart import in_child
@@ -92,7 +93,7 @@ def _make(source: ModelSource, names: Sequence[str], folder: Path) -> None:
     def make(part: Path) -> None:
         _log.info("Comparing the engines %s with this model; it is done once.", ", ".join(names))
         _remove_unused(folder.parent)
-        in_child(compare, source, names=tuple(names), folder=part)
+        in_child(partial(compare, source, names=tuple(names), folder=part))
 
     try:
         made_once(folder, make)
