@@ -34,4 +34,4 @@ async def prepare(source: ModelSource, *, name: str, within_s: float) -> None:
 def _load_once(source: ModelSource, name: str) -> None:
     from worker.model import load  # this process is here for what that loads
 
-    load(source, name=name).close()
+    load(source, name=name, ahead=True).close()
