@@ -28,7 +28,8 @@ def without_details(data: bytes) -> bytes | None:
 
     None where it does not end as a JPEG must: whoever decodes it shall say so.
     """
-    kept, at, full = [data[:2]], 2, {}
+    kept, at = [data[:2]], 2
+    full: dict[int, int] = {}
     emptied: set[int] = set()
     while marker := _MARKER.match(data, at):
         code = data[at + 1]
