@@ -11,14 +11,16 @@ from collections.abc import Callable
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+def die_with_parent(number: signal.Signals, *, parent: int | None = None) -> Callable[[], None] | None:
     """A `preexec_fn`: the kernel sends the child `number` when the thread that started it ends.
+
+    A child of ours that runs Python calls it by itself, with the id of its `parent`: starting it is quicker then.
 
     Linux only (prctl(2), PR_SET_PDEATHSIG); None elsewhere. Holds for the child itself, not for what it starts.
     """
     if sys.platform != "linux":
         return None
-    parent = os.getpid()
+    parent = os.getpid() if parent is None else parent
     prctl = ctypes.CDLL(None, use_errno=True).prctl  # loaded here: the child must not import after the fork
 
     def in_child() -> None:

@@ -41,10 +41,12 @@ def write_onnx(
     scaled: tuple[float, float] | None = None,
     logits: bool = False,
     metadata: dict[str, str] | None = None,
+    endless: bool = False,
 ) -> Path:
     """Write an .onnx file, as ONNX's own helpers make them; gives `path` back.
 
     scaled: the model itself takes mean and std of its input; metadata: properties of the file
+    endless: its last step is a loop that never ends
     """
     from onnx import TensorProto, helper, numpy_helper, save
 
@@ -55,6 +57,7 @@ def write_onnx(
         "weights": weights(),
         "mean": np.float32((scaled or (0, 1))[0]),
         "std": np.float32((scaled or (0, 1))[1]),
+        "true": np.bool_(True),
     }
 
     def then(kind: str, *others: str, **options: Any) -> None:
@@ -73,6 +76,9 @@ def write_onnx(
     then("Flatten")
     if not logits:
         then("Softmax", axis=1)
+    if endless:
+        nodes.append(_endless_loop(last))
+        last = "never"
     graph = helper.make_graph(
         nodes,
         "dense",
@@ -84,6 +90,23 @@ def write_onnx(
     helper.set_model_props(model, metadata or {})
     save(model, str(path))
     return path
+
+
+def _endless_loop(scores: str) -> Any:
+    """A step that hands the scores on to itself for ever, and would give `never`."""
+    from onnx import TensorProto, helper
+
+    def value(name: str, dtype: int, shape: list[str | int]) -> Any:
+        return helper.make_tensor_value_info(name, dtype, shape)
+
+    again, values = value("again", TensorProto.BOOL, []), ["n", CLASSES]
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["again"], ["on"]), helper.make_node("Identity", ["before"], ["after"])],
+        "body",
+        [value("round", TensorProto.INT64, []), again, value("before", TensorProto.FLOAT, values)],
+        [value("on", TensorProto.BOOL, []), value("after", TensorProto.FLOAT, values)],
+    )
+    return helper.make_node("Loop", ["", "true", scores], ["never"], body=body)
 
 
 def write_caffe(folder: Path, *, name: str = "net") -> Path:

@@ -84,5 +84,5 @@ class Loader:
         self.engines.append(engine)
         return Model(name, "1", LABELS, engine, 1_000_000)
 
-    async def prepare(self, source: ModelSource, *, name: str) -> None:
+    async def prepare(self, source: ModelSource, *, name: str, within_s: float) -> None:
         """As `worker.prepare.prepare`, without the process of its own that knows nothing of such models."""

@@ -1,76 +1,106 @@
 """A heavy, rare piece of work -> done in a process of its own, so that what it loads is gone when it is done.
 
-Exporting and choosing need TensorFlow: seconds to import, half a gigabyte of memory, and its threads. A worker
-that serves meanwhile, or afterwards with another engine, should notice none of it.
+Exporting, choosing and trying need TensorFlow: seconds to import, half a gigabyte of memory, and its threads. A
+worker that serves meanwhile, or afterwards with another engine, should notice none of it. A piece of work that
+crashes, fills the memory or hangs ends that process and not the worker.
+
+The work goes to the child's standard input, pickled, what became of it comes back on its standard output. The child
+ends with whoever waits for it: killed when the waiting is cancelled, by the kernel where its parent is.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
+from registry.orphans import die_with_parent
 from worker.errors import ModelError
 
-_GENTLY = 5
+GENTLY = 5
 """How much nicer the process is than this one: what is served meanwhile goes first."""
 
-P = ParamSpec("P")
+_LENGTH_BYTES = 8
+
 T = TypeVar("T")
 
 
-def in_child(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returns, or raises, in a new process; blocks until then. All of it must be picklable.
+def in_child(work: Callable[[], T]) -> T:
+    """As `apart`, for a thread without an event loop; blocks until the work is done."""
+    return asyncio.run(apart(work))
+
+
+async def apart(work: Callable[[], T], *, nicer: int = GENTLY) -> T:
+    """What `work` returns, or raises, in a new process, `nicer` than this one; all of it must be picklable.
 
     Not multiprocessing: that would run the program's main module again, which need not be ready for it.
-    The process ends with this one, and ignores Ctrl-C, which is for this one to act on. Raises ModelError if it
-    dies of itself.
+    In its own session a Ctrl-C does not reach it: that is for this process to act on. Whatever it has started goes
+    with it. Raises ModelError if it dies of itself.
     """
-    code = f"import sys; sys.path[:] = {sys.path!r}; from worker.apart import work_as_child; work_as_child()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        try:
-            reply = _exchange(child, pickle.dumps((work, args, kwargs)))
-        finally:
-            child.kill()  # it has said all that it had to say, or nobody waits for it any more
-    if not reply:
-        raise ModelError("The process that prepares the model was killed, or crashed: is there memory enough for it?")
+    how = f"from worker.apart import work_as_child; work_as_child(nicer={nicer}, parent={os.getpid()})"
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {how}"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        reply = await _exchange(child, pickle.dumps(work))
+    except asyncio.IncompleteReadError:
+        raise ModelError(
+            f"The process that prepares the model was killed, or crashed: it ended with {await child.wait()} (a "
+            "negative number is a signal). Is there memory enough for it? Its last lines are in this log."
+        ) from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # nobody waits for it any more
+        await child.wait()
     result, error = pickle.loads(reply)
     if error is not None:
         raise error
     return cast("T", result)
 
 
-def _exchange(child: subprocess.Popen[bytes], request: bytes) -> bytes:
-    """Send the request, keep the pipe open as a sign of life, and read all of the reply."""
+async def _exchange(child: asyncio.subprocess.Process, request: bytes) -> bytes:
+    """Send the request, keep the pipe open as a sign of life, and read the reply.
+
+    Its length goes before it: a process that a library forked there may hold the pipe open for longer.
+    """
     assert child.stdin is not None
     assert child.stdout is not None
-    try:
+    with contextlib.suppress(ConnectionError):  # it has ended already; its silence says so
         child.stdin.write(request)
-        child.stdin.flush()
-    except BrokenPipeError:
-        return b""
-    return child.stdout.read()
+        await child.stdin.drain()
+    length = await child.stdout.readexactly(_LENGTH_BYTES)
+    return await child.stdout.readexactly(int.from_bytes(length))
 
 
-def work_as_child() -> None:
-    """The other side of `in_child`: do what standard input says, and answer on standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(_GENTLY)
-    with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # whatever prints is not the answer
-        work, args, kwargs = pickle.load(sys.stdin.buffer)
-        threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-        answers.write(pickle.dumps(_outcome(work, args, kwargs)))
+def work_as_child(*, nicer: int, parent: int) -> None:
+    """The other side of `apart`: do what standard input says, and answer on standard output."""
+    end_with_parent = die_with_parent(signal.SIGKILL, parent=parent)
+    if end_with_parent is not None:  # also where the work hangs with Python's lock in its hand
+        end_with_parent()
+    os.nice(nicer)
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints is not the answer
+    work = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_pipe, name="end-with-pipe", daemon=True).start()
+    reply = pickle.dumps(_outcome(work))
+    sys.stdout.flush()
+    answer.write(len(reply).to_bytes(_LENGTH_BYTES) + reply)
+    answer.flush()
+    signal.pause()  # it is killed now; to end in order takes a framework long
 
 
-def _outcome(work: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Exception | None]:
+def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
     try:
-        return work(*args, **kwargs), None
+        return work(), None
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))
@@ -79,6 +109,7 @@ def _outcome(work: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Exc
         return None, error
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+def _end_with_pipe() -> None:
+    """End when whoever waits has closed the pipe: where the kernel does not tell (registry/orphans.py)."""
+    os.read(0, 1)  # without Python's lock on the file, which a process that is forked here would inherit
     os._exit(1)

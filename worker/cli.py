@@ -124,6 +124,12 @@ def worker(
     queue: Annotated[
         int, typer.Option(envvar="P2P_QUEUE", min=1, help="Images that may wait before new ones are refused.")
     ] = 256,
+    load_timeout: Annotated[
+        float,
+        typer.Option(
+            envvar="P2P_LOAD_TIMEOUT", min=1, help="Seconds a new version may take to load before it counts as failed."
+        ),
+    ] = 600.0,
     drain: Annotated[
         float,
         typer.Option(envvar="P2P_DRAIN", min=0, help="Seconds to go on serving after leaving the rotation."),
@@ -198,6 +204,7 @@ def worker(
             body_memory_bytes=body_memory,
             deadline_s=deadline,
             queue_most=queue,
+            load_timeout_s=load_timeout,
             drain_s=drain,
         )
         await serve(settings, stop)

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def exported(cache: Path) -> Path:
     """
     folder = cache / f"efficientnet-lite0-{digest()[:12]}"
     try:
-        return made_once(folder, lambda part: in_child(make, part))
+        return made_once(folder, lambda part: in_child(partial(make, part)))
     except OSError as error:
         raise ModelError(f"The default model cannot be kept in {cache} ({error}): name another folder.") from error
 

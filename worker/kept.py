@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from worker.alone import alone
 
 
 def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
@@ -20,7 +20,7 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.parent):
+    with alone(folder.parent / ".lock"):
         if not folder.is_dir():
             _make(folder, make)
     return folder
@@ -35,11 +35,3 @@ def _make(folder: Path, make: Callable[[Path], object]) -> None:
         os.rename(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system takes back if this process dies."""
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
+from worker.alone import alone
+from worker.batching import Pace
 from worker.beside import warm_beside
 from worker.memory import give_back
 from worker.metrics import Numbers
-from worker.model import load
+from worker.model import Model, load
 from worker.predictor import Predictor
 from worker.settings import WorkerSettings
 from worker.source import ModelSource
 from worker.turns import Turns
-from worker.warmup import measure_pace
+from worker.warmup import Between, measure_pace
+
+_log = logging.getLogger(__name__)
+
+OTHERS_FIRST_S = 30.0
+"""So long a worker that starts waits for others of its machine that learn their pace, and then learns beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,11 @@ async def open_predictor(
     try:
         model = replace(model, version=version or model.version)
         between = turns.from_thread(loop)
-        warm = partial(warm_beside, serving=serving.batcher.pace) if serving else measure_pace
+        warm = (
+            partial(warm_beside, serving=serving.batcher.pace)
+            if serving
+            else partial(measure_alone, lock=source.cache / "pace.lock")
+        )
         pace = await loop.run_in_executor(threads.loading, partial(warm, model, between=between))
         predictor = Predictor.over(
             model,
@@ -81,6 +94,25 @@ async def open_predictor(
     except BaseException:
         model.close()
         raise
+
+
+def measure_alone(
+    model: Model, *, lock: Path, between: Between = nullcontext, within_s: float = OTHERS_FIRST_S
+) -> Pace:
+    """The pace of a model that is the first of its process, learned after other workers that start at this moment.
+
+    Two that learn at once on the same cores find batches slow that are not, and take smaller ones for good. Whoever
+    holds `lock` for all of `within_s` hangs, or there are many: then this goes on beside it, as it does where the
+    lock cannot be made.
+    """
+    with ExitStack() as stack:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            if not stack.enter_context(alone(lock, within_s=within_s)):
+                _log.warning("Others have been learning their pace for %g s: learning beside them.", within_s)
+        except OSError as error:
+            _log.debug("Learning the pace without waiting for others: %s", error)
+        return measure_pace(model, between=between)
 
 
 async def close(predictor: Predictor, *, threads: Threads, patient: bool = True) -> None:

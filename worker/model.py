@@ -97,8 +97,11 @@ class Model:
         }
 
 
-def load(source: ModelSource, *, name: str) -> Model:
-    """Load what `source` says, as the model called `name`; raises ModelError with the cause and the cure."""
+def load(source: ModelSource, *, name: str, ahead: bool = False) -> Model:
+    """Load what `source` says, as the model called `name`; raises ModelError with the cause and the cure.
+
+    `ahead` is for a trial, see `open_model`.
+    """
     if source.path is not None and source.graph is not None:
         raise ModelError("Give either --model or --graph, not both.")
     if source.engine in FILELESS:
@@ -108,7 +111,7 @@ def load(source: ModelSource, *, name: str) -> Model:
     graph = source.graph is not None or kind_of(place.path) == "graph"
     path, graph_path = (None, place.path) if graph else (place.path, None)
     found = replace(source, path=path, graph=graph_path, preprocess=preprocess)
-    engine, choice = open_model(found)
+    engine, choice = open_model(found, ahead=ahead)
     try:
         labels = read_labels(place.labels, classes=engine.classes)
     except ModelError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from registry.settings import ConsulSettings
-from worker.model import ModelSource
+from worker.engines.cores import usable_cores
+from worker.source import ModelSource
 from worker.versions import LATEST_ONLY, Policy
 
 
@@ -26,7 +26,8 @@ class WorkerSettings:
 
     Sizes are in bytes, images or pixels, times in seconds, as the names say. `source` is the model that answers
     for `service`; `more` are further models of the same worker, each with a service and a port of its own.
-    `watch_s` is the time between two looks at a folder of versions.
+    `watch_s` is the time between two looks at a folder of versions, `load_timeout_s` what a new version may take to
+    be loaded for a trial.
     """
 
     consul: ConsulSettings
@@ -45,9 +46,10 @@ class WorkerSettings:
     body_memory_bytes: int = 256 << 20
     deadline_s: float = 30.0
     queue_most: int = 256
+    load_timeout_s: float = 600.0
     drain_s: float = 2.0
     finish_s: float = 30.0
-    decode_threads: int = os.cpu_count() or 1
+    decode_threads: int = field(default_factory=usable_cores)
 
     @property
     def models(self) -> tuple[Served, ...]:

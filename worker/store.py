@@ -211,7 +211,7 @@ class Store:
             assert source.path is not None
             source = replace(source, path=listing.folders(source.path)[version])
         if background:
-            await prepare(source, name=self.name)
+            await prepare(source, name=self.name, within_s=self._settings.load_timeout_s)
         return await open_predictor(
             source,
             name=self.name,

@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from worker.apart import in_child
@@ -34,20 +35,23 @@ _UNUSED_S = 30 * 24 * 3600.0
 """Choices that no start has used for so long are removed when another is made."""
 
 
-def open_model(source: ModelSource) -> tuple[Engine, Choice]:
+def open_model(source: ModelSource, *, ahead: bool = False) -> tuple[Engine, Choice]:
     """The model of `source`, whose `path` or `graph` must be set, loaded with the engine that is to serve it.
 
+    `ahead` says that this is a trial: whatever makes it quick to load the next time may be made now.
     Raises ModelError with the cause and the cure.
     """
     kind: Kind = "graph" if source.graph is not None else kind_of(source.path or Path())
     rivals = candidates(source, kind)
-    if not _to_be_compared(source, kind, rivals):
-        (name,) = (rival.name for rival in rivals)
+    names = [rival.name for rival in rivals]
+    quicker = names == ["tensorflow"] and (ahead or _folder(source, names).is_dir())
+    if not quicker and not _to_be_compared(source, kind, rivals):
+        (name,) = names
         why = "asked for" if source.engine == name else "the only one installed that runs this model"
         choice = Choice(name, reference(kind).name, why, rows=tuple(absent(kind)))
         engine = load_engine(source, name)
     else:
-        engine, choice = _compared(source, [rival.name for rival in rivals])
+        engine, choice = _compared(source, names)
     _log.info("%s", choice)
     return engine, choice
 
@@ -74,7 +78,7 @@ def _to_be_compared(source: ModelSource, kind: Kind, rivals: Sequence[Framework]
 
 def _compared(source: ModelSource, names: Sequence[str]) -> tuple[Engine, Choice]:
     """Load what was chosen at an earlier start, or choose; anew if what was chosen can be loaded no more."""
-    folder = source.cache / "engines" / _key(source, names)
+    folder = _folder(source, names)
     kept = folder.is_dir()
     _make(source, names, folder)
     try:
@@ -92,7 +96,7 @@ def _make(source: ModelSource, names: Sequence[str], folder: Path) -> None:
     def make(part: Path) -> None:
         _log.info("Comparing the engines %s with this model; it is done once.", ", ".join(names))
         _remove_unused(folder.parent)
-        in_child(compare, source, names=tuple(names), folder=part)
+        in_child(partial(compare, source, names=tuple(names), folder=part))
 
     try:
         made_once(folder, make)
@@ -107,6 +111,11 @@ def _load_kept(source: ModelSource, folder: Path) -> tuple[Engine, Choice]:
     choice, recipe = read(folder)
     os.utime(folder)
     return prepared(source, choice.chosen, recipe, folder), choice
+
+
+def _folder(source: ModelSource, names: Sequence[str]) -> Path:
+    """Where the choice among these engines is kept."""
+    return source.cache / "engines" / _key(source, names)
 
 
 def _key(source: ModelSource, names: Sequence[str]) -> str:

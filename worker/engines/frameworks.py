@@ -24,7 +24,8 @@ class Framework:
     name:    as `--engine` takes it, and the name of its module in `worker.engines`
     package: what is imported; distribution: what is installed; extra: of ours, that installs it
     reads:   the kinds of models that it reads itself
-    converted: the form in which it takes what TensorFlow has loaded, by the file's name; None if in none
+    converted: the form in which it takes what TensorFlow has loaded, by the file's name; None if in none.
+        TensorFlow itself has one that it loads in a moment.
     precisions: what it can compute in
     """
 
@@ -67,7 +68,14 @@ class Framework:
 
 
 _IN_ORDER = (
-    Framework("tensorflow", "tensorflow", "tensorflow", "worker", frozenset({"savedmodel", "keras", "graph"})),
+    Framework(
+        "tensorflow",
+        "tensorflow",
+        "tensorflow",
+        "worker",
+        frozenset({"savedmodel", "keras", "graph"}),
+        converted="model.session",
+    ),
     Framework("onnx", "onnxruntime", "onnxruntime", "onnx", frozenset({"onnx"}), converted="model.onnx"),
     Framework("torch", "torch", "torch", "torch", frozenset({"torchscript", "torchexport"})),
     Framework(

@@ -33,6 +33,8 @@ from worker.engines.tf_input import layout, prepare
 from worker.engines.tf_program import Frozen, Program, Tensor, freeze
 from worker.engines.tf_saved import from_keras, from_saved_model
 from worker.engines.tf_scaling import own_scaling
+from worker.engines.tf_session import SUFFIX as KEPT
+from worker.engines.tf_session import SessionEngine
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +57,12 @@ class TensorFlowEngine(Runner):
         self.whole = None
 
 
-def load(source: ModelSource) -> TensorFlowEngine:
+def load(source: ModelSource) -> Runner:
     """Load the model of `source`; raises ModelError with the cause and the cure."""
     device = _prepare_devices(source)
     try:
+        if source.path is not None and source.path.suffix == KEPT:
+            return SessionEngine(source.path, source.preprocess)
         return _quickest(_program(source), source.preprocess, device)
     except ModelError:
         raise

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from worker.engines import tf_session
 from worker.engines.runner import first_line
 from worker.engines.tensorflow import TensorFlowEngine
 from worker.errors import ModelError
@@ -24,6 +25,17 @@ _OPSET = 18
 def write_graph(engine: TensorFlowEngine, file: Path) -> None:
     """Write a frozen GraphDef. Raises ModelError where variables cannot become constants."""
     file.write_bytes(_frozen(engine).graph.as_graph_def().SerializeToString())
+
+
+def write_session(engine: TensorFlowEngine, file: Path) -> None:
+    """Write what TensorFlow itself loads again in a moment. Raises ModelError where that cannot be made."""
+    if engine.device != "cpu":
+        raise ModelError("What is kept is made for processors only; on a GPU the model's own files are loaded.")
+    frozen = _frozen(engine)
+    try:
+        tf_session.write(frozen, file)
+    except Exception as error:  # its optimizer raises whatever meets an operation that it does not know
+        raise ModelError(f"TensorFlow cannot simplify it: {first_line(error)}") from error
 
 
 def write_onnx(engine: TensorFlowEngine, file: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,8 @@ import pytest
 
 from tests.dense import IMAGENET, answers, write_onnx
 from tests.images import chelsea_jpeg
-from worker.apart import in_child
+from tests.waiting import until
+from worker.apart import apart, in_child
 from worker.errors import ModelError
 from worker.model import ModelSource, load
 
@@ -121,14 +126,41 @@ def test_a_cache_that_cannot_be_written_is_named(source: ModelSource) -> None:
 
 def test_a_child_returns_raises_and_prints_nothing_of_ours(capfd: pytest.CaptureFixture[str]) -> None:
     """Results and errors travel; what the work prints goes to stderr; a process that dies is an error."""
-    assert in_child(divmod, 7, 2) == (3, 1)
+    assert in_child(partial(divmod, 7, 2)) == (3, 1)
     with pytest.raises(ModelError, match="never"):
         in_child(_fail)
     with pytest.raises(ModelError, match="killed, or crashed"):
         in_child(sys.exit)
-    in_child(print, "chatter")
+    in_child(partial(print, "chatter"))
     assert capfd.readouterr().out == ""
 
 
 def _fail() -> None:
     raise ModelError("never")
+
+
+async def test_work_that_is_given_up_leaves_no_process(tmp_path: Path) -> None:
+    """When nobody waits any more, the process that works ends, and the one that it waits for itself."""
+    told = tmp_path / "pids"
+    working = asyncio.create_task(apart(partial(_work_for_ever, told, nested=True)))
+    pids = await until(lambda: told.exists() and len(told.read_text().splitlines()) == 2 and told.read_text().split())
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    await until(lambda: not any(_runs(pid) for pid in pids))
+
+
+def _work_for_ever(told: Path, *, nested: bool) -> None:
+    with open(told, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    if nested:
+        in_child(partial(_work_for_ever, told, nested=False))
+    signal.pause()
+
+
+def _runs(pid: str) -> bool:
+    """Whether it is more than an entry that its next of kin have not looked at yet."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ from numpy.typing import NDArray
 
 from tests.images import chelsea, chelsea_jpeg, china_jpeg, coffee_jpeg, encode, flower_jpeg
 from tests.models import run_graph, write_graph
+from worker.engines import warmup_images
+from worker.engines.choosing import open_model
+from worker.engines.comparing import compare
 from worker.engines.quiet import quiet_tensorflow
+from worker.engines.recipes import prepared, read
 from worker.errors import ModelError, NotAnImage
 from worker.images import ImageSize, decode
 from worker.model import Model, ModelSource, Preprocess, load
@@ -20,6 +25,8 @@ from worker.model import Model, ModelSource, Preprocess, load
 with quiet_tensorflow():
     import keras
     import tensorflow as tf
+
+    from worker.engines.tf_session import SessionEngine
 
 # Keras 3 and NumPy 2 disagree on how arrays are copied, in Keras's own saving and training.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
@@ -389,3 +396,36 @@ def test_a_closed_model_says_so(article: Path) -> None:
     model.close()
     with pytest.raises(ModelError, match="closed"):
         model.predict([image])
+
+
+# What a trial leaves for the process that serves
+
+
+def test_what_is_kept_answers_as_the_model_does(tmp_path: Path) -> None:
+    """The graph that a trial leaves is what TensorFlow loads next, and gives the model's answers, also one by one."""
+    network = small_network(scaling=keras.layers.Rescaling(1 / 64, -2.0), end="linear")
+    network.save(tmp_path / "m.keras")
+    source = named(path=tmp_path / "m.keras")
+    (tmp_path / "kept").mkdir()
+    compare(source, names=("tensorflow",), folder=tmp_path / "kept")
+    choice, recipe = read(tmp_path / "kept")
+    assert (choice.chosen, recipe.file) == ("tensorflow", "model.session")
+    wanted, found = open_model(source)[0], prepared(source, "tensorflow", recipe, tmp_path / "kept")
+    assert (found.input, found.platform, found.classes) == (
+        replace(wanted.input, preprocess=found.input.preprocess),
+        wanted.platform,
+        wanted.classes,
+    )
+    images = warmup_images(wanted.input, 3)
+    assert close(found.predict(images), wanted.predict(images))
+    assert close(found.predict(images[:1]), wanted.predict(images[:1]))
+    found.close()
+    with pytest.raises(ModelError, match="closed"):
+        found.predict(images)
+
+
+def test_a_kept_file_that_is_damaged_is_told(tmp_path: Path) -> None:
+    """What is kept may be damaged: an error that says which file, so that the model is loaded anew."""
+    (tmp_path / "model.session").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"model\.session is not a graph"):
+        SessionEngine(tmp_path / "model.session", Preprocess())

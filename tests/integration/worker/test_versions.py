@@ -28,6 +28,7 @@ from registry.instance import Health, Instance
 from registry.listen import bind, port_of
 from registry.settings import ConsulSettings
 from tests.consul_process import ConsulProcess
+from tests.dense import write_onnx
 from tests.versions import Loader, publish
 from tests.waiting import until
 from worker.errors import ModelError, NotFound, Overloaded
@@ -456,4 +457,34 @@ async def test_a_version_is_tried_by_a_process_of_its_own(tmp_path: Path, monkey
 async def test_what_a_trial_says_is_the_error(tmp_path: Path) -> None:
     """A model that cannot be loaded there is refused with the same sentence as here."""
     with pytest.raises(ModelError, match="There is no model at"):
-        await prepare(ModelSource(path=tmp_path / "missing"), name="missing")
+        await prepare(ModelSource(path=tmp_path / "missing"), name="missing", within_s=60)
+
+
+async def test_a_version_that_hangs_fails_in_time(tmp_path: Path) -> None:
+    """A model that never answers is ended after the time that loading may take, and shown as failed with the reason;
+    the old version serves on, and a mended one takes over."""
+    (tmp_path / "1").mkdir()
+    write_onnx(tmp_path / "1" / "m.onnx")
+    said = replace(settings(tmp_path, load_timeout_s=2.0), source=ModelSource(path=tmp_path, engine="onnx"))
+    with running_threads(decoding=1) as threads:
+        async with Store(
+            said.models[0], said, threads=threads, turns=Turns(), numbers=Numbers(), requests=Requests()
+        ) as store:
+            await store.load()
+            others = children()
+            (tmp_path / "2").mkdir()
+            write_onnx(tmp_path / "2" / "m.onnx", endless=True)
+            await until(lambda: states(store) == {"2": "LOADING", "1": "AVAILABLE"})
+            (child,) = await until(lambda: children() - others)
+            await until(lambda: states(store) == {"2": "END", "1": "AVAILABLE"}, within_s=20)
+            assert "longer than 2 s" in store.statuses()[0].error
+            assert child not in children()
+            store._settings = replace(said, load_timeout_s=60)  # for a busy machine
+            write_onnx(tmp_path / "2" / "m.onnx")
+            await until(lambda: states(store) == {"2": "AVAILABLE"}, within_s=20)
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that are not gone."""
+    lists = [task / "children" for task in Path("/proc/self/task").iterdir()]
+    return {int(number) for file in lists if file.exists() for number in file.read_text().split()}
