@@ -105,7 +105,7 @@ def serve_timed(arguments: Sequence[str], file: Path) -> None:
     accounts: Any = Accounts()
     wrapped: Any = (Article, Receiving, Model)
     article, receiving, model = wrapped
-    article.classify = accounts.handler(article.classify)
+    article.answer = accounts.handler(article.answer)
     receiving.pieces = accounts.awaited("receive", receiving.pieces)
     model.decode = accounts.called("decode", model.decode)
     model.predict = accounts.called("predict", model.predict)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from worker.counted import counted
-from worker.errors import WrongWorker
+from worker.answers import Answer, as_response
+from worker.around import Around
+from worker.asked import Asked
 from worker.health import Health, Presence
 from worker.metrics import Numbers
 from worker.models import Models
@@ -21,8 +21,7 @@ from worker.protocols.article import Article
 from worker.protocols.exchange import Bodies
 from worker.protocols.openinference import OpenInference
 from worker.protocols.tfserving import TFServing
-from worker.receiving import RECEIVING, Receiving
-from worker.refusals import as_ours, refused
+from worker.receiving import Receiving
 from worker.requests import Requests
 from worker.routes import JSON, OPERATION, TEXT, Route
 from worker.settings import WorkerSettings
@@ -37,22 +36,27 @@ class Shared:
     receiving: Receiving
 
 
+PLAIN: web.AppKey[Callable[[Asked], Awaitable[Answer]]] = web.AppKey("plain")
+"""How an application answers `POST /`, for whoever reads HTTP without it."""
+
+
 def build_app(settings: WorkerSettings, models: Models, presence: Presence, shared: Shared) -> web.Application:
     """The application of one port: its default model's service, and all models by name."""
-    bodies = Bodies(settings.max_body_bytes)
-    app = web.Application(middlewares=[_answering(presence, models, shared.numbers, shared.requests)])
-    app[RECEIVING] = shared.receiving
-    for route in worker_routes(settings, models, presence, shared.numbers, bodies):
+    bodies = Bodies(settings.max_body_bytes, shared.receiving)
+    article = Article(models, models.default, bodies, top=settings.top)
+    around = Around(presence, models, shared.numbers, shared.requests)
+    app = web.Application(middlewares=[_answering(around)])
+    app[PLAIN] = lambda asked: around.answer(asked, article.answer, _as_it_is)
+    for route in worker_routes(settings, models, presence, shared.numbers, bodies, article):
         add = app.router.add_get if route.method == "GET" else app.router.add_post  # a GET is answered to HEAD too
         add(route.path, route.handler, expect_handler=bodies.expected)
     return app
 
 
 def worker_routes(
-    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, bodies: Bodies
+    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, bodies: Bodies, article: Article
 ) -> list[Route]:
     """All that a worker answers, its own description included."""
-    article = Article(models, models.default, bodies, top=settings.top)
     health = Health(presence, models)
     tensorflow = TFServing(models, bodies, top=settings.top)
     inference = OpenInference(models, bodies, ready=lambda: presence.taking)
@@ -89,36 +93,20 @@ class Description:
         return web.Response(text=self._text, content_type=JSON)
 
 
-def _answering(presence: Presence, models: Models, numbers: Numbers, requests: Requests) -> Middleware:
-    """Middleware around every request: the right process, counted, errors as JSON, goodbye when leaving."""
+def _answering(around: Around) -> Middleware:
+    """The frame of all requests that come through the framework."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        since_s = time.monotonic()
-        numbers.in_flight.inc()
-        try:
-            with requests.one():
-                _check_boot(request, presence)
-                response = await handler(request)
-        except Exception as error:
-            response = refused(as_ours(error, request))
-            if isinstance(error.__cause__, web.RequestPayloadError):
-                # Of a body that cannot be unpacked nothing more comes; looking for its end would fail again.
-                request.content.feed_eof()
-                response.force_close()
-        finally:
-            numbers.in_flight.dec()
-        of = counted(request.path, default=models.default, known=models.names)
-        numbers.answered(of, status=response.status, took_s=time.monotonic() - since_s)
-        if presence.leaving:
-            # A client that keeps its connection would go on to feed a worker that is about to close it.
+        response = await around.answer(request, handler, as_response)
+        if isinstance(request.content.exception(), web.RequestPayloadError):
+            # Of a body that cannot be unpacked nothing more comes; looking for its end would fail again.
+            request.content.feed_eof()
             response.force_close()
         return response
 
     return answer
 
 
-def _check_boot(request: web.Request, presence: Presence) -> None:
-    boot = request.headers.get("P2P-Boot")
-    if boot is not None and boot != presence.boot:
-        raise WrongWorker("Another process answers at this address now: look a worker up again.")
+def _as_it_is(answer: Answer) -> Answer:
+    return answer

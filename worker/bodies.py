@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiohttp import web
-
+from worker.asked import Asked
 from worker.errors import BadRequest, TooLarge
 from worker.form import boundary_of, is_form, read_form
-from worker.receiving import RECEIVING, check_length
+from worker.receiving import Receiving, check_length
 
 __all__ = ["check_length", "read_body", "read_images"]
 
@@ -16,7 +15,7 @@ FIELD = "data"
 IMAGES_AT_MOST = 64
 
 
-async def read_images(request: web.Request, *, limit_bytes: int) -> list[bytes]:
+async def read_images(request: Asked, receiving: Receiving, *, limit_bytes: int) -> list[bytes]:
     """The encoded images of a request, in order, at least one.
 
     A `multipart/form-data` body gives its `data` fields, any other body is one image; a Content-Encoding that
@@ -24,7 +23,7 @@ async def read_images(request: web.Request, *, limit_bytes: int) -> list[bytes]:
     """
     content_type = request.headers.get("Content-Type", "")
     boundary = boundary_of(content_type) if is_form(content_type) else None
-    pieces = await request.app[RECEIVING].pieces(request, limit_bytes=limit_bytes)
+    pieces = await receiving.pieces(request, limit_bytes=limit_bytes)
     if boundary is not None:
         return _images(pieces, boundary)
     if not pieces:
@@ -32,9 +31,9 @@ async def read_images(request: web.Request, *, limit_bytes: int) -> list[bytes]:
     return [_joined(pieces)]
 
 
-async def read_body(request: web.Request, *, limit_bytes: int) -> bytes:
+async def read_body(request: Asked, receiving: Receiving, *, limit_bytes: int) -> bytes:
     """The whole body of a request, perhaps empty; raises what `Receiving.pieces` raises."""
-    return _joined(await request.app[RECEIVING].pieces(request, limit_bytes=limit_bytes))
+    return _joined(await receiving.pieces(request, limit_bytes=limit_bytes))
 
 
 def _joined(pieces: Sequence[bytes]) -> bytes:

@@ -48,8 +48,9 @@ class Numbers:
             buckets=_BUCKETS_S,
             registry=registry,
         )
-        self.in_flight = Gauge(
-            "p2p_worker_requests_in_flight", "Requests being received or answered.", registry=registry
+        self.in_flight = 0
+        Gauge("p2p_worker_requests_in_flight", "Requests being received or answered.", registry=registry).set_function(
+            lambda: self.in_flight
         )
         self.by_model = _ByModel(registry)
         self._models: dict[str, ModelNumbers] = {}

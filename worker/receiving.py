@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from worker.asked import Asked, Content
 from worker.errors import BadRequest, Overloaded, TooLarge, TooSlow
 
 PAUSE_S = 10.0
@@ -24,9 +25,9 @@ PIECE_BYTES = 16 << 10
 
 @dataclass(slots=True, eq=False)
 class _Coming:
-    """A body that is being received: how much of it is here, and the clock that gives it up."""
+    """A body that is being received: how much of it is here, and the clock that gives it up, once it is waited for."""
 
-    patience: asyncio.Timeout
+    patience: asyncio.Timeout | None = None
     size: int = 0
     refused: bool = False
 
@@ -52,34 +53,41 @@ class Receiving:
             async with asyncio.timeout(within_s):
                 await self._none_coming.wait()
 
-    async def pieces(self, request: web.Request, *, limit_bytes: int) -> list[bytes]:
+    async def pieces(self, request: Asked, *, limit_bytes: int) -> list[bytes]:
         """The body of a request, in order, as it came; [] if it is empty. To be called in the request's own task.
 
         Raises TooLarge where it exceeds `limit_bytes` (without reading the rest), TooSlow, Overloaded where the
         budget is used up, BadRequest where the body's framing or compression is broken.
         """
         check_length(request, limit_bytes=limit_bytes)
-        clock = asyncio.get_running_loop().time
-        end_s = clock() + self._total_s
-        pieces: list[bytes] = []
+        coming = self._enter()
         try:
-            async with asyncio.timeout(self._pause_s) as patience:
-                coming = self._enter(patience)
-                try:
-                    while piece := await request.content.readany():
-                        self._take(coming, len(piece), limit_bytes)
-                        _append(pieces, piece)
-                        patience.reschedule(min(clock() + self._pause_s, end_s))
-                finally:
-                    self._leave(coming)
+            if not request.content.is_eof():
+                return await self._waited_for(request.content, coming, limit_bytes)
+            whole = request.content.read_nowait()  # as with most requests: here already, so without a clock
+            self._take(coming, len(whole), limit_bytes)
+            return [whole] if whole else []
         except TimeoutError:
             raise self._full() if coming.refused else self._too_slow() from None
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body cannot be read as its headers describe it: {error}.") from error
+        finally:
+            self._leave(coming)
+
+    async def _waited_for(self, content: Content, coming: _Coming, limit_bytes: int) -> list[bytes]:
+        """The pieces of a body that has not come whole; TimeoutError where they come too slowly or were refused."""
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + self._total_s
+        pieces: list[bytes] = []
+        async with asyncio.timeout(self._pause_s) as coming.patience:
+            while piece := await content.readany():
+                self._take(coming, len(piece), limit_bytes)
+                _append(pieces, piece)
+                coming.patience.reschedule(min(clock() + self._pause_s, end_s))
         return pieces
 
-    def _enter(self, patience: asyncio.Timeout) -> _Coming:
-        coming = _Coming(patience)
+    def _enter(self) -> _Coming:
+        coming = _Coming()
         self._coming.add(coming)
         self._none_coming.clear()
         task = asyncio.current_task()
@@ -109,7 +117,7 @@ class Receiving:
             if largest is coming:
                 raise self._full()
             largest.refused = True
-            if not largest.patience.expired():
+            if largest.patience is not None and not largest.patience.expired():
                 largest.patience.reschedule(0.0)  # now: its task wakes up with a TimeoutError
 
     def _full(self) -> Overloaded:
@@ -126,10 +134,7 @@ class Receiving:
         )
 
 
-RECEIVING: web.AppKey[Receiving] = web.AppKey("receiving", Receiving)
-
-
-def check_length(request: web.Request, *, limit_bytes: int) -> None:
+def check_length(request: Asked, *, limit_bytes: int) -> None:
     """Raise TooLarge for a body that says itself that it exceeds the limit."""
     if (request.content_length or 0) > limit_bytes:
         raise too_large(limit_bytes)

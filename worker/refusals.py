@@ -9,12 +9,14 @@ import math
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from worker.answers import Answer
+from worker.asked import Asked
 from worker.errors import BadRequest, Busy, NotFound, WorkerError, WrongMethod
 
 logger = logging.getLogger(__name__)
 
 
-def as_ours(error: Exception, request: web.Request) -> WorkerError:
+def as_ours(error: Exception, request: Asked) -> WorkerError:
     """Any error as one that a client may see; what nobody foresaw is logged, and a 500."""
     match error:
         case WorkerError():
@@ -26,29 +28,24 @@ def as_ours(error: Exception, request: web.Request) -> WorkerError:
         case web.HTTPMethodNotAllowed():
             return WrongMethod(f"{request.method} is not answered at {request.path}.", allow=error.allowed_methods)
         case HttpProcessingError() | web.RequestPayloadError():  # damaged compression, chunks or headers of a form
-            return BadRequest(f"The request could not be read: {_one_line(error)}.")
+            return BadRequest(f"The request could not be read: {one_line(error)}.")
         case ConnectionError() | web.HTTPException():
             return BadRequest(f"The request could not be read: {error}.")
     logger.error("A request failed by a fault of this worker.", exc_info=error)
     return WorkerError("This worker failed; its log says why.")
 
 
-def refused(error: WorkerError) -> web.Response:
+def refused(error: WorkerError) -> Answer:
     """The answer that an error is: its status, its sentence, and when to come again."""
     headers = {}
     if isinstance(error, Busy):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, WrongMethod):
         headers["Allow"] = ", ".join(error.allow)
-    return web.Response(
-        status=error.status,
-        text=f"{json.dumps({'error': str(error)})}\n",
-        content_type="application/json",
-        headers=headers,
-    )
+    return Answer(f"{json.dumps({'error': str(error)})}\n".encode(), error.status, headers)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """What aiohttp says, without what it quotes of the request on the following lines."""
     text = error.message if isinstance(error, HttpProcessingError) else str(error)
     return text.strip().partition("\n")[0].rstrip(".: ")[:200]

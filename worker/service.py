@@ -18,9 +18,9 @@ from aiohttp import web
 
 from registry.catalog import Checks
 from registry.instance import Instance, stable_id, version_tag
-from registry.listen import bind, port_of
+from registry.listen import BACKLOG, bind, port_of
 from registry.malformed import quiet_logger
-from worker.app import Shared, build_app
+from worker.app import PLAIN, Shared, build_app
 from worker.engines.cores import usable_cores
 from worker.health import Presence
 from worker.loading import running_threads
@@ -31,6 +31,7 @@ from worker.process import keep_freed_memory, open_many_files
 from worker.receiving import Receiving
 from worker.registration import Registration, advertised
 from worker.requests import Requests
+from worker.road import roads
 from worker.settings import WorkerSettings
 from worker.store import Store
 from worker.turns import Turns
@@ -135,21 +136,21 @@ async def _answering(settings: WorkerSettings, face: Face, models: Models, share
     """The HTTP server of one port; closing finishes what is in flight."""
     app = build_app(settings, models, face.presence, shared)
     # A client that hangs up cancels its handler, and so its place in the queue.
-    runner = web.AppRunner(
-        app,
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.finish_s)
+    await runner.setup()
+    assert runner.server is not None  # it is set up
+    connections = roads(
+        runner.server,
+        app[PLAIN],
         access_log=None,
         logger=quiet_logger(f"{__name__}.requests"),
-        handler_cancellation=True,
-        shutdown_timeout=settings.finish_s,
         keepalive_timeout=IDLE_S,
     )
-    await runner.setup()
-    site = web.SockSite(runner, face.listener)
-    await site.start()
+    server = await asyncio.get_running_loop().create_server(connections, sock=face.listener, backlog=BACKLOG)
     try:
         yield
     finally:
-        await site.stop()
+        server.close()
         # From here on aiohttp would throw away what still comes of a body.
         await shared.receiving.finished(within_s=settings.finish_s)
         await runner.cleanup()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,9 +17,8 @@ from registry.fastpath import FastPath, protocol_factory
 from registry.instance import Instance
 from registry.lookup import build_app
 from registry.trust import Answer
+from tests.conversations import conversation, undated
 
-SENTINEL = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-SILENCE_S = 0.2
 OPTIONS = {"access_log": None, "keepalive_timeout": 75.0}
 
 
@@ -63,47 +61,9 @@ async def served(*, fast: bool, leader: bool = True) -> AsyncIterator[tuple[int,
             await asyncio.sleep(0.005)  # for the last connections to be let go
 
 
-async def conversation(port: int, fragments: list[bytes]) -> tuple[bytes, bool]:
-    """All that the server says to these fragments, each sent by itself, and whether it then closes.
-
-    A request that never ends (a body that does not come) leaves it waiting: silence is the end then.
-    """
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    said = bytearray()
-    listening = asyncio.create_task(_listen(reader, said))
-    try:
-        for fragment in [*fragments, SENTINEL]:
-            if listening.done():  # more would only be met with a reset, which destroys what was said
-                break
-            writer.write(fragment)
-            await asyncio.sleep(0.002)  # lets the server read this one before the next arrives
-        await listening
-        return bytes(said), listening.result()
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-async def _listen(reader: asyncio.StreamReader, said: bytearray) -> bool:
-    """Collect what is said; whether the server closed, or fell silent."""
-    try:
-        while True:
-            async with asyncio.timeout(SILENCE_S):
-                chunk = await reader.read(1 << 16)
-            if not chunk:
-                return True
-            said += chunk
-    except TimeoutError:
-        return False
-    except ConnectionError:  # closed with some of ours unread
-        return True
-
-
 def alike(said: bytes) -> bytes:
     """What was said, without what differs between any two moments or ports."""
-    said = re.sub(rb"Date: [^\r]+", b"Date: now", said)
-    return re.sub(rb"reachable at [^:]+:\d+", b"reachable at here", said)
+    return re.sub(rb"reachable at [^:]+:\d+", b"reachable at here", undated(said))
 
 
 PLAIN_TARGETS = (

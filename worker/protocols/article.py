@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from aiohttp import web
 
-from worker.bodies import read_images
+from worker.answers import Answer, as_response, json_answer
+from worker.asked import Asked
 from worker.errors import BadRequest, WrongMethod
 from worker.models import Models
 from worker.protocols.exchange import Bodies, timeout_s
@@ -45,17 +45,20 @@ class Article:
         ]  # fmt: skip
 
     async def classify(self, request: web.Request) -> web.Response:
-        """One image: a list of pairs, best first; several: a list of those, in order."""
+        """What comes through the framework."""
+        return as_response(await self.answer(request))
+
+    async def answer(self, request: Asked) -> Answer:
+        """One image: a list of pairs, best first; several: a list of those, in order. Raises WorkerError."""
         top = _top(request.query.get("top"), default=self._top)
         predictor = self._models.find(self._name, version=request.query.get("version"))
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
-            images = await read_images(request, limit_bytes=self._bodies.limit_bytes)
+            images = await self._bodies.images(request)
         scores = await predictor.predict(images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
             answers = [predictor.model.top(row, top) for row in scores]
-            body = answers if len(answers) > 1 else answers[0]
-            return web.Response(text=f"{json.dumps(body, ensure_ascii=False)}\n", content_type=JSON)
+            return json_answer(answers if len(answers) > 1 else answers[0])
 
     async def usage(self, _: web.Request) -> web.Response:
         """Always refused, with the way to ask."""

@@ -8,11 +8,14 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from worker.bodies import IMAGES_AT_MOST, check_length, read_body
+from worker.answers import as_response
+from worker.asked import Asked
+from worker.bodies import IMAGES_AT_MOST, check_length, read_body, read_images
 from worker.errors import BadRequest, TooLarge
 from worker.line import Image, Scores
 from worker.predictor import Predictor
 from worker.protocols.json_text import SMALL_BYTES
+from worker.receiving import Receiving
 from worker.refusals import refused
 
 T = TypeVar("T")
@@ -23,7 +26,7 @@ Images = list[bytes] | list[Image]
 """Of one request: all of them encoded, or all of them pixels."""
 
 
-def timeout_s(request: web.Request) -> float | None:
+def timeout_s(request: Asked) -> float | None:
     """What the caller has left, from the header `P2P-Timeout-Ms`; None where it does not say."""
     text = request.headers.get("P2P-Timeout-Ms")
     if text is None:
@@ -34,29 +37,37 @@ def timeout_s(request: web.Request) -> float | None:
 
 
 class Bodies:
-    """Bodies of at most `limit_bytes`, counted after decompression, and the work of reading them."""
+    """Bodies of at most `limit_bytes`, counted after decompression, and the work of reading them.
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
+    All of them come in through `receiving`.
+    """
+
+    def __init__(self, limit_bytes: int, receiving: Receiving) -> None:
+        self._limit_bytes = limit_bytes
+        self._receiving = receiving
         self._turns = asyncio.Semaphore(_THREADS)
 
     async def expected(self, request: web.Request) -> web.Response | None:
         """`Expect: 100-continue`: ask for the body, or refuse at once one that says itself that it is too large."""
         try:
-            check_length(request, limit_bytes=self.limit_bytes)
+            check_length(request, limit_bytes=self._limit_bytes)
         except TooLarge as error:
-            answer = refused(error)
+            answer = as_response(refused(error))
             answer.force_close()  # the client may now keep its body or send it: only closing leaves no doubt
             return answer
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
         return None
 
+    async def images(self, request: Asked) -> list[bytes]:
+        """The encoded images of a request, in order, at least one; raises what `read_images` raises."""
+        return await read_images(request, self._receiving, limit_bytes=self._limit_bytes)
+
     async def body(self, request: web.Request) -> bytes:
         """The whole body of a request that is not a form; BadRequest where it is, or where there is none."""
         if request.content_type.startswith("multipart/"):
             raise BadRequest(f"A form is not taken at {request.path}: POST it to /.")
-        body = await read_body(request, limit_bytes=self.limit_bytes)
+        body = await read_body(request, self._receiving, limit_bytes=self._limit_bytes)
         if not body:
             raise BadRequest("The body is empty: /openapi.json describes what is taken here.")
         return body

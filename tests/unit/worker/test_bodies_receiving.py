@@ -11,9 +11,10 @@ import pytest
 from aiohttp import web
 
 from tests.waiting import until
+from worker.answers import as_response
 from worker.bodies import read_body
 from worker.errors import WorkerError
-from worker.receiving import PIECE_BYTES, RECEIVING, Receiving
+from worker.receiving import PIECE_BYTES, Receiving
 from worker.refusals import refused
 
 
@@ -42,14 +43,13 @@ async def receiver(
 
     async def answer(request: web.Request) -> web.Response:
         try:
-            body = await read_body(request, limit_bytes=1_000_000)
+            body = await read_body(request, receiving, limit_bytes=1_000_000)
         except WorkerError as error:
-            return refused(error)
+            return as_response(refused(error))
         await go.wait()
         return web.Response(text=f"{len(body)}\n")
 
     app = web.Application()
-    app[RECEIVING] = receiving
     app.add_routes([web.post("/", answer)])
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()

@@ -1,0 +1,42 @@
+"""An answer in JSON, before it is known how it will be written: by aiohttp, or as plain bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+CONTENT_TYPE = "application/json; charset=utf-8"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each answer
+
+
+@dataclass(slots=True)
+class Answer:
+    """A status, a body, and the headers beside those that every answer has; `closing` ends the connection."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    closing: bool = False
+
+    def force_close(self) -> None:
+        """End the connection after it, as aiohttp's responses have it."""
+        self.closing = True
+
+
+def json_answer(value: Any) -> Answer:
+    """The answer 200 that says `value`."""
+    return Answer(f"{_encode(value)}\n".encode())
+
+
+def as_response(answer: Answer) -> web.Response:
+    """The same for aiohttp to write."""
+    headers = {**answer.headers, "Content-Type": CONTENT_TYPE}
+    response = web.Response(status=answer.status, body=answer.body, headers=headers)
+    if answer.closing:
+        response.force_close()
+    return response

@@ -1,0 +1,70 @@
+"""The bytes of a plain request's head -> what is asked; None for whatever aiohttp has to judge.
+
+Plain is what can be understood in one way only: HTTP/1.1, a simple target, header lines of printable ASCII, each name
+once and known to change nothing that `Head` does not tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from multidict import CIMultiDict
+
+HEAD_BYTES_AT_MOST = 4096
+
+_HEAD = re.compile(
+    r"(GET|HEAD|POST) (/[A-Za-z0-9/._-]*)(?:\?([a-z]+=[A-Za-z0-9._-]+(?:&[a-z]+=[A-Za-z0-9._-]+)*))? HTTP/1\.1"
+    r"((?:\r\n[A-Za-z0-9-]+: [!-~](?:[ -~]*[!-~])?)+)"
+)
+_LENGTH = re.compile(r"[0-9]{1,10}")
+
+# Headers that neither aiohttp nor a handler makes anything of, and those that `Head` tells.
+_HARMLESS = frozenset({
+    "accept", "accept-charset", "accept-encoding", "accept-language", "authorization", "baggage", "cache-control",
+    "connection", "content-length", "content-type", "cookie", "forwarded", "host", "origin", "p2p-boot",
+    "p2p-timeout-ms", "pragma", "priority", "referer", "traceparent", "tracestate", "user-agent", "via",
+    "x-correlation-id", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a plain request: `size` bytes, behind which a body of `content_length` bytes follows, or none."""
+
+    size: int
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    content_length: int | None
+
+
+def read_head(data: bytes) -> Head | None:
+    """The plain head that `data` begins with, if it is all there."""
+    end = data.find(b"\r\n\r\n", 0, HEAD_BYTES_AT_MOST)
+    match = _HEAD.fullmatch(data[:end].decode("latin-1")) if end > 0 else None
+    if match is None:
+        return None
+    method, path, asked, lines = match.groups()
+    headers: CIMultiDict[str] = CIMultiDict(line.partition(": ")[::2] for line in lines[2:].split("\r\n"))
+    names = {name.lower() for name in headers}
+    if not (names <= _HARMLESS and len(names) == len(headers) and "host" in names):
+        return None
+    if headers.get("Connection", "keep-alive").lower() != "keep-alive":
+        return None
+    length = headers.get("Content-Length")
+    if length is not None and not _LENGTH.fullmatch(length):
+        return None
+    query = _query(asked) if asked else {}
+    if query is None:
+        return None
+    return Head(end + 4, method, path, query, headers, None if length is None else int(length))
+
+
+def _query(text: str) -> Mapping[str, str] | None:
+    """The parameters; None where one comes twice."""
+    pairs = [pair.split("=") for pair in text.split("&")]
+    query = dict(pairs)
+    return query if len(query) == len(pairs) else None
