@@ -92,6 +92,11 @@ class Balance:
         """Those that are picked from, as of the last change."""
         return [member.worker for member in self._in]
 
+    @property
+    def deserted(self) -> bool:
+        """Whether there are members and all of them refuse connections."""
+        return len(self._refused) == len(self._members) > 0
+
     def replace(self, workers: Sequence[Worker], *, now_s: float) -> None:
         """Take a new list; those who stay keep their record, newcomers (but not the first ones) start slowly.
 
