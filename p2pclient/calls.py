@@ -63,6 +63,7 @@ class Calls:
             worker = None if route.deserted else route.pick(course.tried, time.monotonic())
             if worker is None:
                 worker = await self._finding.find(route, service, course)
+            course.asked += 1
             limit = self._limit(route, course)
             late_s = self._late_s(route, course)
             if late_s is not None:
@@ -70,7 +71,7 @@ class Calls:
             else:
                 outcome = await _try(work, route, worker, limit)
             if not isinstance(outcome, Failure):
-                return Done(outcome, worker, len(course.failures) + course.hedges + 1)
+                return Done(outcome, worker, course.asked)
             if course.paid and course.hangs and outcome.trouble is Trouble.FAILED:
                 outcome.trouble = Trouble.HUNG
             course.note(worker, outcome)
@@ -97,9 +98,10 @@ class Calls:
     def _late_s(self, route: Route, course: Course) -> float | None:
         """When a second worker is to be asked beside the first one; None: never."""
         usual_s = route.hedge.delay_s()
-        if course.hedges or not course.nobody_yet or (usual_s is not None and not self._hedge):
+        if course.hedged or not course.nobody_yet or (usual_s is not None and not self._hedge):
             return None
-        return retry.first_late_s(route.hedge.longest_s) if usual_s is None else usual_s
+        late_s = retry.first_late_s(route.hedge.longest_s) if usual_s is None else usual_s
+        return late_s if late_s < course.clock.left_s / 2 else None  # else it is given up for another one by then
 
     async def _go_on(self, route: Route, course: Course) -> None:
         """Wait before the next attempt, or raise the last failure's error if there is to be none."""
@@ -145,7 +147,8 @@ class Calls:
             done, _ = await asyncio.wait(racing, timeout=late_s)
             second = None if done else await self._finding.another(route, service, {**course.tried, worker: 0.0})
             if second is not None and self._budget.take(time.monotonic()):
-                course.hedges += 1
+                course.hedged = True
+                course.asked += 1
                 racing[asyncio.create_task(_try(work, route, second, Limit(course.clock.left_s)))] = second
             while True:
                 done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)

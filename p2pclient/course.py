@@ -37,7 +37,8 @@ class Course:
     """What one call has tried: `tried` maps workers to when, by its clock, they may be asked again.
 
     `paid`: another attempt has been taken from the budget and not been made yet; `hangs`: if so, because the
-    worker seemed to hang. `hedges` counts attempts that were made beside another one.
+    worker seemed to hang. `asked` counts workers; `hedged`: one of them was asked beside another one.
+    `news`: how often, as far as this call has heard, there was another list or somebody was back.
     """
 
     clock: Clock
@@ -45,7 +46,10 @@ class Course:
     failures: list[Failure] = field(default_factory=list)
     paid: bool = False
     hangs: bool = False
-    hedges: int = 0
+    asked: int = 0
+    hedged: bool = False
+    news: int = 0
+    _refused: list[Worker] = field(default_factory=list)
 
     def count(self, *troubles: Trouble) -> int:
         """How many tries came to such an end."""
@@ -61,8 +65,17 @@ class Course:
         self.failures.append(failure)
         hold_s = failure.retry_after_s
         if failure.trouble is Trouble.REFUSED:
+            self._refused.append(worker)
             hold_s = max(hold_s, random.random() * retry.DESERTED_S)
         self.tried[worker] = self.clock.spent_s + hold_s
+
+    def hear(self, news: int) -> None:
+        """Who was not there may be back since: as if they had not been tried."""
+        if news != self.news:
+            self.news = news
+            for worker in self._refused:
+                self.tried.pop(worker, None)
+            self._refused.clear()
 
 
 def final(failures: list[Failure]) -> P2PError:

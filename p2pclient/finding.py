@@ -45,6 +45,7 @@ class Finding:
         clock = course.clock
         await route.subscribed(min(retry.SUBSCRIBE_S, clock.left_s / 2))
         while True:
+            course.hear(route.news)
             worker = None if route.deserted else route.pick(course.tried, time.monotonic())
             if worker is not None:
                 return worker

@@ -37,6 +37,7 @@ class Route:
         self._workers: tuple[Worker, ...] = ()
         self._gone: dict[Worker, float] = {}
         self._probe_s = 0.0
+        self.news = 0
         self._changed = asyncio.Event()
 
     @property
@@ -136,5 +137,6 @@ class Route:
 
     def _wake(self) -> None:
         """Let the calls that wait look again."""
+        self.news += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
