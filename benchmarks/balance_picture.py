@@ -7,7 +7,7 @@ from math import log10
 
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 56, 200, 64, 48
-COLOURS = ("#8b949e", "#a8851a", "#a855f7", "#3b82f6", "#0e9f6e", "#d4622a")
+COLOURS = ("#8b949e", "#a8851a", "#a855f7", "#3b82f6", "#0e9f6e", "#d4622a", "#d6409f")
 GREY = "#6e7781"
 """These can be read on white and on black; viewers that know their page's scheme show text with more contrast."""
 

@@ -203,13 +203,20 @@ def waiting_workers(*arguments: str) -> Iterator[tuple[list[int], Callable[[], l
         asked.close()
 
 
-async def many_clients(clients: Sequence[AsyncClient], body: bytes, seconds: float) -> list[float]:
-    """Each client's callers ask one call after another, with pauses; the times of all calls in ms."""
+async def many_clients(
+    clients: Sequence[AsyncClient], body: bytes, seconds: float, *, all_at_once: bool = False
+) -> list[float]:
+    """Each client's callers ask one call after another, with pauses; the times of all calls in ms.
+
+    They begin at any moment of a first pause, or all in the same one, when no client knows anything yet.
+    """
     times_ms: list[float] = []
     until_s = time.perf_counter() + seconds
 
     async def one(client: AsyncClient) -> None:
         chance = random.Random()
+        if not all_at_once:
+            await asyncio.sleep(chance.uniform(0, PAUSE_S))
         while (began_s := time.perf_counter()) < until_s:
             await client.classify(body)
             times_ms.append((time.perf_counter() - began_s) * 1000)
@@ -227,8 +234,9 @@ def spreading(fleet: Fleet, options: argparse.Namespace) -> list[str]:
     body = chelsea_jpeg()
     rows = [
         "",
-        f"| {CLIENTS} clients, {WORKERS} workers | max/min a worker | one {SLOW_TIMES} x slower: p50, ms | p99, ms |",
-        "| --- | --- | --- | --- |",
+        f"| {CLIENTS} clients, {WORKERS} workers | max/min a worker | one {SLOW_TIMES} x slower: p50, ms | p99, ms "
+        "| calls that it got | p99 if all callers begin at once, ms |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     kinds: dict[str, Callable[[str], AsyncClient]] = {
         'round robin: routing="lookup"': lambda name: AsyncClient(fleet.lookup, service=name, routing="lookup"),
@@ -237,7 +245,7 @@ def spreading(fleet: Fleet, options: argparse.Namespace) -> list[str]:
     }
     with (
         waiting_workers(str(WORKERS), str(WAIT_MS)) as (even_ports, even_counts),
-        waiting_workers(str(WORKERS), str(WAIT_MS), str(SLOW_TIMES)) as (slow_ports, _),
+        waiting_workers(str(WORKERS), str(WAIT_MS), str(SLOW_TIMES)) as (slow_ports, slow_counts),
     ):
         fleet.register(even_ports, service="even")
         fleet.register(slow_ports, service="slow")
@@ -245,10 +253,30 @@ def spreading(fleet: Fleet, options: argparse.Namespace) -> list[str]:
             even_counts()
             uvloop.run(many_clients([kind("even") for _ in range(CLIENTS)], body, options.seconds))
             counts = even_counts()
+            slow_counts()
             times_ms = uvloop.run(many_clients([kind("slow") for _ in range(CLIENTS)], body, options.seconds))
             p50, p99 = (percentile(times_ms, share) for share in (0.5, 0.99))
-            rows.append(f"| {name} | {max(counts) / min(counts):.2f} | {p50:.1f} | {p99:.1f} |")
-    return rows
+            got = slow_counts()[0] / len(times_ms)
+            cold_ms = uvloop.run(
+                many_clients([kind("slow") for _ in range(CLIENTS)], body, options.seconds, all_at_once=True)
+            )
+            numbers = f"{max(counts) / min(counts):.2f} | {p50:.1f} | {p99:.1f} | {got:.1%}"
+            rows.append(f"| {name} | {numbers} | {percentile(cold_ms, 0.99):.1f} |")
+    return [*rows, *_floors(len(times_ms))]
+
+
+def _floors(calls: int) -> list[str]:
+    """What nobody can do better, without knowing the workers before."""
+    learning = CLIENTS / calls
+    burst = CALLERS * CLIENTS / WORKERS
+    waited_ms = max(0.0, burst - 0.01 * calls) * WAIT_MS * SLOW_TIMES
+    return [
+        "",
+        f"Floors: its fair part of the capacity would be {1 / (1 + SLOW_TIMES * (WORKERS - 1)):.1%} of the calls. One "
+        f"call for each client to learn from is {learning:.1%}: p99 is at least its {WAIT_MS * SLOW_TIMES} ms where "
+        f"that is more than 1%. All at once, {burst:.0f} calls reach the slow worker before anybody knows: a p99 of "
+        f"{waited_ms:.0f} ms.",
+    ]
 
 
 def kept_memory(fleet: Fleet, calls: int) -> str:

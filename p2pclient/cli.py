@@ -240,7 +240,7 @@ def status(
 
     from p2pclient import P2PError
     from p2pclient.options import tls
-    from p2pclient.status import WORKER_TIMEOUT_S, show_status
+    from p2pclient.status import WORKER_TIMEOUT_S, Asking, show_status
     from p2pclient.status_text import as_json as json_line
     from p2pclient.status_text import as_table
     from p2pclient.wire import Wire
@@ -250,10 +250,11 @@ def status(
         connect_timeout_s=WORKER_TIMEOUT_S,
         tls=tls(None, ca=trust.get("ca"), cert=trust.get("cert"), key=trust.get("key")),
     )
-    scheme = trust.get("worker_scheme", "http")
+    headers = {"Authorization": f"Bearer {trust['token']}"} if "token" in trust else {}
+    asking = Asking(wire=wire, scheme=trust.get("worker_scheme", "http"), headers=headers)
     form = json_line if as_json else lambda states: as_table(states, width=terminal_width())
     try:
-        asyncio.run(show_status(client, wire, scheme=scheme, form=form, every_s=interval if watch else None))
+        asyncio.run(show_status(client, asking, form=form, every_s=interval if watch else None))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except P2PError as error:

@@ -18,9 +18,11 @@ from typing import Any, Literal, Self, overload
 from p2pclient import options, tensors
 from p2pclient.addresses import Addresses, addresses
 from p2pclient.balance import Balance, Policy
-from p2pclient.calls import Calls, Clock, sleep
+from p2pclient.calls import Calls
 from p2pclient.consul import Consul
+from p2pclient.course import Clock
 from p2pclient.errors import ClientClosed, DeadlineExceeded, P2PError
+from p2pclient.finding import sleep
 from p2pclient.image import read_image
 from p2pclient.labels import image_post, labels
 from p2pclient.lookup import Lookup

@@ -64,7 +64,8 @@ Output = Annotated[
     typer.Option(
         envvar="P2P_OUTPUT",
         metavar="FILE.jsonl",
-        help="Add the results to this file, one JSON object a line, and leave out what it already holds.",
+        help="Add the results to this file, one JSON object a line, and leave out "
+        "the images that it already holds, by name: one that was changed since is not done anew.",
     ),
 ]
 TruthOption = Annotated[

@@ -14,7 +14,7 @@ ENOUGH = 20
 
 
 class Hedge:
-    """The `QUANTILE` of the last `KEPT` answers' times in seconds, from `ENOUGH` of them on.
+    """The `QUANTILE` of the last `KEPT` answers' times in seconds, from `ENOUGH` of them on, and the longest ever.
 
     It is computed anew after each tenth more answers, and each 100 once there are many: an answer costs
     well under a microsecond.
@@ -24,10 +24,12 @@ class Hedge:
         self._recent: deque[float] = deque(maxlen=KEPT)
         self._until_next = ENOUGH
         self._delay_s: float | None = None
+        self.longest_s = 0.0
 
     def observe(self, took_s: float) -> None:
         """A worker has answered; failures and refusals say nothing of how long an answer takes."""
         self._recent.append(took_s)
+        self.longest_s = max(self.longest_s, took_s)
         self._until_next -= 1
         if not self._until_next:
             count = len(self._recent)

@@ -30,6 +30,9 @@ SUBSCRIBE_S = 1.0
 HUNG_TIMES = 10.0
 HUNG_AT_LEAST_S = 1.0
 
+# Where all workers refuse connections, the calls that wait try one this often, together.
+DESERTED_S = 0.1
+
 # A lookup service, or workers, that have never answered this client are more likely at a wrong address than
 # restarting: after this long the user is told. What has answered before is waited for until the deadline.
 PATIENCE_S = 5.0
@@ -115,6 +118,15 @@ def attempt_limit_s(left_s: float, *, last: bool, usual_s: float | None = None) 
     if hung_s <= left_s / 2:
         return hung_s
     return left_s if last else left_s / 2
+
+
+def first_late_s(longest_s: float) -> float:
+    """Seconds after which a worker is late while too few answers were seen to tell what is usual.
+
+    Then a second one is asked beside it, and whoever answers first counts: the worker may hang, or the model
+    may be slow, in which case nothing is lost. Twice the longest answer so far, but no less than a second.
+    """
+    return max(HUNG_AT_LEAST_S, 2.0 * longest_s)
 
 
 def lookup_limit_s(left_s: float, *, failures: int, attempts: int) -> float:

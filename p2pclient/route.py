@@ -13,7 +13,8 @@ from collections.abc import Collection
 from p2pclient.balance import Balance
 from p2pclient.ejection import Outcome
 from p2pclient.hedge import Hedge
-from p2pclient.retry import Failure, Trouble
+from p2pclient.remembered import Remembered
+from p2pclient.retry import DESERTED_S, Failure, Trouble
 from p2pclient.source import Listing, Source
 from p2pclient.types import Worker
 from p2pclient.watch import Watch
@@ -29,11 +30,14 @@ class Route:
 
     def __init__(self, source: Source, service: str | None, balance: Balance | None) -> None:
         self.hedge = Hedge()
+        self.remembered = Remembered()
         self.reached = False
         self.watch = None if balance is None else Watch(source, service, self._replace)
         self._balance = balance
         self._workers: tuple[Worker, ...] = ()
         self._gone: dict[Worker, float] = {}
+        self._probe_s = 0.0
+        self.news = 0
         self._changed = asyncio.Event()
 
     @property
@@ -45,6 +49,18 @@ class Route:
     def known(self) -> bool:
         """Whether the subscription has brought a list yet."""
         return self.watch is not None and self.watch.listing is not None
+
+    @property
+    def deserted(self) -> bool:
+        """Whether every worker of the subscription refuses connections."""
+        return self._balance is not None and self._balance.deserted
+
+    def may_probe(self, now_s: float) -> bool:
+        """Whether one of the calls that wait for somebody to be there may find out now; the next one later."""
+        if now_s < self._probe_s:
+            return False
+        self._probe_s = now_s + DESERTED_S
+        return True
 
     async def subscribed(self, limit_s: float) -> None:
         """Wait until the subscription has asked for the first time, whatever came of it."""
@@ -58,11 +74,8 @@ class Route:
             return
 
     async def changed(self, limit_s: float) -> bool:
-        """Wait for another list; whether one came in time. Meanwhile this one is in doubt."""
-        if self.watch is None:
-            await asyncio.sleep(limit_s)
-            return False
-        if self.known:
+        """Wait for another list, or for a worker to be back; whether so in time. Meanwhile this one is in doubt."""
+        if self.watch is not None and self.known:
             self.watch.doubt()
         try:
             async with asyncio.timeout(limit_s):
@@ -106,15 +119,24 @@ class Route:
         self._count(worker, now_s, now_s - began_s, Outcome.NEUTRAL)
 
     def _count(self, worker: Worker, now_s: float, took_s: float, outcome: Outcome) -> None:
-        if self._balance is None:
-            if outcome is Outcome.REFUSED:
-                self._gone[worker] = now_s + GONE_S
-        else:
+        if self._balance is not None:
+            deserted = self._balance.deserted
             self._balance.ended(worker, now_s=now_s, took_s=took_s, outcome=outcome)
+            if deserted and not self._balance.deserted:
+                self._wake()
+        elif outcome is Outcome.REFUSED:
+            self._gone[worker] = now_s + GONE_S
+        elif outcome is Outcome.OK and self._gone.pop(worker, None) is not None:
+            self._wake()
 
     def _replace(self, listing: Listing) -> None:
         self._workers = listing.serving
         assert self._balance is not None, "only a subscription brings lists"
         self._balance.replace(listing.serving, now_s=time.monotonic())
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let the calls that wait look again."""
+        self.news += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yarl import URL
@@ -23,8 +24,17 @@ WORKER_TIMEOUT_S = 1.0
 _AT_A_TIME = 64
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How workers are asked: over which connections, by http or https, and with which headers (a bearer token)."""
+
+    wire: Wire
+    scheme: str
+    headers: Mapping[str, str]
+
+
 async def show_status(
-    client: AsyncClient, wire: Wire, *, scheme: str, form: Callable[[list[ServiceState]], str], every_s: float | None
+    client: AsyncClient, asking: Asking, *, form: Callable[[list[ServiceState]], str], every_s: float | None
 ) -> None:
     """Write the state once or, with `every_s`, again and again, in place of the last one on a terminal.
 
@@ -36,7 +46,7 @@ async def show_status(
             while True:
                 began_s = time.monotonic()
                 try:
-                    before = await look(client, wire, scheme=scheme, before=before)
+                    before = await look(client, asking, before=before)
                     text = form(before)
                 except P2PError as error:
                     if every_s is None or not before:
@@ -47,10 +57,10 @@ async def show_status(
                     return
                 await asyncio.sleep(max(0.0, began_s + every_s - time.monotonic()))
         finally:
-            await wire.close()
+            await asking.wire.close()
 
 
-async def look(client: AsyncClient, wire: Wire, *, scheme: str, before: Iterable[ServiceState]) -> list[ServiceState]:
+async def look(client: AsyncClient, asking: Asking, *, before: Iterable[ServiceState]) -> list[ServiceState]:
     """The state of all services now; rates are since `before`. Raises LookupUnavailable, ProtocolError."""
     services = await client.services()
     known = {(state.name, worker.worker): worker for state in before for worker in state.workers}
@@ -58,7 +68,7 @@ async def look(client: AsyncClient, wire: Wire, *, scheme: str, before: Iterable
 
     async def of_worker(service: str, worker: Worker) -> WorkerState:
         async with free:
-            return await _worker_state(wire, worker, scheme, known.get((service, worker)))
+            return await _worker_state(asking, worker, known.get((service, worker)))
 
     async def of_service(service: Service) -> ServiceState:
         try:
@@ -72,12 +82,10 @@ async def look(client: AsyncClient, wire: Wire, *, scheme: str, before: Iterable
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
 
 
-async def _worker_state(wire: Wire, worker: Worker, scheme: str, before: WorkerState | None) -> WorkerState:
+async def _worker_state(asking: Asking, worker: Worker, before: WorkerState | None) -> WorkerState:
     """What a worker says of itself; one that says nothing, or is not ours, keeps empty fields."""
     try:
-        ready, metrics = await asyncio.gather(
-            _get(wire, worker, scheme, "/readyz"), _get(wire, worker, scheme, "/metrics")
-        )
+        ready, metrics = await asyncio.gather(_get(asking, worker, "/readyz"), _get(asking, worker, "/metrics"))
     except Broken as broken:
         return WorkerState(worker, error=str(broken))
     return WorkerState(
@@ -88,9 +96,9 @@ async def _worker_state(wire: Wire, worker: Worker, scheme: str, before: WorkerS
     )
 
 
-async def _get(wire: Wire, worker: Worker, scheme: str, path: str) -> Answer:
-    url = URL(f"{scheme}://{worker.address}{path}")
-    return await wire.exchange("GET", url, headers={}, limit=Limit(WORKER_TIMEOUT_S))
+async def _get(asking: Asking, worker: Worker, path: str) -> Answer:
+    url = URL(f"{asking.scheme}://{worker.address}{path}")
+    return await asking.wire.exchange("GET", url, headers=asking.headers, limit=Limit(WORKER_TIMEOUT_S))
 
 
 def _show(text: str, *, anew: bool) -> None:

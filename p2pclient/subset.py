@@ -14,10 +14,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 from heapq import nsmallest
+from math import inf
 
 from p2pclient.types import Worker
 
 SIZE = 20
+
+CALM_S = 60.0
+"""How long a client must have been less busy before its subset is narrowed again: connections are worth keeping."""
+
+
+class Width:
+    """How many workers a client uses: `size`, at first `base` (None: all, always).
+
+    Doubled until it is twice the requests in flight, and back again, to no less than `base`, once so many
+    have not been in flight for a minute. `busiest` is the most that were in flight since it was last decided.
+    """
+
+    def __init__(self, base: int | None) -> None:
+        self._base = base
+        self.size = base
+        self.busiest: float = inf if base is None else 0
+        self.review_s = inf
+
+    def grow(self, in_flight: int, now_s: float) -> bool:
+        """More are in flight than `busiest`; True: `size` has changed."""
+        self.busiest = in_flight
+        if self.size is None or 2 * in_flight <= self.size:
+            return False
+        self.size = self._fit(in_flight)
+        self.review_s = now_s + CALM_S
+        return True
+
+    def shrink(self, in_flight: int, now_s: float) -> bool:
+        """Decide anew if it is time to; True: `size` has changed."""
+        if now_s < self.review_s or self._base is None:
+            return False
+        before, self.size = self.size, self._fit(int(self.busiest))
+        self.busiest = in_flight
+        self.review_s = inf if self.size == self._base else now_s + CALM_S
+        return self.size != before
+
+    def _fit(self, in_flight: int) -> int:
+        size = self._base or 1
+        while size < 2 * in_flight:
+            size *= 2
+        return size
 
 
 class Subset:

@@ -244,3 +244,27 @@ def test_a_newcomer_of_the_subset_is_new_only_if_the_worker_is(chance):
     gone = balance.workers[0]
     balance.replace([w for w in everyone if w != gone], now_s=100)
     assert min(shares(balance, 400, now_s=100).values()) >= 90
+
+
+@in_moderation
+@given(chance=seeds, most=st.integers(11, 60), left=st.integers(1, 50))
+def test_a_subset_that_was_widened_is_narrowed_again(chance, most, left):
+    """A busy client's subset is its own 20 again after two quiet minutes, also if most workers left and came back."""
+    balance = Balance(chance=chance)
+    everyone = [worker(i) for i in range(100)]
+    balance.replace(everyone, now_s=0)
+    own = set(balance.workers)
+    under_way = []
+    for _ in range(most):
+        picked = balance.pick(now_s=1)
+        assert picked is not None
+        balance.began(picked, 1)
+        under_way.append(picked)
+    assert own < set(balance.workers)
+    balance.replace(everyone[:left], now_s=2)
+    balance.replace(everyone, now_s=3)
+    for picked in under_way:
+        balance.ended(picked, now_s=4, took_s=3, outcome=Outcome.OK)
+    for now_s in (70, 140, 210):
+        balance.pick(now_s=now_s)
+    assert set(balance.workers) == own

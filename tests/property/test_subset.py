@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.subset import Subset
+from p2pclient.subset import Subset, Width
 from p2pclient.types import Worker
 
 # An example has no time limit: the machine may be busy with something else.
@@ -67,3 +68,30 @@ def test_many_clients_use_every_worker():
     counts = Counter(w for client in range(200) for w in Subset(salt=client.to_bytes(2, "big")).of(everyone))
     assert len(counts) == 100
     assert 20 <= min(counts.values()) <= max(counts.values()) <= 60
+
+
+@in_moderation
+@given(base=st.integers(1, 30), steps=st.lists(st.tuples(st.floats(0, 100), st.integers(0, 500)), max_size=40))
+def test_the_width_follows_what_is_in_flight(base, steps):
+    """Always at least twice the requests in flight; back at what it was once these have been few for two minutes."""
+    width, now_s = Width(base), 0.0
+    for passed_s, in_flight in steps:
+        now_s += passed_s
+        if in_flight > width.busiest:
+            width.grow(in_flight, now_s)
+        if now_s >= width.review_s:
+            width.shrink(in_flight, now_s)
+        assert width.size >= max(base, 2 * in_flight)
+    for _ in range(2):
+        if width.review_s < inf:
+            width.shrink(0, now_s := width.review_s)
+    assert width.size == base
+    assert width.review_s == inf
+
+
+def test_a_width_without_a_limit_has_none():
+    """None means all, however busy the client is."""
+    width = Width(None)
+    assert not width.grow(1000, 0.0)
+    assert not width.shrink(0, 1e9)
+    assert width.size is None

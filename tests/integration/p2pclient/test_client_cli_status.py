@@ -110,3 +110,10 @@ def test_p2p_carries_it():
     text = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     assert "--watch" in text
     assert "Exit codes:" in text
+
+
+def test_workers_are_shown_the_token(p2p, mixed):
+    """P2P_TOKEN goes to the workers as it does to the lookup service."""
+    code, _, _ = p2p("status", env={"P2P_TOKEN": "s3cret"})
+    assert code == 0
+    assert {seen.headers.get("Authorization") for seen in mixed[0].seen} == {"Bearer s3cret"}

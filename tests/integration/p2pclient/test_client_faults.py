@@ -246,7 +246,7 @@ def no_patience(monkeypatch):
 
 
 async def test_the_lookup_service_gone_and_back(fleet, no_patience):
-    """One that has answered before is waited for: being away for several tries of a call does not fail it."""
+    """One that has answered before is waited for, where it has named nobody yet: several tries do not fail a call."""
     fleet.add()
     refused = asyncio.Queue()
 
@@ -255,7 +255,7 @@ async def test_the_lookup_service_gone_and_back(fleet, no_patience):
         refused.put_nowait("once")
 
     async with AsyncClient(fleet.url, routing="lookup") as client:
-        await client.classify(fleet.jpeg)
+        await client.classify(fleet.jpeg, service="classify")
         await asyncio.to_thread(fleet.lookup.stop)
         async with await asyncio.start_server(refuse, "127.0.0.1", fleet.lookup.port):
             call = asyncio.create_task(client.classify(fleet.jpeg))
@@ -338,3 +338,38 @@ def test_no_call_fails_when_a_worker_is_killed_or_stopped(fleet, number, monkeyp
     assert len(predictions) == 120
     assert {prediction.worker for prediction in predictions} == {worker.address for worker in workers}
     assert any(prediction.attempts > 1 for prediction in predictions)
+
+
+@pytest.mark.parametrize("routing", ["watch", "lookup"])
+def test_a_first_call_that_a_stopped_worker_has_is_answered_by_another(fleet, routing):
+    """SIGSTOP, and it is not known how long answers take: another is asked after a second, not after half of 30."""
+    stopped, other = fleet.add_processes(2, takes_s=0.01)
+    stopped.signal(signal.SIGSTOP)
+
+    async def first_calls():
+        async with AsyncClient(fleet.url, service="classify", routing=routing) as client:
+            return await asyncio.gather(*(client.classify(fleet.jpeg) for _ in range(6)))
+
+    with asyncio.Runner() as runner:
+        answers = runner.run(first_calls())
+    assert {answer.worker for answer in answers} == {other.address}
+    assert {answer.attempts for answer in answers} == {1, 2}
+    assert max(answer.took_s for answer in answers) < 1 + TOLERANCE_S
+
+
+async def test_a_slow_model_is_not_asked_again_beyond_the_budget(fleet, monkeypatch):
+    """First answers that take three times the limit are had in their own time, for at most 10 + 20% more attempts."""
+    monkeypatch.setattr(retry, "HUNG_AT_LEAST_S", 0.2)
+
+    async def slowly(request, body):
+        await asyncio.sleep(0.6)
+        return await fleet.answer(request, body)
+
+    workers = fleet.add(3)
+    for worker in workers:
+        worker.behave = slowly
+    async with AsyncClient(fleet.url, service="classify") as client:
+        answers = await asyncio.gather(*(client.classify(fleet.jpeg) for _ in range(60)))
+        assert max(answer.took_s for answer in answers) < 0.6 + TOLERANCE_S
+        assert 60 < sum(answer.attempts for answer in answers) <= 60 + 12 + 20  # in two seconds of the clock
+        assert (await client.classify(fleet.jpeg)).attempts == 1  # by now it is known

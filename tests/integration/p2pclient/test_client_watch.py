@@ -198,6 +198,28 @@ async def test_all_workers_gone_and_back(fleet):
         assert (await call).worker == new.address
 
 
+@pytest.mark.parametrize("routing", ["watch", "lookup"])
+async def test_no_storm_while_everybody_refuses_and_no_delay_when_somebody_is_back(fleet, routing):
+    """32 calls wait together for one of three workers: ten tries a second in all, and all are answered at once."""
+    workers = fleet.add(3)
+    async with AsyncClient(fleet.url, service="classify", routing=routing, timeout_s=20) as client:
+        for _ in range(6):
+            await client.classify(fleet.jpeg)
+        for worker in workers:
+            worker.stop()
+        began_s = time.monotonic()
+        calls = [asyncio.create_task(client.classify(fleet.jpeg)) for _ in range(32)]
+        await asyncio.sleep(1.0)  # not for a condition: what is measured is how little happens meanwhile
+        await asyncio.to_thread(workers[0].start)
+        back_s = time.monotonic()
+        answers = await asyncio.gather(*calls)
+        late_s = time.monotonic() - back_s
+    tries = sum(answer.attempts for answer in answers) - 32
+    assert tries <= 3 * 32 + 10 * (back_s - began_s + late_s) + 1
+    assert late_s < 0.3 + TOLERANCE_S  # each of three is tried within 0.3 s
+    assert {answer.worker for answer in answers} == {workers[0].address}
+
+
 async def test_nobody_until_the_deadline(fleet):
     """Where there is no worker, or only one that refuses, the error says so in time."""
     async with AsyncClient(fleet.url, service="classify", timeout_s=1.2) as client:
