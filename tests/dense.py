@@ -57,8 +57,9 @@ def write_onnx(
         "weights": weights(),
         "mean": np.float32((scaled or (0, 1))[0]),
         "std": np.float32((scaled or (0, 1))[1]),
-        "true": np.bool_(True),
     }
+    if endless:
+        constants["true"] = np.bool_(True)
 
     def then(kind: str, *others: str, **options: Any) -> None:
         nonlocal last
