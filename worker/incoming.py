@@ -62,16 +62,18 @@ class Incoming:
             await self._more()
         return self.read_nowait()
 
-    async def dropped(self, *, within_s: float) -> bool:
-        """Throw away what is left of it; whether all of it came in time."""
+    def drop(self) -> None:
+        """Nobody wants the rest: from now on it is thrown away as it comes."""
         self._dropping = True
         self.read_nowait()
-        if self._left:
-            try:
-                async with asyncio.timeout(within_s):
-                    await self._more()
-            except TimeoutError:
-                return False
+
+    async def dropped(self, *, within_s: float) -> bool:
+        """Wait for the end of what is thrown away; whether it came in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._more()
+        except TimeoutError:
+            return False
         return True
 
     async def _more(self) -> None:

@@ -105,16 +105,28 @@ class Road(Connection):
 
     async def _serve(self, asked: PlainPost) -> None:
         """Answer one request, and let the connection go on or end."""
-        closing = True
+        closing, unsent = True, False
         try:
             answer = await self._answering(asked)
             if self.transport is not None:
                 self.transport.write(_written(answer))
                 if self._paused:
                     await self._drain_helper()
-                closing = not await asked.content.dropped(within_s=LINGER_S) or answer.closing
+                asked.content.drop()
+                closing, unsent = answer.closing, not asked.content.is_eof()
         finally:
-            self._ended(closing=closing)
+            if unsent:  # in a task of its own: what this request held is given back with the end of its task
+                self._task = self._loop.create_task(self._linger(asked.content, closing=closing))
+            else:
+                self._ended(closing=closing)
+
+    async def _linger(self, content: Incoming, *, closing: bool) -> None:
+        """Let the sender of an unwanted body come to its end: closing at once could destroy the answer on its way."""
+        whole = False
+        try:
+            whole = await content.dropped(within_s=LINGER_S)
+        finally:
+            self._ended(closing=closing or not whole)
 
     def _ended(self, *, closing: bool) -> None:
         self._incoming = self._task = None
