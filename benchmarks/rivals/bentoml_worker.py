@@ -6,8 +6,8 @@
 # quickstart = ["-m", "bentoml", "serve", "benchmarks.rivals.bentoml_worker:One", "--port", "{port}"]
 # path = "/classify"
 # body = "multipart image"
-# settings = { batch = 8, workers = 1, threads = 0 }
-# alone = { batch = 8, workers = 1, threads = 0 }
+# settings = { batch = 8, workers = 2, threads = 1 }
+# alone = { batch = 16, workers = 1, threads = 0 }
 # variants = [
 #     { batch = 8, workers = 1, threads = 0 },
 #     { batch = 4, workers = 1, threads = 0 },

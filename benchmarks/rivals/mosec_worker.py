@@ -8,14 +8,14 @@
 # ]
 # path = "/inference"
 # body = "raw"
-# settings = { batch = 8, wait_ms = 1, decoders = 2, predictors = 1, threads = 0 }
-# alone = { batch = 8, wait_ms = 1, decoders = 2, predictors = 1, threads = 0 }
+# settings = { batch = 4, wait_ms = 1, decoders = 2, predictors = 2, threads = 1 }
+# alone = { batch = 1, wait_ms = 1, decoders = 0, predictors = 1, threads = 0 }
 # variants = [
 #     { batch = 8, wait_ms = 1, decoders = 2, predictors = 1, threads = 0 },
 #     { batch = 4, wait_ms = 1, decoders = 2, predictors = 1, threads = 0 },
 #     { batch = 16, wait_ms = 5, decoders = 2, predictors = 1, threads = 0 },
 #     { batch = 8, wait_ms = 1, decoders = 1, predictors = 1, threads = 0 },
-#     { batch = 1, wait_ms = 1, decoders = 2, predictors = 2, threads = 1 },
+#     { batch = 2, wait_ms = 1, decoders = 2, predictors = 2, threads = 1 },
 #     { batch = 4, wait_ms = 1, decoders = 2, predictors = 2, threads = 1 },
 #     { batch = 1, wait_ms = 1, decoders = 0, predictors = 2, threads = 1 },
 #     { batch = 1, wait_ms = 1, decoders = 0, predictors = 1, threads = 0 },

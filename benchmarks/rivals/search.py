@@ -5,7 +5,7 @@
 The variants of one rival stand side by side, paused, and take short turns with the bare loop, as in
 `benchmarks.worker`. Prints a table a rival, by answers a second at 16 clients beside the bare loop's of the same
 round. The first of it belongs into the file as `settings`, the one with the least p50 alone as `alone`.
-Takes one to two minutes a rival.
+Takes two to three minutes a rival.
 """
 
 from __future__ import annotations
