@@ -111,7 +111,7 @@ def contest_table(standings: Standings, loops: Standings, clients: Sequence[int]
     rows = [_row(heads), _row(["---"] * len(heads))]
     for way, one in loops.items():
         rows.append(_row([f"bare loop, {way}", *_figures(one, loops, clients), "", "", "", ""]))
-    ran = {name: one for name, one in standings.items() if one.lone_ms and not one.reason}
+    ran = {name: one for name, one in standings.items() if (one.lone_ms or one.per_s) and not one.reason}
     for name in sorted(ran, key=lambda name: -median(ran[name].per_s.get(clients[0], [0.0]))):
         one = ran[name]
         cost = f"{median(one.load_ms):.2f}" if one.load_ms else ""
@@ -220,7 +220,7 @@ def _ahead(
 
 
 def _figures(one: Standing, loops: Standings, clients: Sequence[int]) -> list[str]:
-    cells = [f"{median(one.lone_ms):.1f}"]
+    cells = [f"{median(one.lone_ms):.1f}" if one.lone_ms else ""]
     for number in clients:
         rates = one.per_s.get(number)
         best = loops[top(loops, number)].per_s[number]

@@ -68,11 +68,16 @@ class Streams:
 
 
 def learn_pace(seconds: Mapping[int, float], *, streams: Streams | None = None) -> Pace:
-    """The cap from measured seconds by batch size (1 must be among them); `streams` only if they answer more."""
+    """The cap from measured seconds by batch size (1 must be among them); `streams` unless they answer less.
+
+    Within what measurements differ by they are the better choice: what interrupts one of them does not hold the others
+    up.
+    """
     best = max(size / seconds[size] for size in seconds)
     cap = min(size for size in seconds if size / seconds[size] >= best * (1 - CAP_TOLERANCE))
     wide = Pace(cap=cap, batch_s=seconds[cap], single_s=seconds[1])
-    return replace(wide, streams=streams) if streams and streams.image_s < wide.image_s else wide
+    more = streams is not None and streams.image_s * (1 - CAP_TOLERANCE) < wide.image_s
+    return replace(wide, streams=streams) if more else wide
 
 
 def slowdown(known: float, pace: Pace, *, images: int, took_s: float) -> float:

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,57 +35,61 @@ SLOW_S = 1.0
 """A batch that takes longer than this is not tried larger: warm-up must end."""
 
 
+class _Way(NamedTuple):
+    """So many images at a time, on all cores or in each of all streams."""
+
+    stream: bool
+    size: int
+
+
 def measure_pace(model: Model, *, between: Between = nullcontext) -> Pace:
     """The pace of a freshly loaded model; blocks for as long as the predictions take."""
-    wide = _measured(
-        sorted({1, *(model.engine.fixed_batches or SIZES)}),
-        lambda size: timed(model.predict, batch_of(model, size)),
-        between,
-    )
-    streams = _streams(model, between) if model.engine.streams > 1 else None
-    pace = learn_pace(wide, streams=streams)
-    logger.info("Images a second by batch size: %s. Batches of up to %d.", _table(wide), pace.cap)
+    count = model.engine.streams
+    ways = [_Way(stream=False, size=size) for size in sorted({1, *(model.engine.fixed_batches or SIZES)})]
+    if count > 1:
+        ways += [_Way(stream=True, size=size) for size in STREAM_SIZES]
+    with ThreadPoolExecutor(count, thread_name_prefix="warm") as threads:
+
+        def seconds_of(way: _Way) -> float:
+            batch = batch_of(model, way.size)
+            if not way.stream:
+                return timed(model.predict, batch)
+            return fmean(threads.map(partial(timed, model.stream), [batch] * count))
+
+        seconds = _measured(ways, seconds_of, between)
+    wide = {way.size: took_s for way, took_s in seconds.items() if not way.stream}
+    each = {way.size: took_s for way, took_s in seconds.items() if way.stream}
+    pace = learn_pace(wide, streams=Streams(count, learn_pace(each)) if each else None)
+    _say(pace, wide, each)
     return pace
 
 
-def _streams(model: Model, between: Between) -> Streams:
-    """What all streams do together: each size's time is that of the last of them."""
-    count = model.engine.streams
-    with ThreadPoolExecutor(count, thread_name_prefix="warm") as threads:
+def _measured(ways: Sequence[_Way], seconds_of: Callable[[_Way], float], between: Between) -> Mapping[_Way, float]:
+    """The least seconds of each way, out of some.
 
-        def together(size: int) -> float:
-            batches = [batch_of(model, size)] * count
-            started_s = time.perf_counter()
-            list(threads.map(model.stream, batches))
-            return time.perf_counter() - started_s
-
-        seconds = _measured(STREAM_SIZES, together, between)
-    each = learn_pace(seconds)
-    logger.info("In %d streams, each by batch size: %s. Batches of up to %d.", count, _table(seconds), each.cap)
-    return Streams(count, each)
-
-
-def _measured(sizes: Sequence[int], seconds_of: Callable[[int], float], between: Between) -> Mapping[int, float]:
-    """The least seconds of each batch size, out of some.
-
-    Sizes take turns, and the least time of each counts: what disturbs a measurement only ever adds to it, and a
-    disturbance that lasts meets all sizes alike.
+    All take turns, and the least time of each counts: what disturbs a measurement only ever adds to it, and a
+    disturbance that lasts meets all alike.
     """
-    seconds: dict[int, float] = {}
+    seconds: dict[_Way, float] = {}
 
-    def measure(size: int) -> float:
+    def measure(way: _Way) -> float:
         with between():
-            return seconds_of(size)
+            return seconds_of(way)
 
-    for size in sizes:
-        seconds[size] = measure(size)  # with caches and allocations, as a first bound
-        if seconds[size] > SLOW_S:
-            break
+    for way in ways:
+        if not any(took_s > SLOW_S for known, took_s in seconds.items() if known.stream == way.stream):
+            seconds[way] = measure(way)  # with caches and allocations, as a first bound
     for _ in range(ROUNDS):
-        for size in seconds:
-            if seconds[size] <= SLOW_S:
-                seconds[size] = min(seconds[size], measure(size))
+        for way, took_s in seconds.items():
+            if took_s <= SLOW_S:
+                seconds[way] = min(took_s, measure(way))
     return seconds
+
+
+def _say(pace: Pace, wide: Mapping[int, float], each: Mapping[int, float]) -> None:
+    chosen = f"{pace.streams.count} streams of up to {pace.streams.each.cap}" if pace.streams else "no streams"
+    beside = f"; of each stream: {_table(each)}" if each else ""
+    logger.info("Images a second by batch size: %s%s. Batches of up to %d, %s.", _table(wide), beside, pace.cap, chosen)
 
 
 def _table(seconds: Mapping[int, float]) -> str:

@@ -9,7 +9,7 @@
 # quickstart = ["-m", "benchmarks.rivals.flask_worker", "{port}"]
 # path = "/"
 # body = "multipart data"
-# settings = { workers = 1, pool = 16, threads = 0 }
+# settings = { workers = 2, pool = 8, threads = 1 }
 # alone = { workers = 1, pool = 16, threads = 0 }
 # variants = [
 #     { workers = 1, pool = 16, threads = 0 },

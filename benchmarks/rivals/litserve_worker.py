@@ -5,8 +5,8 @@
 # best = ["-m", "benchmarks.rivals.litserve_worker", "{port}"]
 # path = "/predict"
 # body = '{"image_data": "BASE64"}'
-# settings = { batch = 8, wait_ms = 2, workers = 1, zmq = 0, threads = 0 }
-# alone = { batch = 8, wait_ms = 2, workers = 1, zmq = 0, threads = 0 }
+# settings = { batch = 8, wait_ms = 2, workers = 1, zmq = 1, threads = 0 }
+# alone = { batch = 8, wait_ms = 0, workers = 1, zmq = 0, threads = 0 }
 # variants = [
 #     { batch = 8, wait_ms = 2, workers = 1, zmq = 0, threads = 0 },
 #     { batch = 4, wait_ms = 2, workers = 1, zmq = 0, threads = 0 },

@@ -7,7 +7,7 @@
 # body = '''{"inputs": [{
 #     "name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"content_type": "base64"}, "data": ["BASE64"]
 # }]}'''
-# settings = { batch = 8, wait_ms = 2, workers = 0, threads = 0 }
+# settings = { batch = 4, wait_ms = 2, workers = 2, threads = 1 }
 # alone = { batch = 8, wait_ms = 2, workers = 0, threads = 0 }
 # variants = [
 #     { batch = 8, wait_ms = 2, workers = 0, threads = 0 },

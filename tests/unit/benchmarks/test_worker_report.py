@@ -84,6 +84,12 @@ def test_a_rival_that_left_is_no_rival_and_is_named_with_the_reason() -> None:
     assert "Mosec left: it stopped answering" in contest_table(field, LOOPS, (16, 64))
 
 
+def test_one_that_took_no_lone_turns_stands_in_the_table() -> None:
+    """A rival whose settings for one client differ takes the crowds' turns alone, and has its row for these."""
+    field = {OURS: standing(alone_ms=12, per_s=90), "Mosec": replace(standing(alone_ms=1, per_s=80), lone_ms=[])}
+    assert "| Mosec |  | 80.0 |" in contest_table(field, LOOPS, (16, 64))
+
+
 def test_overload_is_held_to_goodput_refusals_and_memory() -> None:
     """Each demand falls by itself."""
     assert held(flood_bars(FLOOD)) == [True] * 4
