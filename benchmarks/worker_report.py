@@ -99,7 +99,7 @@ def top(loops: Standings, clients: int) -> str:
 def running(standings: Standings, clients: int) -> dict[str, Standing]:
     """Those that have not left, and took turns of so many clients."""
     stayed = {name: one for name, one in standings.items() if not one.reason}
-    return {name: one for name, one in stayed.items() if one.lone_ms if clients == 1 or one.per_s.get(clients)}
+    return {name: one for name, one in stayed.items() if (one.lone_ms if clients == 1 else one.per_s.get(clients))}
 
 
 def contest_table(standings: Standings, loops: Standings, clients: Sequence[int]) -> str:

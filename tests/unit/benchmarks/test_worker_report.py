@@ -88,6 +88,10 @@ def test_one_that_took_no_lone_turns_stands_in_the_table() -> None:
     """A rival whose settings for one client differ takes the crowds' turns alone, and has its row for these."""
     field = {OURS: standing(alone_ms=12, per_s=90), "Mosec": replace(standing(alone_ms=1, per_s=80), lone_ms=[])}
     assert "| Mosec |  | 80.0 |" in contest_table(field, LOOPS, (16, 64))
+    assert best_rival(field) == "Mosec"
+    assert held(
+        rival_bars({**field, "Mosec": replace(field["Mosec"], per_s={16: [95] * 3})}, table="(a)", flask_times=None)
+    ) == [False]
 
 
 def test_overload_is_held_to_goodput_refusals_and_memory() -> None:
