@@ -55,7 +55,8 @@ class Servers:
         try:
             answer = await self._wire.exchange("GET", url, headers=self._headers, limit=Limit(limit_s))
         except Broken as broken:
-            raise Failure(Trouble.NO_LOOKUP, unreachable(name, str(broken))) from broken
+            error = unreachable(name, str(broken))
+            raise Failure(Trouble.NO_LOOKUP, error, silent_s=broken.silent_s) from broken
         if answer.status != 200:
             raise self._refusal(answer, name)
         return answer

@@ -79,8 +79,8 @@ class Course:
 
 
 def final(failures: list[Failure]) -> P2PError:
-    """The error of the last failure, with the number of tries that were made; its cause stays with it."""
-    error = failures[-1].error
-    error.attempts = len(failures)
-    error.__cause__ = failures[-1].__cause__
-    return error
+    """The error of the failure that tells most, with the number of tries that were made; its cause stays with it."""
+    failure = retry.telling(failures)
+    failure.error.attempts = len(failures)
+    failure.error.__cause__ = failure.__cause__
+    return failure.error

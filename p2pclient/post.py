@@ -94,9 +94,9 @@ def _url(scheme: str, host: str, port: int, path: str) -> URL:
 
 
 def _no_answer(broken: Broken, worker: str) -> Failure:
-    if broken.late:
+    if broken.silent_s is not None:
         late = f"worker {worker} gave {broken}: allow more time, or see whether it hangs or is overloaded"
-        return Failure(Trouble.FAILED, DeadlineExceeded(late, worker=worker))
+        return Failure(Trouble.FAILED, DeadlineExceeded(late, worker=worker), silent_s=broken.silent_s)
     if broken.gone:
         lost = f"worker {worker} failed: {broken}; see whether it runs and can be reached from here"
         return Failure(Trouble.REFUSED if broken.unmet else Trouble.GONE, WorkerFailed(lost, worker=worker))

@@ -40,6 +40,9 @@ PATIENCE_S = 5.0
 # A try with less time than this to live would only hide the error of the one before it.
 SHORTEST_TRY_S = 0.01
 
+# A silence of less than this tells nothing of who was asked, where an earlier try met with more than silence.
+HURRIED_S = 0.1
+
 
 class Trouble(enum.Enum):
     """What went wrong, in as many kinds as there are ways to go on."""
@@ -54,13 +57,19 @@ class Trouble(enum.Enum):
 
 
 class Failure(Exception):
-    """One try that came to nothing, the error it becomes if there is no other try, and any Retry-After."""
+    """One try that came to nothing, the error it becomes if there is no other try, and any Retry-After.
 
-    def __init__(self, trouble: Trouble, error: P2PError, *, retry_after_s: float = 0.0) -> None:
+    `silent_s`: how long it was waited for an answer that did not come; None: it did, or something else happened.
+    """
+
+    def __init__(
+        self, trouble: Trouble, error: P2PError, *, retry_after_s: float = 0.0, silent_s: float | None = None
+    ) -> None:
         super().__init__(str(error))
         self.trouble = trouble
         self.error = error
         self.retry_after_s = retry_after_s
+        self.silent_s = silent_s
 
 
 def backoff_s(failures: int, draw: float) -> float:
@@ -105,6 +114,12 @@ def decide(
 def fits(wait_s: float, left_s: float) -> bool:
     """Whether a wait leaves time for a try before the deadline."""
     return wait_s + SHORTEST_TRY_S <= left_s
+
+
+def telling(failures: Sequence[Failure]) -> Failure:
+    """The failure that says most of why a call failed: the last that was more than a hurried try's silence."""
+    told = (each for each in reversed(failures) if each.silent_s is None or each.silent_s >= HURRIED_S)
+    return next(told, failures[-1])
 
 
 def attempt_limit_s(left_s: float, *, last: bool, usual_s: float | None = None) -> float:

@@ -33,16 +33,22 @@ _LEAVE_S = 0.1
 class Broken(Exception):
     """The exchange did not come to a whole answer; the text says why, in a few words.
 
-    `late`: time ran out. `gone`: the connection failed. `unmet`: there never was one, nobody has been
-    burdened. `stale`: it failed before any answer and had been kept from an earlier request, so that the
-    server may have closed it merely for having been idle.
+    `silent_s`: time ran out after so many seconds without an answer; None: it did not. `gone`: the connection
+    failed. `unmet`: there never was one, nobody has been burdened. `stale`: it failed before any answer and had
+    been kept from an earlier request, so that the server may have closed it merely for having been idle.
     """
 
     def __init__(
-        self, why: str, *, late: bool = False, gone: bool = False, unmet: bool = False, stale: bool = False
+        self,
+        why: str,
+        *,
+        silent_s: float | None = None,
+        gone: bool = False,
+        unmet: bool = False,
+        stale: bool = False,
     ) -> None:
         super().__init__(why)
-        self.late = late
+        self.silent_s = silent_s
         self.gone = gone
         self.unmet = unmet
         self.stale = stale
@@ -151,7 +157,7 @@ class Wire:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return Broken(f"no connection within {self._connect_timeout_s:g} s", gone=True, unmet=True)
         if isinstance(error, TimeoutError):
-            return Broken(f"no answer within {spent_s:.3g} s", late=True)
+            return Broken(f"no answer within {spent_s:.3g} s", silent_s=spent_s)
         if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
             if self._closed:
                 return ClientClosed("the client was closed during the call")

@@ -54,7 +54,7 @@ class Batcher:
         self.pace = pace
         self._room = Room(queue_most, queue_bytes_most)
         self._numbers = numbers
-        self._line = Line(pace, sizes=sizes, ahead=ahead, numbers=numbers)
+        self._line = Line(numbers=numbers)
         self._left = asyncio.Event()
         self._coming = 0
         self._encoded = 0
@@ -66,6 +66,7 @@ class Batcher:
             stream=stream,
             pace=pace,
             sizes=tuple(sizes),
+            ahead=ahead,
             turns=turns or Turns(),
             numbers=numbers,
             coming=lambda: self._coming,
@@ -180,8 +181,6 @@ class Batcher:
         try:
             self._line.add(waiting)
             self._lanes.arrived()
-            if self.running:
-                self._line.assemble_ahead()
             return [await one.answer for one in waiting]
         finally:
             self._held_bytes -= nbytes

@@ -19,6 +19,10 @@ WAIT_SHARE = 0.1
 CAP_TOLERANCE = 0.03
 """The cap is the smallest batch within so much of the best throughput: more only adds latency."""
 
+WIDE_FLATTERED = 0.15
+"""So much slower a batch on all cores may get by what else a worker does (decoding, answering), which holds up all of
+its threads and only one of several streams; while both are measured nothing else runs (docs/batching.md)."""
+
 LEARN_SHARE = 0.25
 """How much one full batch moves what is known of the pace: half of a lasting change is known after three."""
 
@@ -76,7 +80,7 @@ def learn_pace(seconds: Mapping[int, float], *, streams: Streams | None = None) 
     best = max(size / seconds[size] for size in seconds)
     cap = min(size for size in seconds if size / seconds[size] >= best * (1 - CAP_TOLERANCE))
     wide = Pace(cap=cap, batch_s=seconds[cap], single_s=seconds[1])
-    more = streams is not None and streams.image_s * (1 - CAP_TOLERANCE) < wide.image_s
+    more = streams is not None and streams.image_s * (1 - WIDE_FLATTERED) < wide.image_s
     return replace(wide, streams=streams) if more else wide
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from worker.alone import alone
 from worker.batching import Pace
 from worker.beside import warm_beside
+from worker.hands import Hands
 from worker.memory import give_back
 from worker.metrics import Numbers
 from worker.model import Model, load
@@ -37,7 +38,7 @@ class Threads:
     from where it put that of the last: each of its arenas keeps some of what was freed there (docs/versions.md).
     """
 
-    decoding: Executor
+    decoding: Hands
     loading: Executor
 
 
@@ -45,13 +46,13 @@ class Threads:
 def running_threads(*, decoding: int) -> Iterator[Threads]:
     """These threads, `decoding` of them that decode; what has not begun when the context ends never does."""
     threads = Threads(
-        decoding=ThreadPoolExecutor(decoding, thread_name_prefix="decode"),
+        decoding=Hands(decoding, name="decode"),
         loading=ThreadPoolExecutor(1, thread_name_prefix="load"),
     )
     try:
         yield threads
     finally:
-        threads.decoding.shutdown(wait=False, cancel_futures=True)
+        threads.decoding.close()
         threads.loading.shutdown(wait=False, cancel_futures=True)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 
 from worker.batcher import Batcher
 from worker.batching import Pace
 from worker.errors import DeadlinePassed
+from worker.hands import Hands
 from worker.line import Image, Scores
 from worker.metrics import Numbers
 from worker.model import Model
@@ -23,9 +23,7 @@ from worker.turns import Turns
 class Predictor:
     """A model behind the decoding threads and its batcher; use as an async context manager."""
 
-    def __init__(
-        self, model: Model, batcher: Batcher, *, decoding: Executor, deadline_s: float, numbers: Numbers
-    ) -> None:
+    def __init__(self, model: Model, batcher: Batcher, *, decoding: Hands, deadline_s: float, numbers: Numbers) -> None:
         self.model = model
         self.batcher = batcher
         self.numbers = numbers.model(model.name)
@@ -41,7 +39,7 @@ class Predictor:
         model: Model,
         pace: Pace,
         *,
-        decoding: Executor,
+        decoding: Hands,
         queue_most: int,
         deadline_s: float,
         numbers: Numbers,
@@ -105,8 +103,7 @@ class Predictor:
 
     async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
         """Images that are cancelled or too late while they wait for a thread are not decoded."""
-        loop = asyncio.get_running_loop()
-        decoding = [loop.run_in_executor(self._decoding, self._decode_in_time, data, deadline_s) for data in encoded]
+        decoding = [self._decoding.do(self._decode_in_time, data, deadline_s) for data in encoded]
         try:
             with self.numbers.stage("decode"):
                 return [await future for future in decoding]

@@ -68,6 +68,15 @@ class Turns:
             if impatience is not None:
                 impatience.cancel()
 
+    def again(self, turn: Turn) -> bool:
+        """Let a turn go on as if it had just begun, if nobody wants one; whether that was so."""
+        if self._next or self._background or turn not in self._held:
+            return False
+        del self._held[turn]
+        turn.since_s = asyncio.get_running_loop().time()
+        self._held[turn] = None
+        return True
+
     def widen(self, turn: Turn) -> bool:
         """Let a turn have all cores, if nobody else has or wants any; whether that was so."""
         if self._next or turn not in self._held or turn.cores + self._free < self.cores:

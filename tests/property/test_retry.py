@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pclient import retry
-from p2pclient.retry import Trouble
+from p2pclient.errors import P2PError
+from p2pclient.retry import Failure, Trouble
 from p2pclient.types import Worker
 
 troubles = st.sampled_from(Trouble)
@@ -136,6 +137,16 @@ def test_lookups_that_hang_are_asked_often_enough(total_s, attempts):
         assert 0 < limit_s <= min(left_s, 5)
         left_s -= limit_s
     assert left_s >= 0
+
+
+@given(st.lists(st.none() | st.floats(0, 0.3), min_size=1, max_size=8))
+def test_a_hurried_silence_hides_nothing(silences_s):
+    """The error told is the last but for those of tries that had under 0.1 s; only such there were: the last."""
+    failures = [
+        Failure(Trouble.FAILED, P2PError(str(number)), silent_s=silent_s) for number, silent_s in enumerate(silences_s)
+    ]
+    told = [number for number, silent_s in enumerate(silences_s) if silent_s is None or silent_s >= 0.1]
+    assert str(retry.telling(failures).error) == str((told or range(len(failures)))[-1])
 
 
 @given(st.lists(st.none() | seconds, min_size=1, max_size=8))

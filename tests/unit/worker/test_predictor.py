@@ -7,7 +7,6 @@ import io
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +23,7 @@ from worker.batcher import Batcher
 from worker.batching import Pace, Streams
 from worker.engines import InputSpec, Undivided
 from worker.errors import BadRequest, DeadlinePassed, NotAnImage, Overloaded, WorkerError
+from worker.hands import Hands
 from worker.images import ImageSize
 from worker.line import Scores
 from worker.metrics import Numbers
@@ -51,6 +51,7 @@ class Naming(Undivided):
         self.go.set()
         self.sizes: list[int] = []
         self.stacked: list[bool] = []
+        self.seen: list[int] = []
         self.closed = False
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -59,6 +60,7 @@ class Naming(Undivided):
         self.stacked.append(isinstance(images, np.ndarray))
         self.go.wait(10)
         values = [int(image[0, 0, 0]) for image in images]
+        self.seen += values
         if POISON in values:
             raise RuntimeError("poison")
         return np.array([[value, self.version] for value in values], np.float32)
@@ -71,7 +73,7 @@ class Naming(Undivided):
 class Bench:
     """What predictors of one process share."""
 
-    decoding: ThreadPoolExecutor
+    decoding: Hands
     numbers: Numbers = field(default_factory=Numbers)
     turns: Turns = field(default_factory=lambda: Turns(cores=2))
 
@@ -107,15 +109,18 @@ def bench() -> Iterator[Bench]:
 
 @contextmanager
 def sharing() -> Iterator[Bench]:
-    with ThreadPoolExecutor(1) as decoding:
+    decoding = Hands(1, name="decode")
+    try:
         yield Bench(decoding)
+    finally:
+        decoding.close()
 
 
 @contextmanager
 def no_thread_free(bench: Bench) -> Iterator[None]:
     """While the only decoding thread is busy with something else."""
     go = threading.Event()
-    bench.decoding.submit(go.wait, 10)
+    bench.decoding.do(go.wait, 10)
     try:
         yield
     finally:
@@ -289,26 +294,26 @@ async def test_an_accelerator_gets_its_next_batch_assembled_ahead(bench: Bench) 
         tasks = [asyncio.create_task(predictor.predict([encoded(0)], deadline_s=soon()))]
         await until(lambda: predictor.batcher.running == 1)
         tasks += [asyncio.create_task(predictor.predict([encoded(v)], deadline_s=soon())) for v in range(1, 8)]
-        await until(lambda: predictor.batcher._line._next is not None and len(predictor.batcher._line) == 7)
+        await until(lambda: (predictor.batcher.running, predictor.batcher.depth) == (5, 3))
         engine.go.set()
         assert [int((await task)[0][0]) for task in tasks] == [*range(8)]
     assert (engine.sizes, engine.stacked) == ([1, 4, 4], [True] * 3)
 
 
-async def test_who_leaves_a_batch_assembled_ahead_makes_room(bench: Bench) -> None:
-    """A caller that hangs up after its batch was assembled is not predicted: the next in the queue takes its place."""
+async def test_who_leaves_a_batch_assembled_ahead_is_not_predicted(bench: Bench) -> None:
+    """A caller that hangs up after its batch was assembled costs no prediction, and all others get their own."""
     engine = Naming(device="gpu", fixed=(1, 2, 4))
     engine.go.clear()
     async with bench.predictor(engine) as predictor:
         tasks = [asyncio.create_task(predictor.predict([encoded(v)], deadline_s=soon())) for v in range(1)]
         await until(lambda: predictor.batcher.running == 1)
         tasks += [asyncio.create_task(predictor.predict([encoded(v)], deadline_s=soon())) for v in (9, 1, 2, 3, 4)]
-        await until(lambda: len(predictor.batcher._line) == 5)
+        await until(lambda: (predictor.batcher.running, predictor.batcher.depth) == (5, 1))
         tasks[1].cancel()
         await asyncio.wait([tasks[1]])
         engine.go.set()
         assert [int((await task)[0][0]) for task in (tasks[0], *tasks[2:])] == [0, 1, 2, 3, 4]
-    assert sum(engine.sizes) == 5
+    assert 9 not in engine.seen
 
 
 async def test_models_that_share_the_cores_take_turns(bench: Bench) -> None:
