@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from worker.batching import Pace, Room, crowded, expected_wait_s, refusal
 from worker.errors import Overloaded
@@ -56,7 +56,7 @@ class Batcher:
         self._numbers = numbers
         self._line = Line(numbers=numbers)
         self._left = asyncio.Event()
-        self._coming = 0
+        self._coming = _Coming(self._has_come)
         self._encoded = 0
         self._held_bytes = 0
         self._crowded = False
@@ -69,7 +69,7 @@ class Batcher:
             ahead=ahead,
             turns=turns or Turns(),
             numbers=numbers,
-            coming=lambda: self._coming,
+            coming=lambda: self._coming.count,
             depth=lambda: self.depth,
             ended=self._left.set,
         )
@@ -111,21 +111,18 @@ class Batcher:
 
     async def drained(self) -> None:
         """Wait until nobody is on the way, waits or is being predicted."""
-        while self._coming or self.depth or self.running:
+        while self._coming.count or self.depth or self.running:
             self._left.clear()
             await self._left.wait()
 
-    @contextmanager
-    def coming(self) -> Iterator[None]:
+    def coming(self) -> AbstractContextManager[object]:
         """Around receiving and decoding: a request is on its way, and a batch may wait a moment for it."""
-        self._coming += 1
-        try:
-            yield
-        finally:
-            self._coming -= 1
-            self._left.set()
-            if self._coming == 0:
-                self._lanes.arrived()
+        return self._coming
+
+    def _has_come(self) -> None:
+        self._left.set()
+        if not self._coming.count:
+            self._lanes.arrived()
 
     def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0) -> None:
         """Raise Overloaded if `images` that arrive now have no room, or no chance by `deadline_s` (monotonic)."""
@@ -143,23 +140,24 @@ class Batcher:
             why = f"This worker is busy and {_WHY[refused.reason]}: ask for another one."
             raise Overloaded(why, retry_after_s=refused.retry_after_s)
 
-    @contextmanager
-    def decoding(self, images: int, *, nbytes: int, deadline_s: float) -> Iterator[None]:
+    def decoding(self, images: int, *, nbytes: int, deadline_s: float) -> AbstractContextManager[object]:
         """Around waiting for a decoding thread and decoding: the images count as waiting. Raises Overloaded.
 
         `nbytes` is the memory that they take, encoded or decoded, whichever is more.
         """
         self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes)
+        return _Decoding(self._decode, images, nbytes)
+
+    def _decode(self, images: int, nbytes: int) -> None:
+        """So many more are to be decoded; fewer, if negative."""
         self._encoded += images
         self._held_bytes += nbytes
-        try:
-            with self.coming():
-                yield
-        finally:
-            self._encoded -= images
-            self._held_bytes -= nbytes
-            if not self.depth:
-                self._lanes.emptied()
+        if images > 0:
+            self._coming.__enter__()
+            return
+        self._coming.__exit__(None, None, None)
+        if not self.depth:
+            self._lanes.emptied()
 
     async def submit(self, image: Image, *, deadline_s: float) -> Scores:
         """Scores [classes] of one image; see `submit_all`."""
@@ -199,3 +197,37 @@ class Batcher:
             self._line.forget(one)
         if gone:
             self._numbers.rejected("gone", gone)
+
+
+class _Coming(AbstractContextManager[object]):
+    """The requests on their way; entered once for each of them. All requests pass here: no generator's cost."""
+
+    __slots__ = ("_has_come", "count")
+
+    def __init__(self, has_come: Callable[[], None]) -> None:
+        self.count = 0
+        self._has_come = has_come
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+        self._has_come()
+
+
+class _Decoding(AbstractContextManager[object]):
+    """The images of one request, and their bytes, while they are being decoded."""
+
+    __slots__ = ("_change", "_images", "_nbytes")
+
+    def __init__(self, change: Callable[[int, int], None], images: int, nbytes: int) -> None:
+        self._change = change
+        self._images = images
+        self._nbytes = nbytes
+
+    def __enter__(self) -> None:
+        self._change(self._images, self._nbytes)
+
+    def __exit__(self, *_: object) -> None:
+        self._change(-self._images, -self._nbytes)

@@ -16,13 +16,13 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
 
 from worker.counted import Counted
+from worker.histogram import Histogram, Histograms
 
 Stage = Literal["receive", "decode", "queue", "predict", "encode"]
 Reason = Literal["queue", "memory", "deadline", "expired", "gone"]
@@ -41,11 +41,11 @@ class Numbers:
         self._requests = Counter(
             "p2p_worker_requests", "Requests answered.", ["model", "protocol", "status"], registry=registry
         )
-        self._request_s = Histogram(
+        self._request_s = Histograms(
             "p2p_worker_request_duration_seconds",
             "Seconds from a request's headers to its answer.",
             ["model", "protocol"],
-            buckets=_BUCKETS_S,
+            bounds=_BUCKETS_S,
             registry=registry,
         )
         self.in_flight = 0
@@ -86,15 +86,15 @@ class _ByModel:
         self.rejected = Counter(
             "p2p_worker_rejected", "Images that got no prediction.", ["model", "reason"], registry=registry
         )
-        self.stage_s = Histogram(
+        self.stage_s = Histograms(
             "p2p_worker_stage_seconds",
             "Seconds in each stage: of a request, but queue of an image and predict of a batch.",
             ["model", "stage"],
-            buckets=_BUCKETS_S,
+            bounds=_BUCKETS_S,
             registry=registry,
         )
-        self.batch_size = Histogram(
-            "p2p_worker_batch_size", "Images in a batch.", ["model"], buckets=_BATCH_BUCKETS, registry=registry
+        self.batch_size = Histograms(
+            "p2p_worker_batch_size", "Images in a batch.", ["model"], bounds=_BATCH_BUCKETS, registry=registry
         )
         self.depth = Gauge(
             "p2p_worker_queue_depth", "Images that wait, encoded or decoded.", ["model"], registry=registry
@@ -121,7 +121,7 @@ class ModelNumbers:
         by_model.depth.labels(name).set_function(lambda: sum(depth() for depth, _ in self._watched))
         by_model.held_bytes.labels(name).set_function(lambda: sum(held() for _, held in self._watched))
 
-    def stage(self, stage: Stage) -> AbstractContextManager[None]:
+    def stage(self, stage: Stage) -> AbstractContextManager[object]:
         """Around one stage, to measure it."""
         return _Timing(self._stages[stage])
 
@@ -156,7 +156,7 @@ class ModelNumbers:
                 self._by_model.info.remove(self._name, *loaded)
 
 
-class _Timing(AbstractContextManager[None]):
+class _Timing(AbstractContextManager[object]):
     """Seconds of a block, into a histogram; a third of the cost of a generator's."""
 
     __slots__ = ("_histogram", "_since_s")

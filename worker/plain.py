@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 HEAD_BYTES_AT_MOST = 4096
 
@@ -44,7 +45,13 @@ class Head:
 def read_head(data: bytes) -> Head | None:
     """The plain head that `data` begins with, if it is all there."""
     end = data.find(b"\r\n\r\n", 0, HEAD_BYTES_AT_MOST)
-    match = _HEAD.fullmatch(data[:end].decode("latin-1")) if end > 0 else None
+    return _read(data[:end]) if end > 0 else None
+
+
+@lru_cache(maxsize=256)
+def _read(lines_of_head: bytes) -> Head | None:
+    """A client that keeps its connection sends the same head again and again."""
+    match = _HEAD.fullmatch(lines_of_head.decode("latin-1"))
     if match is None:
         return None
     method, path, asked, lines = match.groups()
@@ -60,7 +67,8 @@ def read_head(data: bytes) -> Head | None:
     query = _query(asked) if asked else {}
     if query is None:
         return None
-    return Head(end + 4, method, path, query, headers, None if length is None else int(length))
+    size = len(lines_of_head) + len(b"\r\n\r\n")
+    return Head(size, method, path, query, CIMultiDictProxy(headers), None if length is None else int(length))
 
 
 def _query(text: str) -> Mapping[str, str] | None:

@@ -7,8 +7,7 @@ old one may be closed when all requests that began before have ended; those that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 
 class Requests:
@@ -17,17 +16,9 @@ class Requests:
     def __init__(self) -> None:
         self._generations = [_Generation()]
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Around the whole of a request."""
-        mine = self._generations[-1]
-        mine.running += 1
-        try:
-            yield
-        finally:
-            mine.running -= 1
-            if not mine.running:
-                mine.idle.set()
+    def one(self) -> AbstractContextManager[object]:
+        """Around the whole of a request, which begins now."""
+        return self._generations[-1]
 
     async def begun_have_ended(self) -> None:
         """Return when every request that has begun by now has ended."""
@@ -40,9 +31,19 @@ class Requests:
         self._generations = [g for g in self._generations if g not in before]
 
 
-class _Generation:
+class _Generation(AbstractContextManager[object]):
+    """The requests that began between two moments; entered once for each of them."""
+
     __slots__ = ("idle", "running")
 
     def __init__(self) -> None:
         self.running = 0
         self.idle = asyncio.Event()
+
+    def __enter__(self) -> None:
+        self.running += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.running -= 1
+        if not self.running:
+            self.idle.set()

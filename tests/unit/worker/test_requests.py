@@ -30,10 +30,11 @@ async def test_requests_that_began_before_are_waited_for() -> None:
 async def test_waits_may_overlap() -> None:
     """Two swaps at once: each waits for the requests that began before it, the later one for both."""
     requests = Requests()
-    first, second = requests.one(), requests.one()
+    first = requests.one()
     first.__enter__()
     one = asyncio.create_task(requests.begun_have_ended())
     await ended(one)
+    second = requests.one()
     second.__enter__()
     two = asyncio.create_task(requests.begun_have_ended())
     await ended(two)
