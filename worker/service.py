@@ -27,7 +27,7 @@ from worker.loading import running_threads
 from worker.memory import give_back
 from worker.metrics import Numbers
 from worker.models import Models
-from worker.process import keep_freed_memory, open_many_files
+from worker.process import keep_freed_memory, open_many_files, run_in_long_stretches
 from worker.receiving import Receiving
 from worker.registration import Registration, advertised
 from worker.requests import Requests
@@ -86,6 +86,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     """
     keep_freed_memory()
     open_many_files()
+    run_in_long_stretches()
     async with running(settings) as worker:
         for instance in worker.instances:
             logger.info("Serving %s on http://%s.", instance.service, instance.address)

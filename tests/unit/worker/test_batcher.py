@@ -14,7 +14,7 @@ from tests.models import brightness
 from tests.waiting import until
 from worker.batcher import Batcher, Image, Scores
 from worker.batching import Pace, Streams
-from worker.errors import Overloaded
+from worker.errors import DeadlinePassed, Overloaded
 from worker.metrics import Numbers
 from worker.turns import Turns
 from worker.warmup import measure_pace
@@ -135,6 +135,83 @@ async def test_a_stream_that_hangs_leaves_the_other() -> None:
         assert queue.running == 1
         held.set()
         assert (await hanging[0])[0] == POISON
+
+
+async def test_a_stream_that_hangs_holds_no_full_batches_up() -> None:
+    """Batches that the threads have at hand are answered by whichever is free, not only by the one that hangs."""
+    engine = Streaming(abreast=1)
+    held, answer = threading.Event(), engine.stream
+
+    def stream(images: Sequence[Image]) -> Scores:
+        if images[0][0, 0, 0] == POISON:
+            held.wait(10)
+        return answer(images)
+
+    engine.stream = stream  # type: ignore[method-assign]  # one image of this test never ends by itself
+    async with streaming(engine, Turns(cores=2)) as queue:
+        hanging = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (POISON, 1)]
+        await hanging[1]
+        rows = await queue.submit_all([image(v) for v in range(2, 20)], deadline_s=soon())
+        assert [int(row[0]) for row in rows] == [*range(2, 20)]
+        assert queue.running == 1
+        held.set()
+        assert (await hanging[0])[0] == POISON
+
+
+async def test_a_full_batch_is_at_hand_before_it_is_needed() -> None:
+    """While one runs the thread has the next full one, and goes on without the event loop; what is not full waits."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=2) as queue:
+        first = asyncio.create_task(queue.submit(image(0), deadline_s=soon()))
+        await asyncio.to_thread(engine.entered.wait, 5)
+        others = asyncio.create_task(queue.submit_all([image(v) for v in range(1, 4)], deadline_s=soon()))
+        await until(lambda: (queue.running, queue.depth) == (3, 1))
+        engine.go.set()
+        end_s = time.monotonic() + 5
+        while len(engine.batches) < 2 and time.monotonic() < end_s:
+            time.sleep(0.001)  # the event loop is to be busy
+        assert engine.batches == [[0], [1, 2]]
+        await asyncio.gather(first, others)
+    assert engine.batches == [[0], [1, 2], [3]]
+
+
+async def test_who_leaves_or_is_late_at_hand_is_not_predicted() -> None:
+    """Between being handed to a thread and being begun a caller may go or its time pass: others get their own."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=3) as queue:
+        first = asyncio.create_task(queue.submit(image(0), deadline_s=soon()))
+        await asyncio.to_thread(engine.entered.wait, 5)
+        gone, late, patient = (
+            asyncio.create_task(queue.submit(image(value), deadline_s=deadline_s))
+            for value, deadline_s in ((1, soon()), (2, time.monotonic() + 0.05), (3, soon()))
+        )
+        await until(lambda: queue.running == 4)
+        gone.cancel()
+        await asyncio.sleep(0.06)
+        engine.go.set()
+        assert [int((await task)[0]) for task in (first, patient)] == [0, 3]
+        with pytest.raises(DeadlinePassed):
+            await late
+    assert engine.batches == [[0], [3]]
+
+
+async def test_where_another_wants_the_cores_no_batch_is_at_hand() -> None:
+    """A model with a full queue lets another one go after each of its batches, as if it could not plan ahead."""
+    engine, turns = Engine(), Turns()
+    engine.go.clear()
+    pace, numbers = Pace(cap=1, batch_s=0.0, single_s=0.0), Numbers().model("test")
+    async with Batcher(engine.predict, pace=pace, queue_most=100, numbers=numbers, turns=turns) as queue:
+        asked = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(4)]
+        await until(lambda: queue.running == 2)
+        another = asyncio.create_task(turns.take())
+        await asyncio.sleep(0)
+        engine.go.set()
+        turn = await another
+        assert len(engine.batches) == 2
+        turns.give_back(turn)
+        await asyncio.gather(*asked)
 
 
 async def test_cancelled_images_cost_no_prediction() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,21 @@ sys.exit(7)
 """
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=20, check=False)
     assert ended.returncode == 7
+
+
+def test_threads_of_a_worker_run_in_long_stretches() -> None:
+    """Threads that are made afterwards do not interrupt others; a policy that somebody chose stays."""
+    program = """
+import os, threading
+from worker.process import run_in_long_stretches
+
+run_in_long_stretches()
+found = []
+thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+thread.start()
+thread.join()
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+run_in_long_stretches()
+print(*found, os.sched_getscheduler(0))
+"""
+    assert printed(program) == [os.SCHED_BATCH, os.SCHED_IDLE]

@@ -73,6 +73,22 @@ async def test_a_turn_is_widened_only_over_cores_that_nobody_has_or_wants() -> N
     await third
 
 
+async def test_a_turn_goes_on_only_while_nobody_wants_one() -> None:
+    """Who has a turn may have another at once; not when somebody waits, nor after it has ended."""
+    turns = Turns(held_at_most_s=0.1)
+    first = await turns.take()
+    began_s = first.since_s
+    await asyncio.sleep(0.001)
+    assert turns.again(first)
+    assert first.since_s > began_s
+    second = asyncio.create_task(turns.take())
+    await asyncio.sleep(0)
+    assert not turns.again(first)
+    turns.give_back(first)
+    assert not turns.again(first)
+    turns.give_back(await second)
+
+
 async def test_background_work_lets_others_go_first() -> None:
     """Background work that came first goes when nobody else waits any more."""
     turns, ran = Turns(), []
