@@ -6,12 +6,13 @@ Whoever waits at that moment waits for one more batch like those that are common
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 
 from worker.batching import Pace, Streams
 from worker.model import Model
-from worker.warmup import SLOW_S, Batch, Between, Run, batch_of, timed
+from worker.warmup import SLOW_S, Batch, Between, Run, batches_of, timed
 
 ROUNDS = 3
 REST = 3.0
@@ -25,17 +26,19 @@ def warm_beside(model: Model, *, serving: Pace, between: Between = nullcontext) 
 
     What is measured while others use the cores says little about the best size, so that is not learned anew.
     """
-    wide = _stepwise(model.predict, model, serving.cap, between)
+    batch_of = batches_of(model)
+    wide = _stepwise(model.predict, batch_of, serving.cap, between)
     if serving.streams is None or model.engine.streams == 1:
         return wide
-    each = _stepwise(model.stream, model, serving.streams.each.cap, between)
+    each = _stepwise(model.stream, batch_of, serving.streams.each.cap, between)
     return replace(wide, streams=Streams(model.engine.streams, each))
 
 
-def _stepwise(run: Run, model: Model, cap: int, between: Between) -> Pace:
+def _stepwise(run: Run, batch_of: Callable[[int], Batch], cap: int, between: Between) -> Pace:
     seconds: dict[int, float] = {}
     for size in sizes_up_to(cap):
-        seconds[size] = min(_resting(run, batch_of(model, size), between) for _ in range(ROUNDS))
+        batch = batch_of(size)
+        seconds[size] = min(_resting(run, batch, between) for _ in range(ROUNDS))
         if seconds[size] > SLOW_S:
             break
     cap = max(seconds)

@@ -48,10 +48,11 @@ def measure_pace(model: Model, *, between: Between = nullcontext) -> Pace:
     ways = [_Way(stream=False, size=size) for size in sorted({1, *(model.engine.fixed_batches or SIZES)})]
     if count > 1:
         ways += [_Way(stream=True, size=size) for size in STREAM_SIZES]
+    batch_of = batches_of(model)
     with ThreadPoolExecutor(count, thread_name_prefix="warm") as threads:
 
         def seconds_of(way: _Way) -> float:
-            batch = batch_of(model, way.size)
+            batch = batch_of(way.size)
             if not way.stream:
                 return timed(model.predict, batch)
             return fmean(threads.map(partial(timed, model.stream), [batch] * count))
@@ -96,9 +97,13 @@ def _table(seconds: Mapping[int, float]) -> str:
     return ", ".join(f"{size}: {size / s:.0f}" for size, s in seconds.items())
 
 
-def batch_of(model: Model, size: int) -> Batch:
-    """So many example images, padded as the engine wants them."""
-    return assemble([model.example()] * size, model.engine.fixed_batches or ())
+def batches_of(model: Model) -> Callable[[int], Batch]:
+    """What makes batches of so many example images, padded as the engine wants them.
+
+    The image is made once: that takes longer than many a prediction.
+    """
+    example, sizes = model.example(), model.engine.fixed_batches or ()
+    return lambda size: assemble([example] * size, sizes)
 
 
 def timed(run: Run, batch: Batch) -> float:
