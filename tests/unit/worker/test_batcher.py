@@ -59,6 +59,19 @@ class Streaming(Engine):
         return np.array([[i[0, 0, 0]] for i in images], dtype=np.float32)
 
 
+class Hanging(Streaming):
+    """The poison's stream does not end before it is let go."""
+
+    def __init__(self, *, abreast: int) -> None:
+        super().__init__(abreast=abreast)
+        self.held = threading.Event()
+
+    def stream(self, images: Sequence[Image]) -> Scores:
+        if images[0][0, 0, 0] == POISON:
+            self.held.wait(10)
+        return super().stream(images)
+
+
 def streaming(engine: Streaming, turns: Turns) -> Batcher:
     """Alone on all cores an image takes 8 ms, 12 ms in a stream."""
     each = Pace(cap=2, batch_s=0.024, single_s=0.012)
@@ -118,43 +131,27 @@ async def test_streams_are_used_where_the_cores_are_another_models() -> None:
 
 async def test_a_stream_that_hangs_leaves_the_other() -> None:
     """While one stream's batch does not end, others are answered by the other one."""
-    engine = Streaming(abreast=1)
-    held, answer = threading.Event(), engine.stream
-
-    def stream(images: Sequence[Image]) -> Scores:
-        if images[0][0, 0, 0] == POISON:
-            held.wait(10)
-        return answer(images)
-
-    engine.stream = stream  # type: ignore[method-assign]  # one image of this test never ends by itself
+    engine = Hanging(abreast=1)
     async with streaming(engine, Turns(cores=2)) as queue:
         hanging = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (POISON, 1)]
         await hanging[1]
         for value in range(2, 5):
             assert (await queue.submit(image(value), deadline_s=soon()))[0] == value
         assert queue.running == 1
-        held.set()
+        engine.held.set()
         assert (await hanging[0])[0] == POISON
 
 
 async def test_a_stream_that_hangs_holds_no_full_batches_up() -> None:
     """Batches that the threads have at hand are answered by whichever is free, not only by the one that hangs."""
-    engine = Streaming(abreast=1)
-    held, answer = threading.Event(), engine.stream
-
-    def stream(images: Sequence[Image]) -> Scores:
-        if images[0][0, 0, 0] == POISON:
-            held.wait(10)
-        return answer(images)
-
-    engine.stream = stream  # type: ignore[method-assign]  # one image of this test never ends by itself
+    engine = Hanging(abreast=1)
     async with streaming(engine, Turns(cores=2)) as queue:
         hanging = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (POISON, 1)]
         await hanging[1]
         rows = await queue.submit_all([image(v) for v in range(2, 20)], deadline_s=soon())
         assert [int(row[0]) for row in rows] == [*range(2, 20)]
         assert queue.running == 1
-        held.set()
+        engine.held.set()
         assert (await hanging[0])[0] == POISON
 
 
