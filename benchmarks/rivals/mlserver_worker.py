@@ -71,7 +71,8 @@ async def serve(folder: Path, http: int, grpc: int, metrics: int) -> None:
         workers = {"parallel_workers": setting("workers")}
     ports = {"http_port": http, "grpc_port": grpc, "metrics_port": metrics}
     model = {"name": "classify", "implementation": "benchmarks.rivals.mlserver_worker.Classify", **batching}
-    (folder / "settings.json").write_text(json.dumps({"host": "127.0.0.1", **ports, **workers}))
+    places = {"host": "127.0.0.1", "metrics_dir": str(folder / "metrics"), **ports}
+    (folder / "settings.json").write_text(json.dumps({**places, **workers}))
     (folder / "model-settings.json").write_text(json.dumps(model))
     settings, models = await load_settings(str(folder))
     await MLServer(settings).start(models)

@@ -89,6 +89,13 @@ def soon() -> float:
     return time.monotonic() + 10
 
 
+async def begun(queue: Batcher, engine: Engine, value: int) -> asyncio.Task[Scores]:
+    """An image that the engine has taken up, alone."""
+    task = asyncio.create_task(queue.submit(image(value), deadline_s=soon()))
+    await asyncio.to_thread(engine.entered.wait, 5)
+    return task
+
+
 async def test_a_free_engine_takes_what_is_there_up_to_the_cap() -> None:
     """While one batch runs others queue, and the next batch takes as many as the cap allows, in order."""
     engine = Engine()
@@ -160,8 +167,7 @@ async def test_a_full_batch_is_at_hand_before_it_is_needed() -> None:
     engine = Engine()
     engine.go.clear()
     async with batcher(engine, cap=2) as queue:
-        first = asyncio.create_task(queue.submit(image(0), deadline_s=soon()))
-        await asyncio.to_thread(engine.entered.wait, 5)
+        first = await begun(queue, engine, 0)
         others = asyncio.create_task(queue.submit_all([image(v) for v in range(1, 4)], deadline_s=soon()))
         await until(lambda: (queue.running, queue.depth) == (3, 1))
         engine.go.set()
@@ -178,8 +184,7 @@ async def test_who_leaves_or_is_late_at_hand_is_not_predicted() -> None:
     engine = Engine()
     engine.go.clear()
     async with batcher(engine, cap=3) as queue:
-        first = asyncio.create_task(queue.submit(image(0), deadline_s=soon()))
-        await asyncio.to_thread(engine.entered.wait, 5)
+        first = await begun(queue, engine, 0)
         gone, late, patient = (
             asyncio.create_task(queue.submit(image(value), deadline_s=deadline_s))
             for value, deadline_s in ((1, soon()), (2, time.monotonic() + 0.05), (3, soon()))
@@ -216,8 +221,7 @@ async def test_cancelled_images_cost_no_prediction() -> None:
     engine = Engine()
     engine.go.clear()
     async with batcher(engine) as queue:
-        first = asyncio.create_task(queue.submit(image(1), deadline_s=soon()))
-        await asyncio.to_thread(engine.entered.wait, 5)
+        first = await begun(queue, engine, 1)
         gone = asyncio.create_task(queue.submit(image(2), deadline_s=soon()))
         await asyncio.sleep(0)
         gone.cancel()
@@ -260,8 +264,7 @@ async def test_a_hung_engine_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("worker.lanes.STUCK_AFTER_S", 0.0)
     async with batcher(engine) as queue:
         assert queue.moving
-        task = asyncio.create_task(queue.submit(image(1), deadline_s=soon()))
-        await asyncio.to_thread(engine.entered.wait, 5)
+        task = await begun(queue, engine, 1)
         assert not queue.moving
         engine.go.set()
         await task
@@ -274,14 +277,12 @@ async def test_the_estimate_follows_what_batches_really_take() -> None:
     async with batcher(engine, cap=1, image_s=0.001) as queue:
         for value in range(3):
             engine.go.clear()
-            first = asyncio.create_task(queue.submit(image(value), deadline_s=soon()))
-            await asyncio.to_thread(engine.entered.wait, 5)
+            first = await begun(queue, engine, value)
             await asyncio.sleep(0.02)  # twenty times what was measured
             engine.go.set()
             await first
         engine.go.clear()
-        held = asyncio.create_task(queue.submit(image(1), deadline_s=soon()))
-        await asyncio.to_thread(engine.entered.wait, 5)
+        held = await begun(queue, engine, 1)
         await until(lambda: queue.running == 1)
         with pytest.raises(Overloaded) as refusal:
             queue.admit(deadline_s=time.monotonic())
