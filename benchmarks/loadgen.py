@@ -10,48 +10,23 @@ and times each answer from the moment its request was due: what clients feel who
 from __future__ import annotations
 
 import argparse
-import asyncio
+import heapq
 import itertools
 import random
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 from urllib.parse import urlsplit
 
-import uvloop
-
+from benchmarks.connections import LOST, Answer, Connections, Target
 from benchmarks.spread import percentile
-
-LOST = 0
-"""The status of a request that got no answer: refused, reset, or not answered before the end of patience."""
 
 PATIENCE_S = 10.0
 """How long after the last request answers are waited for."""
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A server on this machine, and whole HTTP requests that are sent to it in turn."""
-
-    port: int
-    requests: tuple[bytes, ...]
-    host: str = "127.0.0.1"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """When a request was due and when its answer was complete (seconds of one monotonic clock), and its status."""
-
-    due_s: float
-    done_s: float
-    status: int
-
-    @property
-    def ms(self) -> float:
-        """Milliseconds from due to done."""
-        return (self.done_s - self.due_s) * 1000
+RETRY_S = 0.01
+"""A server that is gone must not be asked in a tight loop."""
 
 
 @dataclass(frozen=True)
@@ -94,157 +69,57 @@ class Load:
         return sum(a.status in statuses for a in self.answers)
 
 
-class Connection(asyncio.Protocol):
-    """One kept connection, one request at a time; opened anew where the server closes it."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[int] | None = None
-        self._got = bytearray()
-
-    async def ask(self, request: bytes) -> int:
-        """Send one request; the status of its answer, or LOST."""
-        loop = asyncio.get_running_loop()
-        if self._transport is None:
-            try:
-                await loop.create_connection(lambda: self, self._target.host, self._target.port)
-            except OSError:
-                return LOST
-        self._answer = loop.create_future()
-        assert self._transport is not None
-        self._transport.write(request)
-        return await self._answer
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._got += data
-        status = complete_status(self._got)
-        if status is not None:
-            self._finish(status)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
-        self._finish(complete_status(self._got, closed=True) or LOST)
-
-    def _finish(self, status: int) -> None:
-        closes = b"\r\nconnection: close" in bytes(self._got).lower()
-        self._got.clear()
-        if closes and self._transport is not None:
-            self._transport.abort()
-            self._transport = None
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(status)
-
-
-def complete_status(got: bytes | bytearray, *, closed: bool = False) -> int | None:
-    """The status of an HTTP/1.1 answer if all of it is there; `closed` ends a body that says no length.
-
-    100 Continue is no answer. Chunked bodies end with an empty chunk and no trailer.
-    """
-    head, end, body = bytes(got).partition(b"\r\n\r\n")
-    if not end:
-        return None
-    status = int(head[9:12])
-    if status == 100:
-        return complete_status(body, closed=closed)
-    fields = dict(_fields(head))
-    if fields.get(b"transfer-encoding") == b"chunked":
-        return status if body.endswith(b"0\r\n\r\n") else None
-    if b"content-length" in fields:
-        return status if len(body) >= int(fields[b"content-length"]) else None
-    return status if closed else None
-
-
-def _fields(head: bytes) -> Iterator[tuple[bytes, bytes]]:
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        yield name.strip().lower(), value.strip().lower()
-
-
 def closed(target: Target, *, connections: int, seconds: float, warm_s: float = 0.0) -> Load:
     """Keep this many connections busy for warm_s + seconds."""
-    return _measured(_closed(target, connections, seconds, warm_s), warm_s + seconds)
+    began_s = time.perf_counter() + warm_s
+    ended_s = began_s + seconds
+
+    def again(answer: Answer) -> Iterator[float]:
+        if answer.done_s < ended_s:
+            yield answer.done_s + (RETRY_S if answer.status == LOST else 0)
+
+    return _load(target, [began_s - warm_s] * connections, again, began_s=began_s, ended_s=ended_s, patient=True)
 
 
 def opened(target: Target, *, rate_hz: float, seconds: float, warm_s: float = 0.0, seed: int = 1) -> Load:
     """Send at Poisson times for warm_s + seconds, and wait for the answers.
 
-    Timers of the event loop are good to a millisecond: a request may go out so late, and that is counted.
+    Waiting is good to a millisecond: a request may go out so late, and that is counted.
     """
-    return _measured(_opened(target, rate_hz, seconds, warm_s, random.Random(seed)), warm_s + seconds)
-
-
-def _measured(loading: Coroutine[Any, Any, tuple[list[Answer], float, float]], sending_s: float) -> Load:
-    before_s = time.process_time()
-    answers, began_s, ended_s = uvloop.run(loading)
-    return Load(answers, began_s, ended_s, time.process_time() - before_s, sending_s)
-
-
-async def _closed(target: Target, count: int, seconds: float, warm_s: float) -> tuple[list[Answer], float, float]:
-    turn = itertools.cycle(target.requests)
-    began_s = time.perf_counter() + warm_s
-    ended_s = began_s + seconds
-    answers: list[Answer] = []
-
-    async def one_after_another() -> None:
-        connection = Connection(target)
-        while (due_s := time.perf_counter()) < ended_s:
-            status = await connection.ask(next(turn))
-            answers.append(Answer(due_s, time.perf_counter(), status))
-            if status == LOST:
-                await asyncio.sleep(0.01)  # a server that is gone must not be asked in a tight loop
-        connection.close()
-
-    tasks = [asyncio.create_task(one_after_another()) for _ in range(count)]
-    await asyncio.wait(tasks, timeout=warm_s + seconds + PATIENCE_S)
-    await _cancel(tasks)
-    return answers, began_s, ended_s
-
-
-async def _opened(
-    target: Target, rate_hz: float, seconds: float, warm_s: float, chance: random.Random
-) -> tuple[list[Answer], float, float]:
-    turn = itertools.cycle(target.requests)
-    idle: list[Connection] = []
+    chance = random.Random(seed)
     first_s = time.perf_counter()
     began_s = first_s + warm_s
     ended_s = began_s + seconds
+    steps = iter(lambda: chance.expovariate(rate_hz), None)
+    due_s = [*itertools.takewhile(lambda at_s: at_s < ended_s, itertools.accumulate(steps, initial=first_s))][1:]
+    return _load(target, due_s, lambda _: (), began_s=began_s, ended_s=ended_s, patient=False)
+
+
+def _load(
+    target: Target,
+    due_s: list[float],
+    again: Callable[[Answer], Iterable[float]],
+    *,
+    began_s: float,
+    ended_s: float,
+    patient: bool,
+) -> Load:
+    """Send what is due, a heap, and what is due `again` after an answer; `patient` clients count from their sending."""
+    before_s, since_s = time.process_time(), time.perf_counter()
+    turn = itertools.cycle(target.requests)
     answers: list[Answer] = []
-
-    async def one(due_s: float) -> None:
-        connection = idle.pop() if idle else Connection(target)
-        status = LOST
-        try:
-            status = await connection.ask(next(turn))
-            idle.append(connection)
-        finally:  # what is cancelled at the end of patience was lost
-            answers.append(Answer(due_s, time.perf_counter(), status))
-
-    tasks: list[asyncio.Task[None]] = []
-    due_s = first_s
-    while (due_s := due_s + chance.expovariate(rate_hz)) < ended_s:
-        await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
-        tasks.append(asyncio.create_task(one(due_s)))
-    await asyncio.wait(tasks, timeout=PATIENCE_S)
-    await _cancel(tasks)
-    for connection in idle:
-        connection.close()
-    return answers, began_s, ended_s
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
+    with Connections(target) as connections:
+        while (due_s or connections.under_way) and (now_s := time.perf_counter()) < ended_s + PATIENCE_S:
+            while due_s and due_s[0] <= now_s:
+                at_s = heapq.heappop(due_s)
+                connections.ask(next(turn), due_s=time.perf_counter() if patient else at_s)
+            next_s = due_s[0] if due_s else ended_s + PATIENCE_S
+            for answer in connections.answered(within_s=max(0.0, next_s - time.perf_counter())):
+                answers.append(answer)
+                for at_s in again(answer):
+                    heapq.heappush(due_s, at_s)
+        answers += connections.lost()
+    return Load(answers, began_s, ended_s, time.process_time() - before_s, ended_s - since_s)
 
 
 def main() -> None:

@@ -15,8 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.connections import Target
 from benchmarks.contest import P2P, answers, free_port, server
-from benchmarks.loadgen import Target, closed
+from benchmarks.loadgen import closed
 from benchmarks.multipart import BOUNDARY, form, image, request
 
 CONNECTIONS = 16

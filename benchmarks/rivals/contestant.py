@@ -26,8 +26,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.connections import Target
 from benchmarks.contest import free_ports, server
-from benchmarks.loadgen import Target
 from benchmarks.rivals.family import descendants, resume, send
 from benchmarks.rivals.model import ENGINE, MODEL, SETTINGS
 

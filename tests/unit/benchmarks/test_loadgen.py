@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.loadgen import LOST, Target, closed, complete_status, opened
+from benchmarks.connections import LOST, Target, complete_status
+from benchmarks.loadgen import closed, opened
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
 STALL_S = 0.3
