@@ -57,7 +57,7 @@ class Finding:
             if worker not in avoided and not route.deserted:
                 return worker
             if not course.failures or course.failures[-1].trouble is Trouble.REFUSED:
-                found = await self._probed(route, worker, course)
+                found = await self._probed(route, route.longest_gone(workers), course)
                 if found is not None:
                     return found
                 continue
@@ -91,7 +91,7 @@ class Finding:
             and route.may_probe(now_s)
             and self._budget.take(now_s)
         ):
-            return route.pick(course.tried, now_s) or worker
+            return worker
         wait_s = retry.DESERTED_S * (0.5 + random.random())
         if not retry.fits(wait_s, course.clock.left_s):
             if course.failures:

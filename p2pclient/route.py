@@ -24,6 +24,9 @@ _OUTCOMES = {Trouble.REFUSED: Outcome.REFUSED, Trouble.GONE: Outcome.FAILED, Tro
 GONE_S = 1.0
 """How long a worker that refused a connection is left alone (source: Finagle's FailFast)."""
 
+FORGOTTEN_S = 60.0
+"""How long it is known which worker's turn it is to be tried again."""
+
 
 class Route:
     """One service. `balance` None: the lookup service is asked at each call."""
@@ -35,7 +38,8 @@ class Route:
         self.watch = None if balance is None else Watch(source, service, self._replace)
         self._balance = balance
         self._workers: tuple[Worker, ...] = ()
-        self._gone: dict[Worker, float] = {}
+        self._refused_s: dict[Worker, float] = {}  # when each was last met as nobody, the longest ago first
+        self._refusing = False  # whether nobody has answered since
         self._probe_s = 0.0
         self.news = 0
         self._changed = asyncio.Event()
@@ -93,9 +97,14 @@ class Route:
 
         Each may be asked again at any time, 0, if there is nobody else.
         """
-        now_s = time.monotonic()
-        self._gone = {worker: until_s for worker, until_s in self._gone.items() if until_s > now_s}
-        return dict.fromkeys(self._gone, 0.0)
+        if self._balance is not None:
+            return {}
+        since_s = time.monotonic() - GONE_S
+        return {worker: 0.0 for worker, refused_s in self._refused_s.items() if refused_s > since_s}
+
+    def longest_gone(self, workers: Collection[Worker]) -> Worker:
+        """The one of these whose last refusal is the longest ago: so each is tried in its turn."""
+        return min(workers, key=lambda worker: self._refused_s.get(worker, 0.0))
 
     def began(self, worker: Worker, now_s: float) -> None:
         """An attempt on a worker begins."""
@@ -119,14 +128,21 @@ class Route:
         self._count(worker, now_s, now_s - began_s, Outcome.NEUTRAL)
 
     def _count(self, worker: Worker, now_s: float, took_s: float, outcome: Outcome) -> None:
-        if self._balance is not None:
+        if self._balance is None:
+            back = self._refusing and outcome is Outcome.OK
+        else:
             deserted = self._balance.deserted
             self._balance.ended(worker, now_s=now_s, took_s=took_s, outcome=outcome)
-            if deserted and not self._balance.deserted:
-                self._wake()
-        elif outcome is Outcome.REFUSED:
-            self._gone[worker] = now_s + GONE_S
-        elif outcome is Outcome.OK and self._gone.pop(worker, None) is not None:
+            back = deserted and not self._balance.deserted
+        self._refused_s.pop(worker, None)
+        if outcome is Outcome.REFUSED:
+            self._refusing = True
+            self._refused_s[worker] = now_s
+            while now_s - self._refused_s[(oldest := next(iter(self._refused_s)))] > FORGOTTEN_S:
+                del self._refused_s[oldest]
+        elif outcome is Outcome.OK:
+            self._refusing = False
+        if back:
             self._wake()
 
     def _replace(self, listing: Listing) -> None:
