@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.batching import WIDE_FLATTERED
 from worker.source import Precision, Preprocess
 
 TOLERANCE: Mapping[Precision, float] = {"f32": 1e-3, "bf16": 0.05}
@@ -24,6 +25,7 @@ class Row:
     """What became of one engine.
 
     images_per_s: by batch size; empty if it was not timed
+    streams_per_s: images a second of all its streams together, an image each; None if it has none
     difference:   the largest difference of a probability from the reference's; None if it was not compared
     left_out:     why it cannot be chosen, in words; empty if it can
     """
@@ -32,6 +34,13 @@ class Row:
     images_per_s: Mapping[int, float] = field(default_factory=dict)
     difference: float | None = None
     left_out: str = ""
+    streams_per_s: float | None = None
+
+    @property
+    def busy_per_s(self) -> float:
+        """Images a second where many wait: of a worker's way to use this engine, which `learn_pace` finds."""
+        wide = self.images_per_s[max(self.images_per_s)] * (1 - WIDE_FLATTERED)
+        return max(wide, self.streams_per_s or 0.0)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,11 @@ class Choice:
     def describe(self) -> dict[str, Any]:
         """As JSON takes it, for /readyz and `p2p status`."""
         rows = [
-            {**asdict(row), "images_per_s": {str(size): round(rate, 1) for size, rate in row.images_per_s.items()}}
+            {
+                **asdict(row),
+                "images_per_s": {str(size): round(rate, 1) for size, rate in row.images_per_s.items()},
+                "streams_per_s": None if row.streams_per_s is None else round(row.streams_per_s, 1),
+            }
             for row in self.rows
         ]
         return {**asdict(self), "rows": rows}
@@ -102,14 +115,15 @@ def disagreement(wanted: NDArray[np.float32], found: NDArray[np.float32], *, tol
 
 
 def fastest(rows: Sequence[Row]) -> str | None:
-    """The engine with the best images a second, by the geometric mean of the batch sizes; None if none is left."""
+    """The engine with the best images a second, by the geometric mean of one and of many; None if none is left."""
     fit = [row for row in rows if not row.left_out and row.images_per_s]
-    best = max(fit, key=lambda row: math.prod(row.images_per_s.values()), default=None)
+    best = max(fit, key=lambda row: row.images_per_s[min(row.images_per_s)] * row.busy_per_s, default=None)
     return best.engine if best else None
 
 
 def _rates(row: Row) -> str:
-    return " / ".join(f"{rate:.0f}" for rate in row.images_per_s.values())
+    wide = " / ".join(f"{rate:.0f}" for rate in row.images_per_s.values())
+    return wide if row.streams_per_s is None else f"{wide} / {row.streams_per_s:.0f} in streams"
 
 
 def _apart(row: Row, reference: str) -> str:

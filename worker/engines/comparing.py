@@ -11,7 +11,9 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from worker.source import ModelSource, Preprocess
 _log = logging.getLogger(__name__)
 
 SIZES = (1, 8)
-"""Batch sizes that are timed: a lone request, and a busy worker."""
+"""Batch sizes that are timed: a lone request, and a busy worker; that of an engine with streams, too, in these."""
 
 _PICTURES = 8
 _ROUNDS = 7
@@ -50,8 +52,9 @@ def compare(source: ModelSource, *, names: Sequence[str], folder: Path) -> None:
     recipes = {name: _recipe(base, name, files.get(name)) for name in names if name not in rows}
     engines, checked = _checked(source, base, recipes, folder)
     rows |= checked
+    streams = _timed_streams(engines, base)
     for name, rates in _timed(engines, base).items():
-        rows[name] = replace(rows[name], images_per_s=rates)
+        rows[name] = replace(rows[name], images_per_s=rates, streams_per_s=streams.get(name))
     chosen = fastest(list(rows.values()))
     if chosen is None:
         reasons = "; ".join(f"{row.engine}: {row.left_out}" for row in rows.values())
@@ -145,23 +148,43 @@ def _reason(error: ModelError, folder: Path) -> str:
 
 
 def _timed(engines: Mapping[str, Engine], base: Engine) -> dict[str, dict[int, float]]:
-    """Images a second of each engine by batch size: medians of predictions that they make in turn."""
+    """Images a second of each engine by batch size."""
     rates: dict[str, dict[int, float]] = {name: {} for name in engines}
     for size in SIZES if base.input.batch != 1 else SIZES[:1]:
         batch = warmup_images(base.input, size)
-        seconds: dict[str, list[float]] = {name: [] for name in engines}
-        started_s = time.perf_counter()
-        for number in range(1 + _ROUNDS):
-            if number > _LEAST and time.perf_counter() - started_s > _ENOUGH_S:
-                break
-            for name, engine in engines.items():
-                seconds[name].append(_seconds(engine, batch))
-        for name, measured in seconds.items():
-            rates[name][size] = size / statistics.median(measured[1:])  # the first one warms up
+        took_s = _in_turn({name: partial(_seconds, engine.predict, batch) for name, engine in engines.items()})
+        for name, seconds in took_s.items():
+            rates[name][size] = size / seconds
     return rates
 
 
-def _seconds(engine: Engine, batch: Sequence[NDArray[np.uint8]]) -> float:
+def _timed_streams(engines: Mapping[str, Engine], base: Engine) -> dict[str, float]:
+    """Images a second of those that have streams, of all of them together, each with one image at a time."""
+    having = {name: engine for name, engine in engines.items() if engine.streams > 1}
+    images = warmup_images(base.input, 1)
+    with ThreadPoolExecutor(max((engine.streams for engine in having.values()), default=1)) as threads:
+
+        def seconds(engine: Engine) -> float:
+            each = partial(_seconds, engine.stream)
+            return statistics.fmean(threads.map(each, [images] * engine.streams))
+
+        took_s = _in_turn({name: partial(seconds, engine) for name, engine in having.items()})
+    return {name: having[name].streams / seconds for name, seconds in took_s.items()}
+
+
+def _in_turn(ways: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """The median seconds of each, which take turns; the first one of each warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     started_s = time.perf_counter()
-    engine.predict(batch)
+    for number in range(1 + _ROUNDS):
+        if number > _LEAST and time.perf_counter() - started_s > _ENOUGH_S:
+            break
+        for name, way in ways.items():
+            seconds[name].append(way())
+    return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
+
+
+def _seconds(predict: Callable[[Sequence[NDArray[np.uint8]]], object], batch: Sequence[NDArray[np.uint8]]) -> float:
+    started_s = time.perf_counter()
+    predict(batch)
     return time.perf_counter() - started_s

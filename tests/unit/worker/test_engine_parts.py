@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +173,7 @@ def test_another_best_class_is_a_disagreement() -> None:
 
 
 def test_the_fastest_of_those_that_agree_is_chosen() -> None:
-    """Lone requests and batches count alike; what is left out cannot win; the log's line has the whole table."""
+    """Lone requests and a busy worker count alike; what is left out cannot win; the log's line has the whole table."""
     rows = (
         Row("a", {1: 100.0, 8: 100.0}, 0.0),
         Row("b", {1: 90.0, 8: 120.0}, 2e-4),
@@ -186,6 +187,15 @@ def test_the_fastest_of_those_that_agree_is_chosen() -> None:
         "Engine b, f32: the fastest that agrees with a. Images a second in batches of 1 and 8: "
         "a 100 / 100 (reference), b 90 / 120 (within 0.0002). Left out: d: not installed."
     )
+
+
+def test_an_engine_with_streams_counts_by_them_where_many_wait() -> None:
+    """A batch on all cores answers less beside what else a worker does; streams do not, and decide where they do."""
+    wide = Row("wide", {1: 100.0, 8: 110.0})
+    streams = Row("streams", {1: 100.0, 8: 100.0}, streams_per_s=100.0)
+    assert fastest([wide, streams]) == "streams"
+    assert fastest([wide, replace(streams, streams_per_s=90.0)]) == "wide"
+    assert "100 / 100 / 100 in streams" in str(Choice("streams", "wide", "so", rows=(wide, streams)))
 
 
 def test_batches_of_a_fixed_size_are_filled_up() -> None:
