@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiohttp import web
 
 CONTENT_TYPE = "application/json; charset=utf-8"
-
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each answer
 
 
 @dataclass(slots=True)
@@ -26,11 +22,6 @@ class Answer:
     def force_close(self) -> None:
         """End the connection after it, as aiohttp's responses have it."""
         self.closing = True
-
-
-def json_answer(value: Any) -> Answer:
-    """The answer 200 that says `value`."""
-    return Answer(f"{_encode(value)}\n".encode())
 
 
 def as_response(answer: Answer) -> web.Response:

@@ -126,11 +126,12 @@ class Batcher:
 
     def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0) -> None:
         """Raise Overloaded if `images` that arrive now have no room, or no chance by `deadline_s` (monotonic)."""
-        ahead = self.depth + self.running
+        depth = self.depth
+        ahead = depth + self._lanes.running
         wait_s = expected_wait_s(self.pace, ahead=ahead, images=images, slower=self._lanes.slower)
         refused = refusal(
             self._room,
-            waiting=Room(self.depth, self._held_bytes),
+            waiting=Room(depth, self._held_bytes),
             more=Room(images, nbytes),
             wait_s=wait_s,
             left_s=deadline_s - time.monotonic(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 WAIT_AT_MOST_S = 0.002
 WAIT_SHARE = 0.1
@@ -175,8 +175,7 @@ def expected_wait_s(pace: Pace, *, ahead: int, images: int = 1, slower: float = 
     return ((ahead + images - 1) * pace.image_s + own_s) * slower
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """How much may wait before an engine: `images`, and `nbytes` of memory, encoded and decoded."""
 
     images: int

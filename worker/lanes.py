@@ -79,7 +79,8 @@ class Lanes:
         self._depth = depth
         self._ended = ended
         self._count = pace.streams.count if pace.streams else 1
-        self._given: dict[int, tuple[int, float]] = {}  # batch: its images, and since when the threads have it
+        self.running = 0  # images that are being predicted, or are next
+        self._given: dict[int, float] = {}  # since when the threads have each batch
         self._held: deque[Turn] = deque()
         self._asking = 0
         self._freed_s: deque[float] = deque(maxlen=self._count)  # since when a thread was free though there was work
@@ -104,15 +105,10 @@ class Lanes:
             self._assembling.shutdown(wait=False, cancel_futures=True)
 
     @property
-    def running(self) -> int:
-        """Images that are being predicted, or are next."""
-        return sum(images for images, _ in self._given.values())
-
-    @property
     def moving(self) -> bool:
         """Whether predictions get done: False when one batch has been running far too long."""
         now_s = time.monotonic()
-        return all(now_s - since_s < STUCK_AFTER_S for _, since_s in self._given.values())
+        return all(now_s - since_s < STUCK_AFTER_S for since_s in self._given.values())
 
     def arrived(self) -> None:
         """The line is longer, or nobody else is on the way."""
@@ -205,6 +201,8 @@ class Lanes:
         """Wait a moment for those on their way."""
         queued = len(self._line)
         wait_s = gather_s(self._pace, queued=queued, coming=self._coming(), just_finished=just_finished)
+        if not wait_s:
+            return
         until_s = time.monotonic() + wait_s
         while self._coming() and len(self._line) < self._pace.cap and (left_s := until_s - time.monotonic()) > 0:
             self._arrived.clear()
@@ -228,8 +226,8 @@ class Lanes:
                 waiting.answer.set_result(row)
         if len(ran.members) < len(members):
             self._line.refuse_late(members)
-        if ran.members:
-            self._follow(ran, run)
+        if ran.members:  # after the answers are on their way
+            asyncio.get_running_loop().call_soon(self._follow, ran, run)
 
     async def _one_by_one(self, members: list[Waiting], run: Next, error: Exception) -> None:
         """After a batch failed: whose fault was it? Only that one fails."""
@@ -243,10 +241,12 @@ class Lanes:
 
     async def _call(self, members: list[Waiting], run: Next, ready: Future[Sequence[Image]] | None) -> _Ran:
         predict = self._stream if run.stream else self._predict
-        self._given[id(members)] = (len(members), time.monotonic())
+        self._given[id(members)] = time.monotonic()
+        self.running += len(members)
         try:
             return await self._threads.do(self._ran, predict, members, ready)
         finally:
+            self.running -= len(members)
             del self._given[id(members)]
 
     def _ran(self, predict: Predict, batch: list[Waiting], ready: Future[Sequence[Image]] | None) -> _Ran:

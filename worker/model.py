@@ -132,10 +132,11 @@ def _best(scores: NDArray[np.float32], k: int) -> list[tuple[float, int]]:
     """The k largest with their indices, largest first; of equals the smaller index first."""
     if k == 0:
         return []
-    least = np.partition(scores, scores.size - k)[scores.size - k]  # the k-th largest; in linear time
-    (enough,) = np.nonzero(scores >= least)  # k, or more where several are equal to it
-    found = zip(scores[enough].tolist(), enough.tolist(), strict=True)
-    return sorted(found, key=lambda pair: (-pair[0], pair[1]))[:k]
+    parted = scores.copy()
+    parted.partition(scores.size - k)  # in linear time
+    (enough,) = (scores >= parted[scores.size - k]).nonzero()  # k, or more where several are equal to the k-th
+    found = zip((-scores[enough]).tolist(), enough.tolist(), strict=True)
+    return [(-less, index) for less, index in sorted(found)[:k]]
 
 
 def _shares(chosen: Sequence[float], total: float) -> list[float]:

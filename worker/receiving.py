@@ -71,25 +71,26 @@ class Receiving:
             raise self._full() if coming.refused else self._too_slow() from None
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body cannot be read as its headers describe it: {error}.") from error
-        finally:
-            self._leave(coming)
 
     async def _waited_for(self, content: Content, coming: _Coming, limit_bytes: int) -> list[bytes]:
         """The pieces of a body that has not come whole; TimeoutError where they come too slowly or were refused."""
         clock = asyncio.get_running_loop().time
         end_s = clock() + self._total_s
         pieces: list[bytes] = []
-        async with asyncio.timeout(self._pause_s) as coming.patience:
-            while piece := await content.readany():
-                self._take(coming, len(piece), limit_bytes)
-                _append(pieces, piece)
-                coming.patience.reschedule(min(clock() + self._pause_s, end_s))
+        self._coming.add(coming)
+        self._none_coming.clear()
+        try:
+            async with asyncio.timeout(self._pause_s) as coming.patience:
+                while piece := await content.readany():
+                    self._take(coming, len(piece), limit_bytes)
+                    _append(pieces, piece)
+                    coming.patience.reschedule(min(clock() + self._pause_s, end_s))
+        finally:
+            self._leave(coming)
         return pieces
 
     def _enter(self) -> _Coming:
         coming = _Coming()
-        self._coming.add(coming)
-        self._none_coming.clear()
         task = asyncio.current_task()
         assert task is not None  # we are in a coroutine
         task.add_done_callback(lambda _: self._give_back(coming))
@@ -111,7 +112,7 @@ class Receiving:
         if coming.size > limit_bytes:
             raise too_large(limit_bytes)
         while self.held_bytes > self._most_bytes:
-            largest = max(self._coming, key=lambda other: other.size)
+            largest = max((coming, *self._coming), key=lambda other: other.size)
             self._give_back(largest)
             self._leave(largest)
             if largest is coming:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -42,7 +43,13 @@ def refused(error: WorkerError) -> Answer:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, WrongMethod):
         headers["Allow"] = ", ".join(error.allow)
-    return Answer(f"{json.dumps({'error': str(error)})}\n".encode(), error.status, headers)
+    return Answer(_said(str(error)), error.status, headers)
+
+
+@lru_cache(maxsize=64)
+def _said(sentence: str) -> bytes:
+    """A full worker says the same many times a second."""
+    return f"{json.dumps({'error': sentence})}\n".encode()
 
 
 def one_line(error: Exception) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 from aiohttp import web
 
-from worker.answers import Answer, as_response, json_answer
+from worker.answers import Answer, as_response
 from worker.asked import Asked
 from worker.errors import BadRequest, WrongMethod
 from worker.models import Models
@@ -57,12 +60,22 @@ class Article:
             images = await self._bodies.images(request)
         scores = await predictor.predict(images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
-            answers = [predictor.model.top(row, top) for row in scores]
-            return json_answer(answers if len(answers) > 1 else answers[0])
+            return Answer(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
 
     async def usage(self, _: web.Request) -> web.Response:
         """Always refused, with the way to ask."""
         raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.", allow=["POST"])
+
+
+def labelled(images: Sequence[Sequence[tuple[str, float]]]) -> str:
+    """JSON of the labels and finite scores of each image, as the encoder writes it, at a quarter of its cost."""
+    lists = [f"[{', '.join([f'[{_quoted(label)}, {score!r}]' for label, score in pairs])}]" for pairs in images]
+    return lists[0] if len(lists) == 1 else f"[{', '.join(lists)}]"
+
+
+@lru_cache(maxsize=4096)
+def _quoted(label: str) -> str:
+    return json.dumps(label, ensure_ascii=False)
 
 
 def _top(text: str | None, *, default: int) -> int:
