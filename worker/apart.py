@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast
 
 from registry.orphans import die_with_parent
 from worker.errors import ModelError
+from worker.process import run_when_idle
 
 GENTLY = 5
 """How much nicer the process is than this one: what is served meanwhile goes first."""
@@ -36,16 +37,22 @@ def in_child(work: Callable[[], T]) -> T:
     return asyncio.run(apart(work))
 
 
-async def apart(work: Callable[[], T], *, nicer: int = GENTLY) -> T:
-    """What `work` returns, or raises, in a new process, `nicer` than this one; all of it must be picklable.
+async def apart(work: Callable[[], T], *, beside_callers: bool = False) -> T:
+    """What `work` returns, or raises, in a new process; all of it must be picklable.
 
+    It is a little nicer than this one, or, `beside_callers` who wait for answers, has only the time that nobody wants.
     Not multiprocessing: that would run the program's main module again, which need not be ready for it.
     In its own session a Ctrl-C does not reach it: that is for this process to act on. Whatever it has started goes
     with it. Raises ModelError if it dies of itself.
     """
-    how = f"from worker.apart import work_as_child; work_as_child(nicer={nicer}, parent={os.getpid()})"
+    program = f"""
+import sys
+sys.path[:] = {sys.path!r}
+from worker.apart import work_as_child
+work_as_child(beside_callers={beside_callers}, parent={os.getpid()})
+"""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {how}"),
+        *(sys.executable, "-c", program),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
@@ -81,12 +88,14 @@ async def _exchange(child: asyncio.subprocess.Process, request: bytes) -> bytes:
     return await child.stdout.readexactly(int.from_bytes(length))
 
 
-def work_as_child(*, nicer: int, parent: int) -> None:
+def work_as_child(*, beside_callers: bool, parent: int) -> None:
     """The other side of `apart`: do what standard input says, and answer on standard output."""
     end_with_parent = die_with_parent(signal.SIGKILL, parent=parent)
     if end_with_parent is not None:  # also where the work hangs with Python's lock in its hand
         end_with_parent()
-    os.nice(nicer)
+    os.nice(GENTLY)
+    if beside_callers:
+        run_when_idle()
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints is not the answer
     work = pickle.load(sys.stdin.buffer)

@@ -1,4 +1,4 @@
-"""A new version is loaded first by a process apart, at the lowest priority; the one that serves loads it after.
+"""A new version is loaded first by a process apart, in time that nobody wants; the one that serves loads it after.
 
 What that finds out (that the model loads at all, which engine suits it, its converted form) is in the engines'
 cache afterwards, so little is left to do where requests wait. A model that crashes its loader, fills the memory or
@@ -14,14 +14,12 @@ from worker.apart import apart
 from worker.errors import ModelError
 from worker.source import ModelSource
 
-LOWEST_PRIORITY = 19
-
 
 async def prepare(source: ModelSource, *, name: str, within_s: float) -> None:
     """Load `source` once in a process of its own; raises ModelError where that fails, or takes longer."""
     try:
         async with asyncio.timeout(within_s) as limit:
-            await apart(partial(_load_once, source, name), nicer=LOWEST_PRIORITY)
+            await apart(partial(_load_once, source, name), beside_callers=True)
     except TimeoutError:
         if not limit.expired():
             raise

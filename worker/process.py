@@ -11,6 +11,8 @@ import logging
 import os
 import resource
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +56,28 @@ def run_in_long_stretches() -> None:
     and other programs on the machine, such as a Consul agent, need not wait for a worker's slice to end. A policy that
     somebody else has set is left as it is.
     """
-    try:
+    with _left_as_it_is():
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def run_when_idle() -> None:
+    """Compute only while nobody else wants a core, and give it back at once (sched(7): SCHED_IDLE).
+
+    However low its priority, a process of another policy is not interrupted by a worker's threads, which run in long
+    stretches: they would wait for its slice to end whenever they wake, five times a request. Where there is no such
+    policy, the lowest priority.
+    """
+    os.nice(19)
+    with _left_as_it_is():
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+@contextmanager
+def _left_as_it_is() -> Iterator[None]:
+    """Scheduling policies are Linux's, and a container may forbid them; nothing depends on them but speed."""
+    try:
+        yield
     except (AttributeError, OSError) as error:
         _log.debug("The scheduling policy is left as it is: %s", error)
 

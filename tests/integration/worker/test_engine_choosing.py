@@ -142,6 +142,12 @@ def _fail() -> None:
     raise ModelError("never")
 
 
+async def test_work_beside_callers_has_only_the_time_that_nobody_wants() -> None:
+    """The process has the policy for that, as have all that it starts."""
+    assert await apart(partial(os.sched_getscheduler, 0), beside_callers=True) == os.SCHED_IDLE
+    assert await apart(partial(os.sched_getscheduler, 0)) == os.sched_getscheduler(0)
+
+
 async def test_work_that_is_given_up_leaves_no_process(tmp_path: Path) -> None:
     """When nobody waits any more, the process that works ends, and the one that it waits for itself."""
     told = tmp_path / "pids"
