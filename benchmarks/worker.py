@@ -12,8 +12,10 @@ folder. Prints Markdown. Takes 15 to 20 minutes.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -24,9 +26,10 @@ from benchmarks import worker_report as report
 from benchmarks.bare import bare_loop
 from benchmarks.contest import P2P, answers, free_port, server
 from benchmarks.openloop import flood, pace
-from benchmarks.rivals.contestant import Contestant, NotRunning, Rival, contestant, rivals
+from benchmarks.rivals.contestant import ROOT, Contestant, NotRunning, Rival, contestant, rivals
+from benchmarks.rivals.model import ENGINE, MODEL, SETTINGS
 from benchmarks.turns import CROWD, Stage, end_whole, say
-from benchmarks.worker_report import OURS, Bar, Standing
+from benchmarks.worker_report import FLOOR, OURS, Bar, Standing
 
 CACHE = Path.home() / ".cache" / "p2p-serving"
 CAT = Path(__file__).parents[1] / "deploy" / "cat.jpg"
@@ -60,6 +63,13 @@ def ours(model: Path, engine: str, consul: str) -> Contestant:
     return Contestant(name=OURS, command=(*P2P, "worker", *flags), path="/", body="raw")
 
 
+def floor(model: Path, engine: str) -> Contestant:
+    """What a lone client waits for at least."""
+    command = (sys.executable, "-m", "benchmarks.rivals.bare_socket", "{port}")
+    environ = {MODEL: str(model), ENGINE: engine, SETTINGS: json.dumps({"threads": 0}), "PYTHONPATH": str(ROOT)}
+    return Contestant(name=FLOOR, command=command, path="/", body="raw", environ=environ)
+
+
 def table_of(options: argparse.Namespace, model: Path, consul: str, ways: tuple[str, ...], *, shared: bool) -> Table:
     """Table (a) if the engine is shared, else table (b).
 
@@ -68,6 +78,8 @@ def table_of(options: argparse.Namespace, model: Path, consul: str, ways: tuple[
     crowds = CROWDS if shared else (CROWD,)
     table = Table(crowds, {way: Standing() for way in ways})
     table.add(ours(model, options.engine if shared else options.box_engine, consul), (1, *crowds))
+    if shared:
+        table.add(floor(model, options.engine), (1,))
     for rival in rivals():
         if options.only and rival.name not in options.only:
             continue

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from statistics import median
 
 OURS = "p2p worker"
+FLOOR = "bare socket"
+"""One blocking thread that receives, decodes, predicts and answers: no rival, but the least a lone client can wait."""
 
 
 @dataclass(kw_only=True)
@@ -161,6 +163,10 @@ def ceiling_bars(standings: Standings, loops: Standings, clients: Sequence[int])
     alone = next(iter(loops.values())).lone_ms
     more_ms = median(mine - bare for mine, bare in zip(ours.lone_ms, alone, strict=False))
     measured = f"{more_ms:.2f} ms ({median(ours.lone_ms):.1f} beside {median(alone):.1f})"
+    floor = running(standings, 1).get(FLOOR)
+    if floor is not None:
+        least_ms = median(their - bare for their, bare in zip(floor.lone_ms, alone, strict=False))
+        measured += f"; a {FLOOR} {least_ms:.2f} ms"
     return [*bars, Bar("alone at most 1 ms above decode + predict", measured, more_ms <= 1)]
 
 
@@ -168,11 +174,11 @@ def rival_bars(standings: Standings, *, table: str, flask_times: float | None) -
     """The worker beside every other: ahead at 16 clients and alone, and some times Flask; ratios are ours to theirs."""
     ours = standings[OURS]
     bars = []
-    crowds = {name: one.per_s[16] for name, one in running(standings, 16).items() if name != OURS}
+    crowds = {name: one.per_s[16] for name, one in running(standings, 16).items() if name not in (OURS, FLOOR)}
     if crowds:
         best = min(crowds, key=lambda name: paired(ours.per_s[16], crowds[name]))
         bars.append(_ahead(f"{table}: most a second at 16", ours.per_s[16], best, crowds[best]))
-    lone = {name: one.lone_ms for name, one in running(standings, 1).items() if name != OURS}
+    lone = {name: one.lone_ms for name, one in running(standings, 1).items() if name not in (OURS, FLOOR)}
     if lone:
         quickest = max(lone, key=lambda name: paired(ours.lone_ms, lone[name]))
         bars.append(_ahead(f"{table}: least p50 alone, ms", ours.lone_ms, quickest, lone[quickest], less=True))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from benchmarks.rivals.contestant import rivals
 from benchmarks.worker_report import (
+    FLOOR,
     OURS,
     Bar,
     Flood,
@@ -58,6 +59,14 @@ def test_the_worker_is_held_to_the_best_way_of_the_bare_loop() -> None:
     assert top(LOOPS, 16) == "lanes"
     assert held(ceiling_bars({OURS: standing(alone_ms=11, per_s=95)}, LOOPS, (16, 64))) == [True] * 3
     assert held(ceiling_bars({OURS: standing(alone_ms=11.1, per_s=94)}, LOOPS, (16, 64))) == [False] * 3
+
+
+def test_the_floor_is_told_beside_the_lone_bar_and_is_no_rival() -> None:
+    """What a bare socket adds stands with what the worker adds; being slower than it breaks no bar."""
+    standings = {OURS: standing(alone_ms=12, per_s=95), FLOOR: Standing(lone_ms=[10.5] * 3)}
+    alone = ceiling_bars(standings, LOOPS, (16, 64))[-1]
+    assert alone.measured == "2.00 ms (12.0 beside 10.0); a bare socket 0.50 ms"
+    assert rival_bars(standings, table="(a)", flask_times=None) == []
 
 
 def test_the_worker_is_held_to_the_best_rival_in_each_figure() -> None:
