@@ -71,7 +71,8 @@ class Incoming:
         """Wait for the end of what is thrown away; whether it came in time."""
         try:
             async with asyncio.timeout(within_s):
-                await self._more()
+                if self._left:  # or it has come since it was found missing
+                    await self._more()
         except TimeoutError:
             return False
         return True

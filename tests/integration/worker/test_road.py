@@ -22,6 +22,8 @@ from tests.roads import Roads, two_roads
 from tests.waiting import until
 from worker.batcher import Batcher
 from worker.engines import echo
+from worker.incoming import Incoming
+from worker.road import Road
 
 
 def image(width: int) -> bytes:
@@ -139,6 +141,30 @@ async def test_a_refused_client_keeps_its_connection(worker: Callable[..., Any])
         held.go.set()
         await until(lambda: held.batcher.depth + held.batcher.running == 0)
         refused.writer.write(message[1000:] + post(image(30)))
+        assert b'[["width", 0.75]' in await refused.answer()
+
+
+async def test_a_refused_body_may_end_before_its_end_is_waited_for(
+    worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of a refused body that comes in the moment of the refusal is its end: the next request is answered."""
+    linger = Road._linger
+
+    async def late(road: Road, content: Incoming, *, closing: bool) -> None:
+        await until(content.is_eof)
+        await linger(road, content, closing=closing)
+
+    monkeypatch.setattr(Road, "_linger", late)
+    async with worker(queue_most=1) as held:
+        await held.predicting()
+        await held.client(post(image(31)))
+        await until(lambda: held.batcher.depth == 1)
+        message = post(image(32) + bytes(1000))
+        refused = await held.client(message[:500])
+        assert b" 503 " in await refused.answer()
+        held.go.set()
+        await until(lambda: held.batcher.depth + held.batcher.running == 0)
+        refused.writer.write(message[500:] + post(image(30)))
         assert b'[["width", 0.75]' in await refused.answer()
 
 
