@@ -42,6 +42,9 @@ async def serving(target: Target) -> AsyncIterator[Target]:
     try:
         yield target
     finally:
+        await site.stop()
+        while any(task.get_coro().__name__ == "_accept_connection2" for task in asyncio.all_tasks()):
+            await asyncio.sleep(0)  # a probe that asyncio has just let in: the runner would not close it
         await runner.cleanup()
 
 
