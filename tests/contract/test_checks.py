@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.contract.conftest import Api, Reply
+from tests.waiting import until
 
 
 @dataclass
@@ -43,9 +44,13 @@ async def serving(target: Target) -> AsyncIterator[Target]:
         yield target
     finally:
         await site.stop()
-        while any(task.get_coro().__name__ == "_accept_connection2" for task in asyncio.all_tasks()):
-            await asyncio.sleep(0)  # a probe that asyncio has just let in: the runner would not close it
+        await until(nobody_is_let_in)  # the runner would not close a probe that asyncio has just accepted
         await runner.cleanup()
+
+
+def nobody_is_let_in() -> bool:
+    """Whether asyncio has made connections of all that it has accepted."""
+    return not any(task.get_coro().__name__ == "_accept_connection2" for task in asyncio.all_tasks())
 
 
 async def status_of(api: Api, check_id: str) -> tuple[str, str]:
