@@ -23,3 +23,12 @@ async def until(
             return value
         assert time.monotonic() < end_s, f"not within {within_s:g} s: {condition}"
         await asyncio.sleep(every_s)
+
+
+async def all_let_in() -> None:
+    """Wait until asyncio has made connections of all that it has accepted; to be followed at once by the server's end.
+
+    A connection that it has accepted and not yet made when its server is closed is dropped, and warned of as unclosed
+    (Server._attach asserts that the server still has its sockets, in a task that nobody awaits).
+    """
+    await until(lambda: not any(task.get_coro().__name__ == "_accept_connection2" for task in asyncio.all_tasks()))

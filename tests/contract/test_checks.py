@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.contract.conftest import Api, Reply
-from tests.waiting import until
+from tests.waiting import all_let_in
 
 
 @dataclass
@@ -43,14 +43,8 @@ async def serving(target: Target) -> AsyncIterator[Target]:
     try:
         yield target
     finally:
-        await site.stop()
-        await until(nobody_is_let_in)  # the runner would not close a probe that asyncio has just accepted
+        await all_let_in()  # the next probe may come just now
         await runner.cleanup()
-
-
-def nobody_is_let_in() -> bool:
-    """Whether asyncio has made connections of all that it has accepted."""
-    return not any(task.get_coro().__name__ == "_accept_connection2" for task in asyncio.all_tasks())
 
 
 async def status_of(api: Api, check_id: str) -> tuple[str, str]:

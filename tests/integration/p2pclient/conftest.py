@@ -25,6 +25,8 @@ from typing import Any, TypeVar
 import pytest
 from aiohttp import web
 
+from tests.waiting import all_let_in
+
 T = TypeVar("T")
 Behaviour = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 KEPT = web.RequestKey("kept", bool)  # whether the connection has carried a request before
@@ -121,6 +123,7 @@ class Server:
 
     async def _stop(self) -> None:
         if self._runner is not None:
+            await all_let_in()
             await self._runner.cleanup()
             self._runner = None
 

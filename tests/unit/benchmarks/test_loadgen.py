@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.connections import LOST, Target, complete_status
 from benchmarks.loadgen import closed, opened
+from tests.waiting import until
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
 STALL_S = 0.3
@@ -19,10 +20,15 @@ class Stalling(asyncio.Protocol):
     """Answers 200 at once, except that the third request of all holds everything up for STALL_S."""
 
     seen = 0
+    connected = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        Stalling.connected += 1
+
+    def connection_lost(self, _: Exception | None) -> None:
+        Stalling.connected -= 1
 
     def data_received(self, data: bytes) -> None:
         Stalling.seen += 1
@@ -39,6 +45,8 @@ def port() -> Iterator[int]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield server.sockets[0].getsockname()[1]
+    clients_gone = until(lambda: not Stalling.connected)
+    asyncio.run_coroutine_threadsafe(clients_gone, loop).result()  # or their transports would stay unclosed
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     server.close()
