@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 from p2pclient import AsyncClient, LookupUnavailable, NoWorker
+from tests.integration.p2pclient.conftest import Fleet
 from tests.waiting import until
 
 
@@ -87,6 +88,7 @@ class Registered:
     """Workers registered in a real Consul, each with a check that the test decides."""
 
     def __init__(self, consul, service):
+        self.url = consul.url
         self.agent = f"{consul.url}/v1/agent"
         self.service = service
 
@@ -102,6 +104,11 @@ class Registered:
             "Check": {"CheckID": f"{worker.id}:ttl", "TTL": "600s", "Status": "passing"},
         }
         put(f"{self.agent}/service/register", body)
+        Fleet.until(lambda: worker.id in self.told())  # an agent tells its servers a little later
+
+    def told(self):
+        with urllib.request.urlopen(f"{self.url}/v1/catalog/service/{self.service}", timeout=5) as catalogue:
+            return {instance["ServiceID"] for instance in json.load(catalogue)}
 
     def remove(self, worker):
         put(f"{self.agent}/service/deregister/{worker.id}")
