@@ -80,6 +80,17 @@ class Held:
         await until(lambda: self.batcher.running == 1)
         return client
 
+    async def full(self) -> None:
+        """One image keeps the engine, and the next waits."""
+        await self.predicting()
+        await self.client(post(image(31)))
+        await until(lambda: self.batcher.depth == 1)
+
+    async def emptied(self) -> None:
+        """Both are answered."""
+        self.go.set()
+        await until(lambda: self.batcher.depth + self.batcher.running == 0)
+
 
 @pytest.fixture
 def go(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
@@ -131,15 +142,12 @@ async def test_who_hangs_up_leaves_the_queue(worker: Callable[..., Any]) -> None
 async def test_a_refused_client_keeps_its_connection(worker: Callable[..., Any]) -> None:
     """With the queue full the head alone gets its 503; the rest of the body is swallowed, and the next is answered."""
     async with worker(queue_most=1) as held:
-        await held.predicting()
-        await held.client(post(image(31)))
-        await until(lambda: held.batcher.depth == 1)
+        await held.full()
         message = post(image(32) + bytes(200_000))
         refused = await held.client(message[:1000])
         answer = await refused.answer()
         assert (b" 503 " in answer, b"Retry-After: " in answer, b"Connection" in answer) == (True, True, False)
-        held.go.set()
-        await until(lambda: held.batcher.depth + held.batcher.running == 0)
+        await held.emptied()
         refused.writer.write(message[1000:] + post(image(30)))
         assert b'[["width", 0.75]' in await refused.answer()
 
@@ -156,14 +164,11 @@ async def test_a_refused_body_may_end_before_its_end_is_waited_for(
 
     monkeypatch.setattr(Road, "_linger", late)
     async with worker(queue_most=1) as held:
-        await held.predicting()
-        await held.client(post(image(31)))
-        await until(lambda: held.batcher.depth == 1)
+        await held.full()
         message = post(image(32) + bytes(1000))
         refused = await held.client(message[:500])
         assert b" 503 " in await refused.answer()
-        held.go.set()
-        await until(lambda: held.batcher.depth + held.batcher.running == 0)
+        await held.emptied()
         refused.writer.write(message[500:] + post(image(30)))
         assert b'[["width", 0.75]' in await refused.answer()
 
