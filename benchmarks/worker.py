@@ -6,13 +6,12 @@ One SavedModel, the same JPEGs, all processes and the load on the same unpinned 
 side by side, paused; in each round they and the bare loop take a short turn one after the other. Table (a) has one
 engine and one decoder in all, each framework with the settings that `benchmarks.rivals.search` found fastest; table (b)
 is what each one's quickstart gives. Rivals are installed on first use, each into an environment of its own in the cache
-folder. Prints Markdown. Takes 15 to 20 minutes.
+folder. Prints Markdown. Takes 20 to 25 minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -26,8 +25,7 @@ from benchmarks import worker_report as report
 from benchmarks.bare import bare_loop
 from benchmarks.contest import P2P, answers, free_port, server
 from benchmarks.openloop import flood, pace
-from benchmarks.rivals.contestant import ROOT, Contestant, NotRunning, Rival, contestant, rivals
-from benchmarks.rivals.model import ENGINE, MODEL, SETTINGS
+from benchmarks.rivals.contestant import Contestant, NotRunning, Rival, contestant, environ_of, rivals
 from benchmarks.turns import CROWD, Stage, end_whole, say
 from benchmarks.worker_report import FLOOR, OURS, Bar, Standing
 
@@ -66,7 +64,7 @@ def ours(model: Path, engine: str, consul: str) -> Contestant:
 def floor(model: Path, engine: str) -> Contestant:
     """What a lone client waits for at least."""
     command = (sys.executable, "-m", "benchmarks.rivals.bare_socket", "{port}")
-    environ = {MODEL: str(model), ENGINE: engine, SETTINGS: json.dumps({"threads": 0}), "PYTHONPATH": str(ROOT)}
+    environ = environ_of(model, engine, {"threads": 0})
     return Contestant(name=FLOOR, command=command, path="/", body="raw", environ=environ)
 
 

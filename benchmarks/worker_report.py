@@ -161,12 +161,11 @@ def ceiling_bars(standings: Standings, loops: Standings, clients: Sequence[int])
         measured = f"{share:.3f} ({median(mine):.1f} of {median(best):.1f})"
         bars.append(Bar(f"at least 0.95 x bare loop at {number} clients", measured, share >= 0.95))
     alone = next(iter(loops.values())).lone_ms
-    more_ms = median(mine - bare for mine, bare in zip(ours.lone_ms, alone, strict=False))
+    more_ms = _above(ours.lone_ms, alone)
     measured = f"{more_ms:.2f} ms ({median(ours.lone_ms):.1f} beside {median(alone):.1f})"
     floor = running(standings, 1).get(FLOOR)
     if floor is not None:
-        least_ms = median(their - bare for their, bare in zip(floor.lone_ms, alone, strict=False))
-        measured += f"; a {FLOOR} {least_ms:.2f} ms"
+        measured += f"; a {FLOOR} {_above(floor.lone_ms, alone):.2f} ms"
     return [*bars, Bar("alone at most 1 ms above decode + predict", measured, more_ms <= 1)]
 
 
@@ -174,11 +173,11 @@ def rival_bars(standings: Standings, *, table: str, flask_times: float | None) -
     """The worker beside every other: ahead at 16 clients and alone, and some times Flask; ratios are ours to theirs."""
     ours = standings[OURS]
     bars = []
-    crowds = {name: one.per_s[16] for name, one in running(standings, 16).items() if name not in (OURS, FLOOR)}
+    crowds = {name: one.per_s[16] for name, one in _others(standings, 16).items()}
     if crowds:
         best = min(crowds, key=lambda name: paired(ours.per_s[16], crowds[name]))
         bars.append(_ahead(f"{table}: most a second at 16", ours.per_s[16], best, crowds[best]))
-    lone = {name: one.lone_ms for name, one in running(standings, 1).items() if name not in (OURS, FLOOR)}
+    lone = {name: one.lone_ms for name, one in _others(standings, 1).items()}
     if lone:
         quickest = max(lone, key=lambda name: paired(ours.lone_ms, lone[name]))
         bars.append(_ahead(f"{table}: least p50 alone, ms", ours.lone_ms, quickest, lone[quickest], less=True))
@@ -213,8 +212,18 @@ def flood_bars(flood: Flood) -> list[Bar]:
 
 def best_rival(standings: Standings) -> str | None:
     """The rival with most answers a second at 16 clients."""
-    ran = {name: one for name, one in running(standings, 16).items() if name != OURS}
+    ran = _others(standings, 16)
     return max(ran, key=lambda name: median(ran[name].per_s[16])) if ran else None
+
+
+def _others(standings: Standings, clients: int) -> dict[str, Standing]:
+    """The rivals among those that run."""
+    return {name: one for name, one in running(standings, clients).items() if name not in (OURS, FLOOR)}
+
+
+def _above(ms: Sequence[float], bare_ms: Sequence[float]) -> float:
+    """The median of the difference in each round."""
+    return median(more - bare for more, bare in zip(ms, bare_ms, strict=False))  # who left early has fewer
 
 
 def _ahead(

@@ -1,6 +1,6 @@
 """The least that a lone client of this model can wait for: receive, decode, predict and answer in one blocking thread.
 
-    python -m benchmarks.rivals.bare_socket PORT
+    python -m benchmarks.rivals.bare_socket PORT        (with the model in the environment, see `model`)
 
 No rival, for it has no queue, no batches, no limits and no deadlines, and takes no care of a second client: it shows
 what of a lone request's time belongs to sockets and cold caches, and so what a worker could save at most.

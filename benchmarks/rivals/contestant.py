@@ -93,10 +93,15 @@ def contestant(
     """
     python = _environment(rival, cache)
     chosen = settings or rival.settings
-    environ = {MODEL: str(model), ENGINE: engine or "", SETTINGS: json.dumps(dict(chosen)), "PYTHONPATH": str(ROOT)}
+    environ = environ_of(model, engine, chosen)
     arguments = _filled(rival.best if engine else rival.quickstart, chosen)
     command = (str(python), *arguments)
     return Contestant(name=rival.name, command=command, path=rival.path, body=rival.body, environ=environ)
+
+
+def environ_of(model: Path, engine: str | None, settings: Settings) -> dict[str, str]:
+    """What `benchmarks.rivals.model` reads in a contestant's processes."""
+    return {MODEL: str(model), ENGINE: engine or "", SETTINGS: json.dumps(dict(settings)), "PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager
