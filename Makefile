@@ -26,29 +26,29 @@ lint: install ## Style, types and import rules
 	$(BIN)/lint-imports
 
 test: install lint ## Every check and every test, real Consul included
-	$(BIN)/python -m deploy.consul.fetch
+	$(BIN)/python -m tests.support.consul_binary.fetch
 	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: install ## Measure what is claimed, for an hour or more (needs nginx, wrk, dnsperf, node; some parts need root)
 	$(BIN)/python -m benchmarks.lookup
-	$(BIN)/python -m benchmarks.propagation
-	$(BIN)/python -m benchmarks.scale
-	$(BIN)/python -m benchmarks.bandwidth
+	$(BIN)/python -m benchmarks.lookup.propagation
+	$(BIN)/python -m benchmarks.lookup.scale
+	$(BIN)/python -m benchmarks.network.bandwidth
 	$(BIN)/python -m benchmarks.worker
-	$(BIN)/python -m benchmarks.engines
-	$(BIN)/python -m benchmarks.decode
-	$(BIN)/python -m benchmarks.multipart
-	$(BIN)/python -m benchmarks.swaps
-	$(BIN)/python -m benchmarks.batching_sim
+	$(BIN)/python -m benchmarks.worker.engines
+	$(BIN)/python -m benchmarks.worker.decode
+	$(BIN)/python -m benchmarks.worker.multipart
+	$(BIN)/python -m benchmarks.worker.swaps
+	$(BIN)/python -m benchmarks.simulations.batching
 	$(BIN)/python -m benchmarks.client
-	$(BIN)/python -m benchmarks.client_faults
-	$(BIN)/python -m benchmarks.balance_sim
+	$(BIN)/python -m benchmarks.client.faults
+	$(BIN)/python -m benchmarks.simulations.balancing
 
 fuzz: install ## Some minutes of broken requests to the lookup, DNS and worker ports
-	$(BIN)/python -m benchmarks.fuzz_fastpath --seconds 60
-	$(BIN)/python -m benchmarks.fuzz_dns --seconds 60
-	$(BIN)/python -m benchmarks.fuzz_worker --seconds 60
-	$(BIN)/python -m benchmarks.schemathesis_worker --examples 60
+	$(BIN)/python -m benchmarks.fuzz.fast_path --seconds 60
+	$(BIN)/python -m benchmarks.fuzz.dns --seconds 60
+	$(BIN)/python -m benchmarks.fuzz.worker --seconds 60
+	$(BIN)/python -m benchmarks.fuzz.openapi --examples 60
 
 clean: ## Remove what install made
 	rm -rf .venv

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-import p2pclient.cli
+import p2pclient.cli.app
 import registry.cli
-import worker.cli
+import worker.cli.worker
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,8 +52,8 @@ def up(
     """
     from deploy.local import EndedEarlyError, UpSettings
     from deploy.local import up as start_all
-    from registry.errors import RegistryError
-    from registry.lifecycle import run
+    from registry.runtime.errors import RegistryError
+    from registry.runtime.lifecycle import run
 
     settings = UpSettings(os.environ, workers, model, service, port, consul)
     failures = (RegistryError, EndedEarlyError)
@@ -64,16 +64,18 @@ for command in (
     registry.cli.agent,
     registry.cli.registry,
     registry.cli.proxy,
-    worker.cli.worker,
-    worker.cli.exec_,
-    p2pclient.cli.lookup,
-    p2pclient.cli.classify,
-    p2pclient.cli.status,
-    worker.cli.label,
-    worker.cli.retrain,
+    worker.cli.worker.worker,
+    worker.cli.worker.exec_,
+    p2pclient.cli.app.lookup,
+    p2pclient.cli.app.classify,
+    p2pclient.cli.app.status,
+    worker.cli.worker.label,
+    worker.cli.worker.retrain,
 ):
     name = command.__name__.rstrip("_")  # exec_ is `p2p exec`: Python has an exec of its own
-    app.command(name, epilog=p2pclient.cli.EXIT_CODES if command.__module__ == "p2pclient.cli" else None)(command)
+    app.command(name, epilog=p2pclient.cli.app.EXIT_CODES if command.__module__ == "p2pclient.cli.app" else None)(
+        command
+    )
 
 
 def _say(line: str) -> None:

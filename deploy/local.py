@@ -16,12 +16,13 @@ from typing import Any
 
 import aiohttp
 
-from deploy import children
-from deploy.children import Child, Say
-from registry.catalog import Catalog
-from registry.errors import ConsulUnavailable, SettingsError
-from registry.listen import bind, port_of
-from registry.settings import DEFAULT_CONSUL_URL, ConsulSettings
+from registry.consul.catalog import Catalog
+from registry.consul.errors import ConsulUnavailable
+from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
+from registry.runtime import children
+from registry.runtime.children import Child, Say
+from registry.runtime.errors import SettingsError
+from registry.runtime.listen import bind, port_of
 
 HOST = "127.0.0.1"
 AGENT_PORT = 8500

@@ -15,8 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from p2pclient.blocking import Client
-    from p2pclient.client import AsyncClient
+    from p2pclient.async_client import AsyncClient
     from p2pclient.errors import (
         BadImage,
         BadInput,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         UnknownService,
         WorkerFailed,
     )
+    from p2pclient.sync_client import Client
     from p2pclient.types import (
         Image,
         Inference,
@@ -69,7 +69,7 @@ __all__ = [
     "WorkerFailed",
 ]
 
-_ELSEWHERE = {"AsyncClient": "client", "Client": "blocking"} | dict.fromkeys(
+_ELSEWHERE = {"AsyncClient": "async_client", "Client": "sync_client"} | dict.fromkeys(
     ("Image", "Inference", "Instances", "Label", "Pixels", "Prediction", "Result", "Service", "Tensor", "Worker"),
     "types",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2pclient.cli import app
+from p2pclient.cli.app import app
 
 if __name__ == "__main__":
     app(prog_name="python -m p2pclient")

@@ -61,12 +61,13 @@ def registry(
       curl localhost:12480         the next worker's port
       curl localhost:12480/next    the next worker's host:port
     """
-    from registry.dns_server import held_for_processes
-    from registry.errors import RegistryError
-    from registry.lifecycle import run
-    from registry.processes import keep_running
-    from registry.service import serve
-    from registry.settings import ConsulSettings, RegistrySettings
+    from registry.consul.settings import ConsulSettings
+    from registry.dns.server import held_for_processes
+    from registry.multiprocess import keep_running
+    from registry.runtime.errors import RegistryError
+    from registry.runtime.lifecycle import run
+    from registry.server import serve
+    from registry.settings import RegistrySettings
 
     async def main(stop: asyncio.Event) -> None:
         settings = RegistrySettings(
@@ -118,11 +119,11 @@ def proxy(
 
     All images pass through it; where clients reach the workers, `p2p registry` serves them better.
     """
-    from registry.errors import RegistryError
-    from registry.lifecycle import run
-    from registry.proxy_service import ProxySettings, serve
-    from registry.proxy_workers import parse_workers
-    from registry.settings import ConsulSettings
+    from registry.consul.settings import ConsulSettings
+    from registry.proxy.server import ProxySettings, serve
+    from registry.proxy.upstreams import parse_workers
+    from registry.runtime.errors import RegistryError
+    from registry.runtime.lifecycle import run
 
     def settings() -> ProxySettings:
         return ProxySettings(
@@ -148,8 +149,8 @@ def agent(
     Speaks Consul's HTTP API; Consul's own tools work against it. It keeps nothing.
     """
     from registry.agent.errors import AgentError
-    from registry.agent.http import serve_agent
-    from registry.lifecycle import run
+    from registry.agent.server import serve_agent
+    from registry.runtime.lifecycle import run
 
     async def main(stop: asyncio.Event) -> None:
         async with serve_agent(host=host, port=port):

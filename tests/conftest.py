@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.consul.fetch import find_or_fetch
-from tests.consul_process import ConsulProcess
+from tests.support.consul_binary.fetch import find_or_fetch
+from tests.support.consul_process import ConsulProcess
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):

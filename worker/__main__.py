@@ -1,5 +1,5 @@
 """`python -m worker` is `p2p worker`."""
 
-from worker.cli import main
+from worker.cli.worker import main
 
 main()

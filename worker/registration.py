@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any
 
-from registry.catalog import Catalog, Checks
-from registry.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
-from registry.instance import Instance
-from registry.settings import ConsulSettings
+from registry.consul.catalog import Catalog, Checks
+from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
+from registry.consul.instance import Instance
+from registry.consul.settings import ConsulSettings
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from registry.settings import ConsulSettings
-from worker.engines.cores import usable_cores
-from worker.source import ModelSource
-from worker.versions import LATEST_ONLY, Policy
+from registry.consul.settings import ConsulSettings
+from worker.artifacts.source import ModelSource
+from worker.artifacts.version_plan import LATEST_ONLY, Policy
+from worker.system.cpu import usable_cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.connections import Target
-from benchmarks.contest import free_ports, server
-from benchmarks.rivals.family import descendants, resume, send
+from benchmarks.harness.connections import Target
+from benchmarks.harness.process_tree import descendants, resume, send
+from benchmarks.harness.rounds import free_ports, server
 from benchmarks.rivals.model import ENGINE, MODEL, SETTINGS
 
 ROOT = Path(__file__).parents[2]

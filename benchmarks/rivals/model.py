@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.few_cores import cores
+from benchmarks.worker.few_cores import cores
 
 MODEL, ENGINE, SETTINGS = "RIVAL_MODEL", "RIVAL_ENGINE", "RIVAL_SETTINGS"
 TOP = 5
@@ -52,8 +52,8 @@ def load() -> Classifier:
     folder = Path(os.environ[MODEL])
     if not best_setup():
         return Signature(folder)
-    from worker.model import ModelSource
-    from worker.model import load as load_model
+    from worker.inference.model import ModelSource
+    from worker.inference.model import load as load_model
 
     with cores(setting("threads"), first=os.getpid()):
         return load_model(ModelSource(path=folder, engine=os.environ[ENGINE]), name="classify")

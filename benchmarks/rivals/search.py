@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.bare import bare_loop
+from benchmarks.harness.turns import CROWD, Stage, end_whole
 from benchmarks.rivals.contestant import NotRunning, Rival, contestant, rivals
-from benchmarks.turns import CROWD, Stage, end_whole
-from benchmarks.worker import CACHE, CAT
-from benchmarks.worker_report import Standing, contest_table
+from benchmarks.worker.__main__ import CACHE, CAT
+from benchmarks.worker.bare_loop_process import bare_loop
+from benchmarks.worker.report import Standing, contest_table
 
 
 def search(stage: Stage, rival: Rival, model: Path, engine: str) -> str:
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1)
     options = parser.parse_args()
-    from worker.imagenet import exported
+    from worker.default_model.export import exported
 
     end_whole()
     with tempfile.TemporaryDirectory() as folder:

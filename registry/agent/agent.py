@@ -10,12 +10,12 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from registry.agent.checks import Runs, overdue
-from registry.agent.definitions import CheckDefinition, ServiceDefinition
+from registry.agent.checks.definitions import CheckDefinition, ServiceDefinition
+from registry.agent.checks.runner import Runs, overdue
 from registry.agent.errors import BadRequest, Refusal
-from registry.agent.kv import KeyValues
-from registry.agent.records import Check, Node, Service, Status
-from registry.agent.store import OWN_CHECK_ID, OWN_SERVICE_ID, Store
+from registry.agent.state.catalog import OWN_CHECK_ID, OWN_SERVICE_ID, Store
+from registry.agent.state.kv import KeyValues
+from registry.agent.state.records import Check, Node, Service, Status
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from deploy.consul.fetch import find_or_fetch, places
-from tests.consul_process import ConsulProcess
+from tests.support.consul_binary.fetch import find_or_fetch, places
+from tests.support.consul_process import ConsulProcess
 
 PATIENCE_S = 10.0
 
@@ -114,7 +114,7 @@ class Api:
 @pytest.fixture(scope="session")
 def embedded_agent() -> Iterator[Consul]:
     """Ours, in a process of its own that must not print a single warning or traceback."""
-    command = [sys.executable, "-W", "error", Path(__file__).with_name("run_agent.py")]
+    command = [sys.executable, "-W", "error", Path(__file__).parents[1] / "support" / "run_agent.py"]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, env=environ, **pipes) as process:  # type: ignore[call-overload]  # dict

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.contract.conftest import Api, Reply
-from tests.waiting import all_let_in
+from tests.support.waiting import all_let_in
 
 
 @dataclass

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from registry.orphans import die_with_parent
-from tests import images
-from tests.processes import children_of, free_port
+from registry.runtime.parent_death import die_with_parent
+from tests.support import photos
+from tests.support.command_process import children_of, free_port
 
 START_S = 110.0
 
@@ -127,7 +127,7 @@ def photo(tmp_path: Path) -> Callable[[str], Path]:
 
     def write(name: str) -> Path:
         path = tmp_path / f"{name}.jpg"
-        path.write_bytes(getattr(images, f"{name}_jpeg")())
+        path.write_bytes(getattr(photos, f"{name}_jpeg")())
         return path
 
     return write

@@ -12,10 +12,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.consul_process import ConsulProcess
-from tests.images import coffee_jpeg
-from tests.processes import Command, command, free_port
-from tests.waiting import until
+from tests.support.command_process import Command, command, free_port
+from tests.support.consul_process import ConsulProcess
+from tests.support.photos import coffee_jpeg
+from tests.support.waiting import until
 
 
 class EmbeddedAgent:

@@ -21,10 +21,10 @@ import pytest
 from PIL import Image
 
 from p2pclient import Client
-from tests import images
-from tests.consul_process import ConsulProcess
 from tests.e2e.conftest import Fleet, eventually, up
-from tests.processes import children_of
+from tests.support import photos
+from tests.support.command_process import children_of
+from tests.support.consul_process import ConsulProcess
 
 CAT = Path(__file__).parents[2] / "deploy" / "cat.jpg"
 
@@ -88,7 +88,7 @@ def _png_bomb() -> bytes:
 
 
 BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
-    "truncated": (lambda: images.chelsea_jpeg()[:9000], 400, "truncated|damaged|broken|cut"),
+    "truncated": (lambda: photos.chelsea_jpeg()[:9000], 400, "truncated|damaged|broken|cut"),
     "not-an-image": (lambda: b"hello " * 100, 415, "JPEG"),
     "empty": (lambda: b"", 400, "empty"),
     "40-MB": (lambda: bytes(40 << 20), 413, "--max-body"),
@@ -161,7 +161,7 @@ class Load:
         eventually(lambda: self.answered >= wanted or bool(self.failed), within_s=60)
 
     def _call(self, registry: str) -> None:
-        image = images.coffee_jpeg()
+        image = photos.coffee_jpeg()
         with Client(registry) as client:
             while not self._stop.is_set():
                 try:

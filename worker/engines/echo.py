@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines import InputSpec, Undivided
+from worker.engines.base import InputSpec, Undivided
 
 LABELS = ("width", "height")
 

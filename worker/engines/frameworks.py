@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 
-from worker.engines import Engine
-from worker.engines.choice import Row
+from worker.artifacts.formats import Kind
+from worker.artifacts.source import ModelSource, Precision
+from worker.engines.base import Engine
+from worker.engines.selection.report import Row
 from worker.errors import ModelError
-from worker.kinds import Kind
-from worker.memory import settle
-from worker.source import ModelSource, Precision
+from worker.system.memory import settle
 
 
 @dataclass(frozen=True)
 class Framework:
     """One engine.
 
-    name:    as `--engine` takes it, and the name of its module in `worker.engines`
+    name:    as `--engine` takes it
+    module:  loads a model with it: `load(source)`
     package: what is imported; distribution: what is installed; extra: of ours, that installs it
     reads:   the kinds of models that it reads itself
     converted: the form in which it takes what TensorFlow has loaded, by the file's name; None if in none.
@@ -30,6 +31,7 @@ class Framework:
     """
 
     name: str
+    module: str
     package: str
     distribution: str
     extra: str
@@ -61,7 +63,7 @@ class Framework:
             raise ModelError(f"The engine {self.name} is {self.missing}.")
         if source.precision not in self.precisions:
             raise ModelError(f"The engine {self.name} computes in {' and '.join(self.precisions)} only.")
-        module = import_module(f"worker.engines.{self.name}")
+        module = import_module(self.module)
         settle()
         engine: Engine = module.load(source)
         return engine
@@ -70,16 +72,26 @@ class Framework:
 _IN_ORDER = (
     Framework(
         "tensorflow",
+        "worker.engines.tensorflow.engine",
         "tensorflow",
         "tensorflow",
         "worker",
         frozenset({"savedmodel", "keras", "graph"}),
         converted="model.session",
     ),
-    Framework("onnx", "onnxruntime", "onnxruntime", "onnx", frozenset({"onnx"}), converted="model.onnx"),
-    Framework("torch", "torch", "torch", "torch", frozenset({"torchscript", "torchexport"})),
+    Framework(
+        "onnx",
+        "worker.engines.onnx.engine",
+        "onnxruntime",
+        "onnxruntime",
+        "onnx",
+        frozenset({"onnx"}),
+        converted="model.onnx",
+    ),
+    Framework("torch", "worker.engines.torch", "torch", "torch", "torch", frozenset({"torchscript", "torchexport"})),
     Framework(
         "openvino",
+        "worker.engines.openvino.engine",
         "openvino",
         "openvino",
         "openvino",
@@ -87,7 +99,9 @@ _IN_ORDER = (
         converted="model.pb",
         precisions=frozenset({"f32", "bf16"}),
     ),
-    Framework("opencv", "cv2", "opencv-python-headless", "opencv", frozenset({"caffe", "onnx"})),
+    Framework(
+        "opencv", "worker.engines.opencv", "cv2", "opencv-python-headless", "opencv", frozenset({"caffe", "onnx"})
+    ),
 )
 
 FRAMEWORKS: Mapping[str, Framework] = MappingProxyType({framework.name: framework for framework in _IN_ORDER})

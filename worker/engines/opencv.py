@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.cores import usable_cores
+from worker.artifacts.formats import caffe_pair, kind_of
+from worker.artifacts.source import ModelSource
+from worker.engines.adapter import Run, Runner, first_line
 from worker.engines.device import pick
-from worker.engines.pixels import (
+from worker.engines.input_plan import (
     CAFFE,
     Images,
     feed,
@@ -25,10 +27,8 @@ from worker.engines.pixels import (
     spec_of,
     usual_scaling,
 )
-from worker.engines.runner import Run, Runner, first_line
 from worker.errors import ModelError
-from worker.kinds import caffe_pair, kind_of
-from worker.source import ModelSource
+from worker.system.cpu import usable_cores
 
 _EDGE = 224
 

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from worker.engines.cores import usable_cores
+from worker.artifacts.source import ModelSource
+from worker.engines.adapter import Run, Runner, first_line
 from worker.engines.device import GPU_BATCHES, name_of, pick
-from worker.engines.pixels import Images, feed, layout_of, plan, scaling_of, spec_of, usual_scaling
-from worker.engines.runner import Run, Runner, first_line
+from worker.engines.input_plan import Images, feed, layout_of, plan, scaling_of, spec_of, usual_scaling
 from worker.errors import ModelError
-from worker.source import ModelSource
+from worker.system.cpu import usable_cores
 
 _EDGE = 224
 _TYPES: Mapping[Any, str] = MappingProxyType(

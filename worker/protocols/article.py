@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from aiohttp import web
 
-from worker.answers import Answer, as_response
-from worker.asked import Asked
 from worker.errors import BadRequest, WrongMethod
-from worker.models import Models
-from worker.protocols.exchange import Bodies, timeout_s
-from worker.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TOP, VERSION, Route
+from worker.protocols.common import Bodies, timeout_s
+from worker.repository.repository import Models
+from worker.web.request import Asked
+from worker.web.responses import Answer, as_response
+from worker.web.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TOP, VERSION, Route
 
 _TAG = "article"
 

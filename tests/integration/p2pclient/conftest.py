@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import pytest
 from aiohttp import web
 
-from tests.waiting import all_let_in
+from tests.support.waiting import all_let_in
 
 T = TypeVar("T")
 Behaviour = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
@@ -249,7 +249,7 @@ class WorkerProcess:
     health = "passing"
 
     def __init__(self, takes_s: float) -> None:
-        program = Path(__file__).with_name("worker_process.py")
+        program = Path(__file__).parents[2] / "support" / "worker_process.py"
         self.process = subprocess.Popen([sys.executable, str(program), str(takes_s)], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import worker.registration
-from registry.catalog import Catalog, Checks
-from registry.instance import Health, Instance
-from registry.settings import ConsulSettings
-from tests.consul_process import ConsulProcess
-from tests.waiting import until
+from registry.consul.catalog import Catalog, Checks
+from registry.consul.instance import Health, Instance
+from registry.consul.settings import ConsulSettings
+from tests.support.consul_process import ConsulProcess
+from tests.support.waiting import until
 from worker.registration import Registration
 
 

@@ -1,0 +1,1 @@
+"""What p2pclient adds to a call, and what its callers see of faults."""

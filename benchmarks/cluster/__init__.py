@@ -1,0 +1,1 @@
+"""What clients see of faults on a real Consul cluster."""

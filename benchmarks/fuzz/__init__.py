@@ -1,0 +1,1 @@
+"""Broken and odd requests thrown at each port."""

@@ -1,0 +1,201 @@
+"""Throws broken images, forms and framings at a worker for a while: no 5xx, no growth, neighbours answered.
+
+    python -m benchmarks.fuzz.worker [--seconds 60] [--seed N]
+
+Images of every kind and forms around them are mutated (bits, cuts, copies, lengths) and posted to a worker in this
+process, with the engine that predicts nothing, raw and as forms, by length, chunked and compressed. After every round
+an ordinary request must be answered. What is found is printed with the message that provokes it, and the exit code
+is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import gzip
+import random
+import resource
+import sys
+import time
+import warnings
+from collections import Counter
+
+from PIL import Image
+
+from benchmarks.harness.rounds import P2P, answers, free_port, server
+from registry.consul.settings import ConsulSettings
+from tests.support.photos import chelsea, encode
+from worker.artifacts.source import ModelSource
+from worker.server.serve import running
+from worker.settings import WorkerSettings
+
+AT_ONCE = 8
+PATIENCE_S = 10.0
+FINDINGS_AT_MOST = 5
+GROWTH_BYTES = 300 << 20
+"""As much as this process may grow after the first tenth of the time: what decoding takes for a moment, and slack."""
+
+MAX_PIXELS = 4_000_000
+ODD_BYTES = (b"\0", b"\xff", b"\xff\xff\xff\xff", b"\x80", b"\r\n", b"\r\n\r\n", b"--b", b"--b--", b'"', b";")
+WANTED = frozenset({200, 400, 408, 413, 415})
+
+
+def originals() -> list[bytes]:
+    """A small file of each kind and of each of its forms."""
+    cat = Image.fromarray(chelsea()).resize((60, 40))
+    frames = [cat, cat.rotate(90), cat.rotate(180)]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = [encode(cat, kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP")]
+    files += [encode(cat, kind, save_all=True, append_images=frames[1:]) for kind in ("GIF", "WEBP", "PNG")]
+    files += [encode(cat.convert(mode), "PNG") for mode in ("1", "L", "P", "LA", "RGBA")]
+    files += [encode(cat, "PNG", transparency=(1, 2, 3)), encode(cat.convert("I;16"), "PNG")]
+    files += [encode(cat.convert("CMYK"), "JPEG"), encode(cat, "JPEG", progressive=True, exif=exif)]
+    return [*files, encode(cat.convert("RGBA"), "WEBP", lossless=True), encode(cat.convert("P"), "BMP")]
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """The same with one to six things wrong, most of them near the beginning."""
+    for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
+        near = chance.choice((64, 200, len(data)))
+        at, end = sorted((chance.randrange(min(near, len(data)) + 1), chance.randrange(len(data) + 1)))
+        end = min(end, at + chance.choice((1, 4, 40, 10_000)))
+        match chance.randrange(6):
+            case 0 if at < len(data):
+                data = data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
+            case 1:
+                odd = chance.choice(ODD_BYTES)
+                data = data[:at] + odd + data[at + len(odd) :]
+            case 2:
+                data = data[:at] + data[end:]
+            case 3:
+                data = data[:end] + data[at:]
+            case 4:
+                data = data[:at] + chance.randbytes(end - at) + data[end:]
+            case _:
+                data = data[: max(at, 1)] if chance.random() < 0.2 else data
+    return data
+
+
+def form(images: list[bytes], chance: random.Random) -> bytes:
+    """A form of these images, itself sometimes broken."""
+    encodings = (b"", b"", b"\r\nContent-Transfer-Encoding: base64", b"\r\nContent-Transfer-Encoding: quoted-printable")
+    body = b""
+    for image in images:
+        name = chance.choice((b"data", b"data", b"other", b""))
+        head = b'Content-Disposition: form-data; name="%b"; filename="a"%b' % (name, chance.choice(encodings))
+        body += b"--b\r\n" + head + b"\r\n\r\n" + image + b"\r\n"
+    body += b"--b--\r\n"
+    return mutated(body, chance) if chance.random() < 0.5 else body
+
+
+def message(files: list[bytes], chance: random.Random) -> bytes:
+    """A whole request, closed after its answer."""
+    content_type = chance.choice((b"image/jpeg", b"application/octet-stream", b""))
+    body = mutated(chance.choice(files), chance)
+    if chance.random() < 0.4:
+        content_type = b"multipart/form-data; boundary=" + chance.choice((b"b", b"b", b"b", b'"b"', b"", b"c"))
+        body = form([body, *chance.sample(files, chance.randrange(3))], chance)
+    headers = [b"Host: x", b"Connection: close", b"Content-Type: " + content_type]
+    if chance.random() < 0.1:
+        headers.append(b"Content-Encoding: " + chance.choice((b"gzip", b"deflate", b"br", b"zstd", b"x")))
+        body = mutated(gzip.compress(body), chance) if chance.random() < 0.7 else body
+    if chance.random() < 0.3:
+        size = chance.choice((1, 7, 1000, 100_000)) if len(body) < 5000 else 10_000
+        pieces = [body[at : at + size] for at in range(0, len(body), size)]
+        headers.append(b"Transfer-Encoding: chunked")
+        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+        body = mutated(body, chance) + b"\r\n0\r\n\r\n" if chance.random() < 0.2 else body
+    else:
+        headers.append(b"Content-Length: %d" % len(body))
+    return b"POST / HTTP/1.1\r\n" + b"\r\n".join(headers) + b"\r\n\r\n" + body
+
+
+async def status(port: int, sent: bytes) -> int:
+    """The status that a message gets; 0 if its connection is closed without one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(PATIENCE_S):
+            words = (await reader.readline()).split()
+        return int(words[1]) if words else 0
+    except ConnectionError:
+        return 0
+    finally:
+        writer.close()
+
+
+class Fuzzer:
+    """Counts answers by status, and keeps what went wrong."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.files = originals()
+        self.plain = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (
+            len(self.files[1]),
+            self.files[1],
+        )
+        self.counts: Counter[int] = Counter()
+        self.findings: list[str] = []
+
+    async def round(self, port: int) -> None:
+        """Some messages at once, then an ordinary one."""
+        messages = [message(self.files, self.chance) for _ in range(AT_ONCE)]
+        for sent, found in zip(messages, await asyncio.gather(*(self.ask(port, m) for m in messages)), strict=True):
+            self.counts[found] += 1
+            if found not in WANTED | {0}:
+                self.findings.append(f"status {found} for {sent!r}")
+        if await self.ask(port, self.plain) != 200:
+            self.findings.append("an ordinary request was not answered after: " + "\n".join(map(repr, messages)))
+
+    async def ask(self, port: int, sent: bytes) -> int:
+        try:
+            return await status(port, sent)
+        except TimeoutError:
+            return -1
+
+    async def run(self, port: int, seconds: float) -> int:
+        """Fuzz for so long, or until there is enough to repair; by how many bytes the process grew."""
+        began_s, settled = time.monotonic(), 0
+        while (spent_s := time.monotonic() - began_s) < seconds and len(self.findings) < FINDINGS_AT_MOST:
+            await self.round(port)
+            if not settled and spent_s > seconds / 10:
+                settled = most_resident_bytes()
+        gc.collect()
+        return most_resident_bytes() - settled
+
+
+def most_resident_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+async def fuzz(fuzzer: Fuzzer, consul: str, seconds: float) -> int:
+    source = ModelSource(engine="echo", max_pixels=MAX_PIXELS)
+    # A short deadline, because a broken chunk may leave the worker waiting for more.
+    settings = WorkerSettings(
+        ConsulSettings(url=consul), source, service="fuzzed", deadline_s=1.0, drain_s=0.0, finish_s=1.0
+    )
+    async with running(settings) as worker:
+        return await fuzzer.run(worker.instance.port, seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    fuzzer, port = Fuzzer(options.seed), free_port()
+    with server([*P2P, "agent", "--port", str(port)], core=None):
+        answers(f"http://127.0.0.1:{port}/v1/agent/self")
+        grown = asyncio.run(fuzz(fuzzer, f"http://127.0.0.1:{port}", options.seconds))
+    print(f"seed {options.seed}: {sum(fuzzer.counts.values()):,} requests; the process grew by {grown / 2**20:.0f} MiB")
+    for found, count in sorted(fuzzer.counts.items()):
+        print(f"  {found or 'closed without an answer'}: {count:,}")
+    print("\n".join(fuzzer.findings) or "Nothing found.")
+    sys.exit(bool(fuzzer.findings) or grown > GROWTH_BYTES)
+
+
+if __name__ == "__main__":
+    main()

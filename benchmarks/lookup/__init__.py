@@ -1,0 +1,1 @@
+"""Lookups: speed, propagation, scale, footprint."""

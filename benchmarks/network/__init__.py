@@ -1,0 +1,1 @@
+"""Bandwidth through a proxy and directly, on links of known speed."""

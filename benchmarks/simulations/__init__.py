@@ -1,0 +1,1 @@
+"""Simulated batching and balancing policies, side by side."""

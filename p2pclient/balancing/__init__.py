@@ -1,0 +1,1 @@
+"""Decides which worker is asked next; pure."""

@@ -1,0 +1,1 @@
+"""The client's commands: `p2p classify`, `lookup` and `status`."""

@@ -1,0 +1,1 @@
+"""Accuracy over labelled images: measured, shown as text, drawn."""

@@ -1,0 +1,63 @@
+"""Accuracy as text for a terminal: a summary, and the confusion matrix if it fits, else the worst pairs; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2pclient.cli.evaluation.metrics import OTHER, Accuracy
+
+_NAME_CHARS = 24
+_PAIRS = 15
+
+
+def report(accuracy: Accuracy, *, failed: int, unlabelled: int, width: int) -> str:
+    """All that there is to say, in lines of at most `width` (40 or more) characters."""
+    images = "1 image" if accuracy.images == 1 else f"{accuracy.images} images"
+    lines = [f"{images}: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%}"]
+    if failed or unlabelled:
+        lines.append(f"not counted: {failed} failed, {unlabelled} without a true label")
+    if accuracy.images:
+        classes, rows = accuracy.classes, accuracy.matrix()
+        lines += ["", *(_matrix(classes, rows, width) or _pairs(accuracy, width))]
+    return "\n".join(lines) + "\n"
+
+
+def shortened(text: str, width: int) -> str:
+    """The text, or its beginning and an ellipsis, in at most `width` characters."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _matrix(classes: Sequence[str], rows: Sequence[Sequence[int]], width: int) -> list[str]:
+    """A row for each true label, a numbered column for each predicted one; nothing if it is too wide."""
+    heads = [str(number) for number in range(1, len(classes) + 1)]
+    names = [shortened(f"{head} {name}", _NAME_CHARS) for head, name in zip(heads, classes, strict=True)]
+    if any(row[-1] for row in rows):
+        heads.append(OTHER)
+    else:
+        rows = [row[:-1] for row in rows]
+    first = max(map(len, [*names, "true \\ predicted"]))
+    cells = [[str(count) if count else "." for count in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    if first + sum(widths) + 2 * len(widths) > width:
+        return []
+    table = [["true \\ predicted", *heads], *([name, *row] for name, row in zip(names, cells, strict=True))]
+    return [
+        line[0].ljust(first) + "".join(f"  {cell:>{size}}" for cell, size in zip(line[1:], widths, strict=True))
+        for line in table
+    ]
+
+
+def _pairs(accuracy: Accuracy, width: int) -> list[str]:
+    """The most frequent confusions, one a line."""
+    pairs = accuracy.confused()
+    if not pairs:
+        return [f"no confusion among {len(accuracy.classes)} classes"]
+    digits = len(str(pairs[0][0]))
+    room = (width - digits - len(" x  taken for ")) // 2
+    lines = [
+        f"{count:>{digits}} x {shortened(true, room)} taken for {shortened(best, room)}"
+        for count, true, best in pairs[:_PAIRS]
+    ]
+    more = len(pairs) - len(lines)
+    title = f"most confused of {len(accuracy.classes)} classes:"
+    return [title, *lines, *([f"and {more} pairs more"] if more else [])]

@@ -1,0 +1,70 @@
+"""Answers become lines: for people, as JSON (one object a line) or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from p2pclient.cli.inputs import IMAGE_SUFFIXES
+from p2pclient.errors import P2PError
+from p2pclient.types import Prediction, Worker
+
+CSV_HEADER = ("file", "rank", "label", "score", "error")
+
+
+def reason(error: P2PError | OSError) -> str:
+    """The error in one sentence, without the file's name, which stands before it."""
+    if isinstance(error, IsADirectoryError):  # only a folder without images comes as far as to be read
+        return f"no image in this folder: their names end in {', '.join(sorted(IMAGE_SUFFIXES))}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
+def as_list(prediction: Prediction) -> str:
+    """One label a line with its score, the labels in a column."""
+    width = max(len(label) for label, _ in prediction.labels)
+    return "".join(f"{label:<{width}}  {score:.3f}\n" for label, score in prediction.labels)
+
+
+def as_line(file: str, prediction: Prediction) -> str:
+    """`file: label score`, further labels after commas."""
+    return f"{file}: {', '.join(f'{label} {score:.3f}' for label, score in prediction.labels)}\n"
+
+
+def as_row(file: str, prediction: Prediction, width: int) -> str:
+    """The same as a row of a table whose first column has `width` characters; a longer name loses its beginning."""
+    name = file if len(file) <= width else "…" + file[1 - width :]
+    return f"{name:<{width}}  {', '.join(f'{score:.3f} {label}' for label, score in prediction.labels)}\n"
+
+
+def as_json(file: str, outcome: Prediction | P2PError | OSError, *, truth: str | None = None) -> str:
+    """One JSON object: `file` with `labels`, `worker` and `took_s`, or with `error`; and `truth` if it is known."""
+    if isinstance(outcome, Prediction):
+        answer = {"labels": outcome.labels, "worker": outcome.worker, "took_s": round(outcome.took_s, 6)}
+    else:
+        answer = {"error": reason(outcome)}
+    known = {} if truth is None else {"truth": truth}
+    return json.dumps({"file": file} | answer | known) + "\n"
+
+
+def as_csv(file: str, outcome: Prediction | P2PError | OSError) -> str:
+    """One row a label under `CSV_HEADER`, or one row with the error."""
+    if isinstance(outcome, Prediction):
+        labels = enumerate(outcome.labels, start=1)
+        return "".join(csv_row(file, rank, label, score, "") for rank, (label, score) in labels)
+    return csv_row(file, "", "", "", reason(outcome))
+
+
+def csv_row(*cells: object) -> str:
+    """One line of CSV, quoted where needed."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def worker_as_json(worker: Worker) -> str:
+    """One JSON object with the fields that the lookup service answers."""
+    fields = ("service", "id", "host", "port", "address", "version", "boot")
+    return json.dumps({field: getattr(worker, field) for field in fields}) + "\n"

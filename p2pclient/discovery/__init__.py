@@ -1,0 +1,1 @@
+"""Finds out which workers exist, from the lookup service or from Consul."""

@@ -1,0 +1,69 @@
+"""One question to any of several servers that all know the answer: whoever answers is asked first next time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from yarl import URL
+
+from p2pclient.discovery.address import shown
+from p2pclient.errors import LookupUnavailable
+from p2pclient.retrying import retry_policy
+from p2pclient.retrying.retry_policy import Failure, Trouble
+from p2pclient.transport.http import Answer, Broken, Limit, Wire
+
+Refusal = Callable[[Answer, str], Failure]
+
+
+class Servers:
+    """The servers at these base URLs. `refusal` says what an answer other than 200 means."""
+
+    def __init__(self, wire: Wire, urls: Sequence[URL], headers: Mapping[str, str], refusal: Refusal) -> None:
+        self._wire = wire
+        self._bases = [(str(url).rstrip("/"), shown(url)) for url in urls]
+        self._headers = headers
+        self._refusal = refusal
+
+    async def ask(self, path: str, *, limit_s: float, waits: bool = False) -> tuple[Answer, str]:
+        """A 200 of the first server that gives one, and that server's name for people; raises Failure.
+
+        A server that lets the client wait is passed over after a second, unless it `waits` because it was
+        asked to.
+        """
+        until_s = time.monotonic() + limit_s
+        failure: Failure | None = None
+        for others, base in zip(reversed(range(len(self._bases))), tuple(self._bases), strict=True):
+            left_s = max(0.0, until_s - time.monotonic())
+            turn_s = left_s if others == 0 or waits else min(retry_policy.LOOKUP_TURN_S, left_s / 2)
+            try:
+                answer = await self._ask_one(base, path, turn_s)
+            except Failure as refused:
+                if refused.trouble is Trouble.FINAL:
+                    raise
+                if failure is None or failure.trouble is Trouble.NO_LOOKUP:
+                    failure = refused.with_traceback(None)
+                continue
+            self._bases.remove(base)
+            self._bases.insert(0, base)
+            return answer, base[1]
+        assert failure is not None, "there is at least one server"
+        raise failure
+
+    async def _ask_one(self, base: tuple[str, str], path: str, limit_s: float) -> Answer:
+        url, name = URL(base[0] + path, encoded=True), base[1]
+        try:
+            answer = await self._wire.exchange("GET", url, headers=self._headers, limit=Limit(limit_s))
+        except Broken as broken:
+            error = unreachable(name, str(broken))
+            raise Failure(Trouble.NO_LOOKUP, error, silent_s=broken.silent_s) from broken
+        if answer.status != 200:
+            raise self._refusal(answer, name)
+        return answer
+
+
+def unreachable(name: str, why: str, *, status: int | None = None) -> LookupUnavailable:
+    """The error of a lookup service, or of Consul in its place, that could not be asked."""
+    return LookupUnavailable(
+        f"no lookup service at {name}: {why}; start one (p2p up) or name the right address", status=status
+    )

@@ -1,0 +1,1 @@
+"""Turns images and tensors into request bodies, and answers back into values."""

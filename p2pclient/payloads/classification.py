@@ -1,0 +1,36 @@
+"""An image's request and the labels that answer it: bytes in, `Label`s out; pure.
+
+POST /?top=K                body: the image
+200 [["tabby", 0.61], ...]  best first
+"""
+
+from __future__ import annotations
+
+import math
+
+from p2pclient.payloads.image import media_type
+from p2pclient.transport.http import Answer
+from p2pclient.transport.worker_client import IMAGE_FAULTS, Post
+from p2pclient.types import Label
+
+
+def image_post(image: bytes, top: int) -> Post:
+    """The request for the `top` best labels of an encoded image."""
+    headers = {"Accept": "application/json", "Content-Type": media_type(image)}
+    return Post(f"/?top={top}", headers, image, IMAGE_FAULTS)
+
+
+def labels(answer: Answer) -> tuple[Label, ...]:
+    """`[["tabby", 0.61], ...]` as labels; raises ValueError or TypeError if it is anything else.
+
+    A model without names for its classes answers with their numbers: these become text.
+    """
+    pairs = answer.json()
+    if not isinstance(pairs, list) or not pairs:
+        raise TypeError("not a list of pairs")
+    found = []
+    for label, score in pairs:
+        if type(label) not in (str, int) or type(score) not in (int, float) or not math.isfinite(score):
+            raise TypeError("not a label and a score")
+        found.append(Label(str(label), float(score)))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Decides whether to try again, and when; pure."""

@@ -1,0 +1,1 @@
+"""HTTP exchanges with lookup services and workers."""

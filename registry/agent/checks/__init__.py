@@ -1,0 +1,1 @@
+"""Health checks: what a client may define, and how each one runs."""

@@ -1,0 +1,132 @@
+"""Checks that run: a timer for each TTL, a task for each probe; each reports a status when it has one.
+
+The decisions are pure functions next to the loops: when a run of results counts, and what is overdue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from registry.agent.checks.definitions import Repeated, Ttl
+from registry.agent.checks.probes import open_session, probe
+from registry.agent.state.records import Status
+
+Report = Callable[[str, Status, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """How many results in a row were good, or bad."""
+
+    good: int = 0
+    bad: int = 0
+
+
+def first_streak(run: Repeated) -> Streak:
+    """Before the first result: as in Consul both thresholds count as reached, so that the first one shows."""
+    return Streak(good=run.successes, bad=run.failures)
+
+
+def extend(streak: Streak, status: Status, run: Repeated) -> tuple[Streak, bool]:
+    """The streak with one more result, and whether that result is now believed.
+
+    A warning counts as good. Source: `StatusHandler` in Consul's agent/checks.
+    """
+    if status is Status.CRITICAL:
+        streak = Streak(bad=streak.bad + 1)
+        return streak, streak.bad >= run.failures
+    streak = Streak(good=streak.good + 1)
+    return streak, streak.good >= run.successes
+
+
+def overdue(*, now_s: float, critical_since_s: Mapping[str, float], reap_after_s: Mapping[str, float]) -> set[str]:
+    """The checks that have been critical for longer than their service may live that way."""
+    return {
+        check_id
+        for check_id, since_s in critical_since_s.items()
+        if check_id in reap_after_s and now_s - since_s > reap_after_s[check_id]
+    }
+
+
+def bounded(output: str, limit: int) -> str:
+    """A heartbeat's note, cut to `limit` bytes with a word about what was left out."""
+    raw = output.encode()
+    if len(raw) <= limit:
+        return output
+    return f"{raw[:limit].decode(errors='ignore')} ... (captured {limit} of {len(raw)} bytes)"
+
+
+class Runs:
+    """Every check that is running, by its id. Use as an async context manager; leaving it stops them all."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._definitions: dict[str, Ttl | Repeated] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._loops: dict[str, asyncio.Task[None]] = {}
+        self._stopped: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Runs:
+        self._session = open_session()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for check_id in list(self._definitions):
+            self.stop(check_id)
+        await asyncio.gather(*self._stopped, return_exceptions=True)
+        await self._session.close()
+
+    def start(self, check_id: str, run: Ttl | Repeated) -> None:
+        """Run a check. One that already runs just so goes on undisturbed; a TTL counts anew."""
+        if isinstance(run, Repeated) and self._definitions.get(check_id) == run:
+            return
+        self.stop(check_id)
+        self._definitions[check_id] = run
+        if isinstance(run, Ttl):
+            self._wind(check_id, run, note="")
+        else:
+            self._loops[check_id] = asyncio.create_task(self._repeat(check_id, run), name=f"check {check_id}")
+
+    def stop(self, check_id: str) -> None:
+        """Stop a check; nothing more will be reported for it."""
+        self._definitions.pop(check_id, None)
+        timer = self._timers.pop(check_id, None)
+        if timer:
+            timer.cancel()
+        task = self._loops.pop(check_id, None)
+        if task:
+            task.cancel()
+            self._stopped.add(task)
+            task.add_done_callback(self._stopped.discard)
+
+    def beat(self, check_id: str, status: Status, note: str) -> bool:
+        """Report for a TTL check and wind its timer; false if there is no such TTL check."""
+        run = self._definitions.get(check_id)
+        if not isinstance(run, Ttl):
+            return False
+        note = bounded(note, run.output_max_bytes)
+        self._wind(check_id, run, note=note)
+        self._report(check_id, status, note)
+        return True
+
+    def _wind(self, check_id: str, run: Ttl, *, note: str) -> None:
+        timer = self._timers.pop(check_id, None)
+        if timer:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[check_id] = loop.call_later(run.lifetime_s, self._expire, check_id, note)
+
+    def _expire(self, check_id: str, note: str) -> None:
+        said = f" (last output before timeout follows): {note}" if note else ""
+        self._report(check_id, Status.CRITICAL, f"TTL expired{said}")
+
+    async def _repeat(self, check_id: str, run: Repeated) -> None:
+        streak = first_streak(run)
+        while True:
+            status, output = await probe(run.probe, self._session)
+            streak, believed = extend(streak, status, run)
+            if believed:
+                self._report(check_id, status, output)
+            await asyncio.sleep(run.interval_s)

@@ -1,0 +1,1 @@
+"""What the agent knows, in memory, with an index for every change."""

@@ -1,0 +1,152 @@
+"""py-consul's requests carried by one aiohttp session of our own.
+
+py-consul's async client builds its session with deprecated TLS arguments, has one timeout for every call and
+no Unix sockets; its requests, callbacks and vocabulary are what we want. So `ConsulClient` is py-consul with
+this one part replaced, by the seam that it offers for that (`http_connect`).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import aiohttp
+import consul.base
+from yarl import URL
+
+from registry.consul.errors import ConsulRefused, ConsulUnavailable
+from registry.consul.settings import ConsulSettings
+from registry.runtime.errors import SettingsError
+
+Callback = Callable[[consul.base.Response], Any]
+
+
+class ConsulClient(consul.base.Consul):  # type: ignore[misc]  # py-consul publishes no types
+    """py-consul's client for the agent that `settings` name; every call returns an awaitable.
+
+    Calls raise ConsulUnavailable where no answer came within `timeout_s`, ConsulRefused where one side does not
+    trust the other's certificate, SettingsError where the certificates cannot be read.
+    """
+
+    def __init__(self, settings: ConsulSettings, *, timeout_s: float) -> None:
+        self._settings = settings
+        self._timeout_s = timeout_s
+        parts = urlsplit(settings.url)
+        super().__init__(host=parts.hostname or "localhost", port=parts.port or 80, scheme=parts.scheme)
+        self.token = settings.token  # py-consul would let the environment win over what it was told
+
+    def http_connect(self, *_: object, **__: object) -> _Transport:
+        """The seam: py-consul asks for its transport here."""
+        return _Transport(self._settings, timeout_s=self._timeout_s)
+
+    async def close(self) -> None:
+        """Close the session's connections."""
+        await self.http.close()
+
+
+class _Transport:
+    """GET and PUT as py-consul's API classes call them."""
+
+    def __init__(self, settings: ConsulSettings, *, timeout_s: float) -> None:
+        self._url = settings.url
+        self._base = "http://localhost" if settings.url.startswith("unix://") else settings.url
+        self._settings = settings
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(
+        self, callback: Callback, path: str, params: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        return await self._request("GET", callback, path, params, headers, None)
+
+    async def put(
+        self,
+        callback: Callback,
+        path: str,
+        params: Any = None,
+        data: str | bytes = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        return await self._request("PUT", callback, path, params, headers, data)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _request(
+        self,
+        method: str,
+        callback: Callback,
+        path: str,
+        params: Any,
+        headers: Mapping[str, str] | None,
+        data: str | bytes | None,
+    ) -> Any:
+        url = f"{self._base}{quote(path, safe='/:')}"
+        if params:
+            url = f"{url}?{urlencode(params)}"
+        if self._session is None:
+            self._session = self._open()
+        try:
+            async with self._session.request(
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=data,
+                server_hostname=self._settings.server_name,
+            ) as answer:
+                body = await answer.text(encoding="utf-8", errors="replace")
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise ConsulRefused(self._untrusted(error)) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if "ALERT_BAD_CERTIFICATE" in str(error) or "CERTIFICATE_REQUIRED" in str(error):
+                raise ConsulRefused(self._unwelcome()) from error
+            reason = str(error) or type(error).__name__
+            raise ConsulUnavailable(f"Consul at {self._url} did not answer: {reason}.") from error
+        return callback(consul.base.Response(answer.status, answer.headers, body))
+
+    def _untrusted(self, error: aiohttp.ClientConnectorCertificateError) -> str:
+        why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+        authority = self._settings.ca_file or "the system's authorities"
+        return (
+            f"The certificate of Consul at {self._url} cannot be trusted by {authority} ({why}): name the file of the "
+            "authority that signed it in CONSUL_CACERT, and where it is made out to another name, that in "
+            "CONSUL_TLS_SERVER_NAME."
+        )
+
+    def _unwelcome(self) -> str:
+        given = self._settings.cert_file
+        fault = f"does not accept the certificate {given}" if given else "asks for a client's certificate"
+        return (
+            f"Consul at {self._url} {fault}: name one that its authority signed in CONSUL_CLIENT_CERT, and its key in "
+            "CONSUL_CLIENT_KEY."
+        )
+
+    def _open(self) -> aiohttp.ClientSession:
+        timeout = aiohttp.ClientTimeout(total=self._timeout_s, connect=5.0)
+        return aiohttp.ClientSession(connector=self._connector(), timeout=timeout, trust_env=False)
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._url.startswith("unix://"):
+            return aiohttp.UnixConnector(path=self._url.removeprefix("unix://"), limit=0)
+        if self._url.startswith("https://"):
+            return aiohttp.TCPConnector(ssl=self._tls(), limit=0)
+        return aiohttp.TCPConnector(limit=0)
+
+    def _tls(self) -> ssl.SSLContext:
+        settings = self._settings
+        try:
+            context = ssl.create_default_context(cafile=settings.ca_file)
+            if settings.cert_file:
+                context.load_cert_chain(settings.cert_file, settings.key_file)
+        except OSError as error:
+            raise SettingsError(
+                f"The certificates for Consul at {self._url} cannot be read ({error}): CONSUL_CACERT, "
+                "CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY name PEM files, the key being that of the certificate."
+            ) from error
+        if not settings.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context

@@ -1,0 +1,1 @@
+"""The current instances of each service, and whose turn it is."""

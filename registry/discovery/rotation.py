@@ -1,0 +1,119 @@
+"""Weighted, smooth round robin over the instances of a service; pure, no I/O, no clock.
+
+Instances of one weight form a ring that is walked in order; the rings compete by stride scheduling
+(C. Waldspurger, W. Weihl: "Stride Scheduling", MIT/LCS/TM-528, 1995): a ring of m instances of weight w
+has its turn every 1/(m*w) of virtual time, and the earliest turn goes next. So equal workers are handed out
+in strict rotation, unequal ones interleave evenly, and a pick costs O(number of distinct weights):
+the same for two instances and for ten thousand.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import islice
+
+from registry.consul.instance import Instance
+
+# Virtual time is an integer, so that turns never drift apart by rounding.
+_SECOND = 1 << 48
+
+
+class _Ring:
+    """Instances of one weight in a fixed cyclic order, and the virtual time of the next turn."""
+
+    __slots__ = ("cursor", "due", "members", "stride", "weight")
+
+    def __init__(self, weight: int, members: list[Instance], now: int, cursor: int = 0) -> None:
+        self.weight = weight
+        self.members = members
+        self.cursor = cursor
+        self.stride = _SECOND // (weight * len(members))
+        # Half a stride of head start spreads rings against each other: 1,1,4 becomes C A C C B C.
+        self.due = now + self.stride // 2
+
+    def take(self) -> Instance:
+        """The next member; moves on."""
+        member = self.members[self.cursor]
+        self.cursor += 1
+        if self.cursor == len(self.members):
+            self.cursor = 0
+        self.due += self.stride
+        return member
+
+    def turns(self) -> Iterator[tuple[int, Instance]]:
+        """Each member once, with the time of its next turn."""
+        count = len(self.members)
+        for turn in range(count):
+            yield self.due + turn * self.stride, self.members[(self.cursor + turn) % count]
+
+    def replace(self, members: list[Instance], now: int) -> None:
+        """Take over a changed membership: those who stay keep their turn, newcomers go last."""
+        fresh = {m.id: m for m in members}
+        order = self.members[self.cursor :] + self.members[: self.cursor]
+        kept = [fresh.pop(m.id) for m in order if m.id in fresh]
+        self.members = kept + list(fresh.values())
+        self.cursor = 0
+        stride = _SECOND // (self.weight * len(self.members))
+        self.due = now + max(0, self.due - now) * stride // self.stride
+        self.stride = stride
+
+
+class Rotation:
+    """Who is next. Starts at a random place, so that many processes do not march in step.
+
+    `chance` is the source of that place; tests pass a seeded one.
+    """
+
+    def __init__(self, instances: Iterable[Instance] = (), *, chance: random.Random | None = None) -> None:
+        self._chance = chance or random.Random()
+        self._now = 0
+        self._rings: list[_Ring] = []
+        self.replace(instances)
+
+    def __len__(self) -> int:
+        return sum(len(ring.members) for ring in self._rings)
+
+    def replace(self, instances: Iterable[Instance]) -> None:
+        """Take a new membership; survivors keep their turn, newcomers of a weight go behind them."""
+        by_weight: dict[int, list[Instance]] = {}
+        for instance in instances:
+            by_weight.setdefault(max(1, instance.weight), []).append(instance)
+        old = {ring.weight: ring for ring in self._rings}
+        self._rings = [self._ring(old.get(w), w, by_weight[w]) for w in sorted(by_weight)]
+
+    def next(self) -> Instance | None:
+        """The next instance, or None when there is none."""
+        rings = self._rings
+        if not rings:
+            return None
+        ring = rings[0] if len(rings) == 1 else min(rings, key=_due)
+        self._now = ring.due
+        return ring.take()
+
+    def take(self, count: int) -> Sequence[Instance]:
+        """`count` different instances in rotation order, fewer if there are fewer; uses up as many turns."""
+        chosen = self.ahead(count)
+        for _ in chosen:
+            self.next()
+        return chosen
+
+    def ahead(self, count: int) -> Sequence[Instance]:
+        """Different instances in the order of their next turns; nobody's turn is used up."""
+        turns = merge(*(ring.turns() for ring in self._rings), key=_turn)
+        return [instance for _, instance in islice(turns, count)]
+
+    def _ring(self, old: _Ring | None, weight: int, members: list[Instance]) -> _Ring:
+        if old is None:
+            return _Ring(weight, members, self._now, self._chance.randrange(len(members)))
+        old.replace(members, self._now)
+        return old
+
+
+def _due(ring: _Ring) -> int:
+    return ring.due
+
+
+def _turn(turn: tuple[int, Instance]) -> int:
+    return turn[0]

@@ -1,0 +1,1 @@
+"""The lookup service's HTTP answers."""

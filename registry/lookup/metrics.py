@@ -1,0 +1,56 @@
+"""What the lookup service counts, as Prometheus text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from registry.discovery.directory import Directory
+from registry.lookup.fast_path import FastPath
+
+
+class Numbers(Collector):
+    """Counters of one lookup process, and gauges read from its directory when they are asked for."""
+
+    def __init__(self, directory: Directory, fast: FastPath) -> None:
+        self._directory = directory
+        self._fast = fast
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self.requests = Counter(
+            "p2p_registry_requests",
+            "Requests answered by the framework, by status.",
+            ["status"],
+            registry=self._registry,
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        """The state of every followed service."""
+        known = GaugeMetricFamily(
+            "p2p_registry_instances", "Instances by service and health.", labels=["service", "health"]
+        )
+        stale = GaugeMetricFamily(
+            "p2p_registry_stale_seconds",
+            "Since when Consul has not confirmed the set; 0 while it does.",
+            labels=["service"],
+        )
+        for service in self._directory.services():
+            counts: dict[str, int] = {}
+            for instance in service.belief.snapshot.instances:
+                counts[instance.health.value] = counts.get(instance.health.value, 0) + 1
+            for health, count in counts.items():
+                known.add_metric([service.name, health], count)
+            stale.add_metric([service.name], service.follower.stale_s(monotonic()) or 0.0)
+        fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
+        fast.add_metric([], self._fast.answered)
+        return [known, stale, fast]
+
+    async def handle(self, _: web.Request) -> web.Response:
+        """`GET /metrics`."""
+        text = generate_latest(self._registry)
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

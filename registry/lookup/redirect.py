@@ -1,0 +1,68 @@
+"""One step instead of two: a 307 that sends the request itself to the next worker.
+
+    POST /, ANY /to/{service}/{path}  -> 307, Location: http://worker:port/{path}
+
+It is the answer to `Expect: 100-continue` too, in place of `100 Continue`, so that a client which waits for
+that (curl from 1 MiB on, aiohttp with expect100=True) sends its image to the worker only. Which worker is not
+narrowed down by `?version=` or `?tag=` here: the query belongs to the worker.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from registry.discovery.directory import Directory
+from registry.lookup.service_resolution import service_named, stale_header
+from registry.web.drain import answer_unread
+from registry.web.refusal import Refusal, refused
+from registry.web.request_target import location, origin_form, split_service
+
+
+def add_redirects(app: web.Application, directory: Directory) -> None:
+    """Add the redirecting routes over `directory`."""
+    redirect = Redirect(directory)
+    app.router.add_route("POST", "/", redirect.to_default, expect_handler=_ask_for_nothing)
+    for path in ("/to/{service}", r"/to/{service}/{path:[\s\S]*}"):
+        app.router.add_route("*", path, redirect.to_service, expect_handler=_ask_for_nothing)
+
+
+class Redirect:
+    """The handlers over one directory."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def to_default(self, request: web.Request) -> web.Response:
+        """`POST /`: to the next worker of the default service."""
+        return await self._answer(request, self._directory.default, _target(request))
+
+    async def to_service(self, request: web.Request) -> web.Response:
+        """Any method on `/to/{service}/{path}`: to `/{path}` of the service's next worker."""
+        name, target = split_service(_target(request))
+        return await self._answer(request, name, target)
+
+    async def _answer(self, request: web.Request, name: str, target: str) -> web.Response:
+        try:
+            response = await self._redirect(name, target)
+        except Refusal as refusal:
+            response = refused(refusal)
+        return await answer_unread(request, response)
+
+    async def _redirect(self, name: str, target: str) -> web.Response:
+        service = await service_named(self._directory, name)
+        worker = service.rotation().next()
+        if worker is None:
+            raise Refusal(503, f"No healthy worker of {name} right now: try again.", again=True)
+        there = location(worker.address, target)
+        headers = {"Location": there, **stale_header(service)}
+        return web.Response(status=307, text=f"{there}\n", headers=headers)
+
+
+async def _ask_for_nothing(_: web.Request) -> None:
+    """In the place of the framework's `100 Continue`: nothing, the handler's answer comes at once."""
+
+
+def _target(request: web.Request) -> str:
+    target = origin_form(request.raw_path)
+    assert target is not None  # the route matched a path
+    return target

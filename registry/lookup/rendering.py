@@ -1,0 +1,55 @@
+"""How instances are written in an answer: a port, an address, or a JSON object."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from registry.consul.instance import Instance
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json; charset=utf-8"
+
+
+class Form(enum.Enum):
+    """The ways to name a worker."""
+
+    PORT = enum.auto()
+    ADDRESS = enum.auto()
+    OBJECT = enum.auto()
+
+    @property
+    def content_type(self) -> str:
+        """What the header of such an answer says."""
+        return JSON if self is Form.OBJECT else TEXT
+
+
+def render_one(instance: Instance, form: Form) -> str:
+    """The body that names one worker."""
+    if form is Form.OBJECT:
+        return json.dumps(shown(instance))
+    return f"{instance.port if form is Form.PORT else instance.address}\n"
+
+
+def render_many(instances: Sequence[Instance], form: Form) -> str:
+    """The body that names several: lines, or a JSON list."""
+    if form is Form.OBJECT:
+        return json.dumps([shown(i) for i in instances])
+    return "".join(render_one(i, form) for i in instances)
+
+
+def shown(instance: Instance) -> dict[str, Any]:
+    """An instance as a JSON object."""
+    return {
+        "service": instance.service,
+        "id": instance.id,
+        "host": instance.host,
+        "port": instance.port,
+        "address": instance.address,
+        "version": instance.version,
+        "boot": instance.boot,
+        "weight": instance.weight,
+        "tags": list(instance.tags),
+    }

@@ -1,0 +1,179 @@
+"""The lookup service's HTTP routes: each reads a request, asks the directory, writes an answer.
+
+It translates and decides nothing. Every refusal is one sentence with what to do about it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from registry.discovery.directory import ANY, Directory, Service, Wanted
+from registry.lookup.fast_path import FastPath, local_address
+from registry.lookup.host_match import hosts_meant
+from registry.lookup.metrics import Numbers
+from registry.lookup.redirect import add_redirects
+from registry.lookup.rendering import Form, render_many, render_one, shown
+from registry.lookup.service_resolution import service_named, stale_header, unanswered
+from registry.web.refusal import Refusal, refused
+
+COUNT_AT_MOST = 1000
+WAIT_AT_MOST_S = 60.0
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+
+
+def build_app(directory: Directory, fast: FastPath) -> web.Application:
+    """The application that answers from `directory`, behind `fast`."""
+    numbers = Numbers(directory, fast)
+    app = web.Application(middlewares=[refusals_as_text(numbers)])
+    lookup = Lookup(directory)
+    app.add_routes(
+        [
+            web.get("/", lookup.port),
+            web.get("/next", lookup.next),
+            web.get("/next/{service}", lookup.next),
+            web.get("/instances/{service}", lookup.instances),
+            web.get("/services", lookup.services),
+            web.get("/healthz", _alive),
+            web.get("/readyz", lookup.ready),
+            web.get("/metrics", numbers.handle),
+        ]
+    )
+    add_redirects(app, directory)
+    return app
+
+
+def refusals_as_text(numbers: Numbers) -> Middleware:
+    """Middleware: every refusal, ours and the framework's, becomes one sentence of plain text."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except Refusal as refusal:
+            response = refused(refusal)
+        except web.HTTPNotFound:
+            response = refused(Refusal(404, f"There is nothing at {request.path}: try /next or /services."))
+        except web.HTTPMethodNotAllowed as error:
+            allowed = ", ".join(sorted(error.allowed_methods))
+            response = refused(Refusal(405, f"{request.method} is not answered here: use {allowed}."))
+            response.headers["Allow"] = allowed
+        numbers.requests.labels(status=response.status).inc()
+        return response
+
+    return answer
+
+
+class Lookup:
+    """The handlers over one directory."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def port(self, request: web.Request) -> web.Response:
+        """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
+        service = await service_named(self._directory, self._directory.default)
+        wanted = _wanted(request)
+        here = Wanted(wanted.version, wanted.tags, hosts_meant(request.host, local_address(request.transport)))
+        if not service.rotation(here) and service.rotation(wanted):
+            raise Refusal(
+                409,
+                f"No worker of {service.name} is reachable at {request.host or 'this host'}: "
+                "ask /next, which answers host:port.",
+            )
+        return _name(request, self._directory, service, here, Form.PORT)
+
+    async def next(self, request: web.Request) -> web.Response:
+        """`GET /next[/{service}]`: the address of the next worker in rotation."""
+        service = await service_named(self._directory, request.match_info.get("service", self._directory.default))
+        return _name(request, self._directory, service, _wanted(request), Form.ADDRESS)
+
+    async def instances(self, request: web.Request) -> web.Response:
+        """`GET /instances/{service}`: all instances with their health, now or when they change."""
+        index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
+        service = await service_named(self._directory, request.match_info["service"])
+        await service.wait_for_change(index, timeout_s=wait_s)
+        body = {
+            "service": service.name,
+            "index": service.revision,
+            "instances": [shown(i) | {"health": i.health} for i in service.belief.snapshot.instances],
+        }
+        return _json(body, service)
+
+    async def services(self, request: web.Request) -> web.Response:
+        """`GET /services`: names, instance counts and versions."""
+        return web.json_response([_summary(s) for s in self._directory.services() if s.belief.known])
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """`GET /readyz`: 503 until the first trusted snapshot."""
+        default = self._directory.followed(self._directory.default)
+        assert default is not None, "the default service is followed from the start"
+        if not default.belief.known:
+            raise unanswered(default)
+        return web.Response(text="ready\n")
+
+
+async def _alive(_: web.Request) -> web.Response:
+    return web.Response(text="alive\n")
+
+
+def _name(request: web.Request, directory: Directory, service: Service, wanted: Wanted, form: Form) -> web.Response:
+    """The next worker, or the next `?count=`, in the form that is asked for."""
+    count = _count(request)
+    chosen = service.rotation(wanted).take(count or 1)
+    if not chosen:
+        wish = " of that version or tag" if wanted.version or wanted.tags else ""
+        hint = directory.hint(service)
+        raise Refusal(503, f"No healthy worker of {service.name}{wish} right now: {hint or 'try again'}.", again=True)
+    if "application/json" in request.headers.get("Accept", ""):
+        form = Form.OBJECT
+    text = render_one(chosen[0], form) if count is None else render_many(chosen, form)
+    return web.Response(text=text, content_type=form.content_type.partition(";")[0], headers=stale_header(service))
+
+
+def _json(body: Any, service: Service) -> web.Response:
+    return web.json_response(body, headers=stale_header(service))
+
+
+def _summary(service: Service) -> dict[str, Any]:
+    instances = service.belief.snapshot.instances
+    return {
+        "name": service.name,
+        "instances": len(instances),
+        "serving": len(service.belief.snapshot.serving),
+        "versions": sorted({version for instance in instances for version in instance.versions}),
+    }
+
+
+def _wanted(request: web.Request) -> Wanted:
+    query = request.query
+    if "version" not in query and "tag" not in query:
+        return ANY
+    return Wanted(version=query.get("version", ""), tags=frozenset(query.getall("tag", ())))
+
+
+def _count(request: web.Request) -> int | None:
+    if "count" not in request.query:
+        return None
+    return _integer(request, "count", default=1, least=1, most=COUNT_AT_MOST)
+
+
+def _integer(request: web.Request, name: str, *, default: int, least: int, most: int = 1 << 62) -> int:
+    text = request.query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+        bounds = f"of at least {least}" if most == 1 << 62 else f"from {least} to {most}"
+        raise Refusal(400, f"{name}={text[:40]} cannot be used: give a whole number {bounds}.")
+    return int(text)
+
+
+def _wait(request: web.Request) -> float:
+    text = request.query.get("wait", "30s")
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise Refusal(400, f"wait={text[:40]} cannot be used: give a time such as 30s or 500ms.")
+    return min(WAIT_AT_MOST_S, float(match[1]) * _UNIT_S[match[2]])

@@ -1,0 +1,77 @@
+"""Whom the proxy sends the next request to: a fixed list, or what the directory knows of a service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Protocol
+
+from registry.consul.instance import Instance
+from registry.discovery.directory import Directory
+from registry.discovery.rotation import Rotation
+from registry.runtime.errors import SettingsError
+
+_WORKER = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+):|\[(?P<ipv6>[0-9A-Fa-f:.]+)\]:)?(?P<port>[0-9]{1,5})")
+
+
+class Workers(Protocol):
+    """Where a proxy's workers come from."""
+
+    def next(self, exclude: Collection[str]) -> Instance | None:
+        """The next worker in rotation whose id is not in `exclude`; None where there is none."""
+        ...
+
+
+class FixedWorkers:
+    """The article's first proxy: a list that never changes."""
+
+    def __init__(self, instances: Collection[Instance]) -> None:
+        self._rotation = Rotation(instances)
+
+    def next(self, exclude: Collection[str]) -> Instance | None:
+        """See Workers."""
+        return next_but(self._rotation, exclude)
+
+
+class ServiceWorkers:
+    """The article's second proxy: the serving workers of the directory's default service."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def next(self, exclude: Collection[str]) -> Instance | None:
+        """See Workers."""
+        service = self._directory.followed(self._directory.default)
+        return None if service is None else next_but(service.rotation(), exclude)
+
+
+def next_but(rotation: Rotation, exclude: Collection[str]) -> Instance | None:
+    """The next in `rotation` that is not excluded; those who are lose this turn."""
+    passed_over: set[str] = set()
+    while len(passed_over) < len(rotation):
+        instance = rotation.next()
+        if instance is None or instance.id not in exclude:
+            return instance
+        passed_over.add(instance.id)
+    return None
+
+
+def parse_workers(text: str) -> tuple[Instance, ...]:
+    """`20001,20002,10.0.0.5:8080` as workers; a port alone is one on this machine.
+
+    Raises SettingsError for what is no such list.
+    """
+    workers = [_parse(item.strip()) for item in text.split(",")]
+    if len({worker.id for worker in workers}) < len(workers):
+        raise SettingsError(f"--workers {text} names a worker twice: name each once.")
+    return tuple(workers)
+
+
+def _parse(item: str) -> Instance:
+    match = _WORKER.fullmatch(item)
+    if match is None or not 0 < int(match["port"]) < 65536:
+        raise SettingsError(
+            f"--workers cannot use {item!r}: give ports or host:port, for example 20001,20002,10.0.0.5:8080."
+        )
+    host, port = match["name"] or match["ipv6"] or "127.0.0.1", int(match["port"])
+    return Instance(service="", id=f"{host}:{port}", host=host, port=port)

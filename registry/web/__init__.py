@@ -1,0 +1,1 @@
+"""The HTTP that the lookup service and the proxy share."""

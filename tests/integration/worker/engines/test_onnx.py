@@ -1,0 +1,143 @@
+"""ONNX models of every layout, type and batch answer the same in ONNX Runtime, OpenVINO and OpenCV."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.support.dense_model import EDGE, IMAGENET, answers, write_onnx
+from tests.support.photos import chelsea_jpeg, china_jpeg, coffee_jpeg, flower_jpeg
+from worker.errors import ModelError
+from worker.inference.model import Model, ModelSource, Preprocess, load
+
+PHOTOS = (chelsea_jpeg(), coffee_jpeg(), china_jpeg(), flower_jpeg())
+UNIT = (0.0, 255.0)
+
+
+def seen(model: Model) -> list[NDArray[np.uint8]]:
+    return [model.decode(photo) for photo in PHOTOS]
+
+
+def close(one: NDArray[Any], other: NDArray[Any], *, within: float = 1e-4) -> bool:
+    return one.shape == other.shape and bool(np.abs(one - other).max() < within)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize(
+    ("said", "scaling", "within"),
+    [
+        ({}, IMAGENET, 1e-4),
+        ({"batch": 1}, IMAGENET, 1e-4),
+        ({"batch": 3}, IMAGENET, 1e-4),
+        ({"order": "nhwc"}, UNIT, 1e-4),
+        ({"dtype": "float16"}, IMAGENET, 5e-3),
+        ({"order": "nhwc", "dtype": "uint8", "scaled": (100.0, 60.0)}, (100.0, 60.0), 1e-4),
+        ({"dtype": "uint8", "scaled": (100.0, 60.0), "batch": 1}, (100.0, 60.0), 1e-4),
+        ({"scaled": (127.5, 127.5)}, (127.5, 127.5), 1e-4),
+        ({"scaled": (0.5, 0.25), "order": "nhwc"}, (127.5, 63.75), 1e-4),
+        ({"logits": True}, IMAGENET, 1e-4),
+    ],
+    ids=lambda value: ",".join(f"{k}={v}" for k, v in value.items()) or "plain" if isinstance(value, dict) else "",
+)
+def test_every_input_is_fed_as_it_wants(tmp_path: Path, engine: str, said: Any, scaling: Any, within: float) -> None:
+    """Layout, type, batch and the model's own scaling are read from the file; the usual scaling fills what it
+    leaves open; alone and together pictures get the numbers that numpy gets."""
+    path = write_onnx(tmp_path / "model.onnx", **said)
+    model = load(ModelSource(path=path, engine=engine), name="m")
+    pictures = seen(model)
+    wanted = answers(pictures, *scaling)
+    assert np.ptp(wanted, axis=0).max() > 0.05
+    assert close(model.predict(pictures), wanted, within=within)
+    assert close(model.predict(pictures[:1]), wanted[:1], within=within)
+    assert (model.engine.input.batch, model.engine.platform) == (said.get("batch"), "onnx_onnxv1")
+    model.close()
+    with pytest.raises(ModelError, match="closed"):
+        model.predict(pictures)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino", "opencv"])
+def test_what_is_said_goes_before_what_is_usual(tmp_path: Path, engine: str) -> None:
+    """Mean, std and channel order of model.toml hold in every engine, and flags go before them."""
+    write_onnx(tmp_path / "model.onnx", batch=1)
+    (tmp_path / "model.toml").write_text(
+        f'[preprocess]\nmean = [104, 117, 123]\nstd = 58\nchannels = "bgr"\nsize = [{EDGE}, {EDGE}]\nlayout = "nchw"\n'
+    )
+    model = load(ModelSource(path=tmp_path, engine=engine, preprocess=Preprocess(std=(50.0,))), name="m")
+    pictures = seen(model)
+    assert close(model.predict(pictures), answers([p[..., ::-1] for p in pictures], (104, 117, 123), 50))
+    assert model.describe()["input"]["pixels"] == "(pixel - [104, 117, 123]) / 50, bgr, nchw"
+
+
+def test_streams_answer_the_same_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many threads as there are cores each get what all cores together answer; a closed model has none of it."""
+    monkeypatch.setattr("worker.engines.onnx.engine.usable_cores", lambda: 3)
+    model = load(ModelSource(path=write_onnx(tmp_path / "model.onnx"), engine="onnx"), name="m")
+    pictures = seen(model)
+    wanted = model.predict(pictures)
+    assert model.engine.streams == 3
+    with ThreadPoolExecutor(3) as threads:
+        for found in threads.map(model.stream, [pictures] * 30):
+            assert close(found, wanted)
+    model.close()
+    with pytest.raises(ModelError, match="closed"):
+        model.stream(pictures)
+
+
+def test_the_files_metadata_say_what_pixels_are(tmp_path: Path) -> None:
+    """Image.NominalPixelRange and Image.BitmapPixelFormat, as ONNX defines them, are followed."""
+    said = {"Image.NominalPixelRange": "Normalized_1_1", "Image.BitmapPixelFormat": "Bgr8"}
+    model = load(ModelSource(path=write_onnx(tmp_path / "m.onnx", metadata=said), engine="onnx"), name="m")
+    pictures = seen(model)
+    assert close(model.predict(pictures), answers([p[..., ::-1] for p in pictures], 127.5, 127.5))
+
+
+def test_outputs_can_be_named_for_what_they_are(tmp_path: Path) -> None:
+    """With outputs = "logits" a softmax is applied even to what looks like probabilities; "probabilities" has none."""
+    path = write_onnx(tmp_path / "m.onnx")
+    plain = load(ModelSource(path=path, engine="onnx"), name="m")
+    twice = load(ModelSource(path=path, engine="onnx", preprocess=Preprocess(outputs="logits")), name="m")
+    pictures = seen(plain)
+    powers = np.exp(plain.predict(pictures))
+    assert close(twice.predict(pictures), powers / powers.sum(axis=1, keepdims=True))
+    raw = write_onnx(tmp_path / "raw.onnx", logits=True)
+    kept = load(ModelSource(path=raw, engine="onnx", preprocess=Preprocess(outputs="probabilities")), name="m")
+    assert kept.predict(pictures).min() < 0
+
+
+def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
+    """Damaged files, wrong names, wrong devices and precisions are sentences with the cure."""
+    path = write_onnx(tmp_path / "m.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"bad")
+    for engine in ("onnx", "openvino", "opencv"):
+        with pytest.raises(ModelError, match=r"bad\.onnx cannot be"):
+            load(ModelSource(path=tmp_path / "bad.onnx", engine=engine), name="m")
+        with pytest.raises(ModelError, match=r"--device gpu:7: .* sees none of this machine's GPUs"):
+            load(ModelSource(path=path, engine=engine, device="gpu:7"), name="m")
+    with pytest.raises(ModelError, match="--input-layer must name one of these of the model: pixels"):
+        load(ModelSource(path=path, engine="onnx", input_layer="nothing"), name="m")
+    with pytest.raises(
+        ModelError, match="cannot run a model of the kind onnx: --engine takes onnx or openvino or opencv"
+    ):
+        load(ModelSource(path=path, engine="torch"), name="m")
+    with pytest.raises(ModelError, match=r"12 x 12 pixels, so --size cannot be 24 x 24"):
+        load(ModelSource(path=path, engine="onnx", preprocess=Preprocess(size=(24, 24))), name="m")
+    with pytest.raises(ModelError, match="--precision is f32 or bf16"):
+        ModelSource(path=path, precision="f16")  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_does_not_work_is_not_shown_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ONNX Runtime has CUDA but cannot use it, auto serves from the CPU and says so, and gpu is an error."""
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    path = write_onnx(tmp_path / "m.onnx")
+    model = load(ModelSource(path=path, engine="onnx", gpu_memory_growth=True), name="m")
+    assert (model.describe()["device"], model.engine.fixed_batches) == ("cpu", None)
+    with pytest.raises(ModelError, match="ONNX Runtime cannot use it: check CUDA and cuDNN"):
+        load(ModelSource(path=path, engine="onnx", device="gpu"), name="m")

@@ -1,0 +1,43 @@
+"""Hand-written stand-ins for what a test does not mean to test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from registry.consul.instance import Instance
+from registry.discovery.reconcile import Answer
+
+
+class FakeCatalog:
+    """The two questions that a Directory asks of Consul's catalog, answered from what the test has put here.
+
+    `put` replaces a service's instances; waiting questions are answered then.
+    """
+
+    def __init__(self, **services: tuple[Instance, ...]) -> None:
+        self._services = dict(services)
+        self._index = 1
+        self._change = asyncio.Event()
+
+    def put(self, service: str, *instances: Instance) -> None:
+        self._services[service] = instances
+        self._index += 1
+        changed, self._change = self._change, asyncio.Event()
+        changed.set()
+
+    async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
+        await self._wait(index, None)
+        return self._index, {name: frozenset({"p2p"}) for name in self._services}
+
+    async def health(self, service: str, *, index: int = 0, wait_s: float = 0.0) -> Answer:
+        await self._wait(index, wait_s)
+        return Answer(self._index, self._services.get(service, ()))
+
+    async def _wait(self, index: int, wait_s: float | None) -> None:
+        if index < self._index:
+            return
+        try:
+            await asyncio.wait_for(self._change.wait(), wait_s)
+        except TimeoutError:
+            return

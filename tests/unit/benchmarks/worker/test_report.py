@@ -1,0 +1,133 @@
+"""What the worker's benchmark concludes from its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.rivals.contestant import rivals
+from benchmarks.worker.report import (
+    FLOOR,
+    OURS,
+    Bar,
+    Flood,
+    Paced,
+    Standing,
+    best_rival,
+    ceiling_bars,
+    contest_table,
+    flood_bars,
+    paced_bars,
+    paired,
+    rival_bars,
+    top,
+)
+
+FLOOD = Flood(
+    name=OURS,
+    shares=[0.5, 0.9, 0.99],
+    refused=500,
+    refused_p99_ms=9,
+    others=0,
+    before_mb=100,
+    after_mb=105,
+    load_share=0,
+)
+
+
+def standing(*, alone_ms: float, per_s: float) -> Standing:
+    return Standing(lone_ms=[alone_ms] * 3, per_s={16: [per_s] * 3, 64: [per_s] * 3})
+
+
+def paced(name: str, *p99_ms: float) -> Paced:
+    return Paced(name=name, share=0.5, p99_ms=p99_ms, all_p50_ms=5, all_p99_ms=9, asked=9, others=0, load_share=0)
+
+
+def held(bars: list[Bar]) -> list[bool]:
+    return [bar.holds for bar in bars]
+
+
+LOOPS = {"lanes": standing(alone_ms=10, per_s=100), "batches": standing(alone_ms=10, per_s=90)}
+
+
+def test_what_slows_a_whole_round_changes_no_ratio() -> None:
+    """A machine that is half as fast in one round is so for both; medians of each alone would not show that."""
+    assert paired([50.0, 80.0, 110.0], [100.0, 160.0, 110.0]) == 0.5
+
+
+def test_the_worker_is_held_to_the_best_way_of_the_bare_loop() -> None:
+    """95 of 100 a second and 1 ms more are enough, 94 and 1.1 ms are not, whatever the slower way gives."""
+    assert top(LOOPS, 16) == "lanes"
+    assert held(ceiling_bars({OURS: standing(alone_ms=11, per_s=95)}, LOOPS, (16, 64))) == [True] * 3
+    assert held(ceiling_bars({OURS: standing(alone_ms=11.1, per_s=94)}, LOOPS, (16, 64))) == [False] * 3
+
+
+def test_the_floor_is_told_beside_the_lone_bar_and_is_no_rival() -> None:
+    """What a bare socket adds stands with what the worker adds; being slower than it breaks no bar."""
+    standings = {OURS: standing(alone_ms=12, per_s=95), FLOOR: Standing(lone_ms=[10.5] * 3)}
+    alone = ceiling_bars(standings, LOOPS, (16, 64))[-1]
+    assert alone.measured == "2.00 ms (12.0 beside 10.0); a bare socket 0.50 ms"
+    assert rival_bars(standings, table="(a)", flask_times=None) == []
+
+
+def test_the_worker_is_held_to_the_best_rival_in_each_figure() -> None:
+    """One rival has more throughput, another less latency: each bar names the one that counts."""
+    field = {
+        OURS: standing(alone_ms=12, per_s=90),
+        "Flask": standing(alone_ms=12.5, per_s=30),
+        "Flask (set for one client)": Standing(lone_ms=[11.0] * 3),
+        "Mosec": standing(alone_ms=30, per_s=91),
+        "BentoML": Standing(reason="it cannot be installed"),
+    }
+    bars = rival_bars(field, table="(b)", flask_times=3)
+    assert held(bars) == [False, False, True]
+    assert "Mosec" in bars[0].measured
+    assert "set for one client" in bars[1].measured
+    assert best_rival(field) == "Mosec"
+
+
+def test_a_rival_that_left_is_no_rival_and_is_named_with_the_reason() -> None:
+    """What it did before it left decides nothing, and is not dropped in silence either."""
+    gone = replace(standing(alone_ms=1, per_s=900), reason="it stopped answering")
+    field = {OURS: standing(alone_ms=12, per_s=90), "Mosec": gone}
+    assert rival_bars(field, table="(a)", flask_times=3) == []
+    assert "Mosec left: it stopped answering" in contest_table(field, LOOPS, (16, 64))
+
+
+def test_one_that_took_no_lone_turns_stands_in_the_table() -> None:
+    """A rival whose settings for one client differ takes the crowds' turns alone, and has its row for these."""
+    field = {OURS: standing(alone_ms=12, per_s=90), "Mosec": replace(standing(alone_ms=1, per_s=80), lone_ms=[])}
+    assert "| Mosec |  | 80.0 |" in contest_table(field, LOOPS, (16, 64))
+    assert best_rival(field) == "Mosec"
+    assert held(
+        rival_bars({**field, "Mosec": replace(field["Mosec"], per_s={16: [95] * 3})}, table="(a)", flask_times=None)
+    ) == [False]
+
+
+def test_overload_is_held_to_goodput_refusals_and_memory() -> None:
+    """Each demand falls by itself."""
+    assert held(flood_bars(FLOOD)) == [True] * 4
+    worse = replace(FLOOD, shares=[0.5, 0.89, 0.99], refused_p99_ms=10.5, others=1, after_mb=106)
+    assert held(flood_bars(worse)) == [False] * 4
+
+
+def test_nothing_answered_is_no_victory() -> None:
+    """Endless times lose, also beside endless ones; so do refusals that never came."""
+    never = float("inf")
+    assert held(paced_bars([paced(OURS, never, never), paced("Mosec", 5, 9)])) == [False]
+    assert held(paced_bars([paced(OURS, never), paced("Mosec", never)])) == [False]
+    assert held(flood_bars(replace(FLOOD, refused=0, refused_p99_ms=float("nan"))))[1] is False
+
+
+def test_every_rival_says_what_it_installs_by_exact_version() -> None:
+    """So that a figure can be had again."""
+    found = rivals()
+    assert [rival.name for rival in found] == ["BentoML", "Flask", "LitServe", "MLServer", "Mosec", "Ray Serve"]
+    assert all("==" in requirement for rival in found for requirement in rival.requires)
+    assert all("{port}" in " ".join(command) for rival in found for command in (rival.best, rival.quickstart))
+
+
+def test_what_a_rival_runs_with_is_one_of_the_settings_that_were_compared() -> None:
+    """Otherwise its figure would not be the best that was found."""
+    for rival in rivals():
+        assert rival.settings in rival.variants
+        assert rival.alone in rival.variants

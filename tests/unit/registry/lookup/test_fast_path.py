@@ -1,0 +1,171 @@
+"""The fast path and the framework behind it, side by side: a client cannot tell them apart."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from registry.consul.instance import Instance
+from registry.discovery.directory import Directory
+from registry.discovery.reconcile import Answer
+from registry.lookup.fast_path import FastPath, protocol_factory
+from registry.lookup.routes import build_app
+from tests.support.raw_http import conversation, undated
+
+OPTIONS = {"access_log": None, "keepalive_timeout": 75.0}
+
+
+class OneWorker:
+    """A catalog in which one service has one worker for ever: every rotation gives the same answer.
+
+    `leader`: whether Consul knows one; without, what it says is stale, and has never been confirmed.
+    """
+
+    def __init__(self, *, leader: bool) -> None:
+        self._leader = leader
+
+    async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
+        if index:
+            await asyncio.Event().wait()
+        return 1, {"classify": frozenset({"p2p"}), "empty": frozenset({"p2p"})}
+
+    async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> Answer:
+        if index:
+            await asyncio.Event().wait()
+        worker = Instance("classify", "w1", "127.0.0.1", 9001, version="3", tags=("p2p",), boot="b1")
+        return Answer(1, (worker,) if service == "classify" else (), known_leader=self._leader)
+
+
+@asynccontextmanager
+async def served(*, fast: bool, leader: bool = True) -> AsyncIterator[tuple[int, FastPath]]:
+    async with Directory(OneWorker(leader=leader), default="classify") as directory:  # type: ignore[arg-type]  # a fake
+        await directory.find("classify").known(timeout_s=5)  # type: ignore[union-attr]  # it is the default
+        path = FastPath(directory)
+        runner = web.AppRunner(build_app(directory, path), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        assert runner.server is not None
+        factory = protocol_factory(runner.server, path, **OPTIONS) if fast else runner.server
+        server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1], path
+        finally:
+            server.close()
+            await runner.cleanup()
+            await asyncio.sleep(0.005)  # for the last connections to be let go
+
+
+def alike(said: bytes) -> bytes:
+    """What was said, without what differs between any two moments or ports."""
+    return re.sub(rb"reachable at [^:]+:\d+", b"reachable at here", undated(said))
+
+
+PLAIN_TARGETS = (
+    b"/ /next /next/classify /next/empty /next/nobody /next?count=2 /next?count=0 /? /next?version=3 /next/ // "
+    b"/n%65xt /next/class%69fy /next/a%0d%0ab /nowhere http://elsewhere/next * /services"
+).split()
+targets = st.sampled_from([*PLAIN_TARGETS, b"/next/" + b"x" * 200, b"/" + b"y" * 3000, b"/next/\xff"])
+methods = st.sampled_from([b"GET"] * 6 + [b"HEAD", b"POST", b"OPTIONS", b"get", b"BREW"])
+versions = st.sampled_from([b"HTTP/1.1"] * 6 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1"])
+headers = st.lists(
+    st.sampled_from(
+        [
+            b"User-Agent: curl/7.88.1",
+            b"Accept: */*",
+            b"accept: application/json",
+            b"ACCEPT: text/html, application/json;q=0.5",
+            b"Accept-Encoding: gzip, deflate",
+            b"Connection: keep-alive",
+            b"Connection: close",
+            b"X-Odd: 1",
+            b"Content-Length: 0",
+            b"Content-Length: 5",
+            b"Content-Length: -1",
+            b"Transfer-Encoding: chunked",
+            b"Expect: 100-continue",
+            b"Upgrade: websocket",
+            b"Host: second",
+            b"User-Agent : spaced",
+            b"User-Agent:tight",
+            b"User-Agent:   wide   ",
+            b" folded: line",
+            b"Accept: \xc3\xa9\xff",
+            b"NoColon",
+            b"Range: bytes=0-1",
+        ]
+    ),
+    max_size=4,
+)
+hosts = st.sampled_from(
+    [b"Host: 127.0.0.1:12480", b"Host: localhost", b"host: 10.9.9.9", b"Host: [::1]:1", b"Host: ", b""]
+)
+ends = st.sampled_from([b"\r\n"] * 8 + [b"\n"])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    end = draw(ends)
+    lines = [b" ".join([draw(methods), draw(targets), draw(versions)]), draw(hosts), *draw(headers)]
+    body = draw(st.sampled_from([b""] * 6 + [b"12345", b"0\r\n\r\n"]))
+    return end.join(line for line in lines if line) + end + end + body
+
+
+@st.composite
+def fragmented(draw: st.DrawFn) -> list[bytes]:
+    """One to three requests, cut apart and joined at will."""
+    whole = draw(st.lists(requests(), min_size=1, max_size=3))
+    if draw(st.booleans()):
+        return whole
+    text = b"".join(whole)
+    cuts = sorted(draw(st.sets(st.integers(1, max(1, len(text) - 1)), max_size=3)))
+    return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True) if a < b]
+
+
+PLAIN = b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@given(fragments=fragmented(), leader=st.booleans())
+@settings(max_examples=150, deadline=None)
+@example(fragments=[PLAIN], leader=True)
+@example(fragments=[PLAIN], leader=False)
+@example(fragments=[PLAIN, PLAIN], leader=True)
+@example(fragments=[PLAIN + PLAIN], leader=True)
+@example(fragments=[PLAIN[:10], PLAIN[10:]], leader=True)
+@example(fragments=[PLAIN, PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")], leader=True)
+@example(fragments=[PLAIN.replace(b"/next", b"/"), PLAIN.replace(b"localhost", b"elsewhere")], leader=True)
+def test_a_client_cannot_tell_them_apart(fragments: list[bytes], leader: bool) -> None:
+    """Whatever is sent, in whatever pieces, both say the same bytes and close at the same point; stale or not."""
+
+    async def both() -> tuple[tuple[bytes, bool], tuple[bytes, bool]]:
+        async with (
+            served(fast=True, leader=leader) as (fast_port, _),
+            served(fast=False, leader=leader) as (slow_port, _),
+        ):
+            return await conversation(fast_port, fragments), await conversation(slow_port, fragments)
+
+    fast, slow = asyncio.run(both())
+    assert (alike(fast[0]), fast[1]) == (alike(slow[0]), slow[1])
+
+
+@pytest.mark.parametrize("leader", [True, False])
+async def test_plain_lookups_take_the_fast_path(leader: bool) -> None:
+    """The requests that matter are really answered by the fast path, on a kept connection and in an outage too."""
+    async with served(fast=True, leader=leader) as (port, path):
+        plain = [PLAIN, PLAIN.replace(b"/next", b"/"), PLAIN.replace(b"/next", b"/next/classify")]
+        await conversation(port, plain)
+        assert path.answered == 3
+
+
+async def test_unique_requests_do_not_fill_the_memory() -> None:
+    """Plans are kept for a bounded number of request texts, however many different ones come."""
+    async with served(fast=True) as (_, path):
+        for i in range(10_000):
+            plans = path.plans_for("127.0.0.1")
+            path.answer(PLAIN.replace(b"localhost", f"host{i}".encode()), plans, "127.0.0.1")
+        assert len(plans) <= 4096

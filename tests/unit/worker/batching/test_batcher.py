@@ -1,0 +1,306 @@
+"""The batcher on a real event loop, with an engine whose answers name their images."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.support.small_models import brightness
+from tests.support.waiting import until
+from worker.batching.batcher import Batcher, Image, Scores
+from worker.batching.core_scheduler import Turns
+from worker.batching.policy import Pace, Streams
+from worker.errors import DeadlinePassed, Overloaded
+from worker.inference.calibration import measure_pace
+from worker.telemetry.metrics import Numbers
+
+POISON = 255
+
+
+class Engine:
+    """Answers each image's first value; fails when the poison is in the batch; can be held."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.go.set()
+        self.entered = threading.Event()
+        self.batches: list[list[int]] = []
+
+    def predict(self, images: Sequence[Image]) -> Scores:
+        self.entered.set()
+        self.go.wait(10)
+        values = [int(i[0, 0, 0]) for i in images]
+        self.batches.append(values)
+        if POISON in values:
+            raise RuntimeError("poison")
+        return np.array([[v] for v in values], dtype=np.float32)
+
+
+def image(value: int) -> Image:
+    return np.full((1, 1, 3), value, dtype=np.uint8)
+
+
+class Streaming(Engine):
+    """Has two streams beside; each batch of a stream waits for `abreast` others of them."""
+
+    def __init__(self, *, abreast: int) -> None:
+        super().__init__()
+        self.together = threading.Barrier(abreast)
+        self.streamed: list[list[int]] = []
+
+    def stream(self, images: Sequence[Image]) -> Scores:
+        self.together.wait(10)
+        self.streamed.append([int(i[0, 0, 0]) for i in images])
+        return np.array([[i[0, 0, 0]] for i in images], dtype=np.float32)
+
+
+class Hanging(Streaming):
+    """The poison's stream does not end before it is let go."""
+
+    def __init__(self, *, abreast: int) -> None:
+        super().__init__(abreast=abreast)
+        self.held = threading.Event()
+
+    def stream(self, images: Sequence[Image]) -> Scores:
+        if images[0][0, 0, 0] == POISON:
+            self.held.wait(10)
+        return super().stream(images)
+
+
+def streaming(engine: Streaming, turns: Turns) -> Batcher:
+    """Alone on all cores an image takes 8 ms, 12 ms in a stream."""
+    each = Pace(cap=2, batch_s=0.024, single_s=0.012)
+    pace = Pace(cap=4, batch_s=0.032, single_s=0.008, streams=Streams(2, each))
+    numbers = Numbers().model("test")
+    return Batcher(engine.predict, stream=engine.stream, pace=pace, queue_most=100, numbers=numbers, turns=turns)
+
+
+def batcher(engine: Engine, *, cap: int = 4, queue_most: int = 100, image_s: float = 0.0) -> Batcher:
+    pace = Pace(cap=cap, batch_s=image_s * cap, single_s=image_s)
+    return Batcher(engine.predict, pace=pace, queue_most=queue_most, numbers=Numbers().model("test"))
+
+
+def soon() -> float:
+    return time.monotonic() + 10
+
+
+async def begun(queue: Batcher, engine: Engine, value: int) -> asyncio.Task[Scores]:
+    """An image that the engine has taken up, alone."""
+    task = asyncio.create_task(queue.submit(image(value), deadline_s=soon()))
+    await asyncio.to_thread(engine.entered.wait, 5)
+    return task
+
+
+async def test_a_free_engine_takes_what_is_there_up_to_the_cap() -> None:
+    """While one batch runs others queue, and the next batch takes as many as the cap allows, in order."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=4) as queue:
+        tasks = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(1)]
+        await asyncio.to_thread(engine.entered.wait, 5)
+        tasks += [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(1, 7)]
+        await asyncio.sleep(0)
+        engine.go.set()
+        await asyncio.gather(*tasks)
+    assert engine.batches == [[0], [1, 2, 3, 4], [5, 6]]
+
+
+async def test_a_lone_image_has_all_cores_and_several_share_them() -> None:
+    """One image runs alone on all cores; those that come meanwhile run in streams, at the same time."""
+    engine = Streaming(abreast=2)
+    engine.go.clear()
+    async with streaming(engine, Turns(cores=2)) as queue:
+        tasks = [asyncio.create_task(queue.submit(image(1), deadline_s=soon()))]
+        await asyncio.to_thread(engine.entered.wait, 5)
+        tasks += [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(2, 6)]
+        await until(lambda: queue.depth == 4)
+        engine.go.set()
+        assert [int(row[0]) for row in await asyncio.gather(*tasks)] == [1, 2, 3, 4, 5]
+    assert engine.batches == [[1]]
+    assert sorted(sorted(batch) for batch in engine.streamed) == [[2, 3], [4, 5]]
+
+
+async def test_streams_are_used_where_the_cores_are_another_models() -> None:
+    """An image that could have all cores does not wait for them where another model has one."""
+    engine, turns = Streaming(abreast=1), Turns(cores=2)
+    others = await turns.take(1)
+    async with streaming(engine, turns) as queue:
+        assert (await queue.submit(image(1), deadline_s=soon()))[0] == 1
+        turns.give_back(others)
+        assert (await queue.submit(image(2), deadline_s=soon()))[0] == 2
+    assert (engine.streamed, engine.batches) == ([[1]], [[2]])
+
+
+async def test_a_stream_that_hangs_leaves_the_other() -> None:
+    """While one stream's batch does not end, others are answered by the other one."""
+    engine = Hanging(abreast=1)
+    async with streaming(engine, Turns(cores=2)) as queue:
+        hanging = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (POISON, 1)]
+        await hanging[1]
+        for value in range(2, 5):
+            assert (await queue.submit(image(value), deadline_s=soon()))[0] == value
+        assert queue.running == 1
+        engine.held.set()
+        assert (await hanging[0])[0] == POISON
+
+
+async def test_a_stream_that_hangs_holds_no_full_batches_up() -> None:
+    """Batches that the threads have at hand are answered by whichever is free, not only by the one that hangs."""
+    engine = Hanging(abreast=1)
+    async with streaming(engine, Turns(cores=2)) as queue:
+        hanging = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (POISON, 1)]
+        await hanging[1]
+        rows = await queue.submit_all([image(v) for v in range(2, 20)], deadline_s=soon())
+        assert [int(row[0]) for row in rows] == [*range(2, 20)]
+        assert queue.running == 1
+        engine.held.set()
+        assert (await hanging[0])[0] == POISON
+
+
+async def test_a_full_batch_is_at_hand_before_it_is_needed() -> None:
+    """While one runs the thread has the next full one, and goes on without the event loop; what is not full waits."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=2) as queue:
+        first = await begun(queue, engine, 0)
+        others = asyncio.create_task(queue.submit_all([image(v) for v in range(1, 4)], deadline_s=soon()))
+        await until(lambda: (queue.running, queue.depth) == (3, 1))
+        engine.go.set()
+        end_s = time.monotonic() + 5
+        while len(engine.batches) < 2 and time.monotonic() < end_s:
+            time.sleep(0.001)  # the event loop is to be busy
+        assert engine.batches == [[0], [1, 2]]
+        await asyncio.gather(first, others)
+    assert engine.batches == [[0], [1, 2], [3]]
+
+
+async def test_who_leaves_or_is_late_at_hand_is_not_predicted() -> None:
+    """Between being handed to a thread and being begun a caller may go or its time pass: others get their own."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=3) as queue:
+        first = await begun(queue, engine, 0)
+        gone, late, patient = (
+            asyncio.create_task(queue.submit(image(value), deadline_s=deadline_s))
+            for value, deadline_s in ((1, soon()), (2, time.monotonic() + 0.05), (3, soon()))
+        )
+        await until(lambda: queue.running == 4)
+        gone.cancel()
+        await asyncio.sleep(0.06)
+        engine.go.set()
+        assert [int((await task)[0]) for task in (first, patient)] == [0, 3]
+        with pytest.raises(DeadlinePassed):
+            await late
+    assert engine.batches == [[0], [3]]
+
+
+async def test_where_another_wants_the_cores_no_batch_is_at_hand() -> None:
+    """A model with a full queue lets another one go after each of its batches, as if it could not plan ahead."""
+    engine, turns = Engine(), Turns()
+    engine.go.clear()
+    pace, numbers = Pace(cap=1, batch_s=0.0, single_s=0.0), Numbers().model("test")
+    async with Batcher(engine.predict, pace=pace, queue_most=100, numbers=numbers, turns=turns) as queue:
+        asked = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(4)]
+        await until(lambda: queue.running == 2)
+        another = asyncio.create_task(turns.take())
+        await asyncio.sleep(0)
+        engine.go.set()
+        turn = await another
+        assert len(engine.batches) == 2
+        turns.give_back(turn)
+        await asyncio.gather(*asked)
+
+
+async def test_cancelled_images_cost_no_prediction() -> None:
+    """A client that hangs up while it is queued is not predicted."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine) as queue:
+        first = await begun(queue, engine, 1)
+        gone = asyncio.create_task(queue.submit(image(2), deadline_s=soon()))
+        await asyncio.sleep(0)
+        gone.cancel()
+        engine.go.set()
+        await first
+        await queue.submit(image(3), deadline_s=soon())
+    assert engine.batches == [[1], [3]]
+
+
+async def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
+    """Beyond the queue's bound an image is refused at once, with an honest Retry-After."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=1, queue_most=2, image_s=0.5) as queue:
+        tasks = [asyncio.create_task(queue.submit(image(1), deadline_s=soon()))]
+        await asyncio.to_thread(engine.entered.wait, 5)
+        tasks += [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (2, 3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refusal:
+            await queue.submit(image(4), deadline_s=soon())
+        assert refusal.value.retry_after_s == pytest.approx(2.0)  # three before it, and its own
+        assert queue.crowded
+        engine.go.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_what_cannot_be_met_is_refused_at_once() -> None:
+    """An image whose deadline is nearer than the work before it is refused on arrival."""
+    engine = Engine()
+    async with batcher(engine, image_s=1.0) as queue:
+        with pytest.raises(Overloaded):
+            await queue.submit(image(1), deadline_s=time.monotonic() + 0.5)
+    assert engine.batches == []
+
+
+async def test_a_hung_engine_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that runs far too long means that the loop does not move, until it ends."""
+    engine = Engine()
+    engine.go.clear()
+    monkeypatch.setattr("worker.batching.runner.STUCK_AFTER_S", 0.0)
+    async with batcher(engine) as queue:
+        assert queue.moving
+        task = await begun(queue, engine, 1)
+        assert not queue.moving
+        engine.go.set()
+        await task
+        assert queue.moving
+
+
+async def test_the_estimate_follows_what_batches_really_take() -> None:
+    """A worker whose batches take far longer than measured at load tells longer waits, while it has work."""
+    engine = Engine()
+    async with batcher(engine, cap=1, image_s=0.001) as queue:
+        for value in range(3):
+            engine.go.clear()
+            first = await begun(queue, engine, value)
+            await asyncio.sleep(0.02)  # twenty times what was measured
+            engine.go.set()
+            await first
+        engine.go.clear()
+        held = await begun(queue, engine, 1)
+        await until(lambda: queue.running == 1)
+        with pytest.raises(Overloaded) as refusal:
+            queue.admit(deadline_s=time.monotonic())
+        assert refusal.value.retry_after_s > 0.004  # twice what the load would say
+        engine.go.set()
+        await held
+
+
+def test_warming_up_pads_to_the_sizes_that_an_engine_wants() -> None:
+    """An engine with fixed batch sizes sees none but them, and the cap is one of them."""
+    model, seen = brightness(), []
+    predict = model.engine.predict
+
+    def watched(images: Sequence[Image]) -> Scores:
+        seen.append(len(images))
+        return predict(images)
+
+    model.engine.fixed_batches = (2, 6)
+    model.engine.predict = watched  # type: ignore[method-assign]  # the test listens in
+    assert measure_pace(model).cap in (1, 2, 6)
+    assert set(seen) == {2, 6}

@@ -1,0 +1,87 @@
+"""How a new version is warmed beside one that serves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.support.small_models import Brightness, brightness
+from worker.batching.policy import Pace, Streams
+from worker.inference import warm_beside as warming
+from worker.inference.calibration import ROUNDS, STREAM_SIZES, measure_pace
+from worker.inference.warm_beside import sizes_up_to, warm_beside
+
+
+class Recording(Brightness):
+    """Remembers the sizes of its batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        self.sizes.append(len(images))
+        return super().predict(images)
+
+
+@pytest.mark.parametrize(("cap", "sizes"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+def test_every_size_that_is_common_is_warmed(cap: int, sizes: list[int]) -> None:
+    """Powers of two and the cap, none larger: each runs some times, and the cap stays."""
+    assert sizes_up_to(cap) == sizes
+    engine = Recording()
+    pace = warm_beside(replace(brightness(), engine=engine), serving=Pace(cap=cap, batch_s=1.0, single_s=1.0))
+    assert pace.cap == cap
+    assert 0 < pace.single_s < 1.0
+    assert engine.sizes == [size for size in sizes for _ in range(warming.ROUNDS)]
+
+
+class Streaming(Recording):
+    """Has two streams, and remembers the sizes of their batches, too."""
+
+    streams = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streamed: list[int] = []
+
+    def stream(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        self.streamed.append(len(images))
+        return Brightness.predict(self, images)
+
+
+def test_streams_are_warmed_where_they_serve() -> None:
+    """A new version's streams are warmed and used if those of the one that serves are; else neither."""
+    alone = Pace(cap=2, batch_s=1.0, single_s=1.0)
+    serving = replace(alone, streams=Streams(2, Pace(cap=4, batch_s=1.0, single_s=1.0)))
+    for pace, sizes in ((serving, [1, 2, 4]), (alone, [])):
+        engine = Streaming()
+        warmed = warm_beside(replace(brightness(), engine=engine), serving=pace).streams
+        assert engine.streamed == [size for size in sizes for _ in range(warming.ROUNDS)]
+        assert (warmed and (warmed.count, warmed.each.cap)) == ((2, 4) if sizes else None)
+
+
+def test_a_fresh_models_streams_are_measured_together() -> None:
+    """At load every size runs in all streams, and the pace knows how many there are."""
+    engine = Streaming()
+    slow = engine.predict
+
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        time.sleep(0.005 * len(images))
+        return slow(images)
+
+    engine.predict = predict  # type: ignore[method-assign]  # so that the streams are the better way
+    pace = measure_pace(replace(brightness(), engine=engine))
+    assert pace.streams is not None
+    assert pace.streams.count == 2
+    assert sorted(engine.streamed) == sorted([*STREAM_SIZES] * 2 * (1 + ROUNDS))
+
+
+def test_a_slow_model_is_not_tried_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a batch takes long, larger ones are not tried, and the cap is that size."""
+    monkeypatch.setattr(warming, "SLOW_S", 0.0)
+    assert warm_beside(brightness(), serving=Pace(cap=8, batch_s=1.0, single_s=1.0)).cap == 1

@@ -1,0 +1,74 @@
+"""Local labelling answers file by file, and a bad file stops nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from tests.support.photos import encode
+from tests.support.small_models import brightness
+from worker.inference.label_files import label_files
+
+
+def run(names: list[str], *, as_json: bool = False, top: int = 5) -> tuple[int, list[str], list[str]]:
+    out, err = io.StringIO(), io.StringIO()
+    code = label_files(names, model=brightness(), top=top, as_json=as_json, out=out, err=err)
+    return code, out.getvalue().splitlines(), err.getvalue().splitlines()
+
+
+def white(folder: Path, name: str = "white.png") -> str:
+    (folder / name).write_bytes(encode(Image.new("RGB", (20, 20), "white"), "PNG"))
+    return str(folder / name)
+
+
+def test_each_file_gets_a_line(tmp_path: Path) -> None:
+    """One line a file, best label first, `top` labels; line ends of names and empty names do not count."""
+    file = white(tmp_path)
+    assert run([file, f"{file}\n", "", "\n"]) == (0, [f"{file}: bright 1.000000, dark 0.000000"] * 2, [])
+    assert run([file], top=1)[1] == [f"{file}: bright 1.000000"]
+
+
+def test_json_is_one_object_a_line(tmp_path: Path) -> None:
+    """With as_json each line is an object that other programs can read, whatever the file's name."""
+    file = white(tmp_path, 'quote" and ünïcode.png')
+    code, (line,), _ = run([file], as_json=True, top=1)
+    assert (code, json.loads(line)) == (0, {"file": file, "labels": [["bright", 1.0]]})
+
+
+def test_a_bad_file_is_told_and_the_rest_go_on(tmp_path: Path) -> None:
+    """Missing, foreign, damaged and impossible names get a line each on stderr; the exit code is 1."""
+    (tmp_path / "text.txt").write_text("hello")
+    (tmp_path / "cut.png").write_bytes(Path(white(tmp_path)).read_bytes()[:50])
+    bad = [str(tmp_path / name) for name in ("none.jpg", "text.txt", "cut.png", "")] + ["nul\0.jpg"]
+    code, out, err = run([*bad, white(tmp_path)])
+    assert (code, len(out), len(err)) == (1, 1, 5)
+    assert err[0] == f"{bad[0]}: No such file or directory; check the name."
+    assert "send JPEG, PNG, WebP, GIF or BMP" in err[1]
+    assert "cut short" in err[2]
+
+
+def test_each_line_is_out_before_the_next_name_is_asked_for(tmp_path: Path) -> None:
+    """Someone who writes a name and waits for its label gets it: nothing is held back."""
+    file, seen = white(tmp_path), []
+    out = Flushed()
+
+    def names() -> Iterator[str]:
+        for _ in range(3):
+            seen.append(out.flushed)
+            yield file
+
+    label_files(names(), model=brightness(), top=1, as_json=False, out=out, err=io.StringIO())
+    assert [text.count("\n") for text in seen] == [0, 1, 2]
+
+
+class Flushed(io.StringIO):
+    """A stream that knows what had been written when it was last flushed."""
+
+    flushed = ""
+
+    def flush(self) -> None:
+        self.flushed = self.getvalue()

@@ -1,0 +1,1 @@
+"""A model on disk: its files, labels, preprocessing and version folders."""

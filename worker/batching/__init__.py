@@ -1,0 +1,1 @@
+"""Images wait, batches run; nothing here knows what a model is."""

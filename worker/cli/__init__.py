@@ -1,0 +1,1 @@
+"""The commands `p2p worker`, `exec`, `label` and `retrain`: each parses its flags and calls."""

@@ -1,0 +1,1 @@
+"""The bundled network: EfficientNet-Lite0 with ImageNet weights."""

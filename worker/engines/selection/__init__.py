@@ -1,0 +1,1 @@
+"""Which engine serves a model: compared once, and the choice kept."""

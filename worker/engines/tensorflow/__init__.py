@@ -1,0 +1,1 @@
+"""The TensorFlow engine, and the conversion of its models for other engines."""

@@ -1,0 +1,1 @@
+"""Answers plain `POST /` requests ahead of aiohttp, with the same answers and limits."""

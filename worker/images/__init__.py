@@ -1,0 +1,1 @@
+"""Encoded image bytes in, pixels out."""

@@ -1,0 +1,217 @@
+"""Encoded image bytes -> one uint8 array [height, width, 3] in RGB, upright, of the size the model asks for.
+
+bytes -> kind and pixel count from the header -> Pillow decodes -> colours become grey, RGB or RGBA ->
+cropped and scaled -> laid on white -> turned as EXIF says -> array. Every refusal is one of `worker.errors`.
+Safe in many threads at once; Pillow lets go of the interpreter lock while it decodes and scales.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
+from worker.images.progressive_jpeg import without_details
+from worker.images.sniff import KINDS, canvas, kind_of
+
+# Of damaged EXIF data Pillow warns, with a text of its own for each damage, and Python keeps every text that it
+# has shown. What clients send must fill neither the log nor the memory.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+Resize = Literal["crop", "stretch"]
+Filter = Literal["bicubic", "bilinear"]
+
+CROP_SHARE = 0.875
+"""How much of the shorter side a centre crop keeps: 224 of 256, as ImageNet models are evaluated."""
+
+_GAP = 2.0
+"""Large images are first reduced by whole factors to no less than this times the target; half a grey level off."""
+
+_JPEG_GAP = 1.3
+"""The same for JPEGs, which are decoded reduced: one grey level off, as two JPEG decoders are from each other.
+
+2 would be half a grey level off, and cost nearly twice the time at 1 megapixel and a third more at 12; what is
+exact here is the place, to fractions of a pixel. `python -m benchmarks.worker.decode` measures both.
+"""
+
+# The readers themselves, not Image.open: it tries others, and its own guard against large images warns.
+_READERS: Mapping[str, Callable[[io.BytesIO], ImageFile]] = MappingProxyType(
+    {"JPEG": JpegImageFile, "PNG": PngImageFile, "WebP": WebPImageFile, "GIF": GifImageFile, "BMP": BmpImageFile}
+)
+_FILTERS = MappingProxyType({"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR})
+
+# EXIF 2.32, tag 0x0112: how to turn the stored image so that it stands upright.
+_UPRIGHT = MappingProxyType(
+    {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+)
+_LYING = (5, 6, 7, 8)  # orientations in which width and height change places
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """The size that a model eats, and how an image comes to it.
+
+    `crop` scales the shorter side to size / 0.875 and cuts out the centre, as ImageNet models are
+    evaluated; `stretch` scales both sides, as retrain.py and Keras's image_dataset_from_directory do.
+    """
+
+    height: int
+    width: int
+    resize: Resize = "stretch"
+    filter: Filter = "bilinear"
+
+
+def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode one image to uint8 [height, width, 3], RGB; with `size` None in its own size.
+
+    Takes JPEG, PNG, WebP, GIF and BMP, of animations the first frame. Transparent images are laid on white,
+    because that is how they look where they were made to be seen; 16 bits a colour are scaled to 8.
+    Raises NotAnImage for any other kind, TooLarge above `max_pixels` (width x height, as the header says)
+    before a pixel is decoded, BadRequest for empty, damaged and truncated images.
+    """
+    content = bytes(data)  # costs nothing where it is bytes already
+    kind = _kind(content)
+    with _damage_refused(kind):
+        _check_pixels(canvas(kind, content), max_pixels)
+        image = _open(kind, content)
+        _check_pixels(image.size, max_pixels)
+        extent = (float(image.width), float(image.height))
+        if size is not None and isinstance(image, JpegImageFile):
+            image, extent = _reduced(image, content, size)
+        return np.asarray(_picture(image, extent, size))
+
+
+def _open(kind: str, content: bytes) -> ImageFile:
+    image = _READERS[kind](io.BytesIO(content))
+    image.decodermaxblock = len(content)  # all of it is here: no need to decode it in pieces of 64 kB
+    return image
+
+
+def _kind(content: bytes) -> str:
+    if not content:
+        raise BadRequest("The image is empty; send the bytes of an image file.")
+    kind = kind_of(content)
+    if kind is None:
+        raise NotAnImage(f"This is not an image of a kind taken here; send {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
+    return kind
+
+
+@contextmanager
+def _damage_refused(kind: str) -> Iterator[None]:
+    """Make one of our errors of whatever Pillow raises.
+
+    Its readers parse in Python and let out what that meets in damaged files: OSError, SyntaxError,
+    ValueError, KeyError, IndexError, struct.error, zlib.error and others, changing with its version.
+    """
+    try:
+        yield
+    except WorkerError:
+        raise
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise TooLarge(f"The {kind} image needs more memory than there is; send it smaller.") from error
+    except Exception as error:
+        raise BadRequest(f"The {kind} image is damaged or cut short; send the whole file.") from error
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise TooLarge(
+            f"The image has {width} x {height} pixels and the limit is {max_pixels} in all; "
+            "send it smaller, or start the worker with a larger --max-pixels."
+        )
+
+
+def _picture(image: ImageFile, extent: tuple[float, float], size: ImageSize | None) -> Image.Image:
+    image.load()
+    orientation = _orientation(image)
+    picture = _plain(image)
+    if size is not None:
+        picture = _fit(picture, extent, size, lying=orientation in _LYING)
+    if picture.mode == "RGBA":
+        picture = _on_white(picture)
+    if orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[orientation])
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
+
+
+def _reduced(image: JpegImageFile, content: bytes, size: ImageSize) -> tuple[ImageFile, tuple[float, float]]:
+    """Let libjpeg decode at 1/2, 1/4 or 1/8, as long as the filter sees `_JPEG_GAP` times the target: much quicker.
+
+    Gives the width and height that the whole image then has: of 1067 rows at 1/2 the last of 534 is only half there.
+    """
+    share = CROP_SHARE if size.resize == "crop" else 1.0
+    edge = math.ceil(max(size.height, size.width) / share * _JPEG_GAP)
+    whole = image.width
+    drafted = image.draft(image.mode, (edge, edge))
+    if drafted is None:
+        return image, (float(image.width), float(image.height))
+    _, (_, _, width, height) = drafted
+    if width * 8 == whole and image.info.get("progressive") and (thinner := without_details(content)):
+        fewer = _open("JPEG", thinner)
+        fewer.draft(image.mode, (edge, edge))
+        return fewer, (width, height)
+    return image, (width, height)
+
+
+def _orientation(image: ImageFile) -> int:
+    """EXIF's orientation; 1, upright, without one and where EXIF is damaged: the pixels may still be good."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # the same variety as in _damage_refused
+        return 1
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Any of Pillow's colour modes as one that scales well: L, RGB, or RGBA if something may be transparent."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _fit(picture: Image.Image, extent: tuple[float, float], size: ImageSize, *, lying: bool) -> Image.Image:
+    """Crop and scale a picture; `extent` is the width and height of what of it is image."""
+    width, height = (size.height, size.width) if lying else (size.width, size.height)
+    box = _centre(extent, width / height) if size.resize == "crop" else (0.0, 0.0, *extent)
+    return picture.resize((width, height), _FILTERS[size.filter], box=box, reducing_gap=_GAP)
+
+
+def _centre(size: tuple[float, float], ratio: float) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the largest centred box with width / height = `ratio`, times CROP_SHARE."""
+    width, height = size
+    across = CROP_SHARE * min(width, height * ratio)
+    down = across / ratio
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    ground = Image.new("RGBA", picture.size, "white")
+    ground.alpha_composite(picture)
+    return ground

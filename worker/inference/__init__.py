@@ -1,0 +1,1 @@
+"""A loaded model that answers: image bytes in, scores out."""

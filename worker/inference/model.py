@@ -1,0 +1,150 @@
+"""A model, loaded: image bytes -> array -> probabilities -> labels, and what it says about itself.
+
+`load` finds the files, lets an engine load them and puts the labels to it. What happens to a request between
+`decode` and `predict` (waiting, batching) is not known here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.artifacts.formats import kind_of
+from worker.artifacts.labels import read_labels
+from worker.artifacts.source import ModelSource, Place, Preprocess, locate, read_preprocess
+from worker.default_model import export
+from worker.engines import echo
+from worker.engines.base import FILELESS, Engine, warmup_images
+from worker.engines.selection.report import Choice
+from worker.engines.selection.select import open_model
+from worker.errors import ModelError
+from worker.images import decode
+
+__all__ = ["Model", "ModelSource", "Preprocess", "load"]
+
+_log = logging.getLogger(__name__)
+
+_MILLION = 1_000_000  # scores are rounded down to six digits, so that no choice of them adds up to more than 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that answers: `decode` from any thread, `predict` and `stream` as its engine has them."""
+
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    engine: Engine
+    max_pixels: int
+    choice: Choice | None = None
+
+    def decode(self, data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
+        """One encoded image as this model eats it: uint8 [height, width, 3]; errors as of `images.decode`."""
+        return decode.decode(data, size=self.engine.input.size, max_pixels=self.max_pixels)
+
+    def predict(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Probabilities [n, classes] of n decoded images (n may be 0)."""
+        if len(batch) == 0:
+            return np.empty((0, self.engine.classes), np.float32)
+        return self.engine.predict(batch)
+
+    def stream(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """As `predict`, of at least one image, computed by the calling thread alone."""
+        return self.engine.stream(batch)
+
+    def top(self, scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]:
+        """The k best labels of one image's scores [classes], best first; all of them if k is larger.
+
+        Scores are rounded down to six digits and add up to at most 1. Of equals the first class comes first.
+        Raises ModelError if a score is not a number.
+        """
+        total = float(scores.sum(dtype=np.float64))
+        if not math.isfinite(total):  # as it is not if any score is not
+            raise ModelError("The model's answer to this image is not a number: check the model and its scaling.")
+        best = _best(scores, max(0, min(k, scores.size)))
+        shares = _shares([score for score, _ in best], total)
+        return [(self.labels[index], share) for (_, index), share in zip(best, shares, strict=True)]
+
+    def example(self) -> NDArray[np.uint8]:
+        """An image as `decode` gives them, for warming up and measuring."""
+        return warmup_images(self.engine.input, 1)[0]
+
+    def close(self) -> None:
+        """Give the memory back; it predicts no more."""
+        self.engine.close()
+
+    def describe(self) -> dict[str, Any]:
+        """What /readyz says of it, as JSON takes it."""
+        size = self.engine.input.size
+        return {
+            "name": self.name,
+            "version": self.version,
+            "engine": self.engine.name,
+            "engine_choice": self.choice.describe() if self.choice else None,
+            "device": self.engine.device,
+            "platform": self.engine.platform,
+            "classes": self.engine.classes,
+            "input": {
+                "size": [size.height, size.width] if size else None,
+                "resize": size.resize if size else None,
+                "pixels": self.engine.input.pixels,
+                "batch": self.engine.input.batch,
+            },
+        }
+
+
+def load(source: ModelSource, *, name: str, ahead: bool = False) -> Model:
+    """Load what `source` says, as the model called `name`; raises ModelError with the cause and the cure.
+
+    `ahead` is for a trial, see `open_model`.
+    """
+    if source.path is not None and source.graph is not None:
+        raise ModelError("Give either --model or --graph, not both.")
+    if source.engine in FILELESS:
+        return Model(name, "1", echo.LABELS, echo.Echo(), source.max_pixels)
+    place = _place(source)
+    preprocess = source.preprocess.over(read_preprocess(place.path))
+    graph = source.graph is not None or kind_of(place.path) == "graph"
+    path, graph_path = (None, place.path) if graph else (place.path, None)
+    found = replace(source, path=path, graph=graph_path, preprocess=preprocess)
+    engine, choice = open_model(found, ahead=ahead)
+    try:
+        labels = read_labels(place.labels, classes=engine.classes)
+    except ModelError:
+        engine.close()
+        raise
+    _log.info("Loaded %s version %s from %s: %d classes.", name, place.version, place.path, engine.classes)
+    return Model(name, place.version, labels, engine, source.max_pixels, choice)
+
+
+def _place(source: ModelSource) -> Place:
+    path = source.graph or source.path
+    if path is None:
+        path = export.exported(source.cache)
+    return locate(path, labels=source.labels)
+
+
+def _best(scores: NDArray[np.float32], k: int) -> list[tuple[float, int]]:
+    """The k largest with their indices, largest first; of equals the smaller index first."""
+    if k == 0:
+        return []
+    parted = scores.copy()
+    parted.partition(scores.size - k)  # in linear time
+    (enough,) = (scores >= parted[scores.size - k]).nonzero()  # k, or more where several are equal to the k-th
+    found = zip((-scores[enough]).tolist(), enough.tolist(), strict=True)
+    return [(-less, index) for less, index in sorted(found)[:k]]
+
+
+def _shares(chosen: Sequence[float], total: float) -> list[float]:
+    """Scores as JSON gives them: multiples of a millionth that add up to at most 1, also in binary fractions."""
+    whole = max(1.0, total)  # a sum of many rounded float32 may be a little more than 1
+    shares = [math.floor(score / whole * _MILLION) / _MILLION for score in chosen]
+    if max(sum(shares), sum(reversed(shares)), math.fsum(shares)) > 1:  # in whatever order a client adds them
+        shares[0] = (round(shares[0] * _MILLION) - 1) / _MILLION
+    return shares

@@ -1,0 +1,140 @@
+"""The one road from an encoded image to scores: decode in a thread, wait for a batch, predict.
+
+Every protocol comes in here, so that limits, deadlines and numbers are the same for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+
+from worker.batching.batcher import Batcher
+from worker.batching.core_scheduler import Turns
+from worker.batching.policy import Pace
+from worker.batching.queue import Image, Scores
+from worker.errors import DeadlinePassed
+from worker.inference.model import Model
+from worker.system.loop_threads import Hands
+from worker.telemetry.metrics import Numbers
+
+
+class Predictor:
+    """A model behind the decoding threads and its batcher; use as an async context manager."""
+
+    def __init__(self, model: Model, batcher: Batcher, *, decoding: Hands, deadline_s: float, numbers: Numbers) -> None:
+        self.model = model
+        self.batcher = batcher
+        self.numbers = numbers.model(model.name)
+        self._deadline_s = deadline_s
+        self._decoding = decoding
+        size = model.engine.input.size
+        self._image_bytes = 3 * size.height * size.width if size else 0
+        self._entered = ExitStack()
+
+    @classmethod
+    def over(
+        cls,
+        model: Model,
+        pace: Pace,
+        *,
+        decoding: Hands,
+        queue_most: int,
+        deadline_s: float,
+        numbers: Numbers,
+        turns: Turns | None = None,
+    ) -> Predictor:
+        """One with a batcher as the model's engine wants it.
+
+        The next batch is assembled while one runs only where an accelerator predicts: on the cores of an engine
+        that uses them all there is nothing to win (docs/explanation/batching.md has the measurement).
+        """
+        engine = model.engine
+        batcher = Batcher(
+            model.predict,
+            stream=model.stream,
+            pace=pace,
+            queue_most=queue_most,
+            numbers=numbers.model(model.name),
+            turns=turns,
+            sizes=engine.fixed_batches or (),
+            ahead=engine.device != "cpu" and engine.input.size is not None,
+        )
+        return cls(model, batcher, decoding=decoding, deadline_s=deadline_s, numbers=numbers)
+
+    async def __aenter__(self) -> Predictor:
+        await self.batcher.__aenter__()
+        self._entered.enter_context(
+            self.numbers.serving(
+                version=self.model.version,
+                engine=self.model.engine.name,
+                depth=lambda: self.batcher.depth,
+                held_bytes=lambda: self.batcher.held_bytes,
+            )
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._entered.close()
+        await self.batcher.__aexit__()
+
+    def deadline_s(self, timeout_s: float | None) -> float:
+        """The monotonic time by which a request that arrives now must be answered."""
+        return time.monotonic() + min(self._deadline_s, timeout_s if timeout_s is not None else self._deadline_s)
+
+    def receiving(self, *, deadline_s: float) -> AbstractContextManager[object]:
+        """Around reading a request's body. Raises Overloaded, before a byte of it is read."""
+        self.batcher.admit(deadline_s=deadline_s)
+        return _Receiving(self.batcher.coming(), self.numbers.stage("receive"))
+
+    async def predict(self, encoded: Sequence[bytes], *, deadline_s: float) -> list[Scores]:
+        """Scores [classes] of each encoded image, in order; raises a WorkerError if any of them has none."""
+        nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
+        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
+            images = await self._decode(encoded, deadline_s)
+        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True)
+
+    async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
+        """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""
+        return await self.batcher.submit_all(images, deadline_s=deadline_s)
+
+    async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
+        """Images that are cancelled or too late while they wait for a thread are not decoded."""
+        decoding = [self._decoding.do(self._decode_in_time, data, deadline_s) for data in encoded]
+        try:
+            with self.numbers.stage("decode"):
+                return [await future for future in decoding]
+        except DeadlinePassed:
+            self.numbers.rejected("expired", len(encoded))
+            raise
+        except asyncio.CancelledError:
+            self.numbers.rejected("gone", len(encoded))
+            raise
+        finally:
+            for future in decoding:
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # of several images only the first error is told
+
+    def _decode_in_time(self, data: bytes, deadline_s: float) -> Image:
+        if time.monotonic() > deadline_s:
+            raise DeadlinePassed("The deadline passed before the image was decoded.")
+        return self.model.decode(data)
+
+
+class _Receiving(AbstractContextManager[object]):
+    """A request on its way, and the time that it takes; all requests pass here: no generator's cost."""
+
+    __slots__ = ("_coming", "_timing")
+
+    def __init__(self, coming: AbstractContextManager[object], timing: AbstractContextManager[object]) -> None:
+        self._coming = coming
+        self._timing = timing
+
+    def __enter__(self) -> None:
+        self._coming.__enter__()
+        self._timing.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._timing.__exit__(None, None, None)
+        self._coming.__exit__(None, None, None)

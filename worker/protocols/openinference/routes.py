@@ -1,0 +1,141 @@
+"""The Open Inference Protocol V2: `/v2/...`, what KServe's, Triton's and MLServer's clients speak."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from worker.errors import BadRequest
+from worker.inference.predictor import Predictor
+from worker.protocols.common import Bodies, scores_of, timeout_s
+from worker.protocols.openinference.request import read_inference
+from worker.protocols.openinference.response import Answer, write_answer
+from worker.protocols.openinference.schema import (
+    INPUT,
+    InferAnswer,
+    InferRequest,
+    Live,
+    ModelMetadata,
+    ModelReady,
+    Ready,
+    ServerMetadata,
+    model_metadata,
+    server_metadata,
+)
+from worker.repository.repository import Models
+from worker.web.routes import BYTES, DOT, JSON, PREDICTING, TIMEOUT, Parameter, Route
+
+JSON_BYTES = "Inference-Header-Content-Length"
+
+_TAG = "openinference"
+_MODEL = "/v2/models/{name}"
+_ANY_VERSION = (_MODEL, _MODEL + "/versions/{version}")
+_SPLIT = Parameter(
+    JSON_BYTES, "header", "string", "How many bytes of the body are JSON; 0: the body is one image.", "^[0-9]{1,11}$"
+)
+_EXAMPLE: Any = {"inputs": [{"name": INPUT, "shape": [1], "datatype": "BYTES", "data": [DOT]}]}
+
+
+class OpenInference:
+    """The protocol over all `models`; `ready` says whether the worker takes requests."""
+
+    def __init__(self, models: Models, bodies: Bodies, *, ready: Callable[[], bool]) -> None:
+        self._models = models
+        self._bodies = bodies
+        self._ready = ready
+
+    def routes(self) -> list[Route]:
+        """What is answered."""
+        about: dict[str, Any] = {"tag": _TAG, "summary": "What answers here.", "answer": {JSON: ServerMetadata}}
+        return [
+            Route("GET", "/v2/health/live", self.live, tag=_TAG, summary="Whether the process answers.",
+                  answer={JSON: Live}),
+            Route("GET", "/v2/health/ready", self.ready, tag=_TAG, summary="Whether requests are taken.",
+                  answer={JSON: Ready}, also={503: "Not now: starting or leaving."}),
+            Route("GET", "/v2", self.server, **about),
+            Route("GET", "/v2/", self.server, **about),
+            *(route for path in _ANY_VERSION for route in self._of_model(path)),
+        ]  # fmt: skip
+
+    async def live(self, _: web.Request) -> web.Response:
+        """Always so where this is answered."""
+        return _json(Live(live=True))
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """503 before a model is warm and while leaving."""
+        ready = self._ready()
+        return _json(Ready(ready), status=200 if ready else 503)
+
+    async def server(self, _: web.Request) -> web.Response:
+        """Name, version, extensions."""
+        return _json(server_metadata())
+
+    async def model_ready(self, request: web.Request) -> web.Response:
+        """200 for a model that can be asked, else its 404 or 503."""
+        return _json(ModelReady(self._predictor(request).model.name, ready=True))
+
+    async def model(self, request: web.Request) -> web.Response:
+        """Versions, inputs and outputs."""
+        model = self._predictor(request).model
+        return _json(model_metadata(model, self._models.statuses(model.name)))
+
+    async def infer(self, request: web.Request) -> web.Response:
+        """The scores of each image, or its best classes."""
+        arrived_s = time.monotonic()
+        predictor = self._predictor(request)
+        deadline_s = predictor.deadline_s(timeout_s(request))
+        json_bytes = _json_bytes(request)
+        with predictor.receiving(deadline_s=deadline_s):
+            body = await self._bodies.body(request)
+            reading = partial(read_inference, body, json_bytes=json_bytes, model=predictor.model)
+            inference = await self._bodies.off_loop(0 if json_bytes == 0 else len(body), reading)
+        if inference.timeout_s is not None:
+            deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
+        scores = await scores_of(predictor, inference.images, deadline_s=deadline_s)
+        accepts = request.headers.get("Accept-Encoding", "")
+        writing = partial(write_answer, inference, scores, model=predictor.model, accepts=accepts)
+        with predictor.numbers.stage("encode"):
+            return _answered(await self._bodies.off_loop(sum(row.nbytes for row in scores), writing))
+
+    def _predictor(self, request: web.Request) -> Predictor:
+        return self._models.find(request.match_info["name"], version=request.match_info.get("version"))
+
+    def _of_model(self, path: str) -> list[Route]:
+        telling: dict[str, Any] = {"tag": _TAG, "refuses": PREDICTING[1:]}
+        return [
+            Route("GET", f"{path}/ready", self.model_ready, summary="Whether a model can be asked.",
+                  answer={JSON: ModelReady}, **telling),
+            Route("GET", path, self.model, summary="What a model takes and gives.",
+                  answer={JSON: ModelMetadata}, **telling),
+            Route("POST", f"{path}/infer", self.infer, tag=_TAG, summary="The scores of images, or their best classes.",
+                  takes={JSON: InferRequest, BYTES: bytes}, example=_EXAMPLE, answer={JSON: InferAnswer, BYTES: bytes},
+                  parameters=(_SPLIT, TIMEOUT), refuses=PREDICTING),
+        ]  # fmt: skip
+
+
+def _json_bytes(request: web.Request) -> int | None:
+    text = request.headers.get(JSON_BYTES)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise BadRequest(f"{JSON_BYTES}: {text[:40]} cannot be used: give the number of bytes of JSON.")
+    return int(text)
+
+
+def _answered(answer: Answer) -> web.Response:
+    headers = {"Content-Type": JSON if answer.json_bytes is None else BYTES}
+    if answer.coding:
+        headers["Content-Encoding"] = answer.coding
+    if answer.json_bytes is not None:
+        headers[JSON_BYTES] = str(answer.json_bytes)
+    return web.Response(body=answer.body, headers=headers)
+
+
+def _json(document: Any, *, status: int = 200) -> web.Response:
+    return web.Response(text=f"{json.dumps(asdict(document))}\n", content_type=JSON, status=status)

@@ -1,0 +1,1 @@
+"""Which models and versions are loaded, and how one version takes over from another."""

@@ -1,0 +1,1 @@
+"""The worker's numbers, as Prometheus text."""

@@ -1,0 +1,1 @@
+"""Turns folders of photos into a model."""

@@ -1,0 +1,1 @@
+"""The HTTP that all protocols share: routes, bodies, responses and errors."""
