@@ -13,7 +13,7 @@ from urllib.parse import unquote
 PACKAGES = ("benchmarks", "deploy", "docs", "p2pclient", "registry", "tests", "worker")
 """The folders at the top of the repository that documents name paths and modules of."""
 
-_NOT_OURS = {"build", "dist", "node_modules", "shared"}
+_NOT_OURS = {"build", "dist", "node_modules"}
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|\bsrc=\"([^\"]+)\"")
