@@ -155,7 +155,7 @@ class _Fleet:
             self._workers.append(await self._start(f"worker {number}", arguments, environ))
 
     async def _start(self, name: str, arguments: list[str], environ: Mapping[str, str]) -> Child:
-        command = [sys.executable, "-m", "deploy", *arguments]
+        command = [sys.executable, "-m", "p2pclient", *arguments]
         return await children.start(name, command, environ=environ, say=self._say)
 
     async def _answers(self, url: str) -> None:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         Worker,
     )
 
+    __version__: str
+
 __all__ = [
     "AsyncClient",
     "BadImage",
@@ -76,10 +78,22 @@ _ELSEWHERE = {"AsyncClient": "async_client", "Client": "sync_client"} | dict.fro
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_ELSEWHERE.get(name, 'errors')}")
     return getattr(module, name)
+
+
+def _version() -> str:
+    """The version of the distribution; "unknown" where the package was not installed but only put on the path."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("p2p-serving-client")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def __dir__() -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from registry.runtime.parent_death import die_with_parent
 
 SERVER_CORE, CLIENT_CORE = 0, 1
-P2P = [sys.executable, "-m", "deploy"]
+P2P = [sys.executable, "-m", "p2pclient"]
 
 
 def free_port() -> int:

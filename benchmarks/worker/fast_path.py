@@ -30,7 +30,7 @@ def serve_without(arguments: Sequence[str]) -> None:
     from typing import Any
 
     import worker.server.serve
-    from deploy.cli import main as p2p
+    from p2pclient.__main__ import main as p2p
     from worker.fast_path.aiohttp_connection import Connection
 
     def ordinary(server: Any, _: Any, **options: Any) -> Any:

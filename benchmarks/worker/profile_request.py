@@ -97,7 +97,7 @@ class Accounts:
 
 def serve_timed(arguments: Sequence[str], file: Path) -> None:
     """Be `p2p worker` with every stage timed, and write the accounts at the end."""
-    from deploy.cli import main as p2p
+    from p2pclient.__main__ import main as p2p
     from worker.inference.model import Model
     from worker.protocols.article import Article
     from worker.web.body_budget import Receiving

@@ -1,294 +1,56 @@
-"""`p2p classify`, `p2p lookup` and `p2p status`: arguments in, calls of the client, lines out.
+"""The application `p2p`: the client's commands, those that p2p-serving adds, and `--version`.
 
-The commands are plain functions, so that the `p2p` command can carry them too. What is slow to import
-is imported inside them: `--help` loads neither aiohttp nor asyncio.
+A command that runs imports only what it needs: no command line help loads aiohttp, and none of the client's
+commands loads p2p-serving.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import typer
 
-from p2pclient.cli.arguments import (
-    Concurrency,
-    Count,
-    Csv,
-    Interval,
-    Json,
-    Names,
-    Output,
-    Plot,
-    Registry,
-    Routing,
-    RoutingOption,
-    Service,
-    ServiceArgument,
-    Timeout,
-    Top,
-    TruthOption,
-    Watch,
-)
-from p2pclient.cli.terminal import terminal_width, write
-from p2pclient.types import DEFAULT_REGISTRY
+import p2pclient
+from p2pclient.cli import serving_commands
+from p2pclient.cli.commands import EXIT_CODES, classify, lookup, status
 
-if TYPE_CHECKING:
-    from p2pclient import AsyncClient, Worker
-    from p2pclient.cli.classify import Form, Run, Wanted
-    from p2pclient.cli.evaluation.ground_truth import Truth
-    from p2pclient.cli.results_file import Results
+COMMANDS: dict[str, Callable[..., None]] = {"classify": classify, "lookup": lookup, "status": status}
+"""The client's own commands, by name."""
 
-FAILED = 1
-INTERRUPTED = 130
-
-EXIT_CODES = (
-    "Exit codes: 0 all went well; 1 something failed, and a line on standard error says what; 2 wrong usage; "
-    "130 interrupted with Ctrl-C."
-)
+HELP_COLUMNS = 120
+"""Help is as wide as the terminal, and no wider than this."""
 
 
-app = typer.Typer(
-    name="p2p",
-    help="Ask for predictions: look a worker up, then post the image straight to it.",
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"p2p {p2pclient.__version__}")
+        raise typer.Exit
 
 
-@app.command(no_args_is_help=True, epilog=EXIT_CODES)
-def classify(
-    names: Names,
-    registry: Registry = DEFAULT_REGISTRY,
-    service: Service = None,
-    top: Top = None,
-    as_json: Json = False,
-    as_csv: Csv = False,
-    timeout: Timeout = 30.0,
-    concurrency: Concurrency = 8,
-    routing: RoutingOption = None,
-    output: Output = None,
-    truth: TruthOption = None,
-    plot: Plot = None,
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    """Say what is in each image.
+    """Serve trained models without a proxy in the data path: look a worker up, then post the image straight to it.
 
-    \b
-      p2p classify cat.jpg
-      p2p classify --json photos/ > labels.jsonl
-      p2p classify photos/ --output labels.jsonl    # again after Ctrl-C: goes on
-      p2p classify test/ --truth by-folder          # accuracy
-      find . -name '*.png' | p2p classify -
-
-    What fails is named on standard error while the rest goes on; the exit code is then 1.
+    `p2p up` starts everything on this machine.
     """
-    from p2pclient.cli.classify import Form, Run, Wanted
-
-    single = len(names) == 1 and names[0] != "-" and os.path.isfile(names[0]) and not truth
-    form = _form(single=single, as_json=as_json, as_csv=as_csv, output=output)
-    routing = routing or (Routing.LOOKUP if single else Routing.WATCH)
-    truths = _truth(truth, plot)
-    client = _client(registry, service, timeout, routing=routing.value)
-    default_top = 1 if form is Form.LINES else 5
-    with ExitStack() as stack:
-        results = _results(output, stack)
-        wanted = Wanted(
-            names=names, form=form, top=top or default_top, concurrency=concurrency, truth=truths, output=results
-        )
-        run = Run(client, wanted)
-        code = _run_to_the_end(run)
-    if output or code == INTERRUPTED:
-        _complain("classify", f"{'interrupted: ' if code == INTERRUPTED else ''}{run.summary}")
-    if truths is not None:
-        code = _tell_accuracy(run, wanted, plot) or code
-    raise typer.Exit(code)
 
 
-def _form(*, single: bool, as_json: bool, as_csv: bool, output: str | None) -> Form:
-    from p2pclient.cli.classify import Form
-
-    chosen = [flag for flag, given in (("--json", as_json), ("--csv", as_csv), ("--output", output)) if given]
-    if len(chosen) > 1:
-        raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: give one of them")
-    if chosen:
-        return {"--json": Form.JSON, "--csv": Form.CSV, "--output": Form.NOTHING}[chosen[0]]
-    return Form.LIST if single else Form.LINES
-
-
-def _truth(source: str | None, plot: str | None) -> Truth | None:
-    """The true labels; that a plot could be drawn is made sure before hours of work."""
-    from p2pclient.cli.evaluation.ground_truth import read_truth
-
-    if plot is not None:
-        if source is None:
-            raise typer.BadParameter("--plot draws what --truth finds out: give both")
-        try:
-            import p2pclient.cli.evaluation.plot  # noqa: F401 - only whether it can be loaded
-        except ImportError:
-            raise typer.BadParameter("--plot needs Pillow: pip install Pillow") from None
-    if source is None:
-        return None
-    try:
-        return read_truth(source)
-    except OSError as error:
-        raise typer.BadParameter(f"--truth {source}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise typer.BadParameter(f"--truth: {error}") from None
-
-
-def _results(output: str | None, stack: ExitStack) -> Results | None:
-    """The results file, opened, and closed with `stack`."""
-    from p2pclient.cli.results_file import NotResults, Results
-
-    try:
-        return stack.enter_context(Results(output)) if output else None
-    except OSError as error:
-        raise typer.BadParameter(f"--output {output}: {error.strerror or error}") from None
-    except NotResults as error:
-        raise typer.BadParameter(f"--output: {error}") from None
-
-
-def _run_to_the_end(run: Run) -> int:
-    """The exit code of a run."""
-    import asyncio
-
-    try:
-        asyncio.run(run.run())
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        raise  # whoever read our lines has gone: typer ends quietly
-    except OSError as error:  # what concerns one image never comes here
-        _complain("classify", f"{error.filename or 'the results'}: {error.strerror or error}")
-        return FAILED
-    return FAILED if run.failed else 0
-
-
-def _tell_accuracy(run: Run, wanted: Wanted, plot: str | None) -> int:
-    """The report, where it does not mix with data, and the picture; an exit code if that fails."""
-    from p2pclient.cli.classify import Form
-    from p2pclient.cli.evaluation.report import report
-
-    text = report(run.accuracy, failed=run.failed, unlabelled=run.unlabelled, width=terminal_width())
-    if wanted.form in (Form.JSON, Form.CSV):
-        print(text, end="", file=sys.stderr, flush=True)
-    else:
-        write(text)
-    if plot is None:
-        return 0
-    from p2pclient.cli.evaluation.plot import plot as draw
-
-    try:
-        draw(run.accuracy, plot)
-    except OSError as error:
-        _complain("classify", f"--plot {plot}: {error.strerror or error}")
-        return FAILED
-    return 0
-
-
-@app.command(epilog=EXIT_CODES)
-def lookup(
-    service: ServiceArgument = None,
-    registry: Registry = DEFAULT_REGISTRY,
-    count: Count = 1,
-    as_json: Json = False,
-    timeout: Timeout = 5.0,
-) -> None:
-    """Print the HOST:PORT of the next worker in rotation.
-
-    \b
-      p2p lookup
-      curl -F data=@cat.jpg $(p2p lookup classify)
-    """
-    import asyncio
-
-    from p2pclient import P2PError
-    from p2pclient.cli.formats import worker_as_json
-
-    try:
-        workers = asyncio.run(_lookup(_client(registry, service, timeout), count))
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except P2PError as error:
-        _complain("lookup", str(error))
-        raise typer.Exit(FAILED) from None
-    for worker in workers:
-        write(worker_as_json(worker) if as_json else f"{worker.address}\n")
-
-
-@app.command(epilog=EXIT_CODES)
-def status(
-    registry: Registry = DEFAULT_REGISTRY,
-    watch: Watch = False,
-    interval: Interval = 2.0,
-    as_json: Json = False,
-    timeout: Timeout = 5.0,
-) -> None:
-    """Show services and workers: versions, health, engine, load, and how old that knowledge is.
-
-    \b
-      p2p status
-      p2p status --watch
-      p2p status --json | jq '.services[].workers[] | select(.health != "passing")'
-    """
-    import asyncio
-
-    from p2pclient import P2PError
-    from p2pclient.cli.status import WORKER_TIMEOUT_S, Asking, show_status
-    from p2pclient.cli.status_table import as_json as json_line
-    from p2pclient.cli.status_table import as_table
-    from p2pclient.transport.http import Wire
-    from p2pclient.validation import tls
-
-    client, trust = _client(registry, None, timeout, routing="lookup"), _trust()
-    wire = Wire(
-        connect_timeout_s=WORKER_TIMEOUT_S,
-        tls=tls(None, ca=trust.get("ca"), cert=trust.get("cert"), key=trust.get("key")),
+def application(arguments: Sequence[str] = ()) -> typer.Typer:
+    """`p2p` for these arguments; where they begin with a command of the client's, p2p-serving is left out."""
+    app = typer.Typer(
+        name="p2p",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS},
     )
-    headers = {"Authorization": f"Bearer {trust['token']}"} if "token" in trust else {}
-    asking = Asking(wire=wire, scheme=trust.get("worker_scheme", "http"), headers=headers)
-    form = json_line if as_json else lambda states: as_table(states, width=terminal_width())
-    try:
-        asyncio.run(show_status(client, asking, form=form, every_s=interval if watch else None))
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except P2PError as error:
-        _complain("status", str(error))
-        raise typer.Exit(FAILED) from None
-
-
-def _client(registry: str, service: str | None, timeout_s: float, **options: Any) -> AsyncClient:
-    from p2pclient import AsyncClient
-
-    try:
-        return AsyncClient(registry, service=service, timeout_s=timeout_s, **options, **_trust())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    except OSError as error:
-        raise typer.BadParameter(f"{error.filename}: {error.strerror or error}") from None
-
-
-def _trust() -> dict[str, Any]:
-    """Certificates and the token, from the environment alone: a process list shows flags to everybody."""
-    names = {
-        "P2P_CA": "ca",
-        "P2P_CERT": "cert",
-        "P2P_KEY": "key",
-        "P2P_TOKEN": "token",
-        "P2P_WORKER_SCHEME": "worker_scheme",
-    }
-    return {argument: os.environ[name] for name, argument in names.items() if os.environ.get(name)}
-
-
-async def _lookup(client: AsyncClient, count: int) -> list[Worker]:
-    async with client:
-        return await client.lookup(count=count)
-
-
-def _complain(command: str, sentence: str) -> None:
-    print(f"p2p {command}: {sentence}", file=sys.stderr, flush=True)
+    app.callback()(_root)
+    for name, command in COMMANDS.items():
+        app.command(name, epilog=EXIT_CODES, no_args_is_help=command is classify)(command)
+    if not arguments or arguments[0] not in COMMANDS:
+        serving_commands.add_to(app)
+    return app

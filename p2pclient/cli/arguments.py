@@ -79,7 +79,7 @@ TruthOption = Annotated[
 ]
 Plot = Annotated[
     str | None,
-    typer.Option(envvar="P2P_PLOT", metavar="FILE.png", help="With --truth: draw the confusion matrix (needs Pillow)."),
+    typer.Option(envvar="P2P_PLOT", metavar="FILE.png", help="With --truth: draw the confusion matrix."),
 ]
 Watch = Annotated[bool, typer.Option("--watch", envvar="P2P_WATCH", help="Go on, and show it anew.")]
 Interval = Annotated[

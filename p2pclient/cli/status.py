@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from p2pclient.cli.status_table import ServiceState, WorkerState, load_of, model_of
+from p2pclient.cli.status_model import ServiceState, WorkerState, load_of, model_of
 from p2pclient.cli.terminal import write
 from p2pclient.errors import P2PError, UnknownService
 from p2pclient.transport.http import Answer, Broken, Limit, Wire

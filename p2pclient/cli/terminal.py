@@ -1,4 +1,4 @@
-"""Standard output as it is: its width, and what its encoding can say."""
+"""Lines on standard output and standard error: their width, and characters that the encoding lacks."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import sys
 
 
 def terminal_width() -> int:
-    """Columns to write in; 80 where there is no terminal, never fewer than 72."""
+    """The columns of the terminal, at least 72; 80 where there is no terminal."""
     return max(72, shutil.get_terminal_size((80, 24)).columns)
 
 
 def write(text: str) -> None:
-    """To standard output at once."""
+    """Write whole lines to standard output at once."""
     sys.stdout.write(printable(text))
     sys.stdout.flush()
 
 
+def complain(command: str, sentence: str) -> None:
+    """Write one line to standard error, which names the command."""
+    print(f"p2p {command}: {sentence}", file=sys.stderr, flush=True)
+
+
 def printable(text: str) -> str:
-    """What the encoding lacks (odd file names, labels) is escaped."""
+    """The text with escapes for characters that standard output's encoding lacks (odd file names, labels)."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -86,7 +86,7 @@ async def test_a_lookup_service_that_loses_its_rights_goes_on(
     token, policy = await cluster.token_and_policy(rights.LOOKUP)
     port = str(cluster.network.free_port())
     place = ("--host", agent.host.address, "--port", port, "--state", "")
-    program = cluster.run(agent, "-m", "deploy", "registry", *place, token=token, log=f"lookup-{port}")
+    program = cluster.run(agent, "-m", "p2pclient", "registry", *place, token=token, log=f"lookup-{port}")
     replica = Replica(agent, f"http://{agent.host.address}:{port}", program)
     everyone = {worker.address for worker in cluster.workers}
     await until(lambda: cluster.hands_out(cluster.workers, replica), within_s=20)
@@ -181,7 +181,7 @@ async def test_a_worker_that_may_not_register_says_so(cluster: Cluster) -> None:
     """A token without the right, none, an unknown one, a stranger's certificate: one sentence, exit code 1."""
     stranger = await cluster.token(rights.STRANGER)
     agent = cluster.agents["a"]
-    command = ("-m", "deploy", "worker", "--engine", "echo", "--host", agent.host.address)
+    command = ("-m", "p2pclient", "worker", "--engine", "echo", "--host", agent.host.address)
 
     def start(log: str, token: str, **environ: str) -> Program:
         return cluster.run(agent, *command, token=token, log=log, **environ)
@@ -217,7 +217,7 @@ async def test_a_lookup_service_that_may_not_read_says_so(cluster: Cluster) -> N
     async def is_told(sentence: str, token: str) -> None:
         port = str(cluster.network.free_port())
         place = ("--host", agent.host.address, "--port", port, "--state", "")
-        program = cluster.run(agent, "-m", "deploy", "registry", *place, token=token, log=f"lookup-{port}")
+        program = cluster.run(agent, "-m", "p2pclient", "registry", *place, token=token, log=f"lookup-{port}")
         await program.says("Lookup service on")
 
         async def told() -> bool:

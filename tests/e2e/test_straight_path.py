@@ -127,7 +127,7 @@ def test_a_wrong_field_name_is_explained(fleet: Fleet, photo: Callable[[str], Pa
 
 def test_the_command_line_client_labels(fleet: Fleet, photo: Callable[[str], Path]) -> None:
     """`p2p classify` and `p2p lookup` do the two steps."""
-    p2p = [sys.executable, "-m", "deploy"]
+    p2p = [sys.executable, "-m", "p2pclient"]
     where = ["--registry", f"http://{fleet.registry}"]
     classify = [*p2p, "classify", str(photo("coffee")), "--json", *where]
     done = subprocess.run(classify, capture_output=True, text=True, timeout=60)

@@ -135,7 +135,7 @@ def worker(
         typer.Option(envvar="P2P_DRAIN", min=0, help="Seconds to go on serving after leaving the rotation."),
     ] = 2.0,
 ) -> None:
-    """Serve a model, or several: load, register in Consul, answer images.
+    """Serve models: load, register in Consul, answer images.
 
     POST an image to its port, as multipart field `data` or as the raw body; the answer is
     [[label, score], ...], best first:

@@ -1,107 +1,67 @@
-"""The confusion matrix as a PNG: counts in, a picture out. Needs Pillow."""
+"""The confusion matrix as a PNG: counts in, a picture out. Needs matplotlib."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import TypeAlias
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
+from p2pclient.cli.columns import shortened
 from p2pclient.cli.evaluation.metrics import OTHER, Accuracy
-from p2pclient.cli.evaluation.report import shortened
-
-Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 _CLASSES_WITH_NAMES = 60
-_SIDE_PX = 900
-_NAME_CHARS = 24
-_MARGIN_PX = 12
-_TITLE_PX = 40
-_INK = (31, 35, 40)
-_EMPTY = (246, 248, 250)
-_WRONG, _RIGHT = (212, 98, 42), (14, 124, 90)
+_CLASSES_WITH_COUNTS = 40
+_NAME_COLUMNS = 24
+_INK, _EMPTY = "#1f2328", "#f6f8fa"
+_RIGHT = LinearSegmentedColormap.from_list("right", [_EMPTY, "#0e7c5a"])
+_WRONG = LinearSegmentedColormap.from_list("wrong", [_EMPTY, "#d4622a"])
 
 
 def plot(accuracy: Accuracy, path: str) -> None:
     """Write the picture: rows are true labels, columns predicted ones, a cell's shade is its share of the row.
 
-    Names and counts are written while there are at most 60 classes. Raises OSError if it cannot be written.
+    Names are written while there are at most 60 classes, counts up to 40. Raises OSError if it cannot be written.
     """
     classes, rows = accuracy.classes, accuracy.matrix()
-    named = len(classes) <= _CLASSES_WITH_NAMES
-    cell = max(2, min(56, _SIDE_PX // (len(classes) + 1)))
-    font = ImageFont.load_default(size=max(8, min(14, cell * 0.45)))
-    names = [shortened(name, _NAME_CHARS) for name in classes]
-    room = int(max((font.getlength(name) for name in [*names, OTHER]), default=0)) + _MARGIN_PX if named else 0
-    left, top = _MARGIN_PX + room, _TITLE_PX + room
-    size = (left + cell * (len(classes) + 1) + _MARGIN_PX, top + cell * len(classes) + _MARGIN_PX)
-    image = Image.new("RGB", (max(size[0], 420), size[1]), "white")
-    draw = ImageDraw.Draw(image)
-    title = (
-        f"{accuracy.images} images: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%}; rows true, columns predicted"
-    )
-    draw.text((_MARGIN_PX, _MARGIN_PX), title, fill=_INK, font=ImageFont.load_default(size=13))
+    side_inches = min(14.0, 3.0 + 0.4 * len(classes))
+    figure = Figure(figsize=(side_inches + 1.0, side_inches), layout="constrained")
+    axes = figure.add_subplot()
+    if classes:
+        counts = np.array(rows)
+        # The exponent keeps rare confusions visible.
+        shares = (counts / np.maximum(1, counts.sum(axis=1, keepdims=True))) ** 0.6
+        right = np.eye(*counts.shape) == 1
+        axes.imshow(np.where(right[..., None], _RIGHT(shares), _WRONG(shares)), interpolation="nearest")
+        if len(classes) <= _CLASSES_WITH_COUNTS:
+            _write_counts(axes, rows, shares.tolist())
+    title = f"{accuracy.images} images: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%}"
+    axes.set_title(title, color=_INK)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.spines[:].set_visible(False)
+    _write_names(axes, [shortened(name, _NAME_COLUMNS) for name in classes])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(path, format="png", dpi=100)
+
+
+def _write_names(axes: Axes, names: Sequence[str]) -> None:
+    if not names or len(names) > _CLASSES_WITH_NAMES:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return
+    # A dollar sign in a label is no formula.
+    axes.set_xticks(range(len(names) + 1), labels=[*names, OTHER], rotation="vertical", parse_math=False)
+    axes.set_yticks(range(len(names)), labels=names, parse_math=False)
+
+
+def _write_counts(axes: Axes, rows: Sequence[Sequence[int]], shares: Sequence[Sequence[float]]) -> None:
     for y, row in enumerate(rows):
         for x, count in enumerate(row):
-            _cell(draw, (left + x * cell, top + y * cell), cell, count, sum(row), right=x == y, font=font)
-    if named:
-        _rows(draw, names, left, top, cell, font)
-        _columns(image, [*names, OTHER], left, top, cell, font)
-    image.save(path, "PNG")
-
-
-def _cell(
-    draw: ImageDraw.ImageDraw,
-    at: tuple[int, int],
-    side: int,
-    count: int,
-    total: int,
-    *,
-    right: bool,
-    font: Font,
-) -> None:
-    gap = 1 if side > 6 else 0
-    share = (count / total) ** 0.6 if count else 0.0  # rare confusions are to be seen, too
-    shade = _between(_EMPTY, _RIGHT if right else _WRONG, share)
-    draw.rectangle((at[0], at[1], at[0] + side - 1 - gap, at[1] + side - 1 - gap), fill=shade)
-    if count and side >= 18:
-        draw.text(
-            (at[0] + side / 2, at[1] + side / 2),
-            str(count),
-            fill="white" if share > 0.55 else _INK,
-            font=font,
-            anchor="mm",
-        )
-
-
-def _between(first: Sequence[int], last: Sequence[int], share: float) -> tuple[int, int, int]:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, last, strict=True))
-    return red, green, blue
-
-
-def _rows(
-    draw: ImageDraw.ImageDraw,
-    names: Sequence[str],
-    left: int,
-    top: int,
-    cell: int,
-    font: Font,
-) -> None:
-    for place, name in enumerate(names):
-        draw.text((left - 6, top + (place + 0.5) * cell), name, fill=_INK, font=font, anchor="rm")
-
-
-def _columns(
-    image: Image.Image,
-    names: Sequence[str],
-    left: int,
-    top: int,
-    cell: int,
-    font: Font,
-) -> None:
-    """Upright names above the columns, read from below: written on a strip that is then turned to the left."""
-    strip = Image.new("RGB", (top - _TITLE_PX, cell * len(names)), "white")
-    draw = ImageDraw.Draw(strip)
-    for place, name in enumerate(names):
-        draw.text((6, (place + 0.5) * cell), name, fill=_INK, font=font, anchor="lm")
-    image.paste(strip.transpose(Image.Transpose.ROTATE_90), (left, _TITLE_PX))
+            if count:
+                color = "white" if shares[y][x] > 0.55 else _INK
+                axes.text(x, y, str(count), color=color, ha="center", va="center", fontsize="small")

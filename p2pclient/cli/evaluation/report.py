@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from p2pclient.cli.columns import aligned, shortened, table_width
 from p2pclient.cli.evaluation.metrics import OTHER, Accuracy
 
 _NAME_CHARS = 24
@@ -22,11 +23,6 @@ def report(accuracy: Accuracy, *, failed: int, unlabelled: int, width: int) -> s
     return "\n".join(lines) + "\n"
 
 
-def shortened(text: str, width: int) -> str:
-    """The text, or its beginning and an ellipsis, in at most `width` characters."""
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
 def _matrix(classes: Sequence[str], rows: Sequence[Sequence[int]], width: int) -> list[str]:
     """A row for each true label, a numbered column for each predicted one; nothing if it is too wide."""
     heads = [str(number) for number in range(1, len(classes) + 1)]
@@ -35,16 +31,9 @@ def _matrix(classes: Sequence[str], rows: Sequence[Sequence[int]], width: int) -
         heads.append(OTHER)
     else:
         rows = [row[:-1] for row in rows]
-    first = max(map(len, [*names, "true \\ predicted"]))
     cells = [[str(count) if count else "." for count in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    if first + sum(widths) + 2 * len(widths) > width:
-        return []
     table = [["true \\ predicted", *heads], *([name, *row] for name, row in zip(names, cells, strict=True))]
-    return [
-        line[0].ljust(first) + "".join(f"  {cell:>{size}}" for cell, size in zip(line[1:], widths, strict=True))
-        for line in table
-    ]
+    return aligned(table, texts=(0,), width=width) if table_width(table) <= width else []
 
 
 def _pairs(accuracy: Accuracy, width: int) -> list[str]:

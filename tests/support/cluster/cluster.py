@@ -90,7 +90,7 @@ class Cluster:
         place = ("--host", agent.host.address, "--port", str(self.port))
         state = ("--state", str(self.folder / f"lookup-{name}.json"))
         program = self.run(
-            agent, "-m", "deploy", "registry", *place, *state, token=self.tokens["lookup"], log=f"lookup-{name}"
+            agent, "-m", "p2pclient", "registry", *place, *state, token=self.tokens["lookup"], log=f"lookup-{name}"
         )
         if name in self.replicas:
             self.replicas[name].program = program

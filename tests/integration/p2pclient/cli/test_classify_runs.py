@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
-from p2pclient.cli.app import app
+from p2pclient.cli.app import application
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        result = CliRunner().invoke(app, arguments)
+        result = CliRunner().invoke(application(arguments), arguments)
         return result.exit_code, re.sub(r"[\s│]+", " ", result.output)
 
     return run
@@ -189,9 +189,9 @@ def test_wrong_usage_of_runs(here, tmp_path, arguments, said):
     assert said in told
 
 
-def test_without_pillow_a_plot_says_what_to_install(p2p, photos, tmp_path):
-    """A missing Pillow is told before the work, with the command that installs it."""
-    (tmp_path / "PIL.py").write_text("raise ImportError('no Pillow here')")
+def test_without_matplotlib_a_plot_says_what_to_install(p2p, photos, tmp_path):
+    """A missing matplotlib is told before the work, with the command that installs it."""
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('no matplotlib here')")
     code, _, err = p2p(
         "classify",
         photos[0],
@@ -202,7 +202,7 @@ def test_without_pillow_a_plot_says_what_to_install(p2p, photos, tmp_path):
         env={"PYTHONPATH": f"{tmp_path}:{os.getcwd()}"},
     )
     assert code == 2
-    assert "pip install Pillow" in err
+    assert "pip install 'p2p-serving-client[plot]'" in err
 
 
 def test_a_terminal_gets_a_table_and_a_bar_that_leaves(fleet, p2p, photos):

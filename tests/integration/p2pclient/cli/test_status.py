@@ -105,7 +105,7 @@ def test_without_a_lookup_service_it_says_so(p2p, closed_port):
 
 def test_p2p_carries_it():
     """`p2p status` is the same command."""
-    command = [sys.executable, "-m", "deploy", "status", "--help"]
+    command = [sys.executable, "-m", "p2pclient", "status", "--help"]
     environment = os.environ | {"PYTHONWARNINGS": "error"}
     text = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     assert "--watch" in text

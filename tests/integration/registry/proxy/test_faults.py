@@ -338,7 +338,7 @@ async def test_stopping_finishes_what_is_under_way() -> None:
         return web.Response(text=f"{size}")
 
     async with worker(wait) as port, aiohttp.ClientSession() as http:
-        command = [sys.executable, "-m", "deploy", "proxy", "--port", "0", "--workers", str(port)]
+        command = [sys.executable, "-m", "p2pclient", "proxy", "--port", "0", "--workers", str(port)]
         process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
         assert process.stderr is not None
         url = (await asyncio.wait_for(process.stderr.readline(), 20)).decode().split("Proxy on ")[1].split(",")[0]

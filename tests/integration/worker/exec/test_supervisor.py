@@ -380,7 +380,7 @@ async def test_nohup_holds_for_the_server_too(adopted: Adopted) -> None:
 async def test_standard_input_is_passed_through(tmp_path: Path) -> None:
     """What comes on standard input is the command's to read, and what it writes comes out of ours."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy", "exec", "--service", "cat", "--", "cat"),
+        *(sys.executable, "-m", "p2pclient", "exec", "--service", "cat", "--", "cat"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -219,7 +219,7 @@ def _two_free_ports() -> int:
 
 async def test_the_command_line_serves_several(shared_consul: ConsulProcess) -> None:
     """`p2p worker --model a=... --model b=...` serves both, registered, and ends cleanly on SIGTERM."""
-    command = ["-m", "deploy", "worker", "--engine", "echo", "--drain", "0.1"]
+    command = ["-m", "p2pclient", "worker", "--engine", "echo", "--drain", "0.1"]
     models = ["--model", "line-a=nowhere", "--model", "line-b=nowhere"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *command, *models),

@@ -1,5 +1,0 @@
-"""`python -m deploy` is `p2p`."""
-
-from deploy.cli import main
-
-main()

@@ -1,0 +1,75 @@
+"""The commands that the distribution p2p-serving adds to `p2p`; one that is not installed says what to install.
+
+p2p-serving names its commands as entry points, so that the client imports nothing of what serves.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, NoReturn, TypeAlias
+
+import typer
+
+from p2pclient.cli.terminal import complain
+
+GROUP = "p2pclient.commands"
+"""The entry points' group: a command's name, and the function that typer makes a command of."""
+
+NEEDED = {
+    "up": "p2p-serving[worker]",
+    "worker": "p2p-serving[worker]",
+    "registry": "p2p-serving",
+    "proxy": "p2p-serving",
+    "agent": "p2p-serving",
+    "exec": "p2p-serving",
+    "label": "p2p-serving[worker]",
+    "retrain": "p2p-serving[worker]",
+}
+"""What each command needs installed, in the order of the help."""
+
+WRONG_USAGE = 2
+_INSTALLED_TOGETHER = ("p2pclient", "registry", "worker", "deploy")
+
+Command: TypeAlias = Callable[..., Any]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add each command that is installed, and for each one that is not a hidden one that says what to install."""
+    installed = {entry.name: entry for entry in entry_points(group=GROUP)}
+    for name, requirement in NEEDED.items():
+        if name in installed:
+            app.command(name)(_naming_missing_packages(name, installed[name].load(), requirement))
+        else:
+            _add_missing(app, name, requirement)
+
+
+def _naming_missing_packages(name: str, command: Command, requirement: str) -> Command:
+    """The command, which says what to install where a package of its extra is missing."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] in _INSTALLED_TOGETHER:
+                raise
+            _ask_to_install(name, f"it needs {error.name}", requirement)
+
+    return run
+
+
+def _add_missing(app: typer.Typer, name: str, requirement: str) -> None:
+    # Whatever stands behind the command's name, --help included, gets the same answer.
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+    def missing() -> None:
+        _ask_to_install(name, "this command is part of p2p-serving", requirement)
+
+    app.command(name, hidden=True, context_settings=anything)(missing)
+
+
+def _ask_to_install(name: str, reason: str, requirement: str) -> NoReturn:
+    complain(name, f"{reason}: pip install '{requirement}'")
+    raise typer.Exit(WRONG_USAGE)

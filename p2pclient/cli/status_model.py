@@ -1,0 +1,96 @@
+"""The state of services and workers, as the lookup service and the workers' own pages give it; pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from p2pclient.types import Worker
+
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+
+# Each time a worker is asked for its state it gives two answers.
+_QUESTIONS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What a worker serves, as its /readyz says."""
+
+    ready: bool
+    leaving: bool
+    version: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a worker is, as its /metrics say at `at_s` (monotonic)."""
+
+    in_flight: int
+    queue: int
+    answers: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker; None is what it did not say. `before` is its load when it was last asked."""
+
+    worker: Worker
+    model: ModelState | None = None
+    load: Load | None = None
+    before: Load | None = None
+    error: str = ""
+
+    @property
+    def per_s(self) -> float | None:
+        """Answers a second since it was last asked, those about its own state left out."""
+        if self.load is None or self.before is None or self.load.at_s <= self.before.at_s:
+            return None
+        answers = self.load.answers - self.before.answers - _QUESTIONS
+        return max(0, answers) / (self.load.at_s - self.before.at_s)
+
+    @property
+    def version(self) -> str:
+        """The version that is served, else the one that was registered."""
+        return (self.model.version if self.model else "") or self.worker.version
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """One service. `age_s`: seconds since the lookup service could last confirm it."""
+
+    name: str
+    age_s: float
+    workers: tuple[WorkerState, ...]
+
+
+def model_of(body: bytes) -> ModelState | None:
+    """A worker's /readyz, of the model that its port is for; None if that is another server's."""
+    try:
+        said = json.loads(body)
+        model = said["models"][said["model"]]
+        engine = next(
+            (v["engine"] for v in model["versions"] if v["version"] == model["default"] and "engine" in v), ""
+        )
+        return ModelState(bool(said["ready"]), bool(said["leaving"]), str(model["default"] or ""), str(engine))
+    except (ValueError, TypeError, LookupError):
+        return None
+
+
+def load_of(body: bytes, *, now_s: float) -> Load | None:
+    """A worker's /metrics in Prometheus' text form; None if it counts nothing of ours."""
+    sums: dict[str, float] = {}
+    for name, value in _SAMPLE.findall(body.decode("utf-8", "replace")):
+        try:
+            sums[name] = sums.get(name, 0.0) + float(value)
+        except ValueError:
+            continue
+    if "p2p_worker_requests_in_flight" not in sums:
+        return None
+    # The request for these very numbers is in flight, too.
+    in_flight = max(0, int(sums["p2p_worker_requests_in_flight"]) - 1)
+    queue, answers = sums.get("p2p_worker_queue_depth", 0.0), sums.get("p2p_worker_requests_total", 0.0)
+    return Load(in_flight, int(queue), int(answers), now_s)
