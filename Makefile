@@ -1,35 +1,51 @@
 # make up: everything on this machine.  make test: every check.  Both install what they need into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help install up test lint bench fuzz clean
+.PHONY: help install install-test up test lint dist bench fuzz clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-install: .venv/.installed ## Make .venv with all that running and testing need
+install: .venv/.installed ## Make .venv with all that running needs
+install-test: .venv/.installed-test ## Make .venv with all that running, testing and measuring need
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=..."; exit 1; }
-	@echo "Installing into .venv (about a minute the first time) ..."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[dev]'
+
+# OpenVINO and ONNX Runtime answer about twice as fast as TensorFlow, which makes and checks their models.
+.venv/.installed: pyproject.toml p2pclient/pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing into .venv (about a minute the first time) ..."
+	$(PIP) install --quiet --progress-bar on -c constraints.txt -e ./p2pclient -e '.[worker,onnx,openvino]'
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	@echo "Installing what the tests need into .venv ..."
+	$(PIP) install --quiet --progress-bar on -c constraints.txt -e ./p2pclient -e '.[test]'
 	@touch $@
 
 up: install ## Start Consul (or find one), the lookup service and two workers; Ctrl-C stops them
 	@exec $(BIN)/p2p up
 
-lint: install ## Style, types and import rules
+lint: install-test ## Style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install lint ## Every check and every test, real Consul included
+test: install-test lint ## Every check and every test, real Consul included
 	$(BIN)/python -m tests.support.consul_binary.fetch
 	$(BIN)/pytest -n 2 --dist loadfile
 
-bench: install ## Measure what is claimed, for an hour or more (needs nginx, wrk, dnsperf, node; some parts need root)
+dist: | .venv/bin/python ## Build the wheels and source archives of client and servers into dist/
+	$(PIP) install --quiet -c constraints.txt build
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist p2pclient
+	$(BIN)/python -m build --outdir dist .
+
+bench: install-test ## Measure what is claimed, for an hour or more (needs nginx, wrk, dnsperf, node; some parts need root)
 	$(BIN)/python -m benchmarks.lookup
 	$(BIN)/python -m benchmarks.lookup.propagation
 	$(BIN)/python -m benchmarks.lookup.scale
@@ -44,11 +60,11 @@ bench: install ## Measure what is claimed, for an hour or more (needs nginx, wrk
 	$(BIN)/python -m benchmarks.client.faults
 	$(BIN)/python -m benchmarks.simulations.balancing
 
-fuzz: install ## Some minutes of broken requests to the lookup, DNS and worker ports
+fuzz: install-test ## Some minutes of broken requests to the lookup, DNS and worker ports
 	$(BIN)/python -m benchmarks.fuzz.fast_path --seconds 60
 	$(BIN)/python -m benchmarks.fuzz.dns --seconds 60
 	$(BIN)/python -m benchmarks.fuzz.worker --seconds 60
 	$(BIN)/python -m benchmarks.fuzz.openapi --examples 60
 
-clean: ## Remove what install made
-	rm -rf .venv
+clean: ## Remove what install and dist made
+	rm -rf .venv dist
