@@ -7,11 +7,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from registry.runtime.parent_death import die_with_parent
+
+P2P = (sys.executable, "-m", "p2pclient")
+"""The `p2p` of the environment that runs the tests."""
 
 
 @dataclass
@@ -42,12 +45,12 @@ class Command:
 
 
 @asynccontextmanager
-async def command(*arguments: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Command]:
+async def command(
+    *arguments: str, environ: Mapping[str, str] | None = None, p2p: Sequence[str] = P2P
+) -> AsyncIterator[Command]:
     """`p2p ARGUMENTS` in a session of its own; killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "deploy",
+        *p2p,
         *arguments,
         env={k: v for k, v in os.environ.items() if not k.startswith(("P2P_", "CONSUL_"))} | dict(environ or {}),
         stdin=asyncio.subprocess.DEVNULL,
