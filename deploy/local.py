@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from registry.runtime.listen import bind, port_of
 
 HOST = "127.0.0.1"
 AGENT_PORT = 8500
+DEFAULT_PORT = 12480
+"""The lookup service's, which clients ask unless they are told another."""
 POLL_S = 0.2
 WORKER_PATIENCE_S = 40.0
 """More than a worker's drain grace and the time for what is in flight."""
@@ -41,7 +45,7 @@ class UpSettings:
     workers: int = 2
     model: str | None = None
     service: str = "classify"
-    port: int = 12480
+    port: int = DEFAULT_PORT
     consul: str | None = None
 
 
@@ -212,9 +216,24 @@ def _free_port(wished: int) -> int:
 
 
 def _invitation(settings: UpSettings, addresses: list[str]) -> str:
-    cat = os.path.relpath(Path(__file__).with_name("cat.jpg"))
+    """What is ready, and lines to try that work as they are typed in this folder."""
+    cat = shlex.quote(os.path.relpath(Path(__file__).with_name("cat.jpg")))
+    p2p = _p2p_as_typed()
+    registry = "" if settings.port == DEFAULT_PORT else f" --registry {HOST}:{settings.port}"
     return (
         f"\nReady: the lookup service on http://{HOST}:{settings.port}, workers on {', '.join(addresses)}.\n\n"
-        f"Try:   curl -F data=@{cat} localhost:`curl -s localhost:{settings.port}`\n\n"
+        "Try:\n"
+        f"    curl -F data=@{cat} localhost:`curl -s localhost:{settings.port}`\n"
+        f"    {p2p} classify{registry} {cat}\n"
+        f"    {p2p} status{registry}\n\n"
         "Ctrl-C stops everything."
     )
+
+
+def _p2p_as_typed() -> str:
+    """`p2p` where the shell finds this one, else its path from this folder."""
+    script = Path(sys.executable).with_name("p2p")
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -m p2pclient"
+    found = shutil.which("p2p")
+    return "p2p" if found and Path(found).samefile(script) else shlex.quote(os.path.relpath(script))

@@ -125,6 +125,16 @@ def test_a_wrong_field_name_is_explained(fleet: Fleet, photo: Callable[[str], Pa
     assert (code, "data=@" in json.loads(body)["error"]) == ("400", True)
 
 
+def test_what_it_says_to_try_works_as_typed(fleet: Fleet) -> None:
+    """Each line that `p2p up` ends with is a command that succeeds in the same folder; two of them see the cat."""
+    lines = fleet.lines[fleet.lines.index("Try:") + 1 :]
+    commands = list(itertools.takewhile(bool, lines))
+    done = [subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60) for line in commands]
+    assert [one.returncode for one in done] == [0, 0, 0], [one.stderr for one in done]
+    assert ["Egyptian cat" in one.stdout for one in done] == [True, True, False]
+    assert "2 of 2 serving" in done[2].stdout
+
+
 def test_the_command_line_client_labels(fleet: Fleet, photo: Callable[[str], Path]) -> None:
     """`p2p classify` and `p2p lookup` do the two steps."""
     p2p = [sys.executable, "-m", "p2pclient"]
