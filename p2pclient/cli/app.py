@@ -40,7 +40,7 @@ def _root(
 
 
 def application(arguments: Sequence[str] = ()) -> typer.Typer:
-    """`p2p` for these arguments; where they begin with a command of the client's, p2p-serving is left out."""
+    """`p2p` for these arguments: where they begin with a command, no others of p2p-serving are loaded."""
     app = typer.Typer(
         name="p2p",
         no_args_is_help=True,
@@ -51,6 +51,7 @@ def application(arguments: Sequence[str] = ()) -> typer.Typer:
     app.callback()(_root)
     for name, command in COMMANDS.items():
         app.command(name, epilog=EXIT_CODES, no_args_is_help=command is classify)(command)
-    if not arguments or arguments[0] not in COMMANDS:
-        serving_commands.add_to(app)
+    first_argument = arguments[0] if arguments else None
+    if first_argument not in COMMANDS:
+        serving_commands.add_to(app, first_argument=first_argument)
     return app

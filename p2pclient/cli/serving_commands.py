@@ -35,17 +35,32 @@ _INSTALLED_TOGETHER = ("p2pclient", "registry", "worker", "deploy")
 Command: TypeAlias = Callable[..., Any]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add each command that is installed, and for each one that is not a hidden one that says what to install."""
+def add_to(app: typer.Typer, *, first_argument: str | None) -> None:
+    """Add the commands that are installed, and for each one that is not a hidden one that says what to install.
+
+    Where `first_argument` is one of them, no other is loaded.
+    """
     installed = {entry.name: entry for entry in entry_points(group=GROUP)}
-    for name, requirement in NEEDED.items():
-        if name in installed:
-            app.command(name)(_naming_missing_packages(name, installed[name].load(), requirement))
+    for name in [first_argument] if first_argument in NEEDED else NEEDED:
+        if name not in installed:
+            _add_missing(app, name, "this command is part of p2p-serving")
+            continue
+        try:
+            command = installed[name].load()
+        except ModuleNotFoundError as error:
+            _add_missing(app, name, _lacking(error))
         else:
-            _add_missing(app, name, requirement)
+            app.command(name)(_naming_missing_packages(name, command))
 
 
-def _naming_missing_packages(name: str, command: Command, requirement: str) -> Command:
+def _lacking(error: ModuleNotFoundError) -> str:
+    """Which package is missing. Raises `error` where that is one of our own, which no extra brings."""
+    if error.name is None or error.name.partition(".")[0] in _INSTALLED_TOGETHER:
+        raise error
+    return f"it needs {error.name}"
+
+
+def _naming_missing_packages(name: str, command: Command) -> Command:
     """The command, which says what to install where a package of its extra is missing."""
 
     @functools.wraps(command)
@@ -53,23 +68,21 @@ def _naming_missing_packages(name: str, command: Command, requirement: str) -> C
         try:
             return command(*args, **kwargs)
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] in _INSTALLED_TOGETHER:
-                raise
-            _ask_to_install(name, f"it needs {error.name}", requirement)
+            _ask_to_install(name, _lacking(error))
 
     return run
 
 
-def _add_missing(app: typer.Typer, name: str, requirement: str) -> None:
+def _add_missing(app: typer.Typer, name: str, reason: str) -> None:
     # Whatever stands behind the command's name, --help included, gets the same answer.
     anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
     def missing() -> None:
-        _ask_to_install(name, "this command is part of p2p-serving", requirement)
+        _ask_to_install(name, reason)
 
     app.command(name, hidden=True, context_settings=anything)(missing)
 
 
-def _ask_to_install(name: str, reason: str, requirement: str) -> NoReturn:
-    complain(name, f"{reason}: pip install '{requirement}'")
+def _ask_to_install(name: str, reason: str) -> NoReturn:
+    complain(name, f"{reason}: pip install '{NEEDED[name]}'")
     raise typer.Exit(WRONG_USAGE)
