@@ -1,4 +1,4 @@
-"""The flags of the client's commands, each with its variable and its help."""
+"""The arguments and options of the client's commands, each defined once with its variable and its help."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ class Routing(enum.StrEnum):
     WATCH = "watch"
     LOOKUP = "lookup"
 
+
+_SERVICE_HELP = "Which service (the registry has a default)."
 
 Names = Annotated[
     list[str],
@@ -33,11 +35,9 @@ Registry = Annotated[
 ]
 Service = Annotated[
     str | None,
-    typer.Option(envvar="P2P_SERVICE", metavar="NAME", help="Which service (the registry has a default)."),
+    typer.Option(envvar="P2P_SERVICE", metavar="NAME", help=_SERVICE_HELP),
 ]
-ServiceArgument = Annotated[
-    str | None, typer.Argument(envvar="P2P_SERVICE", help="Which service (the registry has a default).")
-]
+ServiceArgument = Annotated[str | None, typer.Argument(envvar="P2P_SERVICE", help=_SERVICE_HELP)]
 Top = Annotated[
     int | None,
     typer.Option(envvar="P2P_TOP", min=1, help="Labels per image (default: 5; 1 in a list of files)."),

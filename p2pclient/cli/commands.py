@@ -37,9 +37,9 @@ from p2pclient.types import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
     from p2pclient import AsyncClient, Worker
-    from p2pclient.cli.classify import Form, Run, Wanted
-    from p2pclient.cli.evaluation.ground_truth import Truth
-    from p2pclient.cli.results_file import Results
+    from p2pclient.cli.classify import ClassifyOptions, ClassifyRun, Form
+    from p2pclient.cli.evaluation.ground_truth import GroundTruth
+    from p2pclient.cli.results_file import ResultsFile
 
 FAILED = 1
 INTERRUPTED = 130
@@ -75,7 +75,7 @@ def classify(
 
     What fails is named on standard error while the rest goes on; the exit code is then 1.
     """
-    from p2pclient.cli.classify import Form, Run, Wanted
+    from p2pclient.cli.classify import ClassifyOptions, ClassifyRun, Form
 
     single = len(names) == 1 and names[0] != "-" and os.path.isfile(names[0]) and not truth
     form = _form(single=single, as_json=as_json, as_csv=as_csv, output=output)
@@ -84,16 +84,16 @@ def classify(
     client = client_for(registry, service, timeout, routing=routing.value)
     default_top = 1 if form is Form.LINES else 5
     with ExitStack() as stack:
-        results = _results(output, stack)
-        wanted = Wanted(
+        results = _results_file(output, stack)
+        options = ClassifyOptions(
             names=names, form=form, top=top or default_top, concurrency=concurrency, truth=truths, output=results
         )
-        run = Run(client, wanted)
+        run = ClassifyRun(client, options)
         code = _run_to_the_end(run)
     if output or code == INTERRUPTED:
         complain("classify", f"{'interrupted: ' if code == INTERRUPTED else ''}{run.summary}")
     if truths is not None:
-        code = _tell_accuracy(run, wanted, plot) or code
+        code = _report_accuracy(run, options, plot) or code
     raise typer.Exit(code)
 
 
@@ -108,8 +108,8 @@ def _form(*, single: bool, as_json: bool, as_csv: bool, output: str | None) -> F
     return Form.LIST if single else Form.LINES
 
 
-def _truth(source: str | None, plot: str | None) -> Truth | None:
-    """The true labels; that a plot could be drawn is made sure before hours of work."""
+def _truth(source: str | None, plot: str | None) -> GroundTruth | None:
+    """The true labels. Wrong usage, and a missing matplotlib, are found here, before hours of work."""
     from p2pclient.cli.evaluation.ground_truth import read_truth
 
     if plot is not None:
@@ -129,20 +129,20 @@ def _truth(source: str | None, plot: str | None) -> Truth | None:
         raise typer.BadParameter(f"--truth: {error}") from None
 
 
-def _results(output: str | None, stack: ExitStack) -> Results | None:
-    """The results file, opened, and closed with `stack`."""
-    from p2pclient.cli.results_file import NotResults, Results
+def _results_file(output: str | None, stack: ExitStack) -> ResultsFile | None:
+    """The results file, which is open until `stack` ends."""
+    from p2pclient.cli.results_file import ForeignFile, ResultsFile
 
     try:
-        return stack.enter_context(Results(output)) if output else None
+        return stack.enter_context(ResultsFile(output)) if output else None
     except OSError as error:
         raise typer.BadParameter(f"--output {output}: {error.strerror or error}") from None
-    except NotResults as error:
+    except ForeignFile as error:
         raise typer.BadParameter(f"--output: {error}") from None
 
 
-def _run_to_the_end(run: Run) -> int:
-    """The exit code of a run."""
+def _run_to_the_end(run: ClassifyRun) -> int:
+    """Run it; the exit code."""
     import asyncio
 
     try:
@@ -150,20 +150,20 @@ def _run_to_the_end(run: Run) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        raise  # whoever read our lines has gone: typer ends quietly
-    except OSError as error:  # what concerns one image never comes here
+        raise  # the reader of the lines has gone (`| head`): typer ends the command quietly
+    except OSError as error:  # an error about one image does not come as far as this
         complain("classify", f"{error.filename or 'the results'}: {error.strerror or error}")
         return FAILED
     return FAILED if run.failed else 0
 
 
-def _tell_accuracy(run: Run, wanted: Wanted, plot: str | None) -> int:
-    """The report, where it does not mix with data, and the picture; an exit code if that fails."""
+def _report_accuracy(run: ClassifyRun, options: ClassifyOptions, plot: str | None) -> int:
+    """Write the report where it does not mix with data, and the picture; the exit code."""
     from p2pclient.cli.classify import Form
     from p2pclient.cli.evaluation.report import report
 
     text = report(run.accuracy, failed=run.failed, unlabelled=run.unlabelled, width=terminal_width())
-    if wanted.form in (Form.JSON, Form.CSV):
+    if options.form in (Form.JSON, Form.CSV):
         print(text, end="", file=sys.stderr, flush=True)
     else:
         write(text)
@@ -225,7 +225,7 @@ def status(
     import asyncio
 
     from p2pclient import P2PError
-    from p2pclient.cli.status import WORKER_TIMEOUT_S, Asking, show_status
+    from p2pclient.cli.status import WORKER_TIMEOUT_S, WorkerRequests, show_status
     from p2pclient.cli.status_table import as_json as json_line
     from p2pclient.cli.status_table import as_table
     from p2pclient.transport.http import Wire
@@ -237,10 +237,10 @@ def status(
         tls=tls(None, ca=trust.get("ca"), cert=trust.get("cert"), key=trust.get("key")),
     )
     headers = {"Authorization": f"Bearer {trust['token']}"} if "token" in trust else {}
-    asking = Asking(wire=wire, scheme=trust.get("worker_scheme", "http"), headers=headers)
+    requests = WorkerRequests(wire=wire, scheme=trust.get("worker_scheme", "http"), headers=headers)
     form = json_line if as_json else lambda states: as_table(states, width=terminal_width())
     try:
-        asyncio.run(show_status(client, asking, form=form, every_s=interval if watch else None))
+        asyncio.run(show_status(client, requests, form=form, every_s=interval if watch else None))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except P2PError as error:

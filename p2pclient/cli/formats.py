@@ -1,4 +1,4 @@
-"""Answers become lines: for people, as JSON (one object a line) or as CSV."""
+"""Predictions and workers as lines: for people, as JSON (one object a line) or as CSV."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CSV_HEADER = ("file", "rank", "label", "score", "error")
 
 
 def reason(error: P2PError | OSError) -> str:
-    """The error in one sentence, without the file's name, which stands before it."""
-    if isinstance(error, IsADirectoryError):  # only a folder without images comes as far as to be read
+    """The error in one sentence; the caller writes the file's name before it."""
+    if isinstance(error, IsADirectoryError):  # folders are read only where no image is in them
         return f"no image in this folder: their names end in {', '.join(sorted(IMAGE_SUFFIXES))}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -34,7 +34,7 @@ def as_line(file: str, prediction: Prediction) -> str:
 
 
 def as_row(file: str, prediction: Prediction, width: int) -> str:
-    """The same as a row of a table whose first column has `width` characters; a longer name loses its beginning."""
+    """A row of a table whose first column has `width` characters; a longer name loses its beginning."""
     name = file if len(file) <= width else "…" + file[1 - width :]
     return f"{name:<{width}}  {', '.join(f'{score:.3f} {label}' for label, score in prediction.labels)}\n"
 

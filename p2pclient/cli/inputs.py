@@ -1,4 +1,4 @@
-"""Many images: names as the user gave them become files, one by one."""
+"""The names on the command line or on standard input become image files, one by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 
 
 async def files(names: Sequence[str], stdin: int) -> AsyncIterator[str]:
-    """The files that `names` mean (see `images_in`), one by one as they are asked for.
+    """The files that `names` mean (see `images_in`), each when it is asked for.
 
     `-` means the names that the descriptor `stdin` has, one a line.
     """
@@ -27,7 +27,7 @@ async def files(names: Sequence[str], stdin: int) -> AsyncIterator[str]:
 
 
 def images_in(name: str) -> list[str]:
-    """The files that one name means; a name that means nothing is handed on: reading it says what is wrong.
+    """The files that one name means; a name that means none is returned as it is, and reading it says what is wrong.
 
     A folder means the images in it and below it, sorted. A pattern (`*`, `?`, `[...]`, `**` for folders of
     any depth) that is no file's own name means the images that it matches and those in folders that it
@@ -52,9 +52,9 @@ def _is_image(path: Path) -> bool:
 
 
 async def lines(descriptor: int) -> AsyncIterator[str]:
-    """The lines of a descriptor without their ends, each as soon as it is there; blank ones are left out.
+    """The lines of a descriptor without their ends, each as soon as it arrives; blank ones are left out.
 
-    No thread waits in a read here: one could not be interrupted, and Ctrl-C would hang until the next line.
+    No thread waits in a read, because it could not be interrupted: Ctrl-C would hang until the next line.
     """
     rest = b""
     while piece := await _read(descriptor):

@@ -1,6 +1,6 @@
-"""Lines and a progress bar that share a terminal: what is said stands above the bar, which leaves no trace.
+"""A progress bar that shares a terminal with lines: they are written above the bar, which leaves no trace.
 
-Needs rich; without a terminal there is no bar, and this module is not loaded.
+Without a terminal there is no bar, and this module, which loads rich, is not loaded.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 
-class Bar:
-    """How many of `total` (None: nobody knows) are done, how fast, and how long it will take yet.
+class ProgressBar:
+    """How many of `total` (None: unknown) images are done, how fast, and the time that is left.
 
-    It is drawn where lines are written, if that is a terminal, else on standard error.
+    The bar is drawn on standard output if that is a terminal, else on standard error.
     """
 
     def __init__(self, total: int | None) -> None:
@@ -47,24 +47,24 @@ class Bar:
         self._progress.stop()
 
     def done(self, *, failed: bool) -> None:
-        """One more is done."""
+        """Count one image as done."""
         task = self._progress.tasks[self._task]
         self._progress.update(self._task, advance=1, failed=task.fields["failed"] + failed)
 
     def skipped(self) -> None:
-        """One fewer is to be done."""
+        """Count one image less in the total."""
         total = self._progress.tasks[self._task].total
         if total is not None:
             self._progress.update(self._task, total=total - 1)
 
     def write(self, text: str) -> bool:
-        """Write whole lines above the bar; False: the bar is elsewhere, write them yourself."""
+        """Write whole lines above the bar; False where the bar is elsewhere and the caller has to write."""
         if self._lines_too:
             self._above(text)
         return self._lines_too
 
     def complain(self, text: str) -> bool:
-        """The same for standard error."""
+        """Write a line of standard error above the bar; False where standard error is no terminal."""
         if sys.stderr.isatty():
             self._above(text)
         return sys.stderr.isatty()
@@ -75,7 +75,7 @@ class Bar:
 
 class _Counts(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """`done/total`, and what failed."""
+        """`done/total`, and how many failed."""
         total = "" if task.total is None else f"/{int(task.total)}"
         failed = f" ({task.fields['failed']} failed)" if task.fields["failed"] else ""
         return Text(f"{int(task.completed)}{total}{failed}", style="progress.download")

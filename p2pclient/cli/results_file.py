@@ -1,4 +1,4 @@
-"""The file of a long run: one JSON object a line, continued where an earlier run was cut off."""
+"""The results file of a long run: one JSON object a line, which a later run continues."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO, Self
 
-# How each line begins: see show.as_json.
+# How each line begins: see formats.as_json.
 _BEGINNING = b'{"file": '
 
 
-class NotResults(Exception):
-    """The file holds something else, or somebody else is writing it; the text says what to do."""
+class ForeignFile(Exception):
+    """The file holds something else, or another run is writing it; the text says what to do."""
 
 
-class Results:
-    """A results file that is open for appending; no other process can open it so at the same time.
+class ResultsFile:
+    """A results file that is open for appending, by one process at a time.
 
-        with Results("results.jsonl") as results:
+        with ResultsFile("results.jsonl") as results:
             results.held                    # file -> labels, best first, of what is done already
             results.append('{"file": ...}\\n')
 
-    What failed in an earlier run is not held: it is to be tried again. A last line that was cut off in the
-    middle is removed. Raises OSError, NotResults.
+    What failed in an earlier run is not held, so that it is tried again. A last line that was cut off in the
+    middle is removed. Raises OSError, ForeignFile.
     """
 
     def __init__(self, path: str) -> None:
@@ -48,7 +48,7 @@ class Results:
         self._file.close()
 
     def append(self, line: str) -> None:
-        """Add a whole line, with its end; it is in the system's hands when this returns."""
+        """Add a whole line, with its end; the kernel has it when this returns, so that a killed process loses none."""
         data = memoryview(line.encode())
         while data:
             data = data[self._file.write(data) :]
@@ -57,7 +57,7 @@ class Results:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise NotResults(f"{self._path} is being written by another run: wait for it, or name another") from None
+            raise ForeignFile(f"{self._path} is being written by another run: wait for it, or name another") from None
 
     def _read(self, file: BinaryIO) -> None:
         file.seek(0)
@@ -82,12 +82,12 @@ class Results:
             raise self._not_ours(number) from None
 
     def _check_cut_off(self, number: int, line: bytes) -> None:
-        """What is removed must have been ours."""
+        """Refuse a last line that is not the beginning of a result: it would be removed."""
         if not (line.startswith(_BEGINNING) or _BEGINNING.startswith(line)):
             raise self._not_ours(number)
 
-    def _not_ours(self, number: int) -> NotResults:
-        return NotResults(f"line {number} of {self._path} is no result of p2p classify: name another file")
+    def _not_ours(self, number: int) -> ForeignFile:
+        return ForeignFile(f"line {number} of {self._path} is no result of p2p classify: name another file")
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

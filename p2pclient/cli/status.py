@@ -1,4 +1,4 @@
-"""What `p2p status` asks: the lookup service for services and workers, each worker for its model and its load."""
+"""`p2p status` asks the lookup service for services and workers, and each worker for its model and its load."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _AT_A_TIME = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
-    """How workers are asked: over which connections, by http or https, and with which headers (a bearer token)."""
+class WorkerRequests:
+    """How workers are asked: the connections, the scheme (http or https), and the headers (a bearer token)."""
 
     wire: Wire
     scheme: str
@@ -34,11 +34,11 @@ class Asking:
 
 
 async def show_status(
-    client: AsyncClient, asking: Asking, *, form: Callable[[list[ServiceState]], str], every_s: float | None
+    client: AsyncClient, requests: WorkerRequests, *, form: Callable[[list[ServiceState]], str], every_s: float | None
 ) -> None:
-    """Write the state once or, with `every_s`, again and again, in place of the last one on a terminal.
+    """Write the state of all services once or, with `every_s`, again and again; on a terminal in the same place.
 
-    Raises a P2PError if it cannot be had the first time; later on that is written, and tried again.
+    Raises a P2PError if the first request fails; later ones are written as a line, and tried again.
     """
     before: list[ServiceState] = []
     async with client:
@@ -46,7 +46,7 @@ async def show_status(
             while True:
                 began_s = time.monotonic()
                 try:
-                    before = await look(client, asking, before=before)
+                    before = await fetch_states(client, requests, before=before)
                     text = form(before)
                 except P2PError as error:
                     if every_s is None or not before:
@@ -57,10 +57,12 @@ async def show_status(
                     return
                 await asyncio.sleep(max(0.0, began_s + every_s - time.monotonic()))
         finally:
-            await asking.wire.close()
+            await requests.wire.close()
 
 
-async def look(client: AsyncClient, asking: Asking, *, before: Iterable[ServiceState]) -> list[ServiceState]:
+async def fetch_states(
+    client: AsyncClient, requests: WorkerRequests, *, before: Iterable[ServiceState]
+) -> list[ServiceState]:
     """The state of all services now; rates are since `before`. Raises LookupUnavailable, ProtocolError."""
     services = await client.services()
     known = {(state.name, worker.worker): worker for state in before for worker in state.workers}
@@ -68,7 +70,7 @@ async def look(client: AsyncClient, asking: Asking, *, before: Iterable[ServiceS
 
     async def of_worker(service: str, worker: Worker) -> WorkerState:
         async with free:
-            return await _worker_state(asking, worker, known.get((service, worker)))
+            return await _worker_state(requests, worker, known.get((service, worker)))
 
     async def of_service(service: Service) -> ServiceState:
         try:
@@ -82,10 +84,10 @@ async def look(client: AsyncClient, asking: Asking, *, before: Iterable[ServiceS
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
 
 
-async def _worker_state(asking: Asking, worker: Worker, before: WorkerState | None) -> WorkerState:
-    """What a worker says of itself; one that says nothing, or is not ours, keeps empty fields."""
+async def _worker_state(requests: WorkerRequests, worker: Worker, before: WorkerState | None) -> WorkerState:
+    """What a worker's own pages say; the fields stay empty for one that does not answer, or is another server."""
     try:
-        ready, metrics = await asyncio.gather(_get(asking, worker, "/readyz"), _get(asking, worker, "/metrics"))
+        ready, metrics = await asyncio.gather(_get(requests, worker, "/readyz"), _get(requests, worker, "/metrics"))
     except Broken as broken:
         return WorkerState(worker, error=str(broken))
     return WorkerState(
@@ -96,9 +98,9 @@ async def _worker_state(asking: Asking, worker: Worker, before: WorkerState | No
     )
 
 
-async def _get(asking: Asking, worker: Worker, path: str) -> Answer:
-    url = URL(f"{asking.scheme}://{worker.address}{path}")
-    return await asking.wire.exchange("GET", url, headers=asking.headers, limit=Limit(WORKER_TIMEOUT_S))
+async def _get(requests: WorkerRequests, worker: Worker, path: str) -> Answer:
+    url = URL(f"{requests.scheme}://{worker.address}{path}")
+    return await requests.wire.exchange("GET", url, headers=requests.headers, limit=Limit(WORKER_TIMEOUT_S))
 
 
 def _show(text: str, *, anew: bool) -> None:

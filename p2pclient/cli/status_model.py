@@ -10,8 +10,8 @@ from p2pclient.types import Worker
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 
-# Each time a worker is asked for its state it gives two answers.
-_QUESTIONS = 2
+_OWN_REQUESTS = 2
+"""`p2p status` itself asks each worker for two pages per round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy a worker is, as its /metrics say at `at_s` (monotonic)."""
+    """How busy a worker is, as its /metrics said at the time `at_s` (monotonic seconds)."""
 
     in_flight: int
     queue: int
@@ -36,7 +36,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """One worker; None is what it did not say. `before` is its load when it was last asked."""
+    """One worker; None stands for what it did not say. `before` is its load in the round before."""
 
     worker: Worker
     model: ModelState | None = None
@@ -46,10 +46,10 @@ class WorkerState:
 
     @property
     def per_s(self) -> float | None:
-        """Answers a second since it was last asked, those about its own state left out."""
+        """Answers per second since the round before, without those to `p2p status` itself."""
         if self.load is None or self.before is None or self.load.at_s <= self.before.at_s:
             return None
-        answers = self.load.answers - self.before.answers - _QUESTIONS
+        answers = self.load.answers - self.before.answers - _OWN_REQUESTS
         return max(0, answers) / (self.load.at_s - self.before.at_s)
 
     @property
@@ -60,7 +60,7 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """One service. `age_s`: seconds since the lookup service could last confirm it."""
+    """One service and its workers. `age_s`: seconds since the lookup service could last confirm them."""
 
     name: str
     age_s: float
@@ -68,7 +68,7 @@ class ServiceState:
 
 
 def model_of(body: bytes) -> ModelState | None:
-    """A worker's /readyz, of the model that its port is for; None if that is another server's."""
+    """A worker's /readyz: the state of the model that its port serves; None if the page is another server's."""
     try:
         said = json.loads(body)
         model = said["models"][said["model"]]
@@ -81,7 +81,7 @@ def model_of(body: bytes) -> ModelState | None:
 
 
 def load_of(body: bytes, *, now_s: float) -> Load | None:
-    """A worker's /metrics in Prometheus' text form; None if it counts nothing of ours."""
+    """A worker's /metrics in Prometheus' text form; None if it has none of a worker's counters."""
     sums: dict[str, float] = {}
     for name, value in _SAMPLE.findall(body.decode("utf-8", "replace")):
         try:
@@ -90,7 +90,7 @@ def load_of(body: bytes, *, now_s: float) -> Load | None:
             continue
     if "p2p_worker_requests_in_flight" not in sums:
         return None
-    # The request for these very numbers is in flight, too.
+    # The request for this page is in flight, too.
     in_flight = max(0, int(sums["p2p_worker_requests_in_flight"]) - 1)
     queue, answers = sums.get("p2p_worker_queue_depth", 0.0), sums.get("p2p_worker_requests_total", 0.0)
     return Load(in_flight, int(queue), int(answers), now_s)

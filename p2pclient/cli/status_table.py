@@ -45,7 +45,7 @@ def _worker_json(state: WorkerState) -> dict[str, Any]:
 
 
 def as_table(states: Sequence[ServiceState], *, width: int) -> str:
-    """A heading and a table for each service, in lines of at most `width` (72 or more) characters."""
+    """A heading and a table for each service, in lines of at most `width` (72 or more) columns."""
     if not states:
         return "no service is known: start a worker, e.g. with p2p up\n"
     return "\n".join("\n".join(_service(state, width)) + "\n" for state in states)

@@ -1,1 +1,1 @@
-"""Accuracy over labelled images: measured, shown as text, drawn."""
+"""Accuracy over labelled images: what is true, what is counted, the report and the picture."""

@@ -1,4 +1,4 @@
-"""What is really in each image: a table of labels, or the folders that the images lie in."""
+"""The true label of each image: from a table, or from the name of the folder that the image lies in."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ BY_FOLDER = "by-folder"
 _HEADS = frozenset({"file", "filename", "file name", "image", "name", "path"})
 
 
-class Truth:
-    """The true label of a file. Without a table, it is the name of the folder that the file lies in.
+class GroundTruth:
+    """The true labels of files; without a table, a file's is the name of the folder that it lies in.
 
     A table's files are found by the path as it is written, by that path seen from the table's folder, or by
-    their mere name where no two rows have the same one.
+    their name alone where no two rows have the same one.
     """
 
     def __init__(self, rows: Iterable[tuple[str, str]] | None = None, *, folder: str = "") -> None:
@@ -40,13 +40,13 @@ class Truth:
         return self._labels.get(path) or self._by_name.get(os.path.basename(path))
 
 
-def read_truth(source: str) -> Truth:
-    """`by-folder`, or the path of a CSV of file and label, with or without a header.
+def read_truth(source: str) -> GroundTruth:
+    """The true labels that `source` names: `by-folder`, or a CSV file of file and label, with or without a header.
 
-    Raises OSError if it cannot be read, ValueError (a sentence) if it is no such table.
+    Raises OSError if it cannot be read, ValueError with a sentence if it is no such table.
     """
     if source == BY_FOLDER:
-        return Truth()
+        return GroundTruth()
     with open(source, newline="", encoding="utf-8-sig") as table:
         try:
             rows = [row for row in csv.reader(table) if row]
@@ -59,4 +59,4 @@ def read_truth(source: str) -> Truth:
         raise ValueError(f"{source} has a row without a label ({','.join(short)[:60]}): give file,label in each")
     if not rows:
         raise ValueError(f"{source} has no rows: give file,label in each")
-    return Truth(((row[0].strip(), row[1].strip()) for row in rows), folder=str(Path(source).parent))
+    return GroundTruth(((row[0].strip(), row[1].strip()) for row in rows), folder=str(Path(source).parent))

@@ -1,4 +1,4 @@
-"""How often a model is right: true and predicted labels in, counts and shares out; pure."""
+"""Accuracy and confusions: true and predicted labels in, counts and shares out; pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 OTHER = "other"
-"""Where predictions go that are nobody's true label."""
+"""The column of predictions that are no image's true label."""
 
 
-def plain(label: str) -> str:
-    """A label as it is compared: without case, and with `_` and `-` taken for spaces, as folders write them."""
+def normalized(label: str) -> str:
+    """A label as it is compared: without case, and with spaces for `_` and `-`, which folders' names use."""
     return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
 
 
 class Accuracy:
-    """Counts over labelled images."""
+    """Counts over labelled images, by true and predicted label."""
 
     def __init__(self) -> None:
         self.images = 0
@@ -25,9 +25,9 @@ class Accuracy:
         self._pairs: Counter[tuple[str, str]] = Counter()
 
     def add(self, truth: str, predicted: Sequence[str]) -> None:
-        """One image: its true label and the labels that were predicted, best first, not empty."""
-        best, *others = (plain(label) for label in predicted[:5])
-        true = plain(truth)
+        """Count one image: its true label, and the predicted ones, best first, at least one."""
+        best, *others = (normalized(label) for label in predicted[:5])
+        true = normalized(truth)
         self._names.setdefault(true, truth)
         self._pairs[true, best] += 1
         self.images += 1
@@ -46,13 +46,13 @@ class Accuracy:
 
     @property
     def classes(self) -> list[str]:
-        """The true labels that were met, sorted."""
+        """The true labels of the images, sorted."""
         return [self._names[true] for true in sorted(self._names)]
 
     def matrix(self) -> list[list[int]]:
         """Images by true label (rows) and best predicted label (columns), both in the order of `classes`.
 
-        A last column counts predictions that are none of them.
+        A last column counts predictions that are in none of `classes`.
         """
         places = {true: place for place, true in enumerate(sorted(self._names))}
         rows = [[0] * (len(places) + 1) for _ in places]
@@ -61,7 +61,7 @@ class Accuracy:
         return rows
 
     def confused(self) -> list[tuple[int, str, str]]:
-        """How often, what, taken for what: the most frequent first."""
+        """Confusions as (count, true label, predicted label), the most frequent first."""
         wrong = [
             (count, self._names[true], self._names.get(best, best))
             for (true, best), count in self._pairs.items()

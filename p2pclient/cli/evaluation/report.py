@@ -1,4 +1,4 @@
-"""Accuracy as text for a terminal: a summary, and the confusion matrix if it fits, else the worst pairs; pure."""
+"""Accuracy as text: a summary, and the confusion matrix if it fits, else the most frequent confusions; pure."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Sequence
 from p2pclient.cli.columns import aligned, shortened, table_width
 from p2pclient.cli.evaluation.metrics import OTHER, Accuracy
 
-_NAME_CHARS = 24
-_PAIRS = 15
+_NAME_COLUMNS = 24
+_CONFUSIONS = 15
 
 
 def report(accuracy: Accuracy, *, failed: int, unlabelled: int, width: int) -> str:
-    """All that there is to say, in lines of at most `width` (40 or more) characters."""
+    """The whole report, in lines of at most `width` (40 or more) columns."""
     images = "1 image" if accuracy.images == 1 else f"{accuracy.images} images"
     lines = [f"{images}: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%}"]
     if failed or unlabelled:
         lines.append(f"not counted: {failed} failed, {unlabelled} without a true label")
     if accuracy.images:
         classes, rows = accuracy.classes, accuracy.matrix()
-        lines += ["", *(_matrix(classes, rows, width) or _pairs(accuracy, width))]
+        lines += ["", *(_matrix(classes, rows, width) or _confusions(accuracy, width))]
     return "\n".join(lines) + "\n"
 
 
 def _matrix(classes: Sequence[str], rows: Sequence[Sequence[int]], width: int) -> list[str]:
     """A row for each true label, a numbered column for each predicted one; nothing if it is too wide."""
     heads = [str(number) for number in range(1, len(classes) + 1)]
-    names = [shortened(f"{head} {name}", _NAME_CHARS) for head, name in zip(heads, classes, strict=True)]
+    names = [shortened(f"{head} {name}", _NAME_COLUMNS) for head, name in zip(heads, classes, strict=True)]
     if any(row[-1] for row in rows):
         heads.append(OTHER)
     else:
@@ -36,8 +36,8 @@ def _matrix(classes: Sequence[str], rows: Sequence[Sequence[int]], width: int) -
     return aligned(table, texts=(0,), width=width) if table_width(table) <= width else []
 
 
-def _pairs(accuracy: Accuracy, width: int) -> list[str]:
-    """The most frequent confusions, one a line."""
+def _confusions(accuracy: Accuracy, width: int) -> list[str]:
+    """The most frequent confusions, one on each line."""
     pairs = accuracy.confused()
     if not pairs:
         return [f"no confusion among {len(accuracy.classes)} classes"]
@@ -45,7 +45,7 @@ def _pairs(accuracy: Accuracy, width: int) -> list[str]:
     room = (width - digits - len(" x  taken for ")) // 2
     lines = [
         f"{count:>{digits}} x {shortened(true, room)} taken for {shortened(best, room)}"
-        for count, true, best in pairs[:_PAIRS]
+        for count, true, best in pairs[:_CONFUSIONS]
     ]
     more = len(pairs) - len(lines)
     title = f"most confused of {len(accuracy.classes)} classes:"

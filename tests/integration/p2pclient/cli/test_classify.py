@@ -214,7 +214,7 @@ def test_no_lookup_service_gives_one_clear_line(p2p, photos, closed_port):
     ],
 )
 def test_wrong_usage(p2p, arguments):
-    """What cannot be meant exits with 2 and says so on standard error (or shows the help)."""
+    """Invalid usage exits with 2 and says so on standard error (or shows the help)."""
     code, out, err = p2p(*arguments)
     assert code == 2
     assert "Usage:" in out + err

@@ -181,7 +181,7 @@ def test_accuracy_counts_what_is_held_already(p2p, labelled):
     ],
 )
 def test_wrong_usage_of_runs(here, tmp_path, arguments, said):
-    """What cannot be meant is told before anything is sent, with exit code 2."""
+    """Invalid usage is told before anything is sent, with exit code 2."""
     (tmp_path / "empty.csv").touch()
     (tmp_path / "short.csv").write_text("a.jpg,cat\nb.jpg\n")
     code, told = here("classify", "a.png", *arguments)
