@@ -90,10 +90,12 @@ async def _worker_state(requests: WorkerRequests, worker: Worker, before: Worker
         ready, metrics = await asyncio.gather(_get(requests, worker, "/readyz"), _get(requests, worker, "/metrics"))
     except Broken as broken:
         return WorkerState(worker, error=str(broken))
+    model = model_of(ready.body) if ready.status in (200, 503) else None
+    name = model.name if model else None
     return WorkerState(
         worker,
-        model=model_of(ready.body) if ready.status in (200, 503) else None,
-        load=load_of(metrics.body, now_s=time.monotonic()) if metrics.status == 200 else None,
+        model=model,
+        load=load_of(metrics.body, model=name, now_s=time.monotonic()) if metrics.status == 200 else None,
         before=before.load if before else None,
     )
 

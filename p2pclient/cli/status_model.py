@@ -8,25 +8,27 @@ from dataclasses import dataclass
 
 from p2pclient.types import Worker
 
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
-
-_OWN_REQUESTS = 2
-"""`p2p status` itself asks each worker for two pages per round."""
+_SAMPLE = re.compile(r"^(p2p_worker_\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """What a worker serves, as its /readyz says."""
+    """The model that a worker's port serves, as its /readyz says."""
 
     ready: bool
     leaving: bool
     version: str
     engine: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy a worker is, as its /metrics said at the time `at_s` (monotonic seconds)."""
+    """How busy a worker is, as its /metrics said at the time `at_s` (monotonic seconds).
+
+    `in_flight` counts the requests to all models of its process; `queue` and `answers` are one model's.
+    """
 
     in_flight: int
     queue: int
@@ -46,10 +48,10 @@ class WorkerState:
 
     @property
     def per_s(self) -> float | None:
-        """Answers per second since the round before, without those to `p2p status` itself."""
+        """Answers per second since the round before."""
         if self.load is None or self.before is None or self.load.at_s <= self.before.at_s:
             return None
-        answers = self.load.answers - self.before.answers - _OWN_REQUESTS
+        answers = self.load.answers - self.before.answers
         return max(0, answers) / (self.load.at_s - self.before.at_s)
 
     @property
@@ -75,15 +77,22 @@ def model_of(body: bytes) -> ModelState | None:
         engine = next(
             (v["engine"] for v in model["versions"] if v["version"] == model["default"] and "engine" in v), ""
         )
-        return ModelState(bool(said["ready"]), bool(said["leaving"]), str(model["default"] or ""), str(engine))
-    except (ValueError, TypeError, LookupError):
+        version = str(model["default"] or "")
+        return ModelState(bool(said["ready"]), bool(said["leaving"]), version, str(engine), str(said["model"]))
+    except (ValueError, TypeError, LookupError, RecursionError):
         return None
 
 
-def load_of(body: bytes, *, now_s: float) -> Load | None:
-    """A worker's /metrics in Prometheus' text form; None if it has none of a worker's counters."""
+def load_of(body: bytes, *, model: str | None, now_s: float) -> Load | None:
+    """A worker's /metrics in Prometheus' text form; None if it has none of a worker's counters.
+
+    Counted is what belongs to `model` (None: to any model): predictions, and no health checks or other pages.
+    """
     sums: dict[str, float] = {}
-    for name, value in _SAMPLE.findall(body.decode("utf-8", "replace")):
+    for name, labels, value in _SAMPLE.findall(body.decode("utf-8", "replace")):
+        owner = dict(_LABEL.findall(labels)).get("model")
+        if owner is not None and (not owner if model is None else owner != model):
+            continue
         try:
             sums[name] = sums.get(name, 0.0) + float(value)
         except ValueError:

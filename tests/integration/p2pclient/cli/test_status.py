@@ -12,10 +12,11 @@ import pytest
 from aiohttp import web
 
 METRICS = """# HELP p2p_worker_requests_total Requests answered, by status.
-p2p_worker_requests_total{status="200"} 40.0
-p2p_worker_requests_total{status="503"} 2.0
+p2p_worker_requests_total{model="classify",protocol="article",status="200"} 40.0
+p2p_worker_requests_total{model="classify",protocol="tfserving",status="503"} 2.0
+p2p_worker_requests_total{model="",protocol="",status="200"} 500.0
 p2p_worker_requests_in_flight 4.0
-p2p_worker_queue_depth 7.0
+p2p_worker_queue_depth{model="classify"} 7.0
 """
 
 
