@@ -22,7 +22,7 @@ Names = Annotated[
     typer.Argument(
         metavar="FILE|DIR|PATTERN|-...",
         help="Images; DIR: those in a folder and below; 'PATTERN*.jpg', '**' included; -: names from standard "
-        "input, one a line.",
+        "input, one a line, or as find -print0 writes them.",
     ),
 ]
 Registry = Annotated[

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
+import errno
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from p2pclient.cli import formats
 from p2pclient.cli.evaluation.ground_truth import GroundTruth
 from p2pclient.cli.evaluation.metrics import Accuracy
-from p2pclient.cli.inputs import files, images_in
+from p2pclient.cli.inputs import LeftOut, files, images_in
 from p2pclient.cli.results_file import ResultsFile
 from p2pclient.cli.terminal import complain, printable, write
 from p2pclient.concurrent_map import Many
@@ -73,7 +74,7 @@ class ClassifyRun:
     async def run(self) -> None:
         """Classify all images and write each outcome in its turn; on cancellation, write what is finished by then."""
         options = self._options
-        given, total = await _find_files(options.names)
+        given, total = await _find_files(options.names, self._left_out)
         if options.form is Form.CSV:
             write(formats.csv_row(*formats.CSV_HEADER))
         with contextlib.ExitStack() as stack:
@@ -113,6 +114,8 @@ class ClassifyRun:
                 yield file
 
     async def _classify(self, file: str) -> Outcome:
+        if "\0" in file:
+            return OSError(errno.EINVAL, "a name cannot hold a null character")
         top = max(self._options.top, _LABELS_FOR_ACCURACY) if self._options.truth else self._options.top
         try:
             return await self._client.classify(file, top=top)
@@ -135,6 +138,9 @@ class ClassifyRun:
             self._complain(f"{file}: {formats.reason(outcome)}")
         if self._bar:
             self._bar.done(failed=not isinstance(outcome, Prediction))
+
+    def _left_out(self, file: str, reason: str) -> None:
+        self._complain(f"{file}: left out: {reason}")
 
     def _complain(self, sentence: str) -> None:
         if not (self._bar and self._bar.complain(printable(f"p2p classify: {sentence}"))):
@@ -167,11 +173,11 @@ class ClassifyRun:
         return formats.as_row(file, outcome, self._name_columns)
 
 
-async def _find_files(names: Sequence[str]) -> tuple[AsyncIterable[str], list[str] | None]:
+async def _find_files(names: Sequence[str], left_out: LeftOut) -> tuple[AsyncIterable[str], list[str] | None]:
     """The files that the names mean, and a list of them unless some names come from standard input."""
     if "-" in names:
-        return files(names, stdin=0), None
-    found = await asyncio.to_thread(lambda: [file for name in names for file in images_in(name)])
+        return files(names, stdin=0, left_out=left_out), None
+    found = await asyncio.to_thread(lambda: [file for name in names for file in images_in(name, left_out)])
     return _each(found), found
 
 

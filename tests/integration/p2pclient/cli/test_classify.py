@@ -57,6 +57,26 @@ def test_names_come_from_standard_input(fleet, p2p, photos):
     assert [line.split(":")[0] for line in out.splitlines()] == photos[:2]
 
 
+def test_names_may_come_from_find_print0(fleet, p2p, photos):
+    """Null characters between names are no part of them; one inside a line is a failure, not a traceback."""
+    fleet.add()
+    code, out, err = p2p("classify", "-", input="\0".join(photos) + "\0")
+    assert (code, err) == (0, "")
+    assert [line.split(":")[0] for line in out.splitlines()] == photos
+    code, out, err = p2p("classify", "-", input=f"{photos[0]}\na\0b.jpg\n")
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert err.endswith("b.jpg: a name cannot hold a null character\n")
+
+
+def test_images_that_are_left_out_are_named(fleet, p2p, photos, tmp_path):
+    """A TIFF in a folder is left out with a word on standard error; nothing failed."""
+    fleet.add()
+    (tmp_path / "photos/d.tiff").touch()
+    code, out, err = p2p("classify", "photos")
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert err == "p2p classify: photos/d.tiff: left out: workers read JPEG, PNG, WebP, GIF and BMP\n"
+
+
 def test_names_may_come_from_a_file(fleet, p2p, photos, tmp_path):
     """Standard input may be an ordinary file, which no event loop can wait for."""
     fleet.add()
