@@ -26,11 +26,17 @@ def label_files(names: Iterable[str], *, model: Model, top: int, as_json: bool, 
         try:
             best = _best(Path(file), model, top)
         except (OSError, ValueError, WorkerError) as error:  # ValueError: a name with a null byte
-            print(f"{file}: {_reason(error)}", file=err, flush=True)
+            _write(f"{file}: {_reason(error)}", err)
             code = 1
             continue
-        print(_line(file, best, as_json=as_json), file=out, flush=True)
+        _write(_line(file, best, as_json=as_json), out)
     return code
+
+
+def _write(line: str, stream: TextIO) -> None:
+    """Write a line at once; characters that the stream's encoding lacks (names that are not UTF-8) are escaped."""
+    encoding = stream.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def _best(file: Path, model: Model, top: int) -> list[tuple[str, float]]:

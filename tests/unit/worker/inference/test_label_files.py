@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def test_json_is_one_object_a_line(tmp_path: Path) -> None:
     file = white(tmp_path, 'quote" and ünïcode.png')
     code, (line,), _ = run([file], as_json=True, top=1)
     assert (code, json.loads(line)) == (0, {"file": file, "labels": [["bright", 1.0]]})
+
+
+def test_names_that_are_not_utf_8_are_escaped(tmp_path: Path) -> None:
+    """A name that standard output cannot encode ends nothing: its bytes are written as escapes."""
+    odd, file = white(tmp_path, os.fsdecode(b"caf\xe9.png")), white(tmp_path)
+    with (tmp_path / "out").open("w", encoding="utf-8", errors="strict") as out:
+        assert label_files([odd, file], model=brightness(), top=1, as_json=False, out=out, err=io.StringIO()) == 0
+    first, second = (tmp_path / "out").read_text().splitlines()
+    assert first == f"{tmp_path}/caf\\udce9.png: bright 1.000000"
+    assert second == f"{file}: bright 1.000000"
 
 
 def test_a_bad_file_is_told_and_the_rest_go_on(tmp_path: Path) -> None:
