@@ -103,11 +103,11 @@ class ClassifyRun:
 
     async def _without_held(self, given: AsyncIterable[str]) -> AsyncIterator[str]:
         """The files whose results the results file does not hold; those that it holds are counted."""
-        held = self._options.output.held if self._options.output else {}
+        output = self._options.output
         async for file in given:
-            if file in held:
+            if output and file in output.held:
                 self.skipped += 1
-                self._count_accuracy(file, held[file])
+                self._count_accuracy(file, output.held[file], complete=file not in output.incomplete)
                 if self._bar:
                     self._bar.skipped()
             else:
@@ -146,14 +146,14 @@ class ClassifyRun:
         if not (self._bar and self._bar.complain(printable(f"p2p classify: {sentence}"))):
             complain("classify", sentence)
 
-    def _count_accuracy(self, file: str, labels: Sequence[str]) -> None:
+    def _count_accuracy(self, file: str, labels: Sequence[str], *, complete: bool = True) -> None:
         if self._options.truth is None:
             return
         truth = self._options.truth.label(file)
         if truth is None:
             self.unlabelled += 1
         else:
-            self.accuracy.add(truth, labels)
+            self.accuracy.add(truth, labels, complete=complete)
 
     def _text(self, file: str, outcome: Outcome, truth: str | None) -> str:
         """What goes to standard output."""

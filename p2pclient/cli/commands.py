@@ -158,8 +158,12 @@ def _run_to_the_end(run: ClassifyRun) -> int:
 
 
 def _report_accuracy(run: ClassifyRun, options: ClassifyOptions, plot: str | None) -> int:
-    """Write the report where it does not mix with data, and the picture; the exit code."""
+    """Write the report where it does not mix with data, and the picture; the exit code.
+
+    True labels that the model gave to no image at all are a failure: they are hardly labels of this model.
+    """
     from p2pclient.cli.classify import Form
+    from p2pclient.cli.columns import shortened
     from p2pclient.cli.evaluation.report import report
 
     text = report(run.accuracy, failed=run.failed, unlabelled=run.unlabelled, width=terminal_width())
@@ -167,14 +171,22 @@ def _report_accuracy(run: ClassifyRun, options: ClassifyOptions, plot: str | Non
         print(text, end="", file=sys.stderr, flush=True)
     else:
         write(text)
-    if plot is None:
-        return 0
-    from p2pclient.cli.evaluation.plot import plot as draw
+    code = 0
+    if run.accuracy.images and not run.accuracy.any_truth_predicted:
+        names = shortened(", ".join(run.accuracy.classes), 60)
+        complain("classify", f"no image got one of the true labels ({names}): does this model know them?")
+        code = FAILED
+    return (_draw(run, plot) if plot is not None else 0) or code
+
+
+def _draw(run: ClassifyRun, path: str) -> int:
+    """Draw the confusion matrix; the exit code."""
+    from p2pclient.cli.evaluation.plot import plot
 
     try:
-        draw(run.accuracy, plot)
+        plot(run.accuracy, path)
     except OSError as error:
-        complain("classify", f"--plot {plot}: {error.strerror or error}")
+        complain("classify", f"--plot {path}: {error.strerror or error}")
         return FAILED
     return 0
 

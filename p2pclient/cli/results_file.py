@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
 # How each line begins: see formats.as_json.
 _BEGINNING = b'{"file": '
+
+_ENOUGH_LABELS = 5
+_ALL_SCORES = 0.99
 
 
 class ForeignFile(Exception):
@@ -22,6 +25,7 @@ class ResultsFile:
 
         with ResultsFile("results.jsonl") as results:
             results.held                    # file -> labels, best first, of what is done already
+            results.incomplete              # files of these with fewer than five labels, though the model has more
             results.append('{"file": ...}\\n')
 
     What failed in an earlier run is not held, so that it is tried again. A last line that was cut off in the
@@ -30,6 +34,7 @@ class ResultsFile:
 
     def __init__(self, path: str) -> None:
         self.held: dict[str, tuple[str, ...]] = {}
+        self.incomplete: set[str] = set()
         self._path = path
 
     def __enter__(self) -> Self:
@@ -76,10 +81,18 @@ class ResultsFile:
             name = result["file"]
             if "labels" in result:
                 self.held[name] = tuple(label for label, _ in result["labels"])
+                self._note_incomplete(name, [float(score) for _, score in result["labels"]])
             elif "error" not in result:
                 raise KeyError("neither labels nor error")
         except (ValueError, TypeError, LookupError):
             raise self._not_ours(number) from None
+
+    def _note_incomplete(self, name: str, scores: Sequence[float]) -> None:
+        # Scores that add up to 1 are all that the model gives.
+        if len(scores) < _ENOUGH_LABELS and sum(scores) < _ALL_SCORES:
+            self.incomplete.add(name)
+        else:
+            self.incomplete.discard(name)
 
     def _check_cut_off(self, number: int, line: bytes) -> None:
         """Refuse a last line that is not the beginning of a result: it would be removed."""

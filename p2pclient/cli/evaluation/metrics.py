@@ -21,18 +21,27 @@ class Accuracy:
         self.images = 0
         self.right_first = 0
         self.right_of_five = 0
+        self.undecided = 0
+        """Images whose true label is not among the labels that are known of them, which are fewer than five."""
         self._names: dict[str, str] = {}  # how each true label was first written
         self._pairs: Counter[tuple[str, str]] = Counter()
+        self._predicted: set[str] = set()
 
-    def add(self, truth: str, predicted: Sequence[str]) -> None:
-        """Count one image: its true label, and the predicted ones, best first, at least one."""
+    def add(self, truth: str, predicted: Sequence[str], *, complete: bool = True) -> None:
+        """Count one image: its true label, and the predicted ones, best first, at least one.
+
+        `complete` says that they are the model's five best, or all that it has.
+        """
         best, *others = (normalized(label) for label in predicted[:5])
         true = normalized(truth)
         self._names.setdefault(true, truth)
         self._pairs[true, best] += 1
         self.images += 1
         self.right_first += true == best
-        self.right_of_five += true == best or true in others
+        found = true == best or true in others
+        self.right_of_five += found
+        self.undecided += not found and not complete
+        self._predicted.update((best, *others))
 
     @property
     def top1(self) -> float:
@@ -41,8 +50,16 @@ class Accuracy:
 
     @property
     def top5(self) -> float:
-        """The share of images whose true label is among the five best; 0 without images."""
+        """The share of images whose true label is among the five best; 0 without images.
+
+        It is a lower bound where images are `undecided`.
+        """
         return self.right_of_five / self.images if self.images else 0.0
+
+    @property
+    def any_truth_predicted(self) -> bool:
+        """Whether a true label of any image was among the five best of any image."""
+        return not self._predicted.isdisjoint(self._names)
 
     @property
     def classes(self) -> list[str]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from p2pclient.cli.columns import shortened
 from p2pclient.cli.evaluation.metrics import OTHER, Accuracy
+from p2pclient.cli.evaluation.report import summary
 
 _CLASSES_WITH_NAMES = 60
 _CLASSES_WITH_COUNTS = 40
@@ -38,8 +39,7 @@ def plot(accuracy: Accuracy, path: str) -> None:
         axes.imshow(np.where(right[..., None], _RIGHT(shares), _WRONG(shares)), interpolation="nearest")
         if len(classes) <= _CLASSES_WITH_COUNTS:
             _write_counts(axes, rows, shares.tolist())
-    title = f"{accuracy.images} images: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%}"
-    axes.set_title(title, color=_INK)
+    axes.set_title(summary(accuracy), color=_INK)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.spines[:].set_visible(False)

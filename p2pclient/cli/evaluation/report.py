@@ -13,14 +13,22 @@ _CONFUSIONS = 15
 
 def report(accuracy: Accuracy, *, failed: int, unlabelled: int, width: int) -> str:
     """The whole report, in lines of at most `width` (40 or more) columns."""
-    images = "1 image" if accuracy.images == 1 else f"{accuracy.images} images"
-    lines = [f"{images}: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%}"]
+    lines = [summary(accuracy)]
+    if accuracy.undecided:
+        lines.append(f"the results file holds too few labels to decide about top-5 for {accuracy.undecided}")
     if failed or unlabelled:
         lines.append(f"not counted: {failed} failed, {unlabelled} without a true label")
     if accuracy.images:
         classes, rows = accuracy.classes, accuracy.matrix()
         lines += ["", *(_matrix(classes, rows, width) or _confusions(accuracy, width))]
     return "\n".join(lines) + "\n"
+
+
+def summary(accuracy: Accuracy) -> str:
+    """Images, top-1 and top-5 on one line."""
+    images = "1 image" if accuracy.images == 1 else f"{accuracy.images} images"
+    bound = "at least " if accuracy.undecided else ""
+    return f"{images}: top-1 {accuracy.top1:.1%}, top-5 {bound}{accuracy.top5:.1%}"
 
 
 def _matrix(classes: Sequence[str], rows: Sequence[Sequence[int]], width: int) -> list[str]:

@@ -168,6 +168,29 @@ def test_accuracy_counts_what_is_held_already(p2p, labelled):
     assert (code, out.splitlines()[0]) == (0, "6 images: top-1 83.3%, top-5 100.0%")
 
 
+def test_top_5_of_a_file_with_fewer_labels_is_a_lower_bound(fleet, p2p, photos, tmp_path):
+    """What `--top 1 --output` wrote cannot tell whether the true label was second: the report says so."""
+    fleet.add()
+    (tmp_path / "labels.csv").write_text("photos/a.png,tabby\nphotos/b.JPG,tiger cat\nphotos/deep/c.webp,lynx\n")
+    assert p2p("classify", "photos/a.png", "photos/b.JPG", "--top", "1", "--output", "r.jsonl")[0] == 0
+    code, out, _ = p2p("classify", "photos", "--output", "r.jsonl", "--truth", "labels.csv")
+    assert (code, out.splitlines()[:2]) == (
+        0,
+        [
+            "3 images: top-1 33.3%, top-5 at least 66.7%",
+            "the results file holds too few labels to decide about top-5 for 1",
+        ],
+    )
+
+
+def test_true_labels_that_no_image_got_are_a_failure(fleet, p2p, photos):
+    """`--truth by-folder` over folders that are no labels ends with a sentence and exit code 1, beside its 0.0%."""
+    fleet.add()
+    code, out, err = p2p("classify", "photos", "--truth", "by-folder")
+    assert (code, out.splitlines()[3]) == (1, "3 images: top-1 0.0%, top-5 0.0%")
+    assert err == "p2p classify: no image got one of the true labels (deep, photos): does this model know them?\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
