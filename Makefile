@@ -19,6 +19,8 @@ install-test: .venv/.installed-test ## Make .venv with all that running, testing
 .venv/.installed: pyproject.toml p2pclient/pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv (about a minute the first time) ..."
 	$(PIP) install --quiet --progress-bar on -c constraints.txt -e ./p2pclient -e '.[worker,onnx,openvino]'
+	@# In a .venv of an earlier version p2p belonged to p2p-serving, whose update removes it after the client brought it.
+	@test -x $(BIN)/p2p || $(PIP) install --quiet --no-deps --force-reinstall -e ./p2pclient
 	@touch $@
 
 .venv/.installed-test: .venv/.installed

@@ -158,7 +158,7 @@ class ClassifyRun:
     def _text(self, file: str, outcome: Outcome, truth: str | None) -> str:
         """What goes to standard output."""
         form = self._options.form
-        if isinstance(outcome, Prediction):  # for the accuracy more labels may have been asked for than are wanted here
+        if isinstance(outcome, Prediction):  # the accuracy may have needed more labels
             outcome = dataclasses.replace(outcome, labels=outcome.labels[: self._options.top])
         if form is Form.JSON:
             return formats.as_json(file, outcome, truth=truth)
