@@ -47,20 +47,8 @@ dist: | .venv/bin/python ## Build the wheels and source archives of client and s
 	$(BIN)/python -m build --outdir dist p2pclient
 	$(BIN)/python -m build --outdir dist .
 
-bench: install-test ## Measure what is claimed, for an hour or more (needs nginx, wrk, dnsperf, node; some parts need root)
-	$(BIN)/python -m benchmarks.lookup
-	$(BIN)/python -m benchmarks.lookup.propagation
-	$(BIN)/python -m benchmarks.lookup.scale
-	$(BIN)/python -m benchmarks.network.bandwidth
-	$(BIN)/python -m benchmarks.worker
-	$(BIN)/python -m benchmarks.worker.engines
-	$(BIN)/python -m benchmarks.worker.decode
-	$(BIN)/python -m benchmarks.worker.multipart
-	$(BIN)/python -m benchmarks.worker.swaps
-	$(BIN)/python -m benchmarks.simulations.batching
-	$(BIN)/python -m benchmarks.client
-	$(BIN)/python -m benchmarks.client.faults
-	$(BIN)/python -m benchmarks.simulations.balancing
+bench: install-test ## Measure what is claimed, for two hours or more (.venv/bin/python -m benchmarks lists what is run and needed)
+	$(BIN)/python -m benchmarks --run
 
 fuzz: install-test ## Some minutes of broken requests to the lookup, DNS and worker ports
 	$(BIN)/python -m benchmarks.fuzz.fast_path --seconds 60

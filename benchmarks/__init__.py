@@ -1,1 +1,1 @@
-"""What we claim, measured beside its rivals in one run: ratios of medians, contestants alternating."""
+"""The project's claims, measured beside rivals; contestants take turns in one run, and ratios of medians count."""

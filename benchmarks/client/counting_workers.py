@@ -1,10 +1,10 @@
-"""Several workers in one process for the client's benchmarks: each answers one request after another, and counts.
+"""Several workers in one process, each of which answers one request after the other and counts its requests.
 
     python -m benchmarks.client.counting_workers COUNT WAIT_MS [SLOW_TIMES]
 
-An answer takes WAIT_MS in which the worker computes nothing but does nothing else either, as one whose model runs on
-an accelerator. Prints their ports on one line. A line on standard input is answered with how many requests each has
-had since the last one. With SLOW_TIMES the first worker waits that many times longer than the others.
+A worker waits WAIT_MS before it answers and meanwhile serves no other request, as if its model ran on an accelerator.
+With SLOW_TIMES the first worker waits that many times longer than the others. Prints the ports on one line. Answers
+each line on standard input with the number of requests that each worker has had since the previous line.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What clients see of faults on a real Consul cluster."""
+"""What clients see of faults of a real Consul cluster."""

@@ -1,9 +1,9 @@
-"""What clients see of each fault on a real cluster, counted: the table of docs/measurements/faults.md.
+"""What clients see of each fault of a real cluster: the table of docs/measurements/faults.md.
 
     python -m benchmarks.cluster.faults [--rounds 3] [--lasting 20] [--only NAME ...]
 
-The cluster, the clients and the faults are those of tests/integration/cluster; here what is broken stays so for a
-while, and each fault comes more than once. A gap is the longest that any one client waited between two answers.
+The cluster, the clients and the faults are those of tests/support/cluster. Each fault lasts for a while and is repeated
+in every round. A gap is the longest time that any client waited between two answers.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.harness.rounds import progress
+from benchmarks.harness.summary import markdown_table
 from tests.support.cluster.cluster import Cluster, running_cluster
 from tests.support.cluster.faults import FAULTS, HARSHER, Fault, Outcome, suffer
 from tests.support.cluster.load import Tally, picture
@@ -25,7 +26,7 @@ from tests.support.consul_binary.fetch import find_or_fetch
 
 @dataclass
 class Row:
-    """All rounds of a fault; `stranded` are predictions of clients that knew only a lookup service that was gone."""
+    """All rounds of a fault; `stranded` are predictions of clients whose only lookup service was gone."""
 
     fault: Fault
     lookups: Tally = field(default_factory=Tally)
@@ -34,35 +35,31 @@ class Row:
     normal_after_s: list[float] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
-        """Count a round."""
+        """Add a round."""
         self.normal_after_s.append(outcome.normal_after_s)
         for tally in outcome.load.lookups.values():
             self.lookups.add(tally)
         for name, tally in outcome.load.predictions.items():
             (self.stranded if name in outcome.load.gone else self.predictions).add(tally)
 
-    def __str__(self) -> str:
+    def cells(self) -> list[str]:
         after = (
             f"{statistics.median(self.normal_after_s):.1f} s ({max(self.normal_after_s):.1f} s) from {self.fault.since}"
         )
-        cells = (self.fault.what, *_seen(self.lookups), *_seen(self.predictions), after)
-        return f"| {' | '.join(cells)} |"
+        return [self.fault.what, *_cells(self.lookups), *_cells(self.predictions), after]
 
 
-def _seen(tally: Tally) -> tuple[str, str]:
+def _cells(tally: Tally) -> tuple[str, str]:
     return f"{tally.failed} of {tally.asked:,}", f"{tally.gap_s:.2f} s"
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The rows as Markdown, and what clients saw whose only lookup service was gone."""
-    lines = [
-        "| fault | lookups failed | longest gap | predictions failed | longest gap | right again, median (worst) |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [str(row) for row in rows]
+def table(rows: Sequence[Row]) -> str:
+    """The table in Markdown; below it what clients saw whose only lookup service was gone, and reasons of failures."""
+    head = ["fault", "lookups failed", "longest gap", "predictions failed", "longest gap"]
+    lines = [markdown_table([*head, "right again, median (worst)"], (row.cells() for row in rows))]
     for row in rows:
         if row.stranded.asked:
-            failed, gap = _seen(row.stranded)
+            failed, gap = _cells(row.stranded)
             lines.append(
                 f"\n{row.fault.name}: clients that knew it alone: predictions failed {failed}, longest gap {gap}."
             )
@@ -77,7 +74,7 @@ async def measure(cluster: Cluster, faults: Iterable[Fault], *, rounds: int, las
     for number in range(rounds):
         for row in rows:
             row.add(await suffer(cluster, row.fault, picture(64, 48), lasting_s=lasting_s))
-            print(f"round {number + 1} of {rounds}: {row.fault.name}", file=sys.stderr)
+            progress(f"round {number + 1} of {rounds}: {row.fault.name}")
     return rows
 
 
@@ -91,10 +88,9 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Parse and call."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--lasting", type=float, default=20.0, help="seconds that what is broken stays so")
+    parser.add_argument("--lasting", type=float, default=20.0, help="seconds that a fault lasts")
     parser.add_argument("--only", nargs="*", default=(), help="names of faults")
     asyncio.run(run(parser.parse_args()))
 

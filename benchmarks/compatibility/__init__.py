@@ -1,1 +1,1 @@
-"""Third-party clients of the standard protocols, unmodified, against our worker."""
+"""Unmodified third-party clients of the standard protocols, run against the worker."""

@@ -1,10 +1,10 @@
-"""Run third-party clients of the standard protocols, as their packages ship them, against a worker.
+"""Runs third-party clients of the standard protocols, as their packages ship them, against a worker.
 
     python -m benchmarks.compatibility [--keep FOLDER] [triton] [kserve] [mlserver] [open_inference]
 
-Each client is installed into an environment of its own, because their pins contradict ours and each other's:
-into FOLDER, where the next run finds it, or a temporary one. Each script asks what its client can ask and fails on
-a wrong answer; its last line says what was asked. Exit code 1 if one fails.
+Each client is installed into an environment of its own, because the pinned versions contradict ours and each other's;
+into FOLDER, where the next run finds it, or into a temporary folder. Each script makes every call that its client
+offers and fails at a wrong answer; its last line names the calls. The exit code is 1 if a script fails.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import venv
 from pathlib import Path
 
+from benchmarks.harness.inputs import PHOTO
 from registry.agent.server import serve_agent
 from tests.support.echo_worker import echo_worker
 
@@ -25,14 +26,13 @@ PACKAGES = {
     "mlserver": ["mlserver", "httpx"],
     "open_inference": ["open-inference-openapi"],
 }
-PHOTO = Path(__file__).parents[2] / "deploy" / "cat.jpg"
 
 
 async def _run(names: list[str], folder: Path) -> int:
     failed = 0
     async with serve_agent(host="127.0.0.1", port=0) as consul, echo_worker(consul.url) as worker:
         for name in names:
-            python = await asyncio.to_thread(_installed, folder / name)
+            python = await asyncio.to_thread(_environment, folder / name)
             code, _ = await _call(str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name])
             script = Path(__file__).with_name(f"with_{name}.py")
             if code == 0:
@@ -42,8 +42,8 @@ async def _run(names: list[str], folder: Path) -> int:
     return 1 if failed else 0
 
 
-def _installed(folder: Path) -> Path:
-    """The interpreter of an environment that is made if it is not there."""
+def _environment(folder: Path) -> Path:
+    """The interpreter of a virtual environment, which is created if it is missing."""
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
@@ -59,7 +59,7 @@ async def _call(*command: str) -> tuple[int, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("clients", nargs="*", metavar="|".join(PACKAGES))
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()

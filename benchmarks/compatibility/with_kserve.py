@@ -1,4 +1,4 @@
-"""KServe's InferenceRESTClient, version 2 and version 1 (TensorFlow Serving's), as URL MODEL PHOTO say."""
+"""Calls a worker with KServe's InferenceRESTClient, in protocols 2 and 1. Arguments: URL MODEL PHOTO."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""MLServer's codecs and types, over plain HTTP as its documentation has it, as URL MODEL PHOTO say."""
+"""Calls a worker with MLServer's codecs and types over HTTP, as its documentation does. Arguments: URL MODEL PHOTO."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The client that is generated from the protocol's own OpenAPI file, as URL MODEL PHOTO say."""
+"""Calls a worker with the client generated from the protocol's own OpenAPI file. Arguments: URL MODEL PHOTO."""
 
 import base64
 import sys

@@ -1,4 +1,4 @@
-"""NVIDIA's tritonclient[http]: every call that the protocol and its extensions have, as URL MODEL PHOTO say."""
+"""Calls a worker with NVIDIA's tritonclient[http], every call that it has. Arguments: URL MODEL PHOTO."""
 
 import base64
 import contextlib

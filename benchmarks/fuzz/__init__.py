@@ -1,1 +1,1 @@
-"""Broken and odd requests thrown at each port."""
+"""Fuzzers, which send broken and odd requests to each port."""

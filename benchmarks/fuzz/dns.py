@@ -1,10 +1,10 @@
-"""Throws broken and odd queries at the DNS port for a while: nothing may break, every answer must be readable.
+"""Sends broken and odd queries to the DNS port: nothing may raise, and every answer must be readable.
 
     python -m benchmarks.fuzz.dns [--seconds 60] [--seed N]
 
-Valid queries are mutated (bits, cuts, copies, counts, lengths, pointers) and given to the code that answers them;
-some also to real UDP and TCP sockets, between plain queries that must still be answered. What is found is printed
-with the bytes that provoke it, and the exit code is 1.
+Valid queries are mutated (bits, cuts, copies, counts, lengths, pointers) and passed to the code that answers them; some
+are also sent to real UDP and TCP sockets, between plain queries that must still be answered. A finding is printed with
+the bytes that provoke it, and makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import dns.edns
 import dns.message
@@ -59,14 +58,14 @@ KINDS = ("SRV", "A", "AAAA", "ANY", "CNAME", "SOA", "TXT", "AXFR", "OPT", "TYPE6
 ODD_HOSTS = ("bad..name", "x" * 300, "::ffff:10.0.0.1", "fe80::1%lo", "gpu.example.com", "@", ".", "é.example", "")
 ODD_BYTES = (b"\x00", b"\xff", b"\xc0\x0c", b"\xc0\xff", b"\x3f", b"\x40", b"\xff\xff", b"\x00\x00")
 
-PURE_A_ROUND = 300
-SENT_A_ROUND = 20
-PATIENCE_S = 5.0
+PURE_PER_ROUND = 300
+SENT_PER_ROUND = 20
+ANSWER_WITHIN_S = 5.0
 FINDINGS_AT_MOST = 5
 
 
 class Workers:
-    """A service that never changes."""
+    """A service whose workers never change."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
         instances = [Instance("any", f"w{n}", host, 9000 + n, tags=("v1",)) for n, host in enumerate(hosts)]
@@ -81,7 +80,7 @@ class Workers:
 
 
 class Services:
-    """A few services, from none to many workers."""
+    """Services of no, few and many workers."""
 
     def __init__(self) -> None:
         self.ready = True
@@ -101,7 +100,7 @@ class Services:
 
 
 def valid(chance: random.Random) -> bytes:
-    """A query as a client might send it."""
+    """A valid query."""
     query = dns.message.make_query(chance.choice(NAMES), chance.choice(KINDS), id=chance.randrange(1 << 16))
     if chance.random() < 0.6:
         kind = dns.edns.OptionType.make(chance.randrange(20))
@@ -112,7 +111,7 @@ def valid(chance: random.Random) -> bytes:
 
 
 def mutated(wire: bytes, chance: random.Random) -> bytes:
-    """The same with one to six things wrong."""
+    """The query with one to six mutations."""
     for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
         at, end = sorted((chance.randrange(len(wire) + 1), chance.randrange(len(wire) + 1)))
         change = chance.randrange(8)
@@ -138,9 +137,9 @@ def mutated(wire: bytes, chance: random.Random) -> bytes:
 
 
 def check(wire: bytes, answer: bytes | None, *, tcp: bool) -> str:
-    """What kind of answer it is. Raises AssertionError or what the reader raises where it is a bad one."""
+    """The kind of an answer. Raises AssertionError, or what the reader raises, if the answer is wrong."""
     silent = len(wire) < 12 or bool(wire[2] & 0x80)
-    assert (answer is None) == silent, "an answer where none may be, or none where one must be"
+    assert (answer is None) == silent, "an answer where there must be none, or none where there must be one"
     if answer is None:
         return "silence"
     assert answer[:2] == wire[:2], "another id"
@@ -155,7 +154,7 @@ def check(wire: bytes, answer: bytes | None, *, tcp: bool) -> str:
 
 
 class Fuzzer:
-    """Counts answers by kind, and keeps what went wrong."""
+    """Counts answers by kind, and collects findings."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -168,14 +167,14 @@ class Fuzzer:
         return wire if self.chance.random() < 0.1 else mutated(wire, self.chance)
 
     def guarded(self, wires: Sequence[bytes], what: Callable[[], str]) -> None:
-        """Count what `what` says, or keep what it raises together with the bytes."""
+        """Count the kind that `what` returns, or add a finding of what it raises, with the bytes."""
         try:
             self.counts[what()] += 1
-        except Exception:  # whatever it is, it is what is looked for
+        except Exception:  # any exception is a finding
             self.findings.append("\n".join([*(wire.hex() for wire in wires), traceback.format_exc()]))
 
     def pure(self) -> None:
-        """One query, straight to the code that answers."""
+        """Pass one query to the code that answers."""
         wire, tcp = self.case(), self.chance.random() < 0.3
 
         def answered() -> str:
@@ -188,8 +187,8 @@ class Fuzzer:
         self.guarded([wire], answered)
 
     async def datagrams(self, port: int) -> None:
-        """A burst over UDP, and a plain query that must be answered after it."""
-        loop, wires = asyncio.get_running_loop(), [self.case() for _ in range(SENT_A_ROUND)]
+        """Send a burst over UDP, then a plain query, which must be answered."""
+        loop, wires = asyncio.get_running_loop(), [self.case() for _ in range(SENT_PER_ROUND)]
         plain = dns.message.make_query("classify.service.consul", "SRV").to_wire()
         with socket.socket(type=socket.SOCK_DGRAM) as client:
             client.setblocking(False)
@@ -198,7 +197,7 @@ class Fuzzer:
                 await loop.sock_sendall(client, wire)
             answer = b""
             try:
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(ANSWER_WITHIN_S):
                     while answer[:2] + answer[12 : len(plain)] != plain[:2] + plain[12:]:
                         answer = await loop.sock_recv(client, 65535)
             except TimeoutError:
@@ -206,13 +205,13 @@ class Fuzzer:
         self.guarded(wires, lambda: "UDP rounds " + check(plain, answer, tcp=False))
 
     async def connection(self, port: int) -> None:
-        """Many queries and then garbage over one connection, in pieces; every answer must be whole."""
-        wires = [self.case() for _ in range(SENT_A_ROUND)]
+        """Send many queries and then random bytes over one connection, in pieces; every answer must be whole."""
+        wires = [self.case() for _ in range(SENT_PER_ROUND)]
         stream = b"".join(len(wire).to_bytes(2, "big") + wire for wire in wires) + self.chance.randbytes(7)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         received = b""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(ANSWER_WITHIN_S):
                 while stream:
                     size = self.chance.randint(1, len(stream))
                     writer.write(stream[:size])
@@ -221,7 +220,7 @@ class Fuzzer:
                 writer.write_eof()
                 received = await reader.read(-1)
         except ConnectionError:
-            self.counts["TCP closed early"] += 1  # as it must be, after what may not be answered
+            self.counts["TCP closed early"] += 1  # as it must be after a query that must not be answered
         except TimeoutError:
             received = b"\0\0 not closed in time"
         finally:
@@ -229,18 +228,18 @@ class Fuzzer:
         self.guarded(wires, lambda: self.check_stream(wires, received))
 
     def check_stream(self, wires: Sequence[bytes], received: bytes) -> str:
-        """Answers come in the order of the queries, up to the first that may not be answered."""
+        """Check that answers have the order of the queries, up to the first one that must not be answered."""
         for wire in wires:
             if not received:
                 break
             length = int.from_bytes(received[:2], "big")
             check(wire, received[2 : 2 + length], tcp=True)
             received = received[2 + length :]
-        assert not received, "more came than was asked for"
+        assert not received, "more answers than queries"
         return "TCP rounds"
 
     async def run(self, seconds: float) -> None:
-        """Fuzz for so long, or until there is enough to repair."""
+        """Fuzz for so long, or until there are FINDINGS_AT_MOST findings."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.findings.append(str(context)))
         tcp, udp = bind("127.0.0.1", 0), socket.socket(type=socket.SOCK_DGRAM)
@@ -249,18 +248,17 @@ class Fuzzer:
         until_s = time.monotonic() + seconds
         async with over_udp(self.resolver, udp), over_tcp(self.resolver, tcp):
             while time.monotonic() < until_s and len(self.findings) < FINDINGS_AT_MOST:
-                for _ in range(PURE_A_ROUND):
+                for _ in range(PURE_PER_ROUND):
                     self.pure()
                 await self.datagrams(port_of(tcp))
                 await self.connection(port_of(tcp))
 
 
-def main() -> int:
-    """Parse, fuzz, print; the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    options: Any = parser.parse_args()
+    options = parser.parse_args()
     fuzzer = Fuzzer(options.seed)
     asyncio.run(fuzzer.run(options.seconds))
     print(f"seed {options.seed}: {sum(fuzzer.counts.values())} checks, {len(fuzzer.findings)} findings")
@@ -268,8 +266,8 @@ def main() -> int:
         print(f"{count:10} {kind}")
     for finding in fuzzer.findings:
         print("\n" + finding, file=sys.stderr)
-    return 1 if fuzzer.findings else 0
+    sys.exit(bool(fuzzer.findings))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,8 +1,8 @@
-"""Fuzz the lookup port: mutated requests to the fast path and to the framework alone, whose answers must be alike.
+"""Sends mutated requests to the lookup's fast path and to the framework behind it, which must answer alike.
 
     python -m benchmarks.fuzz.fast_path [--seconds 60] [--seed N]
 
-Exit code 1, with the request that did it, on the first difference or if the server stops answering.
+At the first difference it prints the request and exits with code 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import random
 import sys
 import time
 
-from tests.property.test_fastpath import PLAIN, PLAIN_TARGETS, alike, conversation, served
+from tests.support.lookup_app import PLAIN, PLAIN_TARGETS, alike, served
+from tests.support.raw_http import conversation
 
 PIECES = [
     *PLAIN_TARGETS,
@@ -58,6 +59,7 @@ def mutated(chance: random.Random) -> list[bytes]:
 
 
 async def fuzz(seconds: float, seed: int) -> int:
+    """Fuzz for so long, or until the first difference; the exit code."""
     chance, tried, end_s = random.Random(seed), 0, time.monotonic() + seconds
     async with served(fast=True) as (fast_port, path), served(fast=False) as (slow_port, _):
         while time.monotonic() < end_s:

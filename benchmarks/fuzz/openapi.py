@@ -1,11 +1,11 @@
-"""Let schemathesis loose on a worker: whatever its description allows, and much that it does not.
+"""Runs schemathesis against a worker, with requests that its OpenAPI description allows and others that it does not.
 
     python -m benchmarks.fuzz.openapi [--examples 200] [--seed N]
 
-Starts a worker with the echo engine on a free port, with an embedded Consul agent that nobody else knows, and
-runs schemathesis against its /openapi.json: the values that the description shows, boundary values, random
-ones. Exit code 1 and the requests to repeat it with if an answer is a 5xx other than 503 and 504 (which a made-up
-deadline of a microsecond deserves), or has a status, a media type or a form that is not described.
+Starts a worker with the engine that predicts nothing and an embedded Consul agent of its own, and runs schemathesis
+against /openapi.json with the description's examples, boundary values and random values. If an answer is a 5xx other
+than 503 and 504 (the right answers to a deadline of a microsecond), or has a status, a media type or a schema that is
+not described, it prints the requests that repeat it and exits with code 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SETTINGS = '[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx
 
 
 async def examine(url: str, boot: str, *, examples: int, phases: Sequence[str], seed: int) -> tuple[int, str]:
-    """Run schemathesis against the worker at `url` with so many examples a path; its exit code and report."""
+    """Run schemathesis against the worker at `url` with so many examples per path; its exit code and report."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "schemathesis.toml"
         settings.write_text(SETTINGS)
@@ -63,7 +63,7 @@ async def _run(examples: int, seed: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--examples", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

@@ -1,11 +1,11 @@
-"""Throws broken images, forms and framings at a worker for a while: no 5xx, no growth, neighbours answered.
+"""Sends broken images, forms and framings to a worker, which must not answer 5xx, grow, or stop serving others.
 
     python -m benchmarks.fuzz.worker [--seconds 60] [--seed N]
 
-Images of every kind and forms around them are mutated (bits, cuts, copies, lengths) and posted to a worker in this
-process, with the engine that predicts nothing, raw and as forms, by length, chunked and compressed. After every round
-an ordinary request must be answered. What is found is printed with the message that provokes it, and the exit code
-is 1.
+Images of every format, and forms that contain them, are mutated (bits, cuts, copies, lengths) and posted to a worker in
+this process, with the engine that predicts nothing: raw and as forms, with a length, chunked and compressed. After
+every round an ordinary request must be answered. A finding is printed with the message that provokes it, and makes the
+exit code 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections import Counter
 
 from PIL import Image
 
-from benchmarks.harness.rounds import P2P, answers, free_port, server
+from benchmarks.harness.p2p import agent
 from registry.consul.settings import ConsulSettings
 from tests.support.photos import chelsea, encode
 from worker.artifacts.source import ModelSource
@@ -31,10 +31,10 @@ from worker.server.serve import running
 from worker.settings import WorkerSettings
 
 AT_ONCE = 8
-PATIENCE_S = 10.0
+ANSWER_WITHIN_S = 10.0
 FINDINGS_AT_MOST = 5
 GROWTH_BYTES = 300 << 20
-"""As much as this process may grow after the first tenth of the time: what decoding takes for a moment, and slack."""
+"""How much this process may grow after the first tenth of the time: the memory of decoding, and some more."""
 
 MAX_PIXELS = 4_000_000
 ODD_BYTES = (b"\0", b"\xff", b"\xff\xff\xff\xff", b"\x80", b"\r\n", b"\r\n\r\n", b"--b", b"--b--", b'"', b";")
@@ -42,7 +42,7 @@ WANTED = frozenset({200, 400, 408, 413, 415})
 
 
 def originals() -> list[bytes]:
-    """A small file of each kind and of each of its forms."""
+    """A small file of each format and of each of its variants."""
     cat = Image.fromarray(chelsea()).resize((60, 40))
     frames = [cat, cat.rotate(90), cat.rotate(180)]
     exif = Image.Exif()
@@ -56,7 +56,7 @@ def originals() -> list[bytes]:
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """The same with one to six things wrong, most of them near the beginning."""
+    """The bytes with one to six mutations, most of them near the beginning."""
     for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
         near = chance.choice((64, 200, len(data)))
         at, end = sorted((chance.randrange(min(near, len(data)) + 1), chance.randrange(len(data) + 1)))
@@ -79,7 +79,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 def form(images: list[bytes], chance: random.Random) -> bytes:
-    """A form of these images, itself sometimes broken."""
+    """A form of these images, which is mutated itself in half of the cases."""
     encodings = (b"", b"", b"\r\nContent-Transfer-Encoding: base64", b"\r\nContent-Transfer-Encoding: quoted-printable")
     body = b""
     for image in images:
@@ -91,7 +91,7 @@ def form(images: list[bytes], chance: random.Random) -> bytes:
 
 
 def message(files: list[bytes], chance: random.Random) -> bytes:
-    """A whole request, closed after its answer."""
+    """A whole request, after whose answer the connection is closed."""
     content_type = chance.choice((b"image/jpeg", b"application/octet-stream", b""))
     body = mutated(chance.choice(files), chance)
     if chance.random() < 0.4:
@@ -113,11 +113,11 @@ def message(files: list[bytes], chance: random.Random) -> bytes:
 
 
 async def status(port: int, sent: bytes) -> int:
-    """The status that a message gets; 0 if its connection is closed without one."""
+    """The status of the answer to a message; 0 if the connection is closed without one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(ANSWER_WITHIN_S):
             words = (await reader.readline()).split()
         return int(words[1]) if words else 0
     except ConnectionError:
@@ -127,7 +127,7 @@ async def status(port: int, sent: bytes) -> int:
 
 
 class Fuzzer:
-    """Counts answers by status, and keeps what went wrong."""
+    """Counts answers by status, and collects findings."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -140,7 +140,7 @@ class Fuzzer:
         self.findings: list[str] = []
 
     async def round(self, port: int) -> None:
-        """Some messages at once, then an ordinary one."""
+        """Send some messages at once, then an ordinary one."""
         messages = [message(self.files, self.chance) for _ in range(AT_ONCE)]
         for sent, found in zip(messages, await asyncio.gather(*(self.ask(port, m) for m in messages)), strict=True):
             self.counts[found] += 1
@@ -156,7 +156,7 @@ class Fuzzer:
             return -1
 
     async def run(self, port: int, seconds: float) -> int:
-        """Fuzz for so long, or until there is enough to repair; by how many bytes the process grew."""
+        """Fuzz for so long, or until there are FINDINGS_AT_MOST findings; by how many bytes the process grew."""
         began_s, settled = time.monotonic(), 0
         while (spent_s := time.monotonic() - began_s) < seconds and len(self.findings) < FINDINGS_AT_MOST:
             await self.round(port)
@@ -172,7 +172,7 @@ def most_resident_bytes() -> int:
 
 async def fuzz(fuzzer: Fuzzer, consul: str, seconds: float) -> int:
     source = ModelSource(engine="echo", max_pixels=MAX_PIXELS)
-    # A short deadline, because a broken chunk may leave the worker waiting for more.
+    # The deadline is short, because the worker waits for the rest of a broken chunk.
     settings = WorkerSettings(
         ConsulSettings(url=consul), source, service="fuzzed", deadline_s=1.0, drain_s=0.0, finish_s=1.0
     )
@@ -186,10 +186,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    fuzzer, port = Fuzzer(options.seed), free_port()
-    with server([*P2P, "agent", "--port", str(port)], core=None):
-        answers(f"http://127.0.0.1:{port}/v1/agent/self")
-        grown = asyncio.run(fuzz(fuzzer, f"http://127.0.0.1:{port}", options.seconds))
+    fuzzer = Fuzzer(options.seed)
+    with agent(core=None) as consul:
+        grown = asyncio.run(fuzz(fuzzer, consul.url, options.seconds))
     print(f"seed {options.seed}: {sum(fuzzer.counts.values()):,} requests; the process grew by {grown / 2**20:.0f} MiB")
     for found, count in sorted(fuzzer.counts.items()):
         print(f"  {found or 'closed without an answer'}: {count:,}")

@@ -1,1 +1,1 @@
-"""What every benchmark needs: servers as processes, load, rounds, statistics."""
+"""Measuring tools that the benchmarks share: child processes, generated load, alternating rounds, summaries."""

@@ -1,6 +1,7 @@
-"""Kept HTTP connections over raw sockets and one epoll: ready-made requests out, the statuses of whole answers in.
+"""Persistent HTTP connections over raw sockets: whole requests are sent, the statuses of whole answers come back.
 
-No event loop, no tasks: a request costs the machine little more than the system calls that carry it.
+One epoll waits for all sockets. There are no event loop and no tasks, so that a request costs this process little more
+than the system calls that carry it.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 LOST = 0
-"""The status of a request that got no answer: refused, reset, or not answered before the end of patience."""
+"""The status of a request without an answer: refused, reset, or not answered in time."""
 
 _READ_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server on this machine, and whole HTTP requests that are sent to it in turn."""
+    """The address of a server, and whole HTTP requests that are sent to it one after the other, again and again."""
 
     port: int
     requests: tuple[bytes, ...]
@@ -29,7 +30,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """When a request was due and when its answer was complete (seconds of one monotonic clock), and its status."""
+    """When a request was due, when its answer was complete (seconds of time.perf_counter), and its status."""
 
     due_s: float
     done_s: float
@@ -37,27 +38,29 @@ class Answer:
 
     @property
     def ms(self) -> float:
-        """Milliseconds from due to done."""
+        """Milliseconds from `due_s` to `done_s`."""
         return (self.done_s - self.due_s) * 1000
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """One request at a time: what of it is still to be sent, and what of its answer has come.
+    """A connection that carries one request at a time.
 
-    due_s:   None between two requests
-    blocked: whether the socket takes no more for now
+    due_s:    when its request was due; None between two requests
+    unsent:   the part of the request that is still to be sent
+    blocked:  whether the socket takes no more for now
+    received: the part of the answer that has come
     """
 
     socket: socket.socket
     due_s: float | None = None
     unsent: memoryview = field(default_factory=lambda: memoryview(b""))
     blocked: bool = False
-    got: bytearray = field(default_factory=bytearray)
+    received: bytearray = field(default_factory=bytearray)
 
 
 class Connections:
-    """As many connections to `target` as requests are under way, kept for later ones; use as a context manager."""
+    """As many connections to `target` as requests were ever in flight at a time; use as a context manager."""
 
     def __init__(self, target: Target) -> None:
         self._address = (target.host, target.port)
@@ -65,7 +68,7 @@ class Connections:
         self._open: dict[int, _Connection] = {}
         self._idle: dict[int, _Connection] = {}
         self._done: list[Answer] = []
-        self.under_way = 0
+        self.in_flight = 0
 
     def __enter__(self) -> Connections:
         return self
@@ -75,41 +78,41 @@ class Connections:
             connection.socket.close()
         self._epoll.close()
 
-    def ask(self, request: bytes, *, due_s: float) -> None:
-        """Send one request; its answer is among those that `answered` gives some time."""
-        self.under_way += 1
-        connection = self._idle.popitem()[1] if self._idle else self._connected()
+    def send(self, request: bytes, *, due_s: float) -> None:
+        """Send one request; `answers` will return its answer."""
+        self.in_flight += 1
+        connection = self._idle.popitem()[1] if self._idle else self._connect()
         connection.due_s, connection.unsent = due_s, memoryview(request)
-        self._send(connection)
+        self._write(connection)
 
-    def answered(self, *, within_s: float) -> Sequence[Answer]:
-        """The answers that are complete, waited for so long; good to a millisecond."""
+    def answers(self, *, within_s: float) -> Sequence[Answer]:
+        """The answers that are complete; waits for the first one for `within_s`, to the millisecond."""
         for number, event in self._epoll.poll(0 if self._done else within_s):
             connection = self._open[number]
             if event & ~select.EPOLLOUT:
                 self._receive(connection)
             else:
-                self._send(connection)
+                self._write(connection)
         done, self._done = self._done, []
         return done
 
     def lost(self) -> Iterator[Answer]:
-        """What is still under way, as lost now."""
+        """The requests that are still in flight, as lost at this moment."""
         now_s = time.perf_counter()
         return (Answer(one.due_s, now_s, LOST) for one in self._open.values() if one.due_s is not None)
 
-    def _connected(self) -> _Connection:
-        """A new one, which may still be on its way to be connected."""
+    def _connect(self) -> _Connection:
+        """A new connection, which may not be established yet."""
         made = socket.socket()
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.connect_ex(self._address)  # a failure shows when it is written to
+        made.connect_ex(self._address)  # a failure shows at the first write
         connection = self._open[made.fileno()] = _Connection(made)
         self._epoll.register(made, select.EPOLLIN)
         return connection
 
-    def _send(self, connection: _Connection) -> None:
-        """As much as goes; the rest when there is room."""
+    def _write(self, connection: _Connection) -> None:
+        """Send as much as the socket takes; the rest follows when it takes more."""
         try:
             sent = connection.socket.send(connection.unsent)
         except BlockingIOError:
@@ -133,25 +136,25 @@ class Connections:
         if not data:
             self._end(connection)
             return
-        connection.got += data
-        status = complete_status(connection.got)
+        connection.received += data
+        status = complete_status(connection.received)
         if status is not None:
-            closes = b"\r\nconnection: close" in connection.got.lower()
+            closes = b"\r\nconnection: close" in connection.received.lower()
             self._finish(connection, status)
             if closes:
                 self._close(connection)
 
     def _end(self, connection: _Connection) -> None:
-        """The server has closed it, which may be the end of an answer."""
-        self._finish(connection, complete_status(connection.got, closed=True) or LOST)
+        """The server has closed the connection, which may be the end of an answer."""
+        self._finish(connection, complete_status(connection.received, closed=True) or LOST)
         self._close(connection)
 
     def _finish(self, connection: _Connection, status: int) -> None:
-        connection.got.clear()
+        connection.received.clear()
         if connection.due_s is not None:
             self._done.append(Answer(connection.due_s, time.perf_counter(), status))
             connection.due_s = None
-            self.under_way -= 1
+            self.in_flight -= 1
             self._idle[connection.socket.fileno()] = connection
 
     def _close(self, connection: _Connection) -> None:
@@ -161,12 +164,13 @@ class Connections:
         connection.socket.close()
 
 
-def complete_status(got: bytes | bytearray, *, closed: bool = False) -> int | None:
-    """The status of an HTTP/1.1 answer if all of it is there; `closed` ends a body that says no length.
+def complete_status(received: bytes | bytearray, *, closed: bool = False) -> int | None:
+    """The status of an HTTP/1.1 answer if all of it has been received, else None.
 
-    100 Continue is no answer. Chunked bodies end with an empty chunk and no trailer.
+    Where the head gives no length, the body ends when the connection is `closed`. An answer of 100 Continue is passed
+    over. A chunked body must end with an empty chunk and no trailer.
     """
-    head, end, body = bytes(got).partition(b"\r\n\r\n")
+    head, end, body = bytes(received).partition(b"\r\n\r\n")
     if not end:
         return None
     status = int(head[9:12])

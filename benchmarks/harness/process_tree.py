@@ -1,4 +1,4 @@
-"""A server and all processes that it started: what they keep, what they compute, and how they are made to wait."""
+"""A process with all of its descendants: what they use, and how they are paused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.harness.rounds import cpu_s
+from benchmarks.harness.processes import cpu_s
 
 
 def descendants(pid: int) -> set[int]:
@@ -21,15 +21,15 @@ def descendants(pid: int) -> set[int]:
     return found.union(*(descendants(child) for child in found))
 
 
-def family(pid: int) -> set[int]:
+def process_tree(pid: int) -> set[int]:
     """A process and its descendants."""
     return {pid} | descendants(pid)
 
 
 def memory_mb(pid: int) -> float:
-    """What a family keeps in memory, shared pages counted once, in MB."""
+    """The memory of a process tree, shared pages counted once (PSS), in MB."""
     total_kb = 0
-    for each in family(pid):
+    for each in process_tree(pid):
         with contextlib.suppress(OSError):
             found = re.search(r"(?m)^Pss:\s+(\d+)", Path(f"/proc/{each}/smaps_rollup").read_text())
             total_kb += int(found[1]) if found else 0
@@ -37,30 +37,30 @@ def memory_mb(pid: int) -> float:
 
 
 def spent_s(pid: int) -> float:
-    """Processor seconds that a family's living processes have used."""
+    """Processor seconds that the living processes of a process tree have used."""
     total_s = 0.0
-    for each in family(pid):
+    for each in process_tree(pid):
         with contextlib.suppress(OSError):
             total_s += cpu_s(each)
     return total_s
 
 
 def pause(pid: int) -> None:
-    """Stop a family, those too that it starts meanwhile."""
+    """Pause a process tree (SIGSTOP), the processes too that it starts meanwhile."""
     stopped: set[int] = set()
-    while running := family(pid) - stopped:
+    while running := process_tree(pid) - stopped:
         send(signal.SIGSTOP, running)
         stopped |= running
 
 
 def resume(pid: int) -> None:
-    """Let a paused family go on."""
-    send(signal.SIGCONT, family(pid))
+    """Let a paused process tree go on (SIGCONT)."""
+    send(signal.SIGCONT, process_tree(pid))
 
 
 @contextlib.contextmanager
-def going(pid: int) -> Iterator[None]:
-    """Inside, a paused family goes on."""
+def resumed(pid: int) -> Iterator[None]:
+    """Inside the block, a paused process tree goes on."""
     resume(pid)
     try:
         yield
@@ -69,7 +69,7 @@ def going(pid: int) -> Iterator[None]:
 
 
 def send(number: signal.Signals, pids: set[int]) -> None:
-    """Signal those of these processes that still live."""
+    """Send a signal to those of these processes that still live."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -1,1 +1,1 @@
-"""Lookups: speed, propagation, scale, footprint."""
+"""The lookup service measured: lookups per second beside rivals, propagation of changes, scale, footprint."""

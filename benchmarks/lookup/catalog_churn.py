@@ -1,8 +1,8 @@
-"""A catalogue of many services with a change at a steady pace: what the scale benchmark lets Consul do.
+"""Workers of many services are registered and deregistered in Consul at a steady rate, for the scale benchmark.
 
-A change is one worker of one service come or gone; services take turns. The embedded agent is told through its
-agent's API, as workers do it. A real Consul is told through its catalogue's, as if the workers were on many machines:
-one agent that holds 10,000 of them compares all with the servers at every change.
+A change registers or deregisters one worker of one service; services take turns. The embedded agent is written to
+through its agent API, as workers do it. A real Consul is written to through its catalog API, as if the workers were
+on many machines: one agent that holds 10,000 of them would compare all of them with the servers at every change.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """How worker `number` of service `service` is made known, and forgotten."""
+    """The calls that register and deregister worker `number` of service `service`."""
 
     register: Callable[[int, int], Call]
     deregister: Callable[[int, int], Call]
@@ -83,7 +83,7 @@ CATALOG = Writes(_catalog_register, _catalog_deregister)
 
 
 async def register_all(consul: str, writes: Writes, fleet: Fleet) -> None:
-    """Make all of a fleet known."""
+    """Register all workers of a fleet."""
     gate = asyncio.Semaphore(AT_ONCE)
     async with aiohttp.ClientSession(consul) as http:
 
@@ -95,10 +95,10 @@ async def register_all(consul: str, writes: Writes, fleet: Fleet) -> None:
 
 
 async def change(consul: str, writes: Writes, fleet: Fleet, *, every_s: float, seconds: float) -> int:
-    """Change something every `every_s`, for as long as told; how many changes there were.
+    """Make a change every `every_s` for at least `seconds`; the number of changes.
 
-    One more worker a service comes in the first round over all services and goes in the next; at the end all that
-    came have gone. Where Consul takes longer than `every_s` for one change, there are fewer.
+    The first round over all services registers one more worker of each, the next round deregisters it; at the end
+    none of these is registered. Where Consul takes longer than `every_s` for one change, there are fewer changes.
     """
     made, extra = 0, fleet.size
     async with aiohttp.ClientSession(consul) as http:

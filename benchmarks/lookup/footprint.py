@@ -1,4 +1,4 @@
-"""What the small parts weigh: resident memory of the lookup service and the embedded agent, start-up of commands.
+"""Resident memory of the lookup service and the embedded agent, and how long commands take to start.
 
 python -m benchmarks.lookup.footprint
 """
@@ -10,7 +10,10 @@ import subprocess
 import sys
 import time
 
-from benchmarks.harness.rounds import P2P, answers, free_port, rss_mb, server, wrk
+from benchmarks.harness.p2p import P2P, agent, lookup_service
+from benchmarks.harness.processes import require_programs, rss_mb
+from benchmarks.harness.summary import markdown_table
+from benchmarks.harness.wrk import wrk
 
 ROUNDS = 7
 
@@ -26,23 +29,16 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> None:
-    agent_port, lookup_port = free_port(), free_port()
-    agent_url = f"http://127.0.0.1:{agent_port}"
-    with server([*P2P, "agent", "--port", str(agent_port)]) as agent:
-        answers(f"{agent_url}/v1/agent/self")
-        lookup = ["registry", "--port", str(lookup_port), "--consul", agent_url, "--state", ""]
-        with server([*P2P, *lookup]) as registry:
-            answers(f"http://127.0.0.1:{lookup_port}/readyz")
-            wrk(f"http://127.0.0.1:{lookup_port}/healthz", seconds=2)
-            rows = {
-                "lookup service, after 2 s of load": f"{rss_mb(registry.pid):.0f} MB",
-                "embedded agent": f"{rss_mb(agent.pid):.0f} MB",
-            }
-    rows["p2p --help"] = f"{seconds([*P2P, '--help']):.2f} s"
-    rows["python -c 'import p2pclient'"] = f"{seconds([sys.executable, '-c', 'import p2pclient']):.2f} s"
-    print("| | |\n| --- | --- |")
-    for name, value in rows.items():
-        print(f"| {name} | {value} |")
+    require_programs("wrk")
+    with agent() as consul, lookup_service(consul.url) as lookup:
+        wrk(f"{lookup.url}/healthz", seconds=2)
+        rows = [
+            ["lookup service, after 2 s of load", f"{rss_mb(lookup.pid):.0f} MB"],
+            ["embedded agent", f"{rss_mb(consul.pid):.0f} MB"],
+        ]
+    rows.append(["p2p --help", f"{seconds([*P2P, '--help']):.2f} s"])
+    rows.append(["python -c 'import p2pclient'", f"{seconds([sys.executable, '-c', 'import p2pclient']):.2f} s"])
+    print(markdown_table(["", ""], rows))
 
 
 if __name__ == "__main__":

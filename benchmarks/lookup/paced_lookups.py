@@ -1,9 +1,9 @@
-"""Lookups at a fixed rate, timed from the moment when each was due: what clients feel who do not wait for each other.
+"""Lookups at a fixed rate, each timed from the moment at which it was due.
 
     python -m benchmarks.lookup.paced_lookups URL [--rate 500] [--seconds 5]
 
-A client that asks again only after its last answer leaves out the requests that it would have sent during a stall.
-Prints p50, p99 and the worst, in milliseconds.
+A client that asks again only after its last answer would leave out the requests that it would have sent while the
+server stood still. Prints p50, p99 and the worst, in milliseconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-from benchmarks.harness.percentiles import percentile
+from benchmarks.harness.summary import percentile
 
 
 def times_ms(url: str, *, rate_hz: float, seconds: float) -> list[float]:
-    """The time of each lookup, from when it was due until its answer was there."""
+    """The milliseconds of each lookup, from when it was due until its answer had come."""
     parts = urlsplit(url)
     request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
     measured: list[float] = []
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--seconds", type=float, default=5)
     options = parser.parse_args()
-    with contextlib.suppress(PermissionError):  # where root allows it, this client never waits for the processor
+    with contextlib.suppress(PermissionError):  # where it is allowed, this client never waits for the processor
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     measured = times_ms(options.url, rate_hz=options.rate, seconds=options.seconds)
     print(percentile(measured, 0.5), percentile(measured, 0.99), max(measured))

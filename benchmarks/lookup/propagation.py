@@ -1,11 +1,11 @@
-"""How soon the lookup service answers with what changed in Consul, and for how long it hands out a killed worker.
+"""How soon the lookup service answers with a change in Consul, and for how long it hands out a killed worker.
 
     python -m benchmarks.lookup.propagation [--changes 200] [--kills 10]
 
-Worker registered, check failed, check passed, worker deregistered, again and again on a real Consul, while one
-client asks the lookup service for all workers in rotation as fast as it can. The time runs from sending the change
-to Consul until an answer that shows it has arrived: Consul's own work and both ways of both requests are in it.
-Then real `p2p worker` processes are killed (kill -9), each at a random moment, until none is handed out any more.
+On a real Consul a worker is registered, its check fails, its check passes, and it is deregistered, again and again,
+while one client asks the lookup service for all workers in rotation as fast as it can. The time runs from sending the
+change to Consul until an answer that shows it has arrived; it contains Consul's own work and both requests. Then real
+`p2p worker` processes are killed (kill -9), each at a random moment, until none is handed out any more.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.harness.consul_servers import real_consul
-from benchmarks.harness.percentiles import percentile, spread_table
-from benchmarks.harness.rounds import P2P, free_port, server
-from benchmarks.lookup.__main__ import register, registry
+from benchmarks.harness.consul import real_consul, register
+from benchmarks.harness.p2p import lookup_service, worker
+from benchmarks.harness.summary import percentile, spread_table
 
 SERVICE = "propagation"
 OTHERS = 20
-"""Workers that stay; no more are killed, for where most fail at once all are handed out (docs/decisions/4)."""
+"""Workers that stay. At most so many are killed: in panic mode the killed ones would be handed out, too."""
 
-PATIENCE_S = 60.0
+SHOWN_WITHIN_S = 60.0
 CHANGES_P99_MS = 50.0
 KILLS_WORST_S = 5.0
 
 
 class Answers:
-    """What the lookup service answers, asked without a pause on one kept connection."""
+    """The latest answer of the lookup service, which is asked without a pause over one persistent connection."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
@@ -59,18 +58,18 @@ class Answers:
             await asyncio.sleep(0.0005)
 
     async def until(self, shown: Callable[[frozenset[str]], bool]) -> float:
-        """Wait for an answer for which `shown(addresses)`; when it had arrived (perf_counter, seconds)."""
-        async with asyncio.timeout(PATIENCE_S), self._asked:
+        """Wait for an answer whose addresses `shown` accepts; when it arrived (time.perf_counter, seconds)."""
+        async with asyncio.timeout(SHOWN_WITHIN_S), self._asked:
             await self._asked.wait_for(lambda: shown(self._addresses))
             return self._at_s
 
 
 @asynccontextmanager
-async def asking(url: str) -> AsyncIterator[Answers]:
-    """Answers of the lookup service at `url`, for as long as the block lasts."""
+async def polling(url: str) -> AsyncIterator[Answers]:
+    """Poll `url` of the lookup service for as long as the block lasts."""
     async with aiohttp.ClientSession() as http:
         answers = Answers(http, url)
-        task = asyncio.create_task(answers.ask(), name="ask without a pause")
+        task = asyncio.create_task(answers.ask(), name="poll the lookup service")
         try:
             yield answers
         finally:
@@ -83,9 +82,9 @@ async def time_changes(consul: str, url: str, *, count: int) -> dict[str, list[f
     measured: dict[str, list[float]] = {
         kind: [] for kind in ("registered", "check failed", "check passed", "deregistered")
     }
-    async with asking(url) as answers, aiohttp.ClientSession(consul) as http:
+    async with polling(url) as answers, aiohttp.ClientSession(consul) as http:
         for number in range(0, count, len(measured)):
-            for kind, path, body in _life_of_a_worker(9000 + number):
+            for kind, path, body in _changes_of_a_worker(9000 + number):
                 await asyncio.sleep(random.uniform(0, 0.1))
                 began_s = time.perf_counter()
                 async with http.put(path, json=body) as answer:
@@ -104,8 +103,8 @@ def _without(address: str) -> Callable[[frozenset[str]], bool]:
     return lambda shown: address not in shown
 
 
-def _life_of_a_worker(port: int) -> list[tuple[str, str, Mapping[str, Any] | None]]:
-    """The changes that one worker makes: what, where in Consul's API, and the body of the request."""
+def _changes_of_a_worker(port: int) -> list[tuple[str, str, Mapping[str, Any] | None]]:
+    """The four changes of one worker: the kind of change, its path in Consul's API, and the body of the request."""
     name = f"{SERVICE}-{port}"
     check = {"CheckID": f"{name}:ttl", "TTL": "600s", "Status": "passing"}
     body = {"Name": SERVICE, "ID": name, "Address": "127.0.0.1", "Port": port, "Tags": ["p2p"], "Check": check}
@@ -118,14 +117,11 @@ def _life_of_a_worker(port: int) -> list[tuple[str, str, Mapping[str, Any] | Non
 
 
 async def time_kills(consul: str, url: str, *, count: int) -> list[float]:
-    """Seconds from the kill -9 of each of `count` worker processes until it is handed out no more."""
-    async with asking(url) as answers:
+    """Seconds from the kill -9 of each of `count` worker processes until it is not handed out any more."""
+    async with polling(url) as answers:
         with ExitStack() as stack:
-            workers = {}
-            for _ in range(count):
-                port = free_port()
-                flags = ["--engine", "echo", "--service", SERVICE, "--port", str(port), "--consul", consul]
-                workers[f"127.0.0.1:{port}"] = stack.enter_context(server([*P2P, "worker", *flags], core=None))
+            started = [stack.enter_context(worker(consul, "--service", SERVICE, core=None)) for _ in range(count)]
+            workers = {one.url.removeprefix("http://"): one.process for one in started}
             await answers.until(lambda shown: shown >= workers.keys())
 
             async def kill(address: str) -> float:
@@ -147,8 +143,9 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         consul = stack.enter_context(real_consul(folder)).url
-        asyncio.run(register(consul, SERVICE, OTHERS))
-        url = f"{stack.enter_context(registry(consul, SERVICE, OTHERS))}?count=1000"
+        asyncio.run(register(consul, SERVICE, [("10.0.0.1", 9000 + number) for number in range(OTHERS)]))
+        lookup = stack.enter_context(lookup_service(consul, "--service", SERVICE, knows={SERVICE: OTHERS}))
+        url = f"{lookup.url}/next?count=1000"
         changes = asyncio.run(time_changes(consul, url, count=options.changes))
         print(f"load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
         kills = asyncio.run(time_kills(consul, url, count=options.kills))

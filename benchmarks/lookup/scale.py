@@ -1,18 +1,18 @@
-"""A large catalogue that never rests: 10,000 workers in 100 services and a change every 10 ms.
+"""The lookup service with 10,000 workers in 100 services, one of which changes every 10 ms.
 
     python -m benchmarks.lookup.scale [--seconds 6] [--rounds 3] [--only embedded|real]
 
-For the embedded agent and for a real Consul: lookups with and without the changes, and what the changes cost the
-lookup process and Consul. Then what one change costs, by the number of services, of workers in a service, and of
-lookup processes that watch. Then what an answer of /instances costs, by which clients may watch by themselves.
-The lookup process has one core; Consul and whoever asks share the other.
+Three tables. The first, for the embedded agent and for a real Consul: lookups per second with and without changes, and
+the processor time that changes take from the lookup process and from Consul. The second: what one change costs, by
+the number of services, of workers in a service, and of lookup processes that watch. The third: what an answer of
+/instances costs, which clients that watch ask for. The lookup process has one core; Consul and
+the load share the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import subprocess
 import sys
 import tempfile
@@ -23,8 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.harness.consul_servers import Running, embedded_agent, real_consul
-from benchmarks.harness.rounds import CLIENT_CORE, P2P, answers, cpu_s, free_port, needs, rss_mb, server, wrk
+from benchmarks.harness.affinity import CLIENT_CORE
+from benchmarks.harness.consul import real_consul
+from benchmarks.harness.p2p import Running, agent, lookup_service
+from benchmarks.harness.processes import cpu_s, get, require_programs, rss_mb
+from benchmarks.harness.wrk import wrk
 from benchmarks.lookup.catalog_churn import AGENT, CATALOG, Fleet, Writes, change, name_of, register_all
 
 MAIN = Fleet(services=100, size=100)
@@ -35,55 +38,47 @@ PACED_HZ = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
-    """A Consul that runs, and how to write to it."""
+class Catalog:
+    """A Consul that runs as process `pid`, and the calls that write to it."""
 
     name: str
-    consul: Running
+    url: str
+    pid: int
     writes: Writes
 
 
 @contextmanager
-def catalogue(kind: str, fleet: Fleet) -> Iterator[Catalogue]:
+def running_catalog(kind: str, fleet: Fleet) -> Iterator[Catalog]:
     """The embedded agent or a real Consul that holds a fleet."""
     with ExitStack() as stack:
         if kind == "embedded":
-            agent = stack.enter_context(embedded_agent(core=CLIENT_CORE))
-            held = Catalogue("embedded agent", agent, AGENT)
+            embedded = stack.enter_context(agent(core=CLIENT_CORE))
+            catalog = Catalog("embedded agent", embedded.url, embedded.pid, AGENT)
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             consul = stack.enter_context(real_consul(folder, core=CLIENT_CORE))
-            held = Catalogue("Consul", consul, CATALOG)
-        asyncio.run(register_all(held.consul.url, held.writes, fleet))
-        yield held
+            catalog = Catalog("Consul", consul.url, consul.pid, CATALOG)
+        asyncio.run(register_all(catalog.url, catalog.writes, fleet))
+        yield catalog
 
 
 @contextmanager
-def lookup_process(consul: Running, fleet: Fleet) -> Iterator[Running]:
-    """A lookup process that knows all of a fleet."""
-    port = free_port()
-    flags = ["--port", str(port), "--service", name_of(0), "--state", "", "--consul", consul.url]
-    with server([*P2P, "registry", *flags]) as process:
-        url = f"http://127.0.0.1:{port}"
-        answers(f"{url}/readyz")
-        while _known(url) != fleet.instances:
-            time.sleep(0.2)
-        yield Running(url, process.pid)
-
-
-def _known(url: str) -> int:
-    return sum(int(service["serving"]) for service in json.loads(answers(f"{url}/services")))
+def lookup_process(consul_url: str, fleet: Fleet) -> Iterator[Running]:
+    """A lookup process that knows all workers of a fleet."""
+    expected = {name_of(service): fleet.size for service in range(fleet.services)}
+    with lookup_service(consul_url, "--service", name_of(0), knows=expected) as lookup:
+        yield lookup
 
 
 def answered(lookup: Running, url: str, seconds: float) -> tuple[float, float]:
-    """Answers a second that one wrk thread gets, and milliseconds of the process's processor time for each."""
+    """Answers per second that one thread of wrk gets, and the process's processor time for each, in ms."""
     used_s = cpu_s(lookup.pid)
     rate = wrk(url, seconds=seconds)
-    return rate, (cpu_s(lookup.pid) - used_s) * 1000 / (rate * seconds)
+    return rate, (cpu_s(lookup.pid) - used_s) * 1000 / (rate * max(1, round(seconds)))
 
 
 def lookups(lookup: Running, seconds: float) -> Mapping[str, float]:
-    """What clients get of one lookup process: as much as one wrk thread can ask, and at a fixed rate."""
+    """What clients get of one lookup process: answers per second to one thread of wrk, latencies at a fixed rate."""
     url = f"{lookup.url}/next"
     rate, each_ms = answered(lookup, url, seconds)
     flags = [url, "--rate", str(PACED_HZ), "--seconds", str(seconds)]
@@ -99,33 +94,33 @@ def lookups(lookup: Running, seconds: float) -> Mapping[str, float]:
     }
 
 
-async def lookups_meanwhile(held: Catalogue, lookup: Running, seconds: float) -> Mapping[str, float]:
-    """The same while the catalogue changes."""
+async def lookups_meanwhile(catalog: Catalog, lookup: Running, seconds: float) -> Mapping[str, float]:
+    """`lookups` while the catalog changes."""
     asking = asyncio.create_task(asyncio.to_thread(lookups, lookup, seconds))
     while not asking.done():
-        await change(held.consul.url, held.writes, MAIN, every_s=EVERY_S, seconds=0)
+        await change(catalog.url, catalog.writes, MAIN, every_s=EVERY_S, seconds=0)
     return await asking
 
 
-def main_table(held: Catalogue, *, seconds: float, rounds: int) -> str:
-    """Lookups at rest and while the catalogue changes, in turns; then the changes alone."""
+def main_table(catalog: Catalog, *, seconds: float, rounds: int) -> str:
+    """Lookups with and without changes of the catalog, in turns; then the changes alone."""
     rest: list[Mapping[str, float]] = []
     moving: list[Mapping[str, float]] = []
-    with lookup_process(held.consul, MAIN) as lookup:
+    with lookup_process(catalog.url, MAIN) as lookup:
         for _ in range(rounds):
             rest.append(lookups(lookup, seconds))
-            moving.append(asyncio.run(lookups_meanwhile(held, lookup, seconds)))
-        began_s, used_s = time.monotonic(), (cpu_s(lookup.pid), cpu_s(held.consul.pid))
-        made = asyncio.run(change(held.consul.url, held.writes, MAIN, every_s=EVERY_S, seconds=2 * seconds))
+            moving.append(asyncio.run(lookups_meanwhile(catalog, lookup, seconds)))
+        began_s, used_s = time.monotonic(), (cpu_s(lookup.pid), cpu_s(catalog.pid))
+        made = asyncio.run(change(catalog.url, catalog.writes, MAIN, every_s=EVERY_S, seconds=2 * seconds))
         took_s = time.monotonic() - began_s
-        ours, theirs = (cpu_s(p.pid) - u for p, u in zip((lookup, held.consul), used_s, strict=True))
+        ours, theirs = (cpu_s(pid) - used for pid, used in zip((lookup.pid, catalog.pid), used_s, strict=True))
         alone = {
             "changes a second": made / took_s,
             "lookup process, % of a core for them": 100 * ours / took_s,
-            f"{held.name}, % of a core for them": 100 * theirs / took_s,
+            f"{catalog.name}, % of a core for them": 100 * theirs / took_s,
             "lookup process, MB": rss_mb(lookup.pid),
         }
-    rows = [f"| {held.name}, {MAIN} workers | at rest | changing |", "| --- | --- | --- |"]
+    rows = [f"| {catalog.name}, {MAIN} workers | at rest | changing |", "| --- | --- | --- |"]
     rows += [f"| {name} | {_median(rest, name)} | {_median(moving, name)} |" for name in rest[0]]
     return "\n".join(rows + [f"| {name} | | {value:,.0f} |" for name, value in alone.items()])
 
@@ -135,21 +130,21 @@ def _median(measured: Sequence[Mapping[str, float]], name: str) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
-def cost_row(held: Catalogue, fleet: Fleet, *, watchers: int, seconds: float) -> str:
-    """Milliseconds of processor time that a change costs one lookup process, and Consul."""
+def cost_row(catalog: Catalog, fleet: Fleet, *, watchers: int, seconds: float) -> str:
+    """The row of a fleet: the processor time that one change costs each lookup process, and Consul, in ms."""
     with ExitStack() as stack:
-        watching = [stack.enter_context(lookup_process(held.consul, fleet)) for _ in range(watchers)]
-        pids = [held.consul.pid, *(lookup.pid for lookup in watching)]
+        watching = [stack.enter_context(lookup_process(catalog.url, fleet)) for _ in range(watchers)]
+        pids = [catalog.pid, *(lookup.pid for lookup in watching)]
         before = [used_s_at_rest(pid) for pid in pids]
-        # Changes that come faster than a follower asks (50 a second) would be counted, but seen together.
+        # The lookup process asks at most 50 times per second, so it would see faster changes together.
         pace_s = max(0.02, fleet.size / 10_000, 0.04 / fleet.services)
-        made = asyncio.run(change(held.consul.url, held.writes, fleet, every_s=pace_s, seconds=seconds))
+        made = asyncio.run(change(catalog.url, catalog.writes, fleet, every_s=pace_s, seconds=seconds))
         theirs, *ours = ((used_s_at_rest(pid) - b) * 1000 / made for pid, b in zip(pids, before, strict=True))
-    return f"| {held.name} | {fleet} | {watchers} | {median(ours):.1f} | {theirs:.1f} |"
+    return f"| {catalog.name} | {fleet} | {watchers} | {median(ours):.1f} | {theirs:.1f} |"
 
 
 def used_s_at_rest(pid: int) -> float:
-    """A process's processor time, once it has nothing more to do."""
+    """The processor time of a process, in seconds, once the process is idle."""
     used, before = cpu_s(pid), -1.0
     while used > before + 0.01:
         time.sleep(0.5)
@@ -157,13 +152,13 @@ def used_s_at_rest(pid: int) -> float:
     return used
 
 
-def watch_row(held: Catalogue, fleet: Fleet, *, seconds: float) -> str:
-    """What an answer to a client that keeps the list by itself costs, in lookups."""
-    with lookup_process(held.consul, fleet) as lookup:
+def watch_row(catalog: Catalog, fleet: Fleet, *, seconds: float) -> str:
+    """The row of a fleet: the processor time of one answer of /instances, in ms and in lookups."""
+    with lookup_process(catalog.url, fleet) as lookup:
         url = f"{lookup.url}/instances/{name_of(0)}"
         _, whole_ms = answered(lookup, url, seconds)
         _, one_ms = answered(lookup, f"{lookup.url}/next", seconds)
-        return f"| {fleet.size:,} | {len(answers(url)):,} | {whole_ms:.2f} | {whole_ms / one_ms:,.0f} |"
+        return f"| {fleet.size:,} | {len(get(url)):,} | {whole_ms:.2f} | {whole_ms / one_ms:,.0f} |"
 
 
 def main() -> None:
@@ -172,23 +167,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=("embedded", "real"))
     options = parser.parse_args()
-    needs("wrk")
+    require_programs("wrk")
     kinds = (options.only,) if options.only else ("embedded", "real")
     for kind in kinds:
-        with catalogue(kind, MAIN) as held:
-            print(main_table(held, seconds=options.seconds, rounds=options.rounds), end="\n\n", flush=True)
+        with running_catalog(kind, MAIN) as catalog:
+            print(main_table(catalog, seconds=options.seconds, rounds=options.rounds), end="\n\n", flush=True)
     print("| | services x workers | lookup processes | ms a change, each of them | ms a change, Consul |")
     print("| --- | --- | --- | --- | --- |", flush=True)
     for kind in kinds:
         for fleet in FLEETS:
-            with catalogue(kind, fleet) as held:
+            with running_catalog(kind, fleet) as catalog:
                 for watchers in WATCHERS if fleet == MAIN else (1,):
-                    print(cost_row(held, fleet, watchers=watchers, seconds=options.seconds), flush=True)
+                    print(cost_row(catalog, fleet, watchers=watchers, seconds=options.seconds), flush=True)
     print("\n| workers in the service | bytes of an answer | ms of processor time | lookups in that time |")
     print("| --- | --- | --- | --- |", flush=True)
     for size in (10, 100, 1000):
-        with catalogue(kinds[0], Fleet(1, size)) as held:
-            print(watch_row(held, Fleet(1, size), seconds=options.seconds), flush=True)
+        with running_catalog(kinds[0], Fleet(1, size)) as catalog:
+            print(watch_row(catalog, Fleet(1, size), seconds=options.seconds), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Bandwidth through a proxy and directly, on links of known speed."""
+"""Bandwidth of images through proxies and directly to workers, over links of known speed."""

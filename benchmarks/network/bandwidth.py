@@ -1,12 +1,12 @@
-"""Why there is no proxy: N clients and N workers, through nginx, through `p2p proxy`, and directly.
+"""Megabytes per second from N clients to N workers: through nginx, through `p2p proxy`, and directly.
 
     python -m benchmarks.network.bandwidth [--seconds 8] [--rounds 3] [--picture docs/measurements/bandwidth.svg]
 
-Every client, every worker, and one host for all that is in the middle (Consul, lookup service, both proxies) is a
-network namespace behind a link of 100 Mbit/s. Clients post bodies of 1 MB, several at a time. The workers are
-`p2p exec ... benchmarks.network.sink_server`, registered and looked up, but they drop what they get: two cores do not
-decode what eight links bring. The three ways take turns; medians count. The links' own counters say how many bytes
-were moved, also through the host of the lookup service. Root only (ip netns, tc); nothing of it stays.
+Every client, every worker, and one host in the middle for Consul, the lookup service and both proxies, is a network
+namespace behind a link of 100 Mbit/s. Clients post bodies of 1 MB, several at a time. The workers are
+`p2p exec ... benchmarks.network.sink_server`: they are registered and looked up, but drop what they receive, since two
+cores cannot decode what eight links carry. The three routes take turns; medians count. The links' own counters tell how
+many bytes were moved, also through the host in the middle. Needs root (ip netns, tc) and removes what it has set up.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness.consul_servers import consul_command
-from benchmarks.harness.rounds import P2P, needs, server
-from benchmarks.network.bandwidth_plot import picture
+from benchmarks.harness.consul import consul_command
+from benchmarks.harness.p2p import P2P
+from benchmarks.harness.processes import require_programs, server
+from benchmarks.harness.rounds import progress
+from benchmarks.harness.summary import markdown_table
 from benchmarks.network.namespaces import Host, network
+from benchmarks.plots import save_bandwidth
 
 MBIT_S = 100
 LINK_MB_S = MBIT_S / 8
 COUNTS = (1, 2, 4, 8)
 BODY_BYTES = 1_000_000
 AT_ONCE = 4
-"""Bodies under way for each client: so many that a link hardly ever waits for the other end."""
+"""Bodies in flight per client: enough that a link hardly ever waits for the other end."""
 
 NGINX, PROXY, DIRECT = "through nginx", "through p2p proxy", "directly, by lookup"
 PORTS = {NGINX: 8080, PROXY: 12479, DIRECT: 12480}
@@ -46,27 +49,27 @@ LOOKUP_MOST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """One way for a while: megabytes of bodies a second, and the middle's share of the bytes of workers' links."""
+class Throughput:
+    """One turn of one route: megabytes of bodies per second, the middle's share of the bytes of workers' links."""
 
     mb_s: float
     middle_share: float
 
 
 class Client:
-    """A host that posts when told."""
+    """A client process that posts when it gets an order."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def begin(self, order: Mapping[str, str | float]) -> None:
-        """Give an order."""
+        """Send an order to the process."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
 
     def done(self) -> int:
-        """How many bodies went through, once the order is carried out."""
+        """Wait until the order is carried out; the number of bodies that were posted."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -87,16 +90,16 @@ def client(host: Host) -> Iterator[Client]:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Clients and workers that are ready, and the host in the middle."""
+    """The clients and workers, all ready, and the host in the middle."""
 
     middle: Host
     workers: Sequence[Host]
     clients: Sequence[Client]
 
-    def carry(self, way: str, *, seconds: float) -> Passage:
-        """All clients post this way for `seconds`; the first quarter, in which speed builds up, is not counted."""
-        url = f"http://{self.middle.address}:{PORTS[way]}/"
-        order = {"lookup": f"{url}next"} if way == DIRECT else {"url": url}
+    def post(self, route: str, *, seconds: float) -> Throughput:
+        """All clients post over this route for `seconds`; the first quarter, in which TCP speeds up, is not counted."""
+        url = f"http://{self.middle.address}:{PORTS[route]}/"
+        order = {"lookup": f"{url}next"} if route == DIRECT else {"url": url}
         middle, began_s, first = self.middle.bytes_moved(), time.monotonic(), self._at_workers()
         for each in self.clients:
             each.begin({**order, "seconds": seconds})
@@ -108,7 +111,7 @@ class Fleet:
         in_all = self._at_workers() - first
         bodies_share = bodies * BODY_BYTES / in_all
         mb_s = (last - warm) / (until_s - since_s) * bodies_share / 1e6
-        return Passage(mb_s, (self.middle.bytes_moved() - middle) / in_all)
+        return Throughput(mb_s, (self.middle.bytes_moved() - middle) / in_all)
 
     def _at_workers(self) -> int:
         return sum(worker.bytes_moved() for worker in self.workers)
@@ -116,7 +119,7 @@ class Fleet:
 
 @contextmanager
 def running_fleet(count: int, folder: Path) -> Iterator[Fleet]:
-    """`count` clients and workers in a network of their own, and all that is in the middle."""
+    """`count` clients and workers in a network of their own, with the host in the middle and all of its servers."""
     with network(2 * count + 1, mbit_s=MBIT_S) as (middle, *others), ExitStack() as stack:
         workers, clients = others[:count], others[count:]
 
@@ -132,12 +135,12 @@ def running_fleet(count: int, folder: Path) -> Iterator[Fleet]:
         start(middle, *P2P, "registry", *named, *_listen(middle, PORTS[DIRECT]), "--state", "")
         url = f"http://{middle.address}:{PORTS[DIRECT]}/next?count={count}"
         wait_for(middle, url, f":{WORKER_PORT}", times=count)
-        # Not before: a worker that cannot be reached is left alone for ten seconds by both proxies.
+        # Not earlier: both proxies avoid a worker that they could not reach for ten seconds.
         addresses = [f"{worker.address}:{WORKER_PORT}" for worker in workers]
         start(middle, *P2P, "proxy", *_listen(middle, PORTS[PROXY]), "--workers", ",".join(addresses))
         start(middle, "nginx", "-p", folder, "-c", nginx_conf(folder, middle, addresses))
-        for way in (PROXY, NGINX):
-            wait_for(middle, f"http://{middle.address}:{PORTS[way]}/", "sink", times=1)
+        for route in (PROXY, NGINX):
+            wait_for(middle, f"http://{middle.address}:{PORTS[route]}/", "sink", times=1)
         yield Fleet(middle, workers, [stack.enter_context(client(host)) for host in clients])
 
 
@@ -150,7 +153,7 @@ def _sink(host: Host) -> list[str]:
 
 
 def nginx_conf(folder: Path, middle: Host, workers: Sequence[str]) -> Path:
-    """nginx as one would set it up for this: bodies pass unbuffered, connections to workers are kept."""
+    """A configuration of nginx for large bodies: not buffered, over persistent connections to the workers."""
     path = folder / "nginx.conf"
     servers = " ".join(f"server {address};" for address in workers)
     temporary = " ".join(f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -166,7 +169,7 @@ def nginx_conf(folder: Path, middle: Host, workers: Sequence[str]) -> Path:
 
 
 def wait_for(host: Host, url: str, text: str, *, times: int, within_s: float = 120) -> None:
-    """Wait until `url`, asked from `host`, answers with `text` in it so many times."""
+    """Wait until an answer of `url`, asked for from `host`, contains `text` exactly `times` times."""
     end_s = time.monotonic() + within_s
     while True:
         asked = subprocess.run(host.command("curl", "-sf", "-m", "5", url), capture_output=True, text=True)
@@ -177,49 +180,46 @@ def wait_for(host: Host, url: str, text: str, *, times: int, within_s: float = 1
         time.sleep(0.2)
 
 
-def measure(count: int, *, seconds: float, rounds: int) -> dict[str, Passage]:
-    """The three ways in turns; of each, the round of median speed."""
-    passages: dict[str, list[Passage]] = {way: [] for way in PORTS}
+def measure(count: int, *, seconds: float, rounds: int) -> dict[str, Throughput]:
+    """The three routes in turns; of each, the round of median speed."""
+    measured: dict[str, list[Throughput]] = {route: [] for route in PORTS}
     with tempfile.TemporaryDirectory() as folder, running_fleet(count, Path(folder)) as fleet:
         for _ in range(rounds):
-            for way, measured in passages.items():
-                measured.append(fleet.carry(way, seconds=seconds))
-    shown = {way: [round(p.mb_s, 1) for p in measured] for way, measured in passages.items()}
-    print(f"{count}: {shown}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    return {way: sorted(m, key=lambda p: p.mb_s)[len(m) // 2] for way, m in passages.items()}
+            for route, turns in measured.items():
+                turns.append(fleet.post(route, seconds=seconds))
+    shown = {route: [round(turn.mb_s, 1) for turn in turns] for route, turns in measured.items()}
+    progress(f"{count}: {shown}, load average {os.getloadavg()[0]:.1f}")
+    return {route: sorted(turns, key=lambda turn: turn.mb_s)[len(turns) // 2] for route, turns in measured.items()}
 
 
-def table(measured: Mapping[int, Mapping[str, Passage]]) -> str:
-    """MB/s by number and way, as Markdown."""
-    rows = [
-        f"| clients and workers | {' | '.join(f'{way}, MB/s' for way in PORTS)} "
-        "| directly, share of the links | bytes through the lookup host |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for count, ways in measured.items():
-        speeds = " | ".join(f"{passage.mb_s:.1f}" for passage in ways.values())
-        direct = ways[DIRECT]
-        rows.append(f"| {count} | {speeds} | {_of_links(direct, count):.2f} | {direct.middle_share:.3%} |")
-    return "\n".join(rows)
+def table(measured: Mapping[int, Mapping[str, Throughput]]) -> str:
+    """A row for each number of clients and workers, with the MB/s of each route."""
+    head = ["clients and workers", *(f"{route}, MB/s" for route in PORTS)]
+    rows = []
+    for count, routes in measured.items():
+        direct = routes[DIRECT]
+        speeds = [f"{one.mb_s:.1f}" for one in routes.values()]
+        rows.append([str(count), *speeds, f"{_of_links(direct, count):.2f}", f"{direct.middle_share:.3%}"])
+    return markdown_table([*head, "directly, share of the links", "bytes through the lookup host"], rows)
 
 
-def short_of(measured: Mapping[int, Mapping[str, Passage]]) -> list[str]:
-    """What was promised and did not come out."""
+def short_of(measured: Mapping[int, Mapping[str, Throughput]]) -> list[str]:
+    """The promises of the documentation that these measurements break, a sentence each."""
     problems = []
-    for count, ways in measured.items():
-        if _of_links(ways[DIRECT], count) < DIRECT_LEAST:
+    for count, routes in measured.items():
+        if _of_links(routes[DIRECT], count) < DIRECT_LEAST:
             problems.append(f"directly, {count} workers move less than {DIRECT_LEAST} of what their links could")
-        if max(ways[NGINX].mb_s, ways[PROXY].mb_s) > PROXIED_MOST * LINK_MB_S:
+        if max(routes[NGINX].mb_s, routes[PROXY].mb_s) > PROXIED_MOST * LINK_MB_S:
             problems.append(f"with {count} workers a proxy moves more than its link can: the network is not as meant")
-        if ways[DIRECT].middle_share >= LOOKUP_MOST:
+        if routes[DIRECT].middle_share >= LOOKUP_MOST:
             problems.append(
-                f"with {count} workers the lookup host carries {ways[DIRECT].middle_share:.2%} of the bytes"
+                f"with {count} workers the lookup host carries {routes[DIRECT].middle_share:.2%} of the bytes"
             )
     return problems
 
 
-def _of_links(passage: Passage, count: int) -> float:
-    return passage.mb_s / (count * LINK_MB_S)
+def _of_links(one: Throughput, count: int) -> float:
+    return one.mb_s / (count * LINK_MB_S)
 
 
 def main() -> None:
@@ -229,15 +229,17 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--picture", type=Path, help="draw what was measured as SVG")
     options = parser.parse_args()
-    needs("ip", "tc", "nginx", "curl")
+    require_programs("ip", "tc", "nginx", "curl")
     if os.geteuid() != 0:
         sys.exit("Network namespaces need root: run this with sudo.")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception like Ctrl-C's, so that all is taken down
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # an exception, as Ctrl-C is, so that the network is removed
     measured = {n: measure(n, seconds=options.seconds, rounds=options.rounds) for n in options.counts}
     print(table(measured))
     if options.picture:
-        series = {way: {count: ways[way].mb_s for count, ways in measured.items()} for way in PORTS}
-        options.picture.write_text(picture(series, link_mb_s=LINK_MB_S, link_name=f"{MBIT_S} Mbit/s"))
+        series = {route: {count: routes[route].mb_s for count, routes in measured.items()} for route in PORTS}
+        save_bandwidth(options.picture, series, link_mb_s=LINK_MB_S, link_name=f"{MBIT_S} Mbit/s")
     if problems := short_of(measured):
         sys.exit("\n".join(problems))
 

@@ -1,8 +1,8 @@
-"""A small network on one machine: hosts as network namespaces on a switch, each behind a link of its own speed.
+"""A network of hosts on one machine: network namespaces on a switch, each behind a link of limited speed.
 
 The switch is a bridge in a namespace of its own, so the machine's own network is not touched. Each direction of
-each link is slowed by a token bucket (tc-tbf(8)): what a host sends where it leaves the host, what it is sent where
-it leaves the switch. Needs root. All of it is gone when its block ends, however it ends.
+each link is limited by a token bucket (tc-tbf(8)): what a host sends at the host's end, what it receives at the
+switch's end. Needs root. Everything is removed when the block ends, even by an exception.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BURST_BYTES = 1 << 16
-"""What may pass at once: one packet as the kernel hands it down before it is cut for the wire."""
+"""What may pass at once: one packet as the kernel passes it on before segmentation."""
 
 QUEUE_MS = 50
-"""What waits longer is dropped, as a switch's buffer would."""
+"""Packets that would wait longer are dropped, as by a switch whose buffer is full."""
 
 LINK = "eth0"
 """The name of a host's one interface, in its namespace."""
@@ -37,7 +37,7 @@ class Host:
         return ["ip", "netns", "exec", self.namespace, *arguments]
 
     def bytes_moved(self) -> int:
-        """How many bytes its link has carried, both ways, headers included."""
+        """How many bytes its link has carried in both directions, headers included."""
         counters = json.loads(_ip("-n", self.namespace, "-s", "-j", "link", "show", LINK))[0]["stats64"]
         return int(counters["rx"]["bytes"]) + int(counters["tx"]["bytes"])
 

@@ -1,6 +1,6 @@
-"""A client that posts one body as often as it is answered, for the bandwidth benchmark: one process, one host.
+"""A client process of the bandwidth benchmark, which posts one body again and again.
 
-Reads orders from standard input, a JSON object a line, and answers each with the number of bodies that went through:
+Reads orders from standard input, one JSON object per line, and answers each with the number of bodies that were posted:
 
     {"url": "http://10.0.0.1:8080/", "seconds": 5}              all go to this URL
     {"lookup": "http://10.0.0.1:12480/next", "seconds": 5}      each goes to the worker that is looked up for it
@@ -21,7 +21,7 @@ import uvloop
 
 
 async def post_for(order: dict[str, Any], body: bytes, *, at_once: int) -> int:
-    """Post until the time is over, and wait for the last answers; one that is no 200 is an error."""
+    """Post until the time is over and wait for the last answers; raises RuntimeError at an answer that is not 200."""
     until_s = time.monotonic() + order["seconds"]
 
     async def one_after_another(http: aiohttp.ClientSession) -> int:

@@ -1,9 +1,9 @@
-"""A server that takes images and looks at none: what stands for a worker where only the way there is measured.
+"""A server that receives images and drops them, in place of a worker where only the network is measured.
 
     p2p exec --service images -- python -m benchmarks.network.sink_server {port} --host 10.0.0.2
 
-A request whose head has come answers 200 once as many bytes as its Content-Length says have followed. On links of
-1,500-byte packets a worker wakes up hundreds of times for each megabyte; what each time costs is least here.
+It answers 200 to a request once as many bytes have come as its Content-Length says. On links of 1,500-byte packets a
+worker wakes up hundreds of times for each megabyte; this server does as little as possible each time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 class Sink(asyncio.BufferedProtocol):
-    """One connection: heads are read, bodies are counted and dropped."""
+    """A connection whose heads are read, and whose bodies are counted and dropped."""
 
     def __init__(self) -> None:
         self._buffer = bytearray(1 << 18)

@@ -1,1 +1,1 @@
-"""What our servers are measured beside: one small file a rival, and what is needed to run them alike."""
+"""Rivals that the product is measured beside: one file per rival, and what installs, starts and asks all alike."""

@@ -1,4 +1,4 @@
-"""The lookup as a plain aiohttp application on uvloop: a list, a counter, a handler. Argument: the port."""
+"""A lookup as a plain aiohttp application on uvloop, of a list and a handler. Argument: the port."""
 
 import itertools
 import sys

@@ -1,9 +1,9 @@
-"""The least that a lone client of this model can wait for: receive, decode, predict and answer in one blocking thread.
+"""A server of one blocking thread per connection: the least latency that a lone client of this model can have.
 
-    python -m benchmarks.rivals.bare_socket PORT        (with the model in the environment, see `model`)
+    python -m benchmarks.rivals.bare_socket PORT        (the environment names the model, see `benchmarks.rivals.model`)
 
-No rival, for it has no queue, no batches, no limits and no deadlines, and takes no care of a second client: it shows
-what of a lone request's time belongs to sockets and cold caches, and so what a worker could save at most.
+The thread receives, decodes, predicts and answers. This is not a rival: it has no queue, batches, limits or deadlines.
+It shows how much of a lone request's latency belongs to sockets and cold caches, which no worker can save.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from benchmarks.rivals.model import classify, load
 MODEL = load()
 
 
-class Lone(socketserver.StreamRequestHandler):
-    """A kept connection: one request after the other."""
+class Connection(socketserver.StreamRequestHandler):
+    """A persistent connection: one request after the other."""
 
     disable_nagle_algorithm = True
 
@@ -42,5 +42,5 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 if __name__ == "__main__":
-    with Server(("127.0.0.1", int(sys.argv[1])), Lone) as server:
+    with Server(("127.0.0.1", int(sys.argv[1])), Connection) as server:
         server.serve_forever()

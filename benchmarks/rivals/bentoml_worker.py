@@ -17,9 +17,9 @@
 #     { batch = 8, workers = 2, threads = 1 },
 # ]
 # ///
-"""BentoML, the image as a file of a form.
+"""BentoML; the image is a file of a form.
 
-Table (b): one API, one image a prediction. Table (a): adaptive batching, in one or several worker processes. How long
+Table (b): one API, one image per prediction. Table (a): adaptive batching, in one or several worker processes. How long
 a batch waits is learned by BentoML and cannot be set; `max_latency_ms` only says when it gives up.
 """
 
@@ -36,7 +36,7 @@ from benchmarks.rivals.model import classify, load, setting
 
 @bentoml.service
 class One:
-    """One image a prediction."""
+    """One image per prediction."""
 
     def __init__(self) -> None:
         self._model = load()
@@ -48,7 +48,7 @@ class One:
 
 @bentoml.service(workers=setting("workers"), traffic={"timeout": 60})
 class Many:
-    """A batch a prediction."""
+    """A batch per prediction."""
 
     def __init__(self) -> None:
         self._model = load()

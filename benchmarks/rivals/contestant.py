@@ -1,11 +1,11 @@
-"""From a contestant's description to a running server: installed where that is needed, answered once, ended whole.
+"""From the description of a contestant to a running server that has answered once; rivals are installed first.
 
-A rival's file says itself what it needs and how it is asked, in inline script metadata (PEP 723): `dependencies`, and
-in [tool.rival] `name`, the arguments of `python` for either table, `path`, and `body`: "raw", "multipart FIELD", or
-a JSON text in which BASE64 stands for the image. `variants` are the settings of table (a) that
-`benchmarks.rivals.search` compares, `settings` are those with most answers a second at 16 clients, `alone` those that
-answer a lone client soonest; the file's code reads them (`model.setting`),
-and {NAME} in its arguments is one. {port}, {port2} and {port3} are free ports.
+A rival's file describes itself in inline script metadata (PEP 723): `dependencies`, and in [tool.rival] `name`, the
+arguments of `python` for either table, `path`, and `body`: "raw", "multipart FIELD", or a JSON text in which BASE64
+stands for the image. `variants` are the settings of table (a) that `benchmarks.rivals.search` compares, `settings`
+those with the most answers per second at 16 clients, `alone` those with the least latency of a lone client. The file's
+code reads them (`model.setting`); {NAME} in the arguments is replaced by a setting, {port}, {port2} and {port3} by free
+ports.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.harness.connections import Target
+from benchmarks.harness.p2p import ROOT
+from benchmarks.harness.p2p import environ_of as checkout_environ
 from benchmarks.harness.process_tree import descendants, resume, send
-from benchmarks.harness.rounds import free_ports, server
+from benchmarks.harness.processes import free_ports, server
+from benchmarks.harness.requests import FORM_TYPE, form, post
 from benchmarks.rivals.model import ENGINE, MODEL, SETTINGS
 
-ROOT = Path(__file__).parents[2]
-_SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # as PEP 723 gives it
-_BOUNDARY = "p2p-benchmark-boundary"
+_SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # the expression that PEP 723 gives
 _PORTS = ("port", "port2", "port3")
 _TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
 
@@ -46,7 +47,7 @@ class NotRunning(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """A server to be measured: how it is started ({port}, {port2}, {port3} become free ones) and how it is asked."""
+    """A server to be measured: how it is started, and the path and body of requests to it."""
 
     name: str
     command: tuple[str, ...]
@@ -57,7 +58,7 @@ class Contestant:
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """What a rival's file says of itself."""
+    """The metadata of a rival's file."""
 
     name: str
     requires: tuple[str, ...]
@@ -72,14 +73,14 @@ class Rival:
 
 @dataclass(frozen=True)
 class Running:
-    """A contestant that has answered: where to send load, and its process."""
+    """A contestant that has answered: the target of the load, and its process."""
 
     target: Target
     pid: int
 
 
 def rivals() -> list[Rival]:
-    """All rivals that there are files for, by name."""
+    """All rivals, sorted by name."""
     files = sorted(Path(__file__).parent.glob("*_worker.py"))
     return sorted((_read(file) for file in files), key=lambda rival: rival.name)
 
@@ -87,9 +88,9 @@ def rivals() -> list[Rival]:
 def contestant(
     rival: Rival, *, model: Path, engine: str | None, cache: Path, settings: Settings | None = None
 ) -> Contestant:
-    """A rival, installed: on the shared `engine` with its best settings or these, or as its quickstart has it.
+    """A rival, installed: on the shared `engine` with its best settings or those given, else as in its quickstart.
 
-    Raises NotRunning.
+    Raises NotRunning if it cannot be installed.
     """
     python = _environment(rival, cache)
     chosen = settings or rival.settings
@@ -100,25 +101,25 @@ def contestant(
 
 
 def environ_of(model: Path, engine: str | None, settings: Settings) -> dict[str, str]:
-    """What `benchmarks.rivals.model` reads in a contestant's processes."""
-    return {MODEL: str(model), ENGINE: engine or "", SETTINGS: json.dumps(dict(settings)), "PYTHONPATH": str(ROOT)}
+    """The environment that `benchmarks.rivals.model` reads in a contestant's processes."""
+    return {MODEL: str(model), ENGINE: engine or "", SETTINGS: json.dumps(dict(settings)), **checkout_environ(ROOT)}
 
 
 @contextlib.contextmanager
 def running(who: Contestant, images: Sequence[Path], *, label: str, log: Path) -> Iterator[Running]:
-    """The server, once it has found `label` in the first of `images`; all of its processes are ended with the block.
+    """The server, once its answer to the first of `images` contains `label`; the block ends all of its processes.
 
-    It is started once more, on other ports, if another program took one of its ports meanwhile.
+    It is started once more, on other ports, if another program has taken one of its ports meanwhile.
     Raises NotRunning with the end of its log.
     """
     with contextlib.ExitStack() as stack:
         try:
-            now = stack.enter_context(_running(who, images, label, log))
+            server = stack.enter_context(_running(who, images, label, log))
         except NotRunning:
             if not _TAKEN.search(log.read_text(errors="replace")):
                 raise
-            now = stack.enter_context(_running(who, images, label, log))
-        yield now
+            server = stack.enter_context(_running(who, images, label, log))
+        yield server
 
 
 @contextlib.contextmanager
@@ -126,9 +127,10 @@ def _running(who: Contestant, images: Sequence[Path], label: str, log: Path) -> 
     ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     port = ports["port"]
     bodies = [_body(image.read_bytes(), who.body) for image in images]
-    target = Target(port, tuple(_request(port, who.path, *body) for body in bodies))
+    requests = (post(body, kind, path=who.path, host=f"127.0.0.1:{port}") for kind, body in bodies)
+    target = Target(port, tuple(requests))
     log.write_bytes(b"")
-    family: set[int] = set()
+    children: set[int] = set()
     try:
         with server(_filled(who.command, ports), core=None, environ=who.environ, log=log) as process:
             try:
@@ -137,14 +139,14 @@ def _running(who: Contestant, images: Sequence[Path], label: str, log: Path) -> 
                     raise NotRunning(f"it does not find {label!r}: {answer[:200]}")
                 yield Running(target, process.pid)
             finally:
-                family = descendants(process.pid)
-                resume(process.pid)  # a process that is paused does not end
+                children = descendants(process.pid)
+                resume(process.pid)  # a paused process does not end
     finally:
-        send(signal.SIGKILL, family)  # those that did not end with their parent
+        send(signal.SIGKILL, children)  # those that did not end with their parent
 
 
 def _filled(command: Sequence[str], values: Mapping[str, int]) -> list[str]:
-    """Arguments with numbers in place of {names}."""
+    """The arguments with values in place of {names}."""
     filled = list(command)
     for name, value in values.items():
         filled = [argument.replace(f"{{{name}}}", str(value)) for argument in filled]
@@ -153,25 +155,25 @@ def _filled(command: Sequence[str], values: Mapping[str, int]) -> list[str]:
 
 def _read(file: Path) -> Rival:
     found = _SCRIPT.search(file.read_text("utf-8"))
-    assert found, f"{file} says nothing of itself"
+    assert found, f"{file} has no metadata"
     text = "".join(line[2:] if line.startswith("# ") else line[1:] for line in found["content"].splitlines(True))
     script = tomllib.loads(text)
-    said = script["tool"]["rival"]
+    metadata = script["tool"]["rival"]
     return Rival(
-        name=said["name"],
+        name=metadata["name"],
         requires=tuple(script["dependencies"]),
-        best=tuple(said["best"]),
-        quickstart=tuple(said.get("quickstart", said["best"])),
-        path=said["path"],
-        body=said["body"],
-        settings=said["settings"],
-        alone=said["alone"],
-        variants=tuple(said["variants"]),
+        best=tuple(metadata["best"]),
+        quickstart=tuple(metadata.get("quickstart", metadata["best"])),
+        path=metadata["path"],
+        body=metadata["body"],
+        settings=metadata["settings"],
+        alone=metadata["alone"],
+        variants=tuple(metadata["variants"]),
     )
 
 
 def _environment(rival: Rival, cache: Path) -> Path:
-    """The python of a rival's own environment, layered over this one: what it needs in other versions is its own."""
+    """The python of a rival's own environment, layered over this one, which holds what the rival needs beyond it."""
     folder = cache / "benchmarks" / rival.name.lower().replace(" ", "-")
     python = folder / "bin" / "python"
     if not python.exists():
@@ -187,7 +189,7 @@ def _environment(rival: Rival, cache: Path) -> Path:
 
 
 def _first_answer(process: subprocess.Popen[bytes], url: str, kind: str, body: bytes, log: Path) -> str:
-    """The first 200, waited for up to two minutes."""
+    """The first answer of 200; waits for up to two minutes."""
     end_s = time.monotonic() + 120
     request = urllib.request.Request(url, body, {"Content-Type": kind})
     while True:
@@ -198,12 +200,12 @@ def _first_answer(process: subprocess.Popen[bytes], url: str, kind: str, body: b
             misunderstood = isinstance(error, urllib.error.HTTPError) and error.code in (415, 422)
             if misunderstood or process.poll() is not None or time.monotonic() > end_s:
                 raise NotRunning(
-                    f"{_said(error)}; its log ends with: {log.read_text(errors='replace')[-1500:]}"
+                    f"{_sentence(error)}; its log ends with: {log.read_text(errors='replace')[-1500:]}"
                 ) from error
             time.sleep(0.1)
 
 
-def _said(error: OSError) -> str:
+def _sentence(error: OSError) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"{error}: {error.read().decode(errors='replace')[:500]}"
     return str(error)
@@ -214,13 +216,5 @@ def _body(image: bytes, kind: str) -> tuple[str, bytes]:
     if kind == "raw":
         return "image/jpeg", image
     if kind.startswith("multipart "):
-        head = f'Content-Disposition: form-data; name="{kind.split()[1]}"; filename="image.jpg"'
-        part = f"--{_BOUNDARY}\r\n{head}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
-        return f"multipart/form-data; boundary={_BOUNDARY}", part + image + f"\r\n--{_BOUNDARY}--\r\n".encode()
+        return FORM_TYPE, form(image, "image/jpeg", field=kind.split()[1], filename="image.jpg")
     return "application/json", kind.replace("BASE64", base64.b64encode(image).decode()).encode()
-
-
-def _request(port: int, path: str, kind: str, body: bytes) -> bytes:
-    """A whole HTTP request."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
-    return f"{head}\r\n\r\n".encode() + body

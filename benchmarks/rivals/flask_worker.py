@@ -20,7 +20,7 @@
 #     { workers = 2, pool = 1, threads = 1 },
 # ]
 # ///
-"""The article's worker: Flask, the multipart field `data`, one prediction a request.
+"""Flask, as the article's worker: the image is the form's field `data`; one prediction per request.
 
 Table (b): `app.run`, as the article starts it. Table (a): gunicorn, as Flask's documentation deploys, with worker
 processes and a pool of threads in each; its timeout is off, since the benchmark lets contestants wait for their turn

@@ -18,7 +18,7 @@
 #     { batch = 1, wait_ms = 0, workers = 2, zmq = 1, threads = 1 },
 # ]
 # ///
-"""LitServe, with the image in base64 as its guide "Speed up serving by 200x" sends it.
+"""LitServe; the image is in base64, as its guide "Speed up serving by 200x" sends it.
 
 Table (b) is that guide's first server: no batching. Table (a) follows the guide: a batch size, a batch timeout, a
 decoding pool in `batch`, workers per device, and the queue over ZeroMQ (`fast_queue`). With a batch timeout of 0 it
@@ -39,7 +39,7 @@ from benchmarks.rivals.model import Pixels, best_setup, classify, load, setting
 
 
 class One(litserve.LitAPI):
-    """One image a prediction."""
+    """One image per prediction."""
 
     def setup(self, device: str) -> None:
         self._model = load()
@@ -55,7 +55,7 @@ class One(litserve.LitAPI):
 
 
 class Many(One):
-    """A batch a prediction, decoded by two threads."""
+    """A batch per prediction, decoded by two threads."""
 
     def setup(self, device: str) -> None:
         super().setup(device)

@@ -19,7 +19,7 @@
 #     { batch = 4, wait_ms = 2, workers = 2, threads = 1 },
 # ]
 # ///
-"""MLServer with a custom runtime, the image as a BYTES tensor in base64: its REST server takes no binary tensors.
+"""MLServer with a custom runtime; the image is a BYTES tensor in base64, since its REST server takes no binary tensors.
 
 Table (b) is the documentation's way: no adaptive batching, one worker process. Table (a): adaptive batching (none if
 `batch` is 0), and predicting in the server's own process or in several workers.
@@ -44,7 +44,7 @@ from benchmarks.rivals.model import best_setup, classify, load, setting
 
 
 class Classify(MLModel):
-    """A BYTES tensor of encoded images in, one JSON text an image out."""
+    """A BYTES tensor of encoded images in, one JSON text per image out."""
 
     async def load(self) -> bool:
         self._model = load()

@@ -1,9 +1,9 @@
-"""What every rival of the worker serves: the model that the benchmark names, one of two ways.
+"""The model that every rival of the worker serves, in one of two ways.
 
-The environment says which, since frameworks start processes of their own: RIVAL_MODEL is the SavedModel's folder;
-RIVAL_ENGINE is the engine of table (a), which all contestants share with the worker, decoder included; without one
-the model is served as quickstarts do, table (b): Pillow, and the SavedModel's own signature. RIVAL_SETTINGS is a JSON
-object of the whole numbers that a rival's file names: sizes, waits, numbers of processes, and `threads`.
+The environment names it, since frameworks start processes of their own. RIVAL_MODEL is the SavedModel's folder.
+RIVAL_ENGINE is the engine of table (a), which all contestants have in common, with the worker's decoder; without it
+the model is served as quickstarts do, for table (b): Pillow, and the SavedModel's own signature. RIVAL_SETTINGS is a
+JSON object of the integers that a rival's file names: sizes, waits, numbers of processes, and `threads`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.worker.few_cores import cores
+from benchmarks.harness.affinity import cores
 
 MODEL, ENGINE, SETTINGS = "RIVAL_MODEL", "RIVAL_ENGINE", "RIVAL_SETTINGS"
 TOP = 5
@@ -43,12 +43,12 @@ def best_setup() -> bool:
 
 
 def setting(name: str) -> int:
-    """One of the numbers that are searched for in table (a)."""
+    """One of the settings of table (a)."""
     return int(json.loads(os.environ[SETTINGS])[name])
 
 
 def load() -> Classifier:
-    """The model, as the environment says; its engine has so many `threads`, or as many as there are cores if 0."""
+    """The model that the environment names; its engine has `threads` threads, or one per core if that is 0."""
     folder = Path(os.environ[MODEL])
     if not best_setup():
         return Signature(folder)
@@ -60,12 +60,12 @@ def load() -> Classifier:
 
 
 def classify(model: Classifier, images: Sequence[Pixels]) -> list[list[tuple[str, float]]]:
-    """The best labels of each decoded image, by one prediction."""
+    """The best labels of each decoded image, from one prediction."""
     return [model.top(row, TOP) for row in model.predict(images)]
 
 
 class Signature:
-    """A SavedModel's serving signature, called as its documentation does."""
+    """A SavedModel's serving signature, called as TensorFlow's documentation shows."""
 
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf

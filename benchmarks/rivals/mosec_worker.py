@@ -21,7 +21,7 @@
 #     { batch = 1, wait_ms = 1, decoders = 0, predictors = 1, threads = 0 },
 # ]
 # ///
-"""Mosec, in stages of processes as its ResNet example has them: some decode, others predict in batches.
+"""Mosec, in stages of processes as in its ResNet example: some decode, others predict in batches.
 
 Table (b) is that example's way without batches: one process decodes and predicts one image at a time; table (a) has
 several of these where `decoders` is 0. A wait of 0 would mean its default of 10 ms.

@@ -15,9 +15,9 @@
 #     { batch = 4, wait_ms = 0, replicas = 2, threads = 1 },
 # ]
 # ///
-"""Ray Serve, the image as the request's raw body, as its PyTorch tutorial takes it.
+"""Ray Serve; the image is the request's raw body, as in its PyTorch tutorial.
 
-Table (b) is that tutorial: one deployment, one image a prediction. Table (a): `serve.batch`, decoding in a pool of
+Table (b) is that tutorial: one deployment, one image per prediction. Table (a): `serve.batch`, decoding in a pool of
 threads beside the event loop, in one or several replicas.
 """
 
@@ -39,7 +39,7 @@ from benchmarks.rivals.model import Pixels, best_setup, classify, load, setting
 
 @serve.deployment
 class One:
-    """One image a prediction."""
+    """One image per prediction."""
 
     def __init__(self) -> None:
         self._model = load()
@@ -50,7 +50,7 @@ class One:
 
 @serve.deployment(max_ongoing_requests=128, num_replicas=setting("replicas"))
 class Many:
-    """A batch a prediction; both decoding and predicting leave the event loop free."""
+    """A batch per prediction; both decoding and predicting leave the event loop free."""
 
     def __init__(self) -> None:
         self._model = load()

@@ -1,11 +1,11 @@
-"""Which documented settings of each rival are its fastest on this machine: all variants in its file, side by side.
+"""Which of the documented settings of each rival are its fastest on this machine.
 
     python -m benchmarks.rivals.search [--engine onnx] [--rounds 3] [--seconds 1] [--only NAME]...
 
-The variants of one rival stand side by side, paused, and take short turns with the bare loop, as in
-`benchmarks.worker`. Prints a table a rival, by answers a second at 16 clients beside the bare loop's of the same
-round. The first of it belongs into the file as `settings`, the one with the least p50 alone as `alone`.
-Takes two to three minutes a rival.
+All variants in a rival's file run at the same time, paused, and take short turns with the bare loop, as in
+`benchmarks.worker`. Prints a table per rival, sorted by answers per second at 16 clients, with the ratio to the bare
+loop of the same round. The first row belongs into the file as `settings`, the row with the least p50 alone as `alone`.
+Takes two to three minutes per rival.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.harness.turns import CROWD, Stage, end_whole
+from benchmarks.harness.inputs import CACHE, PHOTO, default_model
 from benchmarks.rivals.contestant import NotRunning, Rival, contestant, rivals
-from benchmarks.worker.__main__ import CACHE, CAT
 from benchmarks.worker.bare_loop_process import bare_loop
-from benchmarks.worker.report import Standing, contest_table
+from benchmarks.worker.report import Result, contest_table
+from benchmarks.worker.side_by_side import MANY_CLIENTS, Contest, exit_on_sigterm
 
 
-def search(stage: Stage, rival: Rival, model: Path, engine: str) -> str:
+def search(contest: Contest, rival: Rival, model: Path, engine: str) -> str:
     """The table of one rival."""
     try:
-        field = [
+        variants = [
             replace(contestant(rival, model=model, engine=engine, cache=CACHE, settings=one), name=_words(one))
             for one in rival.variants
         ]
     except NotRunning as error:
         return str(error)
-    standings = {who.name: Standing() for who in field}
-    loops = {way: Standing() for way in stage.bare.ways}
-    with stage.standing(field, standings) as up:
-        stage.contest(up, standings, loops, {who.name: (1, CROWD) for who in field})
-    return contest_table(standings, loops, (CROWD,))
+    results = {who.name: Result() for who in variants}
+    loops = {schedule: Result() for schedule in contest.bare.schedules}
+    with contest.started(variants, results) as servers:
+        contest.take_turns(servers, results, loops, {who.name: (1, MANY_CLIENTS) for who in variants})
+    return contest_table(results, loops, (MANY_CLIENTS,))
 
 
 def _words(settings: object) -> str:
@@ -46,12 +46,12 @@ def _words(settings: object) -> str:
 
 def tables(options: argparse.Namespace, model: Path, folder: Path) -> Iterator[str]:
     """A heading and a table for each rival."""
-    with bare_loop(model, options.engine, [CAT], log=folder / "bare.log") as bare:
-        stage = Stage(bare=bare, images=[CAT], folder=folder, seconds=options.seconds, rounds=options.rounds)
+    with bare_loop(model, options.engine, [PHOTO], log=folder / "bare.log") as bare:
+        contest = Contest(bare=bare, images=[PHOTO], folder=folder, seconds=options.seconds, rounds=options.rounds)
         for rival in rivals():
             if not options.only or rival.name in options.only:
                 yield f"## {rival.name}"
-                yield search(stage, rival, model, options.engine)
+                yield search(contest, rival, model, options.engine)
 
 
 def main() -> None:
@@ -62,11 +62,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1)
     options = parser.parse_args()
-    from worker.default_model.export import exported
-
-    end_whole()
+    exit_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
-        for piece in tables(options, options.model or exported(CACHE), Path(folder)):
+        for piece in tables(options, options.model or default_model(), Path(folder)):
             print(f"{piece}\n", flush=True)
 
 

@@ -1,1 +1,1 @@
-"""Simulated batching and balancing policies, side by side."""
+"""Batching and balancing policies compared in simulations."""

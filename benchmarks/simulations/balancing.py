@@ -1,12 +1,11 @@
-"""How even and how quick each way of picking a worker is, simulated: N workers, one of them 5 x slower.
+"""Ways of picking a worker, simulated: how evenly each spreads requests, and the latencies; one worker is 5 x slower.
 
     python -m benchmarks.simulations.balancing [--clients 5] [--load 0.7] [--picture docs/explanation/balancing.svg]
 
-Requests arrive at random (Poisson) at a fleet of clients that know nothing of each other; each worker
-serves one request at a time, first come first served, in an exponential time of mean 50 ms (the slow one:
-250 ms). Times are given in units of those 50 ms, one prediction. "ours" (two choices that spare a slow
-worker) and peak EWMA are the product's own `Balance`; what they are compared with lives here. The
-seed is fixed: every run of one setting prints the same.
+Requests arrive at random (Poisson) at clients that know nothing of each other. Each worker serves one request at a
+time, first come first served, in an exponential time of mean 50 ms (the slow one: 250 ms). Latencies are given in units
+of those 50 ms, one prediction. "ours" (two choices that avoid a slow worker) and peak EWMA are the product's own
+`Balance`; the others are implemented here. The seed is fixed: every run of one setting prints the same.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.simulations.balancing_plot import picture
+from benchmarks.harness.summary import markdown_row, markdown_table
+from benchmarks.plots import save_balancing
 from p2pclient.balancing.balancer import Balance, Policy
 from p2pclient.balancing.outlier_ejection import Outcome
 from p2pclient.balancing.subsetting import SIZE
@@ -31,8 +31,8 @@ PREDICTION_S = 0.05
 SLOWER = 5.0
 
 
-class Picking(Protocol):
-    """One client's way to pick."""
+class Picker(Protocol):
+    """Picks workers for one client, and is told when a request begins and ends."""
 
     def pick(self, *, now_s: float) -> Worker | None: ...
 
@@ -41,8 +41,8 @@ class Picking(Protocol):
     def ended(self, worker: Worker, *, now_s: float, took_s: float, outcome: Outcome) -> None: ...
 
 
-Way = Callable[[Sequence[Worker], random.Random], Picking]
-"""Makes one client's picking, from the workers and its source of chance."""
+Way = Callable[[Sequence[Worker], random.Random], Picker]
+"""Makes the picker of one client, from the workers and a source of random numbers."""
 
 
 class Random:
@@ -73,7 +73,7 @@ class RoundRobin(Random):
 
 
 class Least:
-    """The one with the fewest of this client's requests in flight; of several, the one that waits longest."""
+    """The worker with the fewest of this client's requests in flight; of several, the one not picked for longest."""
 
     def __init__(self, workers: Sequence[Worker], chance: random.Random) -> None:
         order = chance.sample(workers, len(workers))
@@ -99,7 +99,7 @@ class Least:
 
 
 class TwoByLoad(Random):
-    """The less loaded of two, and nothing else: the textbook's."""
+    """The less loaded of two workers, as in textbooks."""
 
     def __init__(self, workers: Sequence[Worker], chance: random.Random) -> None:
         super().__init__(workers, chance)
@@ -116,9 +116,9 @@ class TwoByLoad(Random):
 
 
 def product(policy: Policy, subset: int | None = None) -> Way:
-    """The product's `Balance` with a policy."""
+    """The product's `Balance` with this policy."""
 
-    def make(workers: Sequence[Worker], chance: random.Random) -> Picking:
+    def make(workers: Sequence[Worker], chance: random.Random) -> Picker:
         balance = Balance(policy=policy, subset=subset, chance=chance)
         balance.replace(workers, now_s=0.0)
         return balance
@@ -144,7 +144,7 @@ REQUESTS_AT_LEAST = 20_000
 
 @dataclass(frozen=True)
 class Result:
-    """What came out: times in predictions; requests of the busiest equal worker and of the slow one, 1 = even."""
+    """Latencies in predictions; requests of the busiest equal worker and of the slow one, in even shares."""
 
     p50: float
     p99: float
@@ -155,16 +155,16 @@ class Result:
 
 @dataclass(slots=True)
 class _Server:
-    """A worker at work: who waits since when, and whether it counts."""
+    """A worker and its queue: when each request arrived, its client's picker, and whether the request counts."""
 
     worker: Worker
     mean_s: float
     requests: int = 0
-    queue: deque[tuple[float, Picking, bool]] = field(default_factory=deque)
+    queue: deque[tuple[float, Picker, bool]] = field(default_factory=deque)
 
 
 class Simulation:
-    """One setting, run once: events in the order of time, each an arrival or a worker that is done."""
+    """One run of one setting: events in order of time, each an arrival or the end of a request."""
 
     def __init__(self, way: Way, *, workers: int, clients: int, load: float, requests: int, seed: int = 1) -> None:
         self._chance = random.Random(seed)
@@ -173,7 +173,7 @@ class Simulation:
         self._clients = [way(fleet, random.Random(self._chance.random())) for _ in range(clients)]
         self._rate = load * (workers - 1 + 1 / SLOWER) / PREDICTION_S
         self._requests = requests
-        self._warm_up = requests // 5  # so many are not counted
+        self._warm_up = requests // 5  # the number of requests that are not counted
         self._arrived = 0
         self._took: list[float] = []
         self._events: list[tuple[float, int, _Server | None]] = []
@@ -221,7 +221,6 @@ class Simulation:
 
 
 def main() -> None:
-    """Simulate all settings, print the table, draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--clients", type=int, default=5, help="how many clients share the load (5)")
     parser.add_argument("--load", type=float, default=0.7, help="part of the workers' capacity that is asked for (0.7)")
@@ -229,8 +228,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw the 99th percentiles as SVG")
     options = parser.parse_args()
     print(f"{options.clients} clients, load {options.load:.0%}, one worker {SLOWER:g} x slower; 1 = one prediction")
-    titles = ("workers", "way to pick", "p50", "p99", "p99.9", "busiest / mean", "slow / mean")
-    print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}")
+    head = ["workers", "way to pick", "p50", "p99", "p99.9", "busiest / mean", "slow / mean"]
+    print(markdown_table(head, ()))
     p99s: dict[str, dict[int, float]] = {name: {} for name in WAYS}
     for workers in options.sizes:
         for name, way in WAYS.items():
@@ -238,12 +237,11 @@ def main() -> None:
             simulation = Simulation(way, workers=workers, clients=options.clients, load=options.load, requests=requests)
             result = simulation.run()
             p99s[name][workers] = result.p99
-            shown = (
-                f"{result.p50:.1f} | {result.p99:.1f} | {result.p999:.1f} | {result.busiest:.2f} | {result.slow:.2f}"
-            )
-            print(f"| {workers} | {name} | {shown} |", flush=True)
+            latencies = [f"{time:.1f}" for time in (result.p50, result.p99, result.p999)]
+            row = [str(workers), name, *latencies, f"{result.busiest:.2f}", f"{result.slow:.2f}"]
+            print(markdown_row(row), flush=True)
     if options.picture:
-        options.picture.write_text(picture(p99s, clients=options.clients, load=options.load, slower=SLOWER))
+        save_balancing(options.picture, p99s, clients=options.clients, load=options.load, slower=SLOWER)
 
 
 if __name__ == "__main__":

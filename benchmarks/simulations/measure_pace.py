@@ -1,4 +1,4 @@
-"""The seconds that a model takes by batch size, and one image to decode, for `benchmarks.simulations.batching`."""
+"""Measures how long a model takes by batch size, and decoding one image, for `benchmarks.simulations.batching`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ ROUNDS = 15
 
 
 def measure() -> dict[str, Any]:
-    """Milliseconds, the least of several rounds: what disturbs a measurement only ever adds to it."""
+    """The least milliseconds of several rounds, since disturbances only add to a measurement."""
     model = load(ModelSource(), name="measured")
     photo = chelsea_jpeg()
     image = model.decode(photo)
     steps: dict[int, Callable[[], Any]] = {0: lambda: model.decode(photo)}
-    steps |= {size: lambda size=size: model.predict([image] * size) for size in SIZES}
+    steps |= {size: partial(model.predict, [image] * size) for size in SIZES}
     least_ms = {size: min(_ms(step) for _ in range(ROUNDS)) for size, step in steps.items()}
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores, {datetime.date.today():%Y-%m}, {model.engine.name}",

@@ -1,10 +1,11 @@
-"""When images arrive at a real worker whose clients are people with galleries: a trace for `simulations.batching`.
+"""Records when the images of simulated people with photo galleries arrive at a real worker.
 
     python -m benchmarks.simulations.record_arrivals [--people 60] [--seconds 60]
 
 Each person opens a page of 1 to 24 photos, over six connections as browsers do, looks at it for a while, and opens
-the next. They come over HTTP on loopback to a worker with the engine that predicts nothing, and the time is noted when
-a request's headers are on their way. What is kept are the gaps between requests: bursts, because pages are.
+the next page. The photos are posted over loopback to a worker with the engine that predicts nothing. A request arrives
+when its headers have been sent. The gaps between the requests are written to a file, which
+`benchmarks.simulations.batching` reads. Requests come in bursts, since pages do.
 """
 
 from __future__ import annotations
@@ -14,26 +15,22 @@ import asyncio
 import itertools
 import json
 import random
-import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 
+from benchmarks.harness.p2p import agent, worker
 from benchmarks.simulations.batching import ARRIVALS_FILE
-from tests.support.command_process import command, free_port
 from tests.support.photos import chelsea_jpeg
-from tests.support.waiting import until
 
 CONNECTIONS = 6
 PHOTOS_MOST = 24
 LOOKING_S = 4.0
 
 
-def noting(times_s: list[float]) -> aiohttp.TraceConfig:
-    """Notes when each request's headers are on their way."""
+def recording(times_s: list[float]) -> aiohttp.TraceConfig:
+    """Adds to `times_s` the time at which the headers of each request have been sent."""
     trace = aiohttp.TraceConfig()
 
     async def note(*_: object) -> None:
@@ -44,7 +41,7 @@ def noting(times_s: list[float]) -> aiohttp.TraceConfig:
 
 
 async def person(url: str, photo: bytes, chance: random.Random, trace: aiohttp.TraceConfig, *, until_s: float) -> None:
-    """Opens page after page."""
+    """Open one page after the other."""
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
 
     async def fetch(http: aiohttp.ClientSession) -> None:
@@ -58,23 +55,12 @@ async def person(url: str, photo: bytes, chance: random.Random, trace: aiohttp.T
             await asyncio.sleep(chance.expovariate(1 / LOOKING_S))
 
 
-@asynccontextmanager
-async def serving() -> AsyncIterator[str]:
-    """The address of a worker, registered with an agent of its own."""
-    port = free_port()
-    async with (
-        command("agent", "--port", str(port)),
-        command("worker", "--engine", "echo", "--consul", f"http://127.0.0.1:{port}") as worker,
-    ):
-        found = await until(lambda: re.search(r"Serving .*(http://[\d.:]+)\.", worker.output), within_s=60)
-        yield found[1]
-
-
 async def record(people: int, seconds: float) -> list[float]:
-    """Times of arrival, monotonic."""
+    """Times of arrival (time.monotonic), sorted."""
     times_s: list[float] = []
-    trace, photo = noting(times_s), chelsea_jpeg()
-    async with serving() as url:
+    trace, photo = recording(times_s), chelsea_jpeg()
+    with agent(core=None) as consul, worker(consul.url, core=None) as serving:
+        url = f"{serving.url}/"
         until_s = time.monotonic() + seconds
         chances = [random.Random(number) for number in range(people)]
         await asyncio.gather(*(person(url, photo, chance, trace, until_s=until_s) for chance in chances))
@@ -82,15 +68,15 @@ async def record(people: int, seconds: float) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--people", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--out", type=Path, default=ARRIVALS_FILE)
-    asked = parser.parse_args()
-    times_s = asyncio.run(record(asked.people, asked.seconds))
+    options = parser.parse_args()
+    times_s = asyncio.run(record(options.people, options.seconds))
     gaps_ms = [round((later - earlier) * 1000, 1) for earlier, later in itertools.pairwise(times_s)]
-    how = f"{asked.people} people with galleries, {asked.seconds:g} s, {len(gaps_ms)} gaps"
-    asked.out.write_text(json.dumps({"how": how, "gaps_ms": gaps_ms}) + "\n")
+    how = f"{options.people} people with galleries, {options.seconds:g} s, {len(gaps_ms)} gaps"
+    options.out.write_text(json.dumps({"how": how, "gaps_ms": gaps_ms}) + "\n")
     print(how)
 
 

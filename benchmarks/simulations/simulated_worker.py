@@ -1,6 +1,7 @@
-"""A simulated worker: images arrive -> decoding threads -> a queue -> whenever a policy says so, a batch -> answers.
+"""A simulated worker: images arrive, are decoded by threads, wait in a queue, and run in batches when a policy says so.
 
-Events in order of time; seconds by batch size come from a table. Nothing here knows noise or a shared processor.
+Events are handled in order of time. The seconds of a batch by its size come from a table, without noise; decoding and
+predicting do not share a processor.
 """
 
 from __future__ import annotations
@@ -9,22 +10,25 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from worker.batching.policy import Pace, batch_size, learn_pace
 from worker.inference.calibration import SIZES
 
 DECODERS = 2
-ROAD_S = 0.001
-"""From an answer to the same client's next image, in a closed loop."""
+RETURN_S = 0.001
+"""In a closed loop, the time from an answer to the next image of the same client."""
 
 WARMING = 0.05
-"""The share of the arrivals, at the beginning, that is not counted: the queue starts empty."""
+"""The share of the arrivals that is not counted, at the beginning, while the queue fills."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a policy may know when the engine is free and something is queued; times in seconds."""
+class QueueState:
+    """What a policy may know when the engine is free and images are queued; times in seconds.
+
+    coming: images that are being decoded or wait for it
+    """
 
     queued: int
     coming: int
@@ -33,13 +37,13 @@ class Seen:
     free_since_s: float
 
 
-Policy = Callable[[Pace, Seen], float]
-"""The time until which a free engine waits for more; a full batch waits for nothing."""
+Policy = Callable[[Pace, QueueState], float]
+"""The time until which a free engine waits for more images; a full batch runs at once."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """The engine's seconds by batch size, and one image's to decode, as measured."""
+class BatchTimes:
+    """The measured seconds of an engine by batch size, and of decoding one image."""
 
     seconds: Mapping[int, float]
     decode_s: float
@@ -50,7 +54,7 @@ class Table:
         return learn_pace({size: self.batch_s(size) for size in SIZES if size <= max(self.seconds)})
 
     def batch_s(self, size: int) -> float:
-        """Between measured sizes on a straight line."""
+        """The seconds of a batch; between measured sizes interpolated linearly."""
         above = min(known for known in self.seconds if known >= size)
         if above == size:
             return self.seconds[size]
@@ -61,7 +65,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Latencies from arrival to answer, sorted, in seconds; images a second; images a batch."""
+    """Latencies from arrival to answer, sorted, in seconds; images per second; mean size of batches."""
 
     latencies_s: Sequence[float]
     images_s: float
@@ -73,9 +77,9 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Worker:
-    """The simulated worker: events are (time, number, what happens then)."""
+    """The simulated worker; its events are (time, number, function that is called with the time)."""
 
-    table: Table
+    times: BatchTimes
     policy: Policy
     events: list[tuple[float, int, Callable[[float], None]]] = field(default_factory=list)
     undecoded: deque[float] = field(default_factory=deque)
@@ -108,9 +112,9 @@ class _Worker:
         while self.undecoded and self.decoding < DECODERS:
             arrived_s = self.undecoded.popleft()
             self.decoding += 1
-            self.at(now_s + self.table.decode_s, lambda at_s, arrived_s=arrived_s: self.decoded(at_s, arrived_s))
+            self.at(now_s + self.times.decode_s, partial(self.decoded, arrived_s))
 
-    def decoded(self, now_s: float, arrived_s: float) -> None:
+    def decoded(self, arrived_s: float, now_s: float) -> None:
         self.decoding -= 1
         self.queue.append((arrived_s, now_s))
         self.decode(now_s)
@@ -119,15 +123,15 @@ class _Worker:
     def consider(self, now_s: float) -> None:
         if self.running or not self.queue:
             return
-        pace = self.table.pace
-        seen = Seen(
+        pace = self.times.pace
+        state = QueueState(
             queued=len(self.queue),
             coming=self.decoding + len(self.undecoded),
             just_finished=self.just_finished,
             oldest_since_s=self.queue[0][1],
             free_since_s=self.free_since_s,
         )
-        until_s = self.policy(pace, seen)
+        until_s = self.policy(pace, state)
         if len(self.queue) < pace.cap and until_s > now_s:
             self.at(until_s, self.consider)
             return
@@ -136,7 +140,7 @@ class _Worker:
     def begin(self, now_s: float, size: int) -> None:
         arrived = [self.queue.popleft()[0] for _ in range(size)]
         self.running, self.batches = True, self.batches + 1
-        self.at(now_s + self.table.batch_s(size), lambda at_s: self.finish(at_s, arrived))
+        self.at(now_s + self.times.batch_s(size), lambda at_s: self.finish(at_s, arrived))
 
     def finish(self, now_s: float, arrived: Sequence[float]) -> None:
         self.answered += [(arrived_s, now_s) for arrived_s in arrived]
@@ -148,9 +152,9 @@ class _Worker:
         self.consider(now_s)
 
 
-def simulate(table: Table, policy: Policy, arrivals_s: Sequence[float]) -> Outcome:
-    """One policy under these arrivals; their beginning is not counted."""
-    worker = _Worker(table, policy)
+def simulate(times: BatchTimes, policy: Policy, arrivals_s: Sequence[float]) -> Outcome:
+    """One policy under these arrivals, the first of which are not counted."""
+    worker = _Worker(times, policy)
     worker.run(arrivals_s)
     counted = sorted(worker.answered)[int(WARMING * len(arrivals_s)) :]
     return Outcome(
@@ -160,16 +164,16 @@ def simulate(table: Table, policy: Policy, arrivals_s: Sequence[float]) -> Outco
     )
 
 
-def simulate_loop(table: Table, policy: Policy, *, clients: int, images: int) -> Outcome:
-    """So many clients, each of which sends its next image when it has the answer to the one before."""
-    worker = _Worker(table, policy)
+def simulate_loop(times: BatchTimes, policy: Policy, *, clients: int, images: int) -> Outcome:
+    """One policy in a closed loop: each client sends its next image when it has the answer to the previous one."""
+    worker = _Worker(times, policy)
 
     def again(now_s: float) -> None:
         if worker.number < 4 * images:
-            worker.at(now_s + ROAD_S, worker.arrive)
+            worker.at(now_s + RETURN_S, worker.arrive)
 
     worker.begins_again = again
-    worker.run([number * ROAD_S for number in range(clients)])
+    worker.run([number * RETURN_S for number in range(clients)])
     return Outcome(
         latencies_s=sorted(done_s - arrived_s for arrived_s, done_s in worker.answered),
         images_s=len(worker.answered) / max(done_s for _, done_s in worker.answered),

@@ -1,1 +1,1 @@
-"""The worker beside the bare loop and its rivals, and what single parts of it cost."""
+"""The worker measured beside the bare loop and its rivals, and what parts of it cost."""

@@ -1,16 +1,16 @@
-"""What the same cores give without a server: a bare loop of decode and predict in one process.
+"""The bare loop: images decoded and predicted in one process without a server, as many as the cores allow.
 
     python -m benchmarks.worker.bare_loop --model FOLDER [--engine onnx] FILE...
 
-There are two kinds of ways, both with the worker's decoder and engine. In batches: two threads decode, and one engine
-predicts with all cores; `ahead` means that the next batch is decoded while this one is predicted. In lanes: as many
-threads as cores, each of which decodes and predicts by itself on an engine of one thread. All are tried, in turn and
+There are two kinds of schedules, both with the worker's decoder and engine. In batches: two threads decode, and one
+engine predicts with all cores; `ahead` means that the next batch is decoded while this one is predicted. In streams: as
+many threads as cores, each of which decodes and predicts on an engine of one thread. All schedules are tried in turns,
 several times, and the best of either kind is offered.
 
-Prints one JSON object: `ways` (what is offered), `label` (the best label of the first file) and `tried` (images a
-second of all). Then it takes turns as they are asked for, a line each on standard input, and answers each with a line:
-`NUMBER SECONDS` with the images a second of the way of that number, `alone SECONDS` with the median milliseconds of
-decoding and then predicting one image, with nothing beside it. `benchmarks.worker.bare_loop_process` asks.
+Prints one JSON object: `schedules` (those offered), `label` (the best label of the first file) and `tried` (images per
+second of all schedules). Then it answers each line on standard input with a line: `NUMBER SECONDS` with the images per
+second of the schedule of that number, `alone SECONDS` with the median milliseconds of decoding and then predicting one
+image while nothing else runs. `benchmarks.worker.bare_loop_process` writes these lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,46 +29,46 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.worker.few_cores import cores
+from benchmarks.harness.affinity import cores
 from worker.inference.model import Model, ModelSource, load
 from worker.system.cpu import usable_cores
 
 Pixels = NDArray[np.uint8]
 
 SIZES = (1, 2, 4, 8, 16, 32)
-LANE_SIZES = (1, 2, 4, 8)
+STREAM_BATCHES = (1, 2, 4, 8)
 DECODERS = 2
 TRIALS = 3
 TRIAL_S = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """One way to decode and predict: in lanes or not, how many images at a time, decoded ahead or not."""
+class Schedule:
+    """How images are decoded and predicted: in streams or not, how many at a time, decoded ahead or not."""
 
-    lanes: bool
+    streams: bool
     batch: int
     ahead: bool = False
 
     def __str__(self) -> str:
-        if self.lanes:
-            return f"lanes, {self.batch} at a time"
+        if self.streams:
+            return f"streams, {self.batch} at a time"
         return f"batches of {self.batch}{', decoded ahead' if self.ahead else ''}"
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A model with all cores, the same once for each core with one thread, and the images."""
+    """A model whose engine uses all cores, the same model once per core with an engine of one thread, and images."""
 
     model: Model
-    lanes: Sequence[Model]
+    streams: Sequence[Model]
     files: Sequence[bytes]
 
-    def per_s(self, way: Way, seconds: float) -> float:
-        """Images a second in this way, for about so many seconds."""
-        if way.lanes:
-            return self._in_lanes(way.batch, seconds)
-        return self._in_batches(way.batch, way.ahead, seconds)
+    def per_s(self, schedule: Schedule, seconds: float) -> float:
+        """Images per second with this schedule, measured for about so many seconds."""
+        if schedule.streams:
+            return self._in_streams(schedule.batch, seconds)
+        return self._in_batches(schedule.batch, schedule.ahead, seconds)
 
     def lone_ms(self, seconds: float) -> float:
         """The median milliseconds from an encoded image to its scores."""
@@ -91,19 +91,19 @@ class Loop:
                 done += batch
             return done / (time.perf_counter() - began_s)
 
-    def _in_lanes(self, batch: int, seconds: float) -> float:
+    def _in_streams(self, batch: int, seconds: float) -> float:
         began_s = time.perf_counter()
 
-        def run(lane: Model) -> int:
+        def run(stream: Model) -> int:
             turn = itertools.cycle(self.files)
             done = 0
             while time.perf_counter() - began_s < seconds:
-                lane.predict([lane.decode(next(turn)) for _ in range(batch)])
+                stream.predict([stream.decode(next(turn)) for _ in range(batch)])
                 done += batch
             return done
 
-        with ThreadPoolExecutor(len(self.lanes)) as threads:
-            done = sum(threads.map(run, self.lanes))
+        with ThreadPoolExecutor(len(self.streams)) as threads:
+            done = sum(threads.map(run, self.streams))
         return done / (time.perf_counter() - began_s)
 
     def _lone_ms(self, seconds: float) -> Iterator[float]:
@@ -116,8 +116,8 @@ class Loop:
                 return
 
 
-def one_for_each_core(source: ModelSource) -> list[Model]:
-    """The model once for each core, its engine with one thread."""
+def one_per_core(source: ModelSource) -> list[Model]:
+    """The model once per core, each with an engine of one thread."""
     found = []
     for number in range(usable_cores()):
         with cores(1, first=number):
@@ -125,14 +125,19 @@ def one_for_each_core(source: ModelSource) -> list[Model]:
     return found
 
 
-def try_all(loop: Loop) -> dict[Way, float]:
-    """The median rate of each way over several short turns, in which all alternate."""
-    ways = [Way(lanes=False, batch=size, ahead=ahead) for size in SIZES for ahead in (False, True)]
-    ways += [Way(lanes=True, batch=size) for size in LANE_SIZES]
-    for way in ways:
-        loop.per_s(way, 0)  # warm: one batch
-    turns = [{way: loop.per_s(way, TRIAL_S) for way in ways} for _ in range(TRIALS)]
-    return {way: statistics.median(turn[way] for turn in turns) for way in ways}
+def try_all(loop: Loop) -> dict[Schedule, float]:
+    """The median rate of each schedule over several short turns, in which all alternate."""
+    schedules = [Schedule(streams=False, batch=size, ahead=ahead) for size in SIZES for ahead in (False, True)]
+    schedules += [Schedule(streams=True, batch=size) for size in STREAM_BATCHES]
+    for schedule in schedules:
+        loop.per_s(schedule, 0)  # one batch, to warm up
+    turns = [{schedule: loop.per_s(schedule, TRIAL_S) for schedule in schedules} for _ in range(TRIALS)]
+    return {schedule: statistics.median(turn[schedule] for turn in turns) for schedule in schedules}
+
+
+def _best(tried: Mapping[Schedule, float], *, streams: bool) -> Schedule:
+    """The fastest schedule of one kind."""
+    return max((schedule for schedule in tried if schedule.streams == streams), key=lambda schedule: tried[schedule])
 
 
 def main() -> None:
@@ -143,15 +148,15 @@ def main() -> None:
     options = parser.parse_args()
     source = ModelSource(path=options.model, engine=options.engine)
     model = load(source, name="classify")
-    loop = Loop(model, one_for_each_core(source), [file.read_bytes() for file in options.files])
+    loop = Loop(model, one_per_core(source), [file.read_bytes() for file in options.files])
     tried = try_all(loop)
-    ways = [max((way for way in tried if way.lanes == lanes), key=lambda way: tried[way]) for lanes in (False, True)]
+    offered = [_best(tried, streams=streams) for streams in (False, True)]
     label = model.top(model.predict([model.decode(loop.files[0])])[0], 1)[0][0]
-    rates = {str(way): round(rate, 1) for way, rate in tried.items()}
-    print(json.dumps({"ways": list(map(str, ways)), "label": label, "tried": rates}), flush=True)
+    rates = {str(schedule): round(rate, 1) for schedule, rate in tried.items()}
+    print(json.dumps({"schedules": list(map(str, offered)), "label": label, "tried": rates}), flush=True)
     for line in sys.stdin:
         what, seconds = line.split()
-        took = loop.lone_ms(float(seconds)) if what == "alone" else loop.per_s(ways[int(what)], float(seconds))
+        took = loop.lone_ms(float(seconds)) if what == "alone" else loop.per_s(offered[int(what)], float(seconds))
         print(json.dumps(took), flush=True)
 
 

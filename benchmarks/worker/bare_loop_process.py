@@ -1,4 +1,4 @@
-"""The bare loop (`worker.bare_loop`) as a contestant: a process that waits for its turn and prints a line for each."""
+"""The bare loop (`benchmarks.worker.bare_loop`) as a child process that runs when it is told to."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Bare:
-    """The loop once it is ready: its best ways, the label that it found in the first image, and all rates it tried."""
+class BareLoop:
+    """A bare loop that is ready.
+
+    schedules: the best ones
+    label:     of the first image
+    tried:     images per second of all schedules
+    """
 
     process: subprocess.Popen[str]
-    ways: tuple[str, ...]
+    schedules: tuple[str, ...]
     label: str
     tried: dict[str, float]
 
-    def per_s(self, way: str, *, seconds: float, warm_s: float) -> float:
-        """Images a second in one of its ways."""
-        return self._turn(self.ways.index(way), seconds=seconds, warm_s=warm_s)
+    def per_s(self, schedule: str, *, seconds: float, warm_s: float) -> float:
+        """Images per second with one of its schedules."""
+        return self._turn(self.schedules.index(schedule), seconds=seconds, warm_s=warm_s)
 
     def lone_ms(self, *, seconds: float, warm_s: float) -> float:
         """The median milliseconds of decoding and predicting one image."""
@@ -35,9 +40,10 @@ class Bare:
 
 
 @contextlib.contextmanager
-def bare_loop(model: Path, engine: str, images: Sequence[Path], *, log: Path) -> Iterator[Bare]:
-    """The loop, ready, in a process of its own that ends with the block; exits with the end of its log if it fails."""
-    command = [sys.executable, "-m", "benchmarks.worker.bare_loop", "--model", model, "--engine", engine, *images]
+def bare_loop(model: Path, engine: str, images: Sequence[Path], *, log: Path) -> Iterator[BareLoop]:
+    """A bare loop in a process that ends with the block; exits with the end of its log if the loop does not start."""
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks.worker.bare_loop", "--model", model]
+    command += ["--engine", engine, *images]
     pipe = subprocess.PIPE
     with (
         open(log, "w", encoding="utf-8") as errors,
@@ -47,13 +53,13 @@ def bare_loop(model: Path, engine: str, images: Sequence[Path], *, log: Path) ->
             found = _first_object(process)
             if found is None:
                 sys.exit(f"The bare loop does not run: {log.read_text(errors='replace')[-800:]}")
-            yield Bare(process, tuple(found["ways"]), found["label"], found["tried"])
+            yield BareLoop(process, tuple(found["schedules"]), found["label"], found["tried"])
         finally:
             process.terminate()
 
 
 def _first_object(process: subprocess.Popen[str]) -> dict[str, Any] | None:
-    """The first line that is a JSON object; what frameworks print before that is passed over."""
+    """The first line that is a JSON object; frameworks may print other lines before it."""
     assert process.stdout
     for line in process.stdout:
         if line.startswith("{"):

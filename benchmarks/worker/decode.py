@@ -1,12 +1,12 @@
-"""What decoding costs: CPU milliseconds on one core from a file's bytes to the 224 x 224 array a model eats.
+"""The processor time of decoding, in ms, from a file's bytes to the array of 224 x 224 pixels that a model takes.
 
     python -m benchmarks.worker.decode [--rounds 15] [--file PHOTO.jpg ...]
 
-Beside ours: Pillow without reduced decoding, and simplejpeg and OpenCV where they are installed, each with the same
-crop and scaling by Pillow behind it and with the reduced decoding that it offers itself. The contestants take turns;
-medians count. "off" is the mean distance from decoding everything and scaling it, in grey levels of 255.
-The photographs are scikit-learn's china.jpg scaled to 1 and 12 megapixels (smooth, as a phone's are when one zooms
-in) and 49 copies of it side by side (all detail there can be: more than a camera's).
+Beside ours: Pillow without reduced decoding, and simplejpeg and OpenCV where they are installed, each with the reduced
+decoding that it offers, followed by the same crop and scaling by Pillow. The contestants take turns; medians count.
+"off" is the mean difference from decoding all pixels and then scaling, in grey levels of 255. The photographs are
+scikit-learn's china.jpg scaled to 1 and 12 megapixels (smooth, as a phone's photographs are when enlarged), and 49
+copies of it side by side (sharper than a camera's photographs).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.harness.summary import markdown_row, markdown_table
 from tests.support.photos import chelsea, china, encode
 from worker.images.decode import CROP_SHARE, ImageSize, decode
 from worker.system.process import keep_freed_memory
@@ -36,7 +37,7 @@ Decoder = Callable[[bytes], Pixels]
 
 
 def photographs() -> dict[str, bytes]:
-    """The files by name, from small to large."""
+    """Files by name, from small to large."""
     cat, palace = Image.fromarray(chelsea()), Image.fromarray(china())
     large = palace.resize((4240, 2832), Image.Resampling.BICUBIC)
     detailed = Image.fromarray(np.ascontiguousarray(np.tile(china(), (7, 7, 1))[:2832, :4240]))
@@ -58,7 +59,7 @@ def ours(data: bytes) -> Pixels:
 
 
 def whole(data: bytes) -> Pixels:
-    """Everything decoded, then cropped and scaled: what the others are compared with."""
+    """All pixels decoded, then cropped and scaled: the reference for the others."""
     return _scaled(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
@@ -81,7 +82,7 @@ def decoders() -> Mapping[str, Decoder]:
     else:
         cv2.setNumThreads(1)
         found["OpenCV, all pixels"] = lambda data: _scaled(
-            Image.fromarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
+            Image.fromarray(np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)))
         )
     return found
 
@@ -94,7 +95,7 @@ def _scaled(image: Image.Image) -> Pixels:
 
 
 def measure(data: bytes, contestants: Mapping[str, Decoder], rounds: int) -> dict[str, tuple[float, float] | None]:
-    """CPU milliseconds and distance from `whole` by contestant; None where it cannot read the file."""
+    """Processor ms and difference from `whole`, by contestant; None for one that cannot read the file."""
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     off: dict[str, float] = {}
     reference = whole(data).astype(int)
@@ -103,9 +104,9 @@ def measure(data: bytes, contestants: Mapping[str, Decoder], rounds: int) -> dic
             began_s = time.thread_time()
             try:
                 pixels = decoder(data)
-            except Exception:  # each library has errors of its own for what it does not read
+            except Exception:  # each library raises errors of its own for files that it does not read
                 continue
-            if number:  # the first is for the caches
+            if number:  # the first round fills the caches
                 taken[name].append((time.thread_time() - began_s) * 1000)
             off[name] = float(np.abs(pixels - reference).mean())
     return {name: (statistics.median(ms), off[name]) if ms else None for name, ms in taken.items()}
@@ -119,12 +120,11 @@ def main() -> None:
     keep_freed_memory()  # as a worker does
     files = photographs() | {path.name: path.read_bytes() for path in options.file}
     contestants = decoders()
-    print("|", " | ".join(["ms on one core (off)", "kB", *contestants]), "|")
-    print("| --- " * (len(contestants) + 2) + "|")
+    print(markdown_table(["ms on one core (off)", "kB", *contestants], ()))
     for name, data in files.items():
         row = measure(data, contestants, options.rounds)
         cells = ["cannot" if cell is None else f"{cell[0]:.1f} ({cell[1]:.1f})" for cell in row.values()]
-        print("|", " | ".join([name, f"{len(data) / 1000:.0f}", *cells]), "|", flush=True)
+        print(markdown_row([name, f"{len(data) / 1000:.0f}", *cells]), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Every engine that can run a model, timed in turn at several batch sizes, with its difference from the reference.
+"""Every engine that can run a model: images per second at several batch sizes, and how far its answers differ.
 
     python -m benchmarks.worker.engines [--model PATH] [--rounds 15] [--sizes 1,8,32]
 
-Without --model the default one. Engines are loaded as a worker loads them, one process holds all of them, each
-round gives every engine one batch, and the medians count. Run it on a quiet machine: what else runs is in it.
+The default model unless another is given. All engines are loaded in one process, as a worker loads them; in each round
+every engine predicts one batch; medians count. Other programs that run at the same time falsify the figures.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness.inputs import default_model
+from benchmarks.harness.summary import markdown_table
 from worker.artifacts.formats import kind_of
 from worker.artifacts.source import ModelSource, locate, read_preprocess
-from worker.default_model import export
 from worker.engines.base import Engine, warmup_images
 from worker.engines.selection.select import candidates, open_model
 from worker.errors import ModelError
 from worker.system.cpu import processor
 
-CACHE = Path.home() / ".cache" / "p2p-serving"
-
 
 def main() -> None:
-    said = _arguments()
-    path = locate(said.model or export.exported(CACHE)).path
+    options = _arguments()
+    path = locate(options.model or default_model()).path
     engines: dict[str, Engine] = {}
     for one in candidates(ModelSource(path=path), kind_of(path)):
         for precision in sorted(one.precisions, reverse=True):
@@ -39,13 +38,13 @@ def main() -> None:
                 engines[f"{one.name} {precision}"] = open_model(source)[0]
             except ModelError as error:
                 print(f"{one.name} {precision}: left out: {error}", file=sys.stderr)
-    sizes = [int(size) for size in said.sizes.split(",")]
-    rates = {size: _rates(engines, size, said.rounds) for size in sizes}
+    sizes = [int(size) for size in options.sizes.split(",")]
+    rates = {size: _rates(engines, size, options.rounds) for size in sizes}
     _print(engines, rates, path)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--sizes", default="1,8,32")
@@ -53,7 +52,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _rates(engines: dict[str, Engine], size: int, rounds: int) -> dict[str, float]:
-    """Images a second of each engine in batches of `size`: medians of `rounds`, after one that warms up."""
+    """Images per second of each engine in batches of `size`: the median of `rounds`, after one to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(1 + rounds):
         for name, engine in engines.items():
@@ -68,16 +67,18 @@ def _print(engines: dict[str, Engine], rates: dict[int, dict[str, float]], path:
     reference = next(iter(engines))
     wanted = _answers(engines[reference])
     print(f"{path.name} on {processor()}: images a second by batch size, and the largest difference from {reference}")
-    print(f"\n| engine | {' | '.join(f'batch {size}' for size in rates)} | difference | same best class |")
-    print("| --- |" + " ---: |" * (len(rates) + 2))
+    rows = []
     for name, engine in engines.items():
         found = _answers(engine)
         same = int((found.argmax(axis=1) == wanted.argmax(axis=1)).sum())
         cells = [f"{rates[size][name]:.0f}" for size in rates] + [f"{np.abs(found - wanted).max():.1g}"]
-        print(f"| {name} | {' | '.join(cells)} | {same} of {len(found)} |")
+        rows.append([name, *cells, f"{same} of {len(found)}"])
+    head = ["engine", *(f"batch {size}" for size in rates), "difference", "same best class"]
+    print(f"\n{markdown_table(head, rows)}")
 
 
 def _answers(engine: Engine) -> NDArray[np.float32]:
+    """Scores [16, classes] of sample images."""
     return engine.predict(warmup_images(engine.input, 16))
 
 

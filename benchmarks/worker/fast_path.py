@@ -1,10 +1,10 @@
-"""What a request costs the worker's event loop on either road: processor microseconds of its thread, and the ratio.
+"""The processor time that a request takes from the worker's event loop, with and without the fast path.
 
     python -m benchmarks.worker.fast_path [--seconds 2] [--rounds 5]
 
-Two workers with the engine that predicts nothing, one with the plain road and one that is aiohttp's alone, are asked
-in turns over 16 connections: raw bodies and forms of 35 kB, and requests for another process (421), which are refused
-before their body is read: what an overload's refusals cost, but for the look at the queue.
+Two workers with the engine that predicts nothing, one as it is and one whose connections are all aiohttp's, answer in
+turns over 16 connections: raw bodies and forms of 35 kB, and requests for another process (421), which are refused
+before their body is read. Such a refusal costs what one in overload does, except for the check of the queue.
 """
 
 from __future__ import annotations
@@ -12,21 +12,24 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 from benchmarks.harness.connections import Target
-from benchmarks.harness.load_generator import closed
-from benchmarks.harness.rounds import P2P, answers, free_port, server
-from benchmarks.worker.multipart import BOUNDARY, form, image, request
+from benchmarks.harness.inputs import padded_bmp
+from benchmarks.harness.load_generator import closed_loop
+from benchmarks.harness.p2p import P2P, agent
+from benchmarks.harness.processes import free_port, get, server, thread_cpu_s
+from benchmarks.harness.requests import FORM_TYPE, form, post
+from benchmarks.harness.summary import markdown_row, markdown_table
 
 CONNECTIONS = 16
 BODY_BYTES = 35_000
-ROADS = ("plain", "aiohttp")
+VARIANTS = ("plain", "aiohttp")
 
 
 def serve_without(arguments: Sequence[str]) -> None:
-    """Be `p2p worker` with connections of aiohttp only."""
+    """Run `p2p worker` with connections of aiohttp only."""
     from typing import Any
 
     import worker.server.serve
@@ -43,28 +46,36 @@ def serve_without(arguments: Sequence[str]) -> None:
 
 
 def messages() -> dict[str, bytes]:
-    """What is posted, by name."""
-    content = image(BODY_BYTES)
-    raw = request(content, b"image/bmp")
+    """Requests by name."""
+    content = padded_bmp(BODY_BYTES)
     return {
-        "raw": raw,
-        "form": request(form(content), b"multipart/form-data; boundary=" + BOUNDARY),
-        "refused": raw.replace(b"Host: x", b"Host: x\r\nP2P-Boot: another", 1),
+        "raw": post(content, "image/bmp"),
+        "form": post(form(content, "image/bmp"), FORM_TYPE),
+        "refused": post(content, "image/bmp", headers="P2P-Boot: another\r\n"),
     }
 
 
-def loop_us(pid: int) -> float:
-    """Processor microseconds of a process's first thread, which runs the event loop; from the scheduler."""
-    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e3
-
-
-def cost_us(pid: int, port: int, message: bytes, *, seconds: float, status: int) -> float:
-    """Microseconds of the event loop for each of these requests."""
-    before_us = loop_us(pid)
-    load = closed(Target(port, (message,)), connections=CONNECTIONS, seconds=seconds)
+def cost_us(pid: int, port: int, request: bytes, *, seconds: float, status: int) -> float:
+    """Processor microseconds of the event loop, which runs in the process's first thread, for one request."""
+    before_s = thread_cpu_s(pid, pid)
+    load = closed_loop(Target(port, (request,)), connections=CONNECTIONS, seconds=seconds)
     if load.count(status) != len(load.answers):
         raise RuntimeError(f"not all answers had the status {status}")
-    return (loop_us(pid) - before_us) / len(load.answers)
+    return (thread_cpu_s(pid, pid) - before_s) * 1e6 / len(load.answers)
+
+
+def rows(pids: Mapping[str, int], ports: Mapping[str, int], *, seconds: float, rounds: int) -> Iterator[list[str]]:
+    """A row for each request: the median of each variant, and the ratio."""
+    for name, request in messages().items():
+        spent: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+        status = 421 if name == "refused" else 200
+        for number in range(rounds + 1):
+            for variant in VARIANTS:
+                took = cost_us(pids[variant], ports[variant], request, seconds=seconds, status=status)
+                if number:  # the first round warms up
+                    spent[variant].append(took)
+        plain, aiohttp = (statistics.median(spent[variant]) for variant in VARIANTS)
+        yield [name, f"{plain:.0f}", f"{aiohttp:.0f}", f"{plain / aiohttp:.2f}"]
 
 
 def main() -> None:
@@ -75,35 +86,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    ports, agent_port = {road: free_port() for road in ROADS}, free_port()
+    ports = {variant: free_port() for variant in VARIANTS}
     programs = {
         "plain": [*P2P, "worker"],
         "aiohttp": [sys.executable, "-m", "benchmarks.worker.fast_path", "--be-the-worker"],
     }
-
-    def flags(road: str) -> list[str]:
-        consul = f"http://127.0.0.1:{agent_port}"
-        return [*programs[road], "--engine", "echo", "--port", str(ports[road]), "--consul", consul]
-
-    with (
-        server([*P2P, "agent", "--port", str(agent_port)]),
-        server(flags("plain"), core=None) as plain,
-        server(flags("aiohttp"), core=None) as ordinary,
-    ):
-        pids = {"plain": plain.pid, "aiohttp": ordinary.pid}
+    with ExitStack() as stack:
+        consul, pids = stack.enter_context(agent()), {}
+        for variant, program in programs.items():
+            flags = ["--engine", "echo", "--port", str(ports[variant]), "--consul", consul.url]
+            pids[variant] = stack.enter_context(server([*program, *flags], core=None)).pid
         for port in ports.values():
-            answers(f"http://127.0.0.1:{port}/readyz")
-        print("| event loop, microseconds a request | plain | aiohttp | plain / aiohttp |\n| --- | --- | --- | --- |")
-        for name, message in messages().items():
-            spent: dict[str, list[float]] = {road: [] for road in ROADS}
-            for number in range(options.rounds + 1):
-                for road in ROADS:
-                    status = 421 if name == "refused" else 200
-                    took = cost_us(pids[road], ports[road], message, seconds=options.seconds, status=status)
-                    if number:  # the first is for warming up
-                        spent[road].append(took)
-            ours, theirs = (statistics.median(spent[road]) for road in ROADS)
-            print(f"| {name} | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} |", flush=True)
+            get(f"http://127.0.0.1:{port}/readyz")
+        print(markdown_table(["event loop, microseconds a request", *VARIANTS, "plain / aiohttp"], ()))
+        for row in rows(pids, ports, seconds=options.seconds, rounds=options.rounds):
+            print(markdown_row(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m benchmarks.worker.json_bodies
 
-Each body, of about 32 MB, is read by the standard parser (with numpy behind it, for numbers) and by ours, in a
-thread; beside it another thread sleeps half a millisecond at a time and notes the longest it was away.
+A thread reads each body, of about 32 MB, with the standard library's parser (followed by numpy, for numbers) and with
+ours. Meanwhile another thread sleeps for half a millisecond again and again; the longest such sleep is the gap.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from worker.web.large_json import parse_json
 
 
 def bodies() -> Mapping[str, bytes]:
-    """Bodies by what they are."""
+    """Bodies by name."""
     chance = np.random.default_rng(0)
     images = chance.integers(0, 256, (41, 224, 224, 3))
     return {
@@ -37,19 +37,19 @@ def bodies() -> Mapping[str, bytes]:
 
 
 def standard(body: bytes) -> Any:
-    """The usual way: the whole document at once, then an array of its numbers."""
+    """The whole document parsed by the standard library, then an array made of its numbers."""
     (value,) = [document] if isinstance(document := json.loads(body), list) else document.values()
     return value if isinstance(value, str) or not value[0] else np.array(value)
 
 
 def measured(read: Callable[[bytes], Any], body: bytes) -> tuple[float, float]:
-    """Seconds of processor time, and the longest gap in seconds of the thread beside it."""
+    """Seconds of processor time, and the longest gap in seconds of the other thread."""
     took_s = 0.0
 
     def timed() -> None:
         nonlocal took_s
         started_s = time.thread_time()
-        with contextlib.suppress(WorkerError):  # what is refused costs until then
+        with contextlib.suppress(WorkerError):  # a refused body costs what is read until then
             read(body)
         took_s = time.thread_time() - started_s
 

@@ -1,147 +1,109 @@
-"""What a form costs over the raw body: CPU microseconds of the whole worker process a request.
+"""The processor time of a form beside that of the raw body, for the whole worker and for readers of forms alone.
 
     python -m benchmarks.worker.multipart [--seconds 3] [--rounds 5]
 
-A worker with the engine that predicts nothing answers one client, which posts the same bytes raw and as a form of
-curl's shape, in turns. They are a 2 x 2 BMP followed by padding: a real image, so that the whole road is measured,
-but decoded in no time, so that it is the road. The last lines are the readers alone, in this process, beside parsers
-from packages where those are installed.
+A worker with the engine that predicts nothing answers one client, which posts the same image raw and as the form that
+curl sends, in turns. The image is a BMP of 2 x 2 pixels followed by padding: it passes through the whole worker, but
+is decoded in no time. The last lines are the readers of forms alone, in this process, beside those of packages that
+are installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import os
-import socket
+import importlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aiohttp import BodyPartReader
 from aiohttp.multipart import MultipartReader
 from aiohttp.streams import StreamReader
-from PIL import Image
 
-from benchmarks.harness.rounds import P2P, answers, free_port, server
+from benchmarks.harness.connections import Target
+from benchmarks.harness.inputs import padded_bmp
+from benchmarks.harness.load_generator import closed_loop
+from benchmarks.harness.p2p import agent, worker
+from benchmarks.harness.processes import threads_cpu_s
+from benchmarks.harness.requests import BOUNDARY, FORM_TYPE, form, post
+from benchmarks.harness.summary import markdown_row, markdown_table
 from worker.web.multipart import read_form
 
 SIZES = (35_000, 1_000_000)
-BOUNDARY = b"------------------------d74496d66958873e"
 PIECE_BYTES = 1 << 16
-ONE_BY_ONE = 200
+REPETITIONS = 200
 
 
-def image(size: int) -> bytes:
-    """A tiny BMP, padded with what could be a photograph's bytes."""
-    file = io.BytesIO()
-    Image.new("RGB", (2, 2)).save(file, "BMP")
-    return file.getvalue() + os.urandom(size - file.tell())
-
-
-def form(content: bytes) -> bytes:
-    """The body that `curl -F data=@cat.bmp` sends."""
-    head = b'Content-Disposition: form-data; name="data"; filename="cat.bmp"\r\nContent-Type: image/bmp'
-    return b"--%b\r\n%b\r\n\r\n%b\r\n--%b--\r\n" % (BOUNDARY, head, content, BOUNDARY)
-
-
-def request(body: bytes, content_type: bytes) -> bytes:
-    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
-    return head % (content_type, len(body)) + body
-
-
-def cpu_s(pid: int) -> float:
-    """The CPU time of all threads of a process, from the scheduler's nanoseconds."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
-            total += int(file.read().split()[0])
-    return total / 1e9
-
-
-def post_for(connection: socket.socket, message: bytes, seconds: float) -> int:
-    """Post one after another; how many were answered with 200."""
-    until_s, done = time.monotonic() + seconds, 0
-    while time.monotonic() < until_s:
-        connection.sendall(message)
-        answer = connection.recv(1 << 16)
-        if not answer.startswith(b"HTTP/1.1 200 ") or not answer.endswith(b"\n"):
-            raise RuntimeError(f"the worker answered {answer!r}")
-        done += 1
-    return done
-
-
-def road(pid: int, port: int, size: int, *, seconds: float, rounds: int) -> dict[str, list[float]]:
-    """CPU microseconds of the worker a request, each round's, by form of body."""
-    content = image(size)
-    messages = {
-        "raw": request(content, b"image/bmp"),
-        "form": request(form(content), b"multipart/form-data; boundary=" + BOUNDARY),
-    }
-    spent: dict[str, list[float]] = {name: [] for name in messages}
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        for number in range(rounds + 1):
-            for name, message in messages.items():
-                before_s = cpu_s(pid)
-                done = post_for(connection, message, seconds)
-                if number:  # the first is for warming up
-                    spent[name].append((cpu_s(pid) - before_s) / done * 1e6)
+def worker_us(pid: int, port: int, size: int, *, seconds: float, rounds: int) -> dict[str, list[float]]:
+    """Processor microseconds of the worker for a request, of each round, by kind of body."""
+    content = padded_bmp(size)
+    requests = {"raw": post(content, "image/bmp"), "form": post(form(content, "image/bmp"), FORM_TYPE)}
+    spent: dict[str, list[float]] = {name: [] for name in requests}
+    for number in range(rounds + 1):
+        for name, request in requests.items():
+            before_s = threads_cpu_s(pid)
+            load = closed_loop(Target(port, (request,)), connections=1, seconds=seconds)
+            if load.count(200) != len(load.answers):
+                raise RuntimeError(f"not all answers to {name} had the status 200")
+            if number:  # the first round warms up
+                spent[name].append((threads_cpu_s(pid) - before_s) / len(load.answers) * 1e6)
     return spent
 
 
 def readers(body: bytes) -> dict[str, Callable[[], int]]:
-    """Ways to get the bytes of the one field out of the pieces; each gives their number."""
+    """By name, functions that read the form's one field from the pieces of `body` and return its length."""
     pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)]
+    boundary = BOUNDARY.encode()
     found: dict[str, Callable[[], int]] = {
         "joined, not parsed": lambda: len(b"".join(pieces)),
-        "worker.web.multipart": lambda: sum(len(f.content or b"") for f in read_form(pieces, BOUNDARY, wanted="data")),
+        "worker.web.multipart": lambda: sum(len(f.content or b"") for f in read_form(pieces, boundary, wanted="data")),
         "aiohttp": lambda: _aiohttp(pieces),
     }
-    try:
-        import python_multipart
-    except ImportError:
-        pass
-    else:
-
-        def parsed() -> int:
-            parts: list[bytes] = []
-            parser = python_multipart.MultipartParser(
-                BOUNDARY, {"on_part_data": lambda data, start, end: parts.append(data[start:end])}
-            )
-            for piece in pieces:
-                parser.write(piece)
-            return len(b"".join(parts))
-
-        found["python-multipart"] = parsed
-    try:
-        from streaming_form_data import StreamingFormDataParser
-        from streaming_form_data.targets import ValueTarget
-    except ImportError:
-        return found
-
-    def streamed() -> int:
-        parser, target = StreamingFormDataParser({"Content-Type": CONTENT_TYPE}), ValueTarget()
-        parser.register("data", target)
-        for piece in pieces:
-            parser.data_received(piece)
-        return len(target.value)
-
-    found["streaming-form-data"] = streamed
+    if python_multipart := _installed("python_multipart"):
+        found["python-multipart"] = lambda: _python_multipart(python_multipart, pieces)
+    if streaming_form_data := _installed("streaming_form_data"):
+        found["streaming-form-data"] = lambda: _streaming_form_data(streaming_form_data, pieces)
     return found
 
 
-CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+def _installed(name: str) -> Any:
+    """The module of that name, or None if it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _python_multipart(package: Any, pieces: Sequence[bytes]) -> int:
+    parts: list[bytes] = []
+
+    def keep(data: bytes, start: int, end: int) -> None:
+        parts.append(data[start:end])
+
+    parser = package.MultipartParser(BOUNDARY.encode(), {"on_part_data": keep})
+    for piece in pieces:
+        parser.write(piece)
+    return len(b"".join(parts))
+
+
+def _streaming_form_data(package: Any, pieces: Sequence[bytes]) -> int:
+    parser, target = package.StreamingFormDataParser({"Content-Type": FORM_TYPE}), package.targets.ValueTarget()
+    parser.register("data", target)
+    for piece in pieces:
+        parser.data_received(piece)
+    return len(target.value)
 
 
 def _aiohttp(pieces: Sequence[bytes]) -> int:
-    """aiohttp's reader, fed by hand: nothing here ever waits, so it needs no loop that runs."""
+    """aiohttp's reader, to which all pieces are given at once, so that it never waits and needs no event loop."""
 
     async def read() -> int:
-        stream = StreamReader(_Unpaused(), 1 << 30, loop=_NoLoop())  # type: ignore[arg-type]  # it asks them nothing
+        stream = StreamReader(_Unpaused(), 1 << 30, loop=_NoLoop())  # type: ignore[arg-type]  # their methods are not called
         for piece in pieces:
             stream.feed_data(piece)
         stream.feed_eof()
-        part = await MultipartReader({"Content-Type": CONTENT_TYPE}, stream).next()
+        part = await MultipartReader({"Content-Type": FORM_TYPE}, stream).next()
         assert isinstance(part, BodyPartReader)
         return len(await part.read(decode=False))
 
@@ -153,11 +115,11 @@ def _aiohttp(pieces: Sequence[bytes]) -> int:
 
 
 class _NoLoop:
-    """An event loop that nothing asks."""
+    """Stands for an event loop, which is not used."""
 
 
 class _Unpaused:
-    """A connection that need not be paused."""
+    """Stands for a connection, which is never paused."""
 
     connected = True
 
@@ -166,19 +128,19 @@ class _Unpaused:
     def resume_reading(self, resume_parser: bool = True) -> None: ...
 
 
-def alone(size: int) -> None:
-    """Print what the readers alone take."""
-    content = image(size)
-    contestants = readers(form(content))
+def print_readers(size: int) -> None:
+    """Print the processor time of the readers alone."""
+    content = padded_bmp(size)
+    contestants = readers(form(content, "image/bmp"))
     took: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(ONE_BY_ONE):
+    for _ in range(REPETITIONS):
         for name, read in contestants.items():
             began_s = time.thread_time()
             if read() < len(content):
                 raise RuntimeError(f"{name} lost something")
             took[name].append((time.thread_time() - began_s) * 1e6)
     for name, times in took.items():
-        print(f"| {size:,} bytes, {name} | {statistics.median(times):.0f} | | |", flush=True)
+        print(markdown_row([f"{size:,} bytes, {name}", f"{statistics.median(times):.0f}", "", ""]), flush=True)
 
 
 def main() -> None:
@@ -186,20 +148,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    port, agent_port = free_port(), free_port()
-    consul = f"http://127.0.0.1:{agent_port}"
-    print("| CPU microseconds | raw | form | form / raw |\n| --- | --- | --- | --- |")
-    with (
-        server([*P2P, "agent", "--port", str(agent_port)]),
-        server([*P2P, "worker", "--engine", "echo", "--port", str(port), "--consul", consul]) as worker,
-    ):
-        answers(f"http://127.0.0.1:{port}/readyz")
+    print(markdown_table(["CPU microseconds", "raw", "form", "form / raw"], ()))
+    with agent() as consul, worker(consul.url) as serving:
         for size in SIZES:
-            spent = road(worker.pid, port, size, seconds=options.seconds, rounds=options.rounds)
+            spent = worker_us(serving.pid, serving.port, size, seconds=options.seconds, rounds=options.rounds)
             raw, as_form = (statistics.median(spent[name]) for name in ("raw", "form"))
-            print(f"| {size:,} bytes, the whole worker | {raw:.0f} | {as_form:.0f} | {as_form / raw:.2f} |", flush=True)
+            cells = [f"{raw:.0f}", f"{as_form:.0f}", f"{as_form / raw:.2f}"]
+            print(markdown_row([f"{size:,} bytes, the whole worker", *cells]), flush=True)
     for size in SIZES:
-        alone(size)
+        print_readers(size)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
-"""Where the time of a lone request goes, stage by stage, as a table and a picture.
+"""The time that a lone request spends in each stage of the worker, as a table and a picture.
 
     python -m benchmarks.worker.profile_request [--seconds 5] [--engine auto] [--model PATH] [--picture FILE.svg]
 
-A worker in a process of its own, whose stages are timed by what is wrapped around them, answers one client that
-posts one picture after another. Medians of each stage; what a request takes beyond its handler is the kernel, the
-HTTP parser and the client, what a handler takes beyond the stages is handing over between threads, the queue and
+A worker in a process of its own, whose stages are wrapped in timers, answers one client that posts one image after the
+other. The table has the median of each stage. The time of a request outside its handler belongs to the kernel, the
+HTTP parser and the client; the time of the handler outside the stages to hand-overs between threads, the queue and
 writing the answer.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import statistics
@@ -23,37 +22,43 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.harness.rounds import P2P, answers, free_port, server
+from benchmarks.harness.connections import Target
+from benchmarks.harness.load_generator import closed_loop
+from benchmarks.harness.p2p import agent
+from benchmarks.harness.processes import free_port, get, server
+from benchmarks.harness.requests import FORM_TYPE, form, post
+from benchmarks.harness.summary import markdown_table
+from benchmarks.plots import save_request_stages
 from benchmarks.worker.decode import photographs
-from benchmarks.worker.multipart import BOUNDARY, form, request
-from benchmarks.worker.profile_plot import picture
 
 STAGES = ("kernel, HTTP, client", "receive", "decode", "predict", "labels", "hand over, queue, answer")
-REQUESTS_AT_LEAST = 20
 WARM_UP = 5
 
 
 def requests() -> dict[str, bytes]:
-    """What is posted, by name."""
+    """Requests by name."""
     photos = photographs()
-    as_form = b"multipart/form-data; boundary=" + BOUNDARY
+
+    def as_form(photo: str) -> bytes:
+        return post(form(photos[photo], "image/jpeg"), FORM_TYPE)
+
     return {
-        "451x300, 35 kB, raw": request(photos["451x300"], b"image/jpeg"),
-        "451x300, 35 kB, form": request(form(photos["451x300"]), as_form),
-        "1 MP, 0.25 MB, form": request(form(photos["1 MP"]), as_form),
-        "12 MP, 4.3 MB, form": request(form(photos["12 MP, detailed"]), as_form),
+        "451x300, 35 kB, raw": post(photos["451x300"], "image/jpeg"),
+        "451x300, 35 kB, form": as_form("451x300"),
+        "1 MP, 0.25 MB, form": as_form("1 MP"),
+        "12 MP, 4.3 MB, form": as_form("12 MP, detailed"),
     }
 
 
-class Accounts:
-    """The seconds of each stage, request by request, of requests that come one by one."""
+class StageTimes:
+    """The seconds of each stage of each request; requests come one after the other."""
 
     def __init__(self) -> None:
         self.records: list[dict[str, float]] = []
         self._open = False
 
     def handler(self, classify: Callable[..., Any]) -> Callable[..., Any]:
-        """The whole of a request, as far as it is ours."""
+        """Time the handler of a request, and begin its record."""
 
         async def timed(*arguments: Any) -> Any:
             self.records.append(defaultdict(float))
@@ -67,7 +72,7 @@ class Accounts:
         return timed
 
     def awaited(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """A stage that is a coroutine."""
+        """Time a stage that is a coroutine function."""
 
         async def timed(*arguments: Any, **options: Any) -> Any:
             began_s = time.perf_counter()
@@ -79,7 +84,7 @@ class Accounts:
         return timed
 
     def called(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """A stage that is a function, in whatever thread."""
+        """Time a stage that is a function, in any thread."""
 
         def timed(*arguments: Any, **options: Any) -> Any:
             began_s = time.perf_counter()
@@ -96,46 +101,42 @@ class Accounts:
 
 
 def serve_timed(arguments: Sequence[str], file: Path) -> None:
-    """Be `p2p worker` with every stage timed, and write the accounts at the end."""
+    """Run `p2p worker` with timers around every stage; write the records to `file` at the end."""
     from p2pclient.__main__ import main as p2p
     from worker.inference.model import Model
     from worker.protocols.article import Article
     from worker.web.body_budget import Receiving
 
-    accounts: Any = Accounts()
+    times: Any = StageTimes()
     wrapped: Any = (Article, Receiving, Model)
     article, receiving, model = wrapped
-    article.answer = accounts.handler(article.answer)
-    receiving.pieces = accounts.awaited("receive", receiving.pieces)
-    model.decode = accounts.called("decode", model.decode)
-    model.predict = accounts.called("predict", model.predict)
-    model.top = accounts.called("labels", model.top)
+    article.answer = times.handler(article.answer)
+    receiving.pieces = times.awaited("receive", receiving.pieces)
+    model.decode = times.called("decode", model.decode)
+    model.predict = times.called("predict", model.predict)
+    model.top = times.called("labels", model.top)
     sys.argv = ["p2p", "worker", *arguments]
     try:
         p2p()
     finally:
-        file.write_text(json.dumps(accounts.records))
+        file.write_text(json.dumps(times.records))
 
 
-async def post_for(port: int, message: bytes, seconds: float) -> list[float]:
-    """Post one after another; the seconds of each."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    took: list[float] = []
-    until_s = time.perf_counter() + seconds
-    while time.perf_counter() < until_s or len(took) < REQUESTS_AT_LEAST:
-        began_s = time.perf_counter()
-        writer.write(message)
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readline()
-        took.append(time.perf_counter() - began_s)
-        if b" 200 " not in head:
-            raise RuntimeError(f"the worker answered {head!r}")
-    writer.close()
-    return took
+def request_s(port: int, request: bytes, seconds: float) -> list[float]:
+    """Post one after the other; the seconds of each."""
+    load = closed_loop(Target(port, (request,)), connections=1, seconds=seconds)
+    if load.count(200) != len(load.everything):
+        raise RuntimeError("not all answers had the status 200")
+    if len(load.everything) < 2 * WARM_UP:
+        raise RuntimeError(f"only {len(load.everything)} requests in {seconds:g} s: give more --seconds")
+    return [answer.ms / 1000 for answer in load.everything]
 
 
 def rows(took: Mapping[str, list[float]], records: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
-    """Milliseconds of each stage of `STAGES`, by name of request; the records are in the order of the requests."""
+    """Milliseconds of each stage of `STAGES`, by name of request.
+
+    took: the seconds of each request, by name; `records` are those of all requests, in the same order
+    """
     result, at = {}, 0
     for name, seconds in took.items():
         mine = records[at + WARM_UP : at + len(seconds)]
@@ -158,21 +159,25 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    port, agent_port = free_port(), free_port()
-    flags = ["--engine", options.engine, "--port", str(port), "--consul", f"http://127.0.0.1:{agent_port}"]
-    flags += ["--drain", "0", *(("--model", options.model) if options.model else ())]
-    with TemporaryDirectory() as folder, server([*P2P, "agent", "--port", str(agent_port)], core=None):
+    table = measure(options)
+    cells = [[name, *(f"{part:.2f}" for part in parts), f"{sum(parts):.1f}"] for name, parts in table.items()]
+    print(markdown_table(["ms", *STAGES, "in all"], cells))
+    if options.picture:
+        save_request_stages(options.picture, table, STAGES, cores=os.cpu_count() or 1)
+
+
+def measure(options: argparse.Namespace) -> dict[str, list[float]]:
+    """Start the timed worker and post all requests; the rows of the table."""
+    port = free_port()
+    with TemporaryDirectory() as folder, agent(core=None) as consul:
         file = Path(folder, "records.json")
         program = [sys.executable, "-m", "benchmarks.worker.profile_request", "--be-the-worker", str(file)]
+        flags = ["--engine", options.engine, "--port", str(port), "--consul", consul.url, "--drain", "0"]
+        flags += ["--model", options.model] if options.model else []
         with server([*program, *flags], core=None):
-            answers(f"http://127.0.0.1:{port}/readyz", within_s=300)
-            took = {name: asyncio.run(post_for(port, m, options.seconds)) for name, m in requests().items()}
-        table = rows(took, json.loads(file.read_text()))
-    print("|", " | ".join(["ms", *STAGES, "in all"]), "|\n" + "| --- " * (len(STAGES) + 2) + "|")
-    for name, parts in table.items():
-        print("|", " | ".join([name, *(f"{part:.2f}" for part in parts), f"{sum(parts):.1f}"]), "|")
-    if options.picture:
-        options.picture.write_text(picture(table, STAGES, cores=os.cpu_count() or 1))
+            get(f"http://127.0.0.1:{port}/readyz", within_s=300)
+            took = {name: request_s(port, request, options.seconds) for name, request in requests().items()}
+        return rows(took, json.loads(file.read_text()))
 
 
 if __name__ == "__main__":

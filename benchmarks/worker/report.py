@@ -1,6 +1,6 @@
-"""What benchmarks.worker measured -> tables in Markdown, and which bars hold: pure functions over plain numbers.
+"""From what benchmarks.worker measured to tables in Markdown and to the bars that hold: pure functions.
 
-Two figures stand for each comparison: the median of the ratio in each round, in which drifts of the machine cancel,
+Each comparison has two figures: the median of the ratios of all rounds, in which changes of the machine's speed cancel,
 and the ratio of the medians. The first decides.
 """
 
@@ -10,21 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from benchmarks.harness.summary import markdown_table, paired_ratio
+
 OURS = "p2p worker"
-FLOOR = "bare socket"
-"""One blocking thread that receives, decodes, predicts and answers: no rival, but the least a lone client can wait."""
+BARE_SOCKET = "bare socket"
+"""One blocking thread that receives, decodes, predicts and answers: the least latency of a lone client, not a rival."""
 
 
 @dataclass(kw_only=True)
-class Standing:
-    """What one contestant, or one way of the bare loop, did: one figure a round, and why it left, if it did.
+class Result:
+    """What one contestant, or one schedule of the bare loop, measured.
 
-    per_s:      answers of 200 a second, by number of clients that wait for each answer
-    lone_ms:    p50 of one such client
-    load_ms:    processor milliseconds that the load generator took for a request
-    others:     answers that were no 200, and requests without one
+    per_s:      answers of 200 per second in each round, by number of clients that wait for each answer
+    lone_ms:    p50 of one such client in each round
+    load_ms:    processor milliseconds of the load generator for a request, in each round
+    others:     answers other than 200, and requests without an answer
     memory_mb:  of all its processes, after the load
-    idle_share: of a core, when nobody asked
+    idle_share: of a core, while there are no requests
+    reason:     why it takes no further turns; empty if it does
     """
 
     per_s: dict[int, list[float]] = field(default_factory=dict)
@@ -36,16 +39,16 @@ class Standing:
     reason: str = ""
 
 
-Standings = Mapping[str, Standing]
+Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paced:
-    """One contestant at one share of the ceiling: times from when requests were due, how many failed.
+class OpenLoop:
+    """One contestant in an open loop at one share of the bare loop's rate; latencies count from when requests were due.
 
     p99_ms: of each turn
     all_p50_ms, all_p99_ms: of all turns together
-    load_share: of a core, that the load generator took
+    load_share: of a core, that the load generator used
     """
 
     name: str
@@ -53,20 +56,20 @@ class Paced:
     p99_ms: Sequence[float]
     all_p50_ms: float
     all_p99_ms: float
-    asked: int
+    requests: int
     others: int
     load_share: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flood:
-    """Three times the ceiling.
+class Overload:
+    """One contestant in an open loop at three times the bare loop's rate.
 
-    shares: answers of 200 a second, beside the bare loop's rate a moment before, one a turn
-    refused, refused_p99_ms: how many were refused, and how fast
-    others: neither answered nor refused
-    before_mb, after_mb: memory after the first flood, and after the last
-    load_share: of a core, that the load generator took
+    shares: answers of 200 per second divided by the bare loop's rate a moment before, one per turn
+    refused, refused_p99_ms: how many requests were refused, and how fast
+    others: requests that were neither answered nor refused
+    before_mb, after_mb: memory after the first turn, and after the last
+    load_share: of a core, that the load generator used
     """
 
     name: str
@@ -81,105 +84,101 @@ class Flood:
 
 @dataclass(frozen=True)
 class Bar:
-    """One demand: what was measured for it, and whether that is enough."""
+    """A demand, what was measured for it, and whether the demand holds."""
 
     demand: str
     measured: str
     holds: bool
 
 
-def paired(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the ratio in each round."""
-    return median(a / b for a, b in zip(ours, theirs, strict=False))  # who left early has fewer
+def best_schedule(loops: Results, clients: int) -> str:
+    """The schedule of the bare loop with the most images per second."""
+    return max(loops, key=lambda schedule: median(loops[schedule].per_s[clients]))
 
 
-def top(loops: Standings, clients: int) -> str:
-    """The way of the bare loop with most images a second."""
-    return max(loops, key=lambda way: median(loops[way].per_s[clients]))
+def running(results: Results, clients: int) -> dict[str, Result]:
+    """The contestants that still take part and took turns with so many clients."""
+    remaining = {name: one for name, one in results.items() if not one.reason}
+    return {name: one for name, one in remaining.items() if (one.lone_ms if clients == 1 else one.per_s.get(clients))}
 
 
-def running(standings: Standings, clients: int) -> dict[str, Standing]:
-    """Those that have not left, and took turns of so many clients."""
-    stayed = {name: one for name, one in standings.items() if not one.reason}
-    return {name: one for name, one in stayed.items() if (one.lone_ms if clients == 1 else one.per_s.get(clients))}
-
-
-def contest_table(standings: Standings, loops: Standings, clients: Sequence[int]) -> str:
-    """Medians, and the median of each round's ratio to the bare loop; best at the first of `clients` first."""
-    heads = ["", "p50 alone, ms"]
+def contest_table(results: Results, loops: Results, clients: Sequence[int]) -> str:
+    """A row for each contestant, sorted by answers per second with the first number of `clients`."""
+    head = ["", "p50 alone, ms"]
     for number in clients:
-        heads += [f"a second, {number} clients", "x bare loop"]
-    heads += ["memory, MB", "idle, of a core", "load generator, ms a request", "not answered with 200"]
-    rows = [_row(heads), _row(["---"] * len(heads))]
-    for way, one in loops.items():
-        rows.append(_row([f"bare loop, {way}", *_figures(one, loops, clients), "", "", "", ""]))
-    ran = {name: one for name, one in standings.items() if (one.lone_ms or one.per_s) and not one.reason}
+        head += [f"a second, {number} clients", "x bare loop"]
+    head += ["memory, MB", "idle, of a core", "load generator, ms a request", "not answered with 200"]
+    rows: list[list[str]] = []
+    for schedule, one in loops.items():
+        rows.append([f"bare loop, {schedule}", *_figures(one, loops, clients), "", "", "", ""])
+    ran = {name: one for name, one in results.items() if (one.lone_ms or one.per_s) and not one.reason}
     for name in sorted(ran, key=lambda name: -median(ran[name].per_s.get(clients[0], [0.0]))):
         one = ran[name]
         cost = f"{median(one.load_ms):.2f}" if one.load_ms else ""
         kept = [f"{one.memory_mb:.0f}", f"{one.idle_share:.1%}", cost, str(one.others)]
-        rows.append(_row([name, *_figures(one, loops, clients), *kept]))
-    left = [f"\n{name} left: {standing.reason}" for name, standing in standings.items() if standing.reason]
-    return "\n".join([*rows, *left])
+        rows.append([name, *_figures(one, loops, clients), *kept])
+    left = [f"\n{name} left: {result.reason}" for name, result in results.items() if result.reason]
+    return "\n".join([markdown_table(head, rows), *left])
 
 
-def paced_table(paced: Sequence[Paced]) -> str:
-    """Open loop: a row for each contestant and share of the ceiling."""
-    heads = ["", "share of the ceiling", "p99, ms, median of the turns", "p50, ms, all turns", "p99, ms, all turns"]
-    heads += ["requests", "not answered with 200", "load generator, of a core"]
-    rows = [_row(heads), _row(["---"] * len(heads))]
-    for one in paced:
+def open_loop_table(open_loops: Sequence[OpenLoop]) -> str:
+    """A row for each contestant and share of the bare loop's rate."""
+    head = ["", "share of the ceiling", "p99, ms, median of the turns", "p50, ms, all turns", "p99, ms, all turns"]
+    head += ["requests", "not answered with 200", "load generator, of a core"]
+    rows: list[list[str]] = []
+    for one in open_loops:
         times = [f"{median(one.p99_ms):.1f}", f"{one.all_p50_ms:.1f}", f"{one.all_p99_ms:.1f}"]
-        counts = [str(one.asked), str(one.others), f"{one.load_share:.1%}"]
-        rows.append(_row([one.name, f"{one.share:.0%}", *times, *counts]))
-    return "\n".join(rows)
+        counts = [str(one.requests), str(one.others), f"{one.load_share:.1%}"]
+        rows.append([one.name, f"{one.share:.0%}", *times, *counts])
+    return markdown_table(head, rows)
 
 
-def flood_table(floods: Sequence[Flood]) -> str:
-    """Overload: a row for each contestant."""
-    heads = ["", "goodput x bare loop", "refused", "p99 of refusals, ms", "neither", "memory, MB"]
-    heads += ["load generator, of a core"]
-    rows = [_row(heads), _row(["---"] * len(heads))]
-    for one in floods:
+def overload_table(overloads: Sequence[Overload]) -> str:
+    """A row for each contestant."""
+    head = ["", "goodput x bare loop", "refused", "p99 of refusals, ms", "neither", "memory, MB"]
+    head += ["load generator, of a core"]
+    rows: list[list[str]] = []
+    for one in overloads:
         memory = f"{one.before_mb:.0f}, then {one.after_mb:.0f}"
         refusals = [str(one.refused), f"{one.refused_p99_ms:.1f}", str(one.others)]
-        rows.append(_row([one.name, f"{median(one.shares):.3f}", *refusals, memory, f"{one.load_share:.1%}"]))
-    return "\n".join(rows)
+        rows.append([one.name, f"{median(one.shares):.3f}", *refusals, memory, f"{one.load_share:.1%}"])
+    return markdown_table(head, rows)
 
 
 def bar_table(bars: Iterable[Bar]) -> str:
-    rows = [_row(["demand", "measured", "holds"]), _row(["---"] * 3)]
-    return "\n".join([*rows, *(_row([bar.demand, bar.measured, "yes" if bar.holds else "NO"]) for bar in bars)])
+    """A row for each demand, with what was measured for it."""
+    rows = [[bar.demand, bar.measured, "yes" if bar.holds else "NO"] for bar in bars]
+    return markdown_table(["demand", "measured", "holds"], rows)
 
 
-def ceiling_bars(standings: Standings, loops: Standings, clients: Sequence[int]) -> list[Bar]:
-    """The worker beside the bare loop, in that way of it which is best."""
-    ours, bars = standings[OURS], []
+def ceiling_bars(results: Results, loops: Results, clients: Sequence[int]) -> list[Bar]:
+    """The bars of the worker beside the best schedule of the bare loop."""
+    ours, bars = results[OURS], []
     for number in clients:
-        mine, best = ours.per_s[number], loops[top(loops, number)].per_s[number]
-        share = paired(mine, best)
+        mine, best = ours.per_s[number], loops[best_schedule(loops, number)].per_s[number]
+        share = paired_ratio(mine, best)
         measured = f"{share:.3f} ({median(mine):.1f} of {median(best):.1f})"
         bars.append(Bar(f"at least 0.95 x bare loop at {number} clients", measured, share >= 0.95))
     alone = next(iter(loops.values())).lone_ms
     more_ms = _above(ours.lone_ms, alone)
     measured = f"{more_ms:.2f} ms ({median(ours.lone_ms):.1f} beside {median(alone):.1f})"
-    floor = running(standings, 1).get(FLOOR)
+    floor = running(results, 1).get(BARE_SOCKET)
     if floor is not None:
-        measured += f"; a {FLOOR} {_above(floor.lone_ms, alone):.2f} ms"
+        measured += f"; a {BARE_SOCKET} {_above(floor.lone_ms, alone):.2f} ms"
     return [*bars, Bar("alone at most 1 ms above decode + predict", measured, more_ms <= 1)]
 
 
-def rival_bars(standings: Standings, *, table: str, flask_times: float | None) -> list[Bar]:
-    """The worker beside every other: ahead at 16 clients and alone, and some times Flask; ratios are ours to theirs."""
-    ours = standings[OURS]
+def rival_bars(results: Results, *, table: str, flask_times: float | None) -> list[Bar]:
+    """The bars of the worker beside the rivals: first at 16 clients and alone, and `flask_times` as fast as Flask."""
+    ours = results[OURS]
     bars = []
-    crowds = {name: one.per_s[16] for name, one in _others(standings, 16).items()}
+    crowds = {name: one.per_s[16] for name, one in _others(results, 16).items()}
     if crowds:
-        best = min(crowds, key=lambda name: paired(ours.per_s[16], crowds[name]))
+        best = min(crowds, key=lambda name: paired_ratio(ours.per_s[16], crowds[name]))
         bars.append(_ahead(f"{table}: most a second at 16", ours.per_s[16], best, crowds[best]))
-    lone = {name: one.lone_ms for name, one in _others(standings, 1).items()}
+    lone = {name: one.lone_ms for name, one in _others(results, 1).items()}
     if lone:
-        quickest = max(lone, key=lambda name: paired(ours.lone_ms, lone[name]))
+        quickest = max(lone, key=lambda name: paired_ratio(ours.lone_ms, lone[name]))
         bars.append(_ahead(f"{table}: least p50 alone, ms", ours.lone_ms, quickest, lone[quickest], less=True))
     if flask_times is not None and "Flask" in crowds:
         demand = f"{table}: {flask_times:g} x Flask at 16"
@@ -187,61 +186,57 @@ def rival_bars(standings: Standings, *, table: str, flask_times: float | None) -
     return bars
 
 
-def paced_bars(paced: Sequence[Paced]) -> list[Bar]:
-    """At each share of the ceiling: the worker's p99 beside the best rival's, turn by turn."""
-    theirs = {one.share: one for one in paced if one.name != OURS}
-    pairs = [(one, theirs[one.share]) for one in paced if one.name == OURS and one.share in theirs]
+def open_loop_bars(open_loops: Sequence[OpenLoop]) -> list[Bar]:
+    """The bars in an open loop: the worker's p99 beside the best rival's at each share of the bare loop's rate."""
+    theirs = {one.share: one for one in open_loops if one.name != OURS}
+    pairs = [(one, theirs[one.share]) for one in open_loops if one.name == OURS and one.share in theirs]
     return [
         _ahead(f"p99 at {one.share:.0%} of the bare loop, ms", one.p99_ms, other.name, other.p99_ms, less=True)
         for one, other in pairs
     ]
 
 
-def flood_bars(flood: Flood) -> list[Bar]:
-    """Overload at 3 x the bare loop."""
-    share = median(flood.shares)
-    quick = f"{flood.refused_p99_ms:.1f} ms of {flood.refused}"
-    memory = f"{flood.before_mb:.0f} MB, then {flood.after_mb:.0f} MB"
+def overload_bars(overload: Overload) -> list[Bar]:
+    """The bars in overload."""
+    share = median(overload.shares)
+    quick = f"{overload.refused_p99_ms:.1f} ms of {overload.refused}"
+    memory = f"{overload.before_mb:.0f} MB, then {overload.after_mb:.0f} MB"
     return [
         Bar("overload: goodput at least 0.9 x bare loop", f"{share:.3f}", share >= 0.9),
-        Bar("overload: p99 of refusals under 10 ms", quick, flood.refused_p99_ms < 10),
-        Bar("overload: nothing but answers and refusals", f"{flood.others} others", flood.others == 0),
-        Bar("overload: memory within 5%", memory, flood.after_mb <= 1.05 * flood.before_mb),
+        Bar("overload: p99 of refusals under 10 ms", quick, overload.refused_p99_ms < 10),
+        Bar("overload: nothing but answers and refusals", f"{overload.others} others", overload.others == 0),
+        Bar("overload: memory within 5%", memory, overload.after_mb <= 1.05 * overload.before_mb),
     ]
 
 
-def best_rival(standings: Standings) -> str | None:
-    """The rival with most answers a second at 16 clients."""
-    ran = _others(standings, 16)
+def best_rival(results: Results) -> str | None:
+    """The rival with the most answers per second at 16 clients."""
+    ran = _others(results, 16)
     return max(ran, key=lambda name: median(ran[name].per_s[16])) if ran else None
 
 
-def _others(standings: Standings, clients: int) -> dict[str, Standing]:
-    """The rivals among those that run."""
-    return {name: one for name, one in running(standings, clients).items() if name not in (OURS, FLOOR)}
+def _others(results: Results, clients: int) -> dict[str, Result]:
+    """The rivals that still take part."""
+    return {name: one for name, one in running(results, clients).items() if name not in (OURS, BARE_SOCKET)}
 
 
 def _above(ms: Sequence[float], bare_ms: Sequence[float]) -> float:
-    """The median of the difference in each round."""
-    return median(more - bare for more, bare in zip(ms, bare_ms, strict=False))  # who left early has fewer
+    """The median difference over the rounds."""
+    return median(more - bare for more, bare in zip(ms, bare_ms, strict=False))  # one that left has fewer rounds
 
 
 def _ahead(
     demand: str, ours: Sequence[float], name: str, theirs: Sequence[float], *, times: float = 1, less: bool = False
 ) -> Bar:
-    ratio = paired(ours, theirs)
+    ratio = paired_ratio(ours, theirs)
     measured = f"{ratio:.3f} x {name} ({median(ours):.1f} beside {median(theirs):.1f})"
     return Bar(demand, measured, ratio < 1 if less else ratio > 1 if times == 1 else ratio >= times)
 
 
-def _figures(one: Standing, loops: Standings, clients: Sequence[int]) -> list[str]:
+def _figures(one: Result, loops: Results, clients: Sequence[int]) -> list[str]:
     cells = [f"{median(one.lone_ms):.1f}" if one.lone_ms else ""]
     for number in clients:
         rates = one.per_s.get(number)
-        best = loops[top(loops, number)].per_s[number]
-        cells += [f"{median(rates):.1f}", f"{paired(rates, best):.3f}"] if rates else ["", ""]
+        best = loops[best_schedule(loops, number)].per_s[number]
+        cells += [f"{median(rates):.1f}", f"{paired_ratio(rates, best):.3f}"] if rates else ["", ""]
     return cells
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

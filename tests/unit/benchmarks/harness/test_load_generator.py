@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.harness.connections import LOST, Target, complete_status
-from benchmarks.harness.load_generator import closed, opened
+from benchmarks.harness.load_generator import closed_loop, open_loop
 from tests.support.waiting import until
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
@@ -56,7 +56,7 @@ def port() -> Iterator[int]:
 
 def test_open_loop_counts_the_wait_of_requests_that_were_due_during_a_stall(port: int) -> None:
     """Of 200 requests a second, some dozens are due while the server stands still, and each of them shows it."""
-    load = opened(Target(port, (REQUEST,)), rate_hz=200, seconds=0.6)
+    load = open_loop(Target(port, (REQUEST,)), rate_hz=200, seconds=0.6)
     late = [answer for answer in load.answers if answer.ms > STALL_S * 100]
     assert load.count(200) == len(load.answers) > 60
     assert len(late) > 20
@@ -64,14 +64,14 @@ def test_open_loop_counts_the_wait_of_requests_that_were_due_during_a_stall(port
 
 def test_closed_loop_keeps_its_connections_busy(port: int) -> None:
     """Four clients that wait for each answer get hundreds of them, all 200."""
-    load = closed(Target(port, (REQUEST,)), connections=4, seconds=0.6)
+    load = closed_loop(Target(port, (REQUEST,)), connections=4, seconds=0.6)
     assert load.count(200) == len(load.answers) > 100
     assert load.per_s() == pytest.approx(len(load.answers) / 0.6, rel=0.1)
 
 
 def test_a_server_that_is_not_there_loses_every_request() -> None:
     """Nobody listens: what was asked is counted as lost, not left out."""
-    load = closed(Target(1, (REQUEST,)), connections=1, seconds=0.1)
+    load = closed_loop(Target(1, (REQUEST,)), connections=1, seconds=0.1)
     assert load.count(LOST) == len(load.answers) > 0
 
 

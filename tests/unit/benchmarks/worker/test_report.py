@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchmarks.harness.summary import paired_ratio
 from benchmarks.rivals.contestant import rivals
 from benchmarks.worker.report import (
-    FLOOR,
+    BARE_SOCKET,
     OURS,
     Bar,
-    Flood,
-    Paced,
-    Standing,
+    OpenLoop,
+    Overload,
+    Result,
     best_rival,
+    best_schedule,
     ceiling_bars,
     contest_table,
-    flood_bars,
-    paced_bars,
-    paired,
+    open_loop_bars,
+    overload_bars,
     rival_bars,
-    top,
 )
 
-FLOOD = Flood(
+OVERLOAD = Overload(
     name=OURS,
     shares=[0.5, 0.9, 0.99],
     refused=500,
@@ -34,49 +34,49 @@ FLOOD = Flood(
 )
 
 
-def standing(*, alone_ms: float, per_s: float) -> Standing:
-    return Standing(lone_ms=[alone_ms] * 3, per_s={16: [per_s] * 3, 64: [per_s] * 3})
+def result(*, alone_ms: float, per_s: float) -> Result:
+    return Result(lone_ms=[alone_ms] * 3, per_s={16: [per_s] * 3, 64: [per_s] * 3})
 
 
-def paced(name: str, *p99_ms: float) -> Paced:
-    return Paced(name=name, share=0.5, p99_ms=p99_ms, all_p50_ms=5, all_p99_ms=9, asked=9, others=0, load_share=0)
+def open_loop(name: str, *p99_ms: float) -> OpenLoop:
+    return OpenLoop(name=name, share=0.5, p99_ms=p99_ms, all_p50_ms=5, all_p99_ms=9, requests=9, others=0, load_share=0)
 
 
 def held(bars: list[Bar]) -> list[bool]:
     return [bar.holds for bar in bars]
 
 
-LOOPS = {"lanes": standing(alone_ms=10, per_s=100), "batches": standing(alone_ms=10, per_s=90)}
+LOOPS = {"streams": result(alone_ms=10, per_s=100), "batches": result(alone_ms=10, per_s=90)}
 
 
 def test_what_slows_a_whole_round_changes_no_ratio() -> None:
     """A machine that is half as fast in one round is so for both; medians of each alone would not show that."""
-    assert paired([50.0, 80.0, 110.0], [100.0, 160.0, 110.0]) == 0.5
+    assert paired_ratio([50.0, 80.0, 110.0], [100.0, 160.0, 110.0]) == 0.5
 
 
-def test_the_worker_is_held_to_the_best_way_of_the_bare_loop() -> None:
-    """95 of 100 a second and 1 ms more are enough, 94 and 1.1 ms are not, whatever the slower way gives."""
-    assert top(LOOPS, 16) == "lanes"
-    assert held(ceiling_bars({OURS: standing(alone_ms=11, per_s=95)}, LOOPS, (16, 64))) == [True] * 3
-    assert held(ceiling_bars({OURS: standing(alone_ms=11.1, per_s=94)}, LOOPS, (16, 64))) == [False] * 3
+def test_the_worker_is_compared_with_the_best_schedule_of_the_bare_loop() -> None:
+    """95 of 100 a second and 1 ms more are enough, 94 and 1.1 ms are not, whatever the slower schedule gives."""
+    assert best_schedule(LOOPS, 16) == "streams"
+    assert held(ceiling_bars({OURS: result(alone_ms=11, per_s=95)}, LOOPS, (16, 64))) == [True] * 3
+    assert held(ceiling_bars({OURS: result(alone_ms=11.1, per_s=94)}, LOOPS, (16, 64))) == [False] * 3
 
 
-def test_the_floor_is_told_beside_the_lone_bar_and_is_no_rival() -> None:
+def test_the_bare_socket_stands_in_the_lone_bar_and_is_not_a_rival() -> None:
     """What a bare socket adds stands with what the worker adds; being slower than it breaks no bar."""
-    standings = {OURS: standing(alone_ms=12, per_s=95), FLOOR: Standing(lone_ms=[10.5] * 3)}
-    alone = ceiling_bars(standings, LOOPS, (16, 64))[-1]
+    results = {OURS: result(alone_ms=12, per_s=95), BARE_SOCKET: Result(lone_ms=[10.5] * 3)}
+    alone = ceiling_bars(results, LOOPS, (16, 64))[-1]
     assert alone.measured == "2.00 ms (12.0 beside 10.0); a bare socket 0.50 ms"
-    assert rival_bars(standings, table="(a)", flask_times=None) == []
+    assert rival_bars(results, table="(a)", flask_times=None) == []
 
 
-def test_the_worker_is_held_to_the_best_rival_in_each_figure() -> None:
+def test_the_worker_is_compared_with_the_best_rival_in_each_figure() -> None:
     """One rival has more throughput, another less latency: each bar names the one that counts."""
     field = {
-        OURS: standing(alone_ms=12, per_s=90),
-        "Flask": standing(alone_ms=12.5, per_s=30),
-        "Flask (set for one client)": Standing(lone_ms=[11.0] * 3),
-        "Mosec": standing(alone_ms=30, per_s=91),
-        "BentoML": Standing(reason="it cannot be installed"),
+        OURS: result(alone_ms=12, per_s=90),
+        "Flask": result(alone_ms=12.5, per_s=30),
+        "Flask (set for one client)": Result(lone_ms=[11.0] * 3),
+        "Mosec": result(alone_ms=30, per_s=91),
+        "BentoML": Result(reason="it cannot be installed"),
     }
     bars = rival_bars(field, table="(b)", flask_times=3)
     assert held(bars) == [False, False, True]
@@ -87,15 +87,15 @@ def test_the_worker_is_held_to_the_best_rival_in_each_figure() -> None:
 
 def test_a_rival_that_left_is_no_rival_and_is_named_with_the_reason() -> None:
     """What it did before it left decides nothing, and is not dropped in silence either."""
-    gone = replace(standing(alone_ms=1, per_s=900), reason="it stopped answering")
-    field = {OURS: standing(alone_ms=12, per_s=90), "Mosec": gone}
+    gone = replace(result(alone_ms=1, per_s=900), reason="it stopped answering")
+    field = {OURS: result(alone_ms=12, per_s=90), "Mosec": gone}
     assert rival_bars(field, table="(a)", flask_times=3) == []
     assert "Mosec left: it stopped answering" in contest_table(field, LOOPS, (16, 64))
 
 
 def test_one_that_took_no_lone_turns_stands_in_the_table() -> None:
     """A rival whose settings for one client differ takes the crowds' turns alone, and has its row for these."""
-    field = {OURS: standing(alone_ms=12, per_s=90), "Mosec": replace(standing(alone_ms=1, per_s=80), lone_ms=[])}
+    field = {OURS: result(alone_ms=12, per_s=90), "Mosec": replace(result(alone_ms=1, per_s=80), lone_ms=[])}
     assert "| Mosec |  | 80.0 |" in contest_table(field, LOOPS, (16, 64))
     assert best_rival(field) == "Mosec"
     assert held(
@@ -103,19 +103,19 @@ def test_one_that_took_no_lone_turns_stands_in_the_table() -> None:
     ) == [False]
 
 
-def test_overload_is_held_to_goodput_refusals_and_memory() -> None:
+def test_overload_is_judged_by_goodput_refusals_and_memory() -> None:
     """Each demand falls by itself."""
-    assert held(flood_bars(FLOOD)) == [True] * 4
-    worse = replace(FLOOD, shares=[0.5, 0.89, 0.99], refused_p99_ms=10.5, others=1, after_mb=106)
-    assert held(flood_bars(worse)) == [False] * 4
+    assert held(overload_bars(OVERLOAD)) == [True] * 4
+    worse = replace(OVERLOAD, shares=[0.5, 0.89, 0.99], refused_p99_ms=10.5, others=1, after_mb=106)
+    assert held(overload_bars(worse)) == [False] * 4
 
 
-def test_nothing_answered_is_no_victory() -> None:
+def test_a_server_that_answers_nothing_passes_no_bar() -> None:
     """Endless times lose, also beside endless ones; so do refusals that never came."""
     never = float("inf")
-    assert held(paced_bars([paced(OURS, never, never), paced("Mosec", 5, 9)])) == [False]
-    assert held(paced_bars([paced(OURS, never), paced("Mosec", never)])) == [False]
-    assert held(flood_bars(replace(FLOOD, refused=0, refused_p99_ms=float("nan"))))[1] is False
+    assert held(open_loop_bars([open_loop(OURS, never, never), open_loop("Mosec", 5, 9)])) == [False]
+    assert held(open_loop_bars([open_loop(OURS, never), open_loop("Mosec", never)])) == [False]
+    assert held(overload_bars(replace(OVERLOAD, refused=0, refused_p99_ms=float("nan"))))[1] is False
 
 
 def test_every_rival_says_what_it_installs_by_exact_version() -> None:

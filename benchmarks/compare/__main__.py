@@ -1,0 +1,73 @@
+"""The product of another checkout beside that of this one: lookups, images and calls per second, and processor time.
+
+    python -m benchmarks.compare --base FOLDER [--rounds 10] [--seconds 2] [lookup|worker|client]...
+
+Both run at the same time and take short turns, whose order is reversed every second round; only the one whose turn it
+is gets load. Only public commands, HTTP and `p2pclient.AsyncClient` and `Client` are used, so that the two may have
+different modules; load generators, the Consul agent, and what a part depends on but does not measure are of this
+checkout for both. Of each figure: the medians, their ratio, the median of the ratios of all rounds with the lowest and
+the highest, and the ratio of processor time. Takes four to six minutes on a quiet machine, the first time longer,
+since each exports the default model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import median
+
+from benchmarks.compare.contests import CONTESTS, Turn
+from benchmarks.harness.p2p import ROOT, imported_from
+from benchmarks.harness.processes import require_programs
+from benchmarks.harness.rounds import progress
+from benchmarks.harness.summary import markdown_row, markdown_table, paired_ratio
+
+BASE, THIS = "base", "this"
+
+
+def compare(name: str, turns: dict[str, Turn], *, rounds: int) -> list[str]:
+    """The row of one figure, measured in alternating turns after one of each that is not counted."""
+    rates: dict[str, list[float]] = {BASE: [], THIS: []}
+    costs: dict[str, list[float]] = {BASE: [], THIS: []}
+    for number in range(rounds + 1):
+        for who in (BASE, THIS) if number % 2 else (THIS, BASE):
+            measured = turns[who]()
+            if number:
+                rates[who].append(measured.per_s)
+                costs[who].append(measured.cpu_us)
+    progress(f"{name}: {rounds} rounds")
+    base, this = median(rates[BASE]), median(rates[THIS])
+    ratios = [mine / theirs for mine, theirs in zip(rates[THIS], rates[BASE], strict=True)]
+    paired = f"{paired_ratio(rates[THIS], rates[BASE]):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    cost = [f"{median(costs[THIS]):.1f}", f"{median(costs[THIS]) / median(costs[BASE]):.3f}"]
+    return [name, f"{base:,.1f}", f"{this:,.1f}", f"{this / base:.3f}", paired, *cost]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="|".join(CONTESTS), help="all if none is given")
+    parser.add_argument("--base", type=Path, required=True, help="the folder of the other checkout")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a turn")
+    parser.add_argument("--model-engine", default="onnx", help="the engine of the default model")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(CONTESTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    require_programs("wrk")
+    checkouts = {BASE: options.base.resolve(), THIS: ROOT}
+    for who, folder in checkouts.items():
+        found = imported_from(folder)
+        if not found.is_relative_to(folder):
+            sys.exit(f"{who}: Python imports the product from {found}, not from {folder}.")
+        progress(f"{who}: {folder}")
+    head = ["", "base, a second", "this, a second", "ratio of medians", "median of ratios (lowest, highest)"]
+    print(markdown_table([*head, "this, processor us for one", "ratio of processor time"], ()), flush=True)
+    for part in options.parts or CONTESTS:
+        for name, started in CONTESTS[part](options).items():
+            with started(checkouts) as turns:
+                print(markdown_row(compare(name, turns, rounds=options.rounds)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

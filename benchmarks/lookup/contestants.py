@@ -1,0 +1,165 @@
+"""The servers that answer lookups beside ours, started on the server's core, and how many answers each gives."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.harness.affinity import CLIENT_CORE
+from benchmarks.harness.consul import Consul, real_consul, register
+from benchmarks.harness.p2p import agent, lookup_service
+from benchmarks.harness.processes import free_port, get, missing_programs, server
+from benchmarks.harness.rounds import progress
+from benchmarks.harness.wrk import wrk
+
+RIVALS = Path(__file__).parents[1] / "rivals"
+MANY = 10_000
+IDLE = 2_000
+OURS = "p2p registry"
+
+Contestants = dict[str, Callable[[], float]]
+"""Of each contestant, a function that measures its answers per second for one turn."""
+
+
+class NotAvailable(Exception):
+    """A contestant that cannot run on this machine, and why."""
+
+
+@contextmanager
+def contestants(*, seconds: float) -> Iterator[Contestants]:
+    """All contestants that run on this machine, each measured for so long per turn; the others are told on stderr."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        consul = stack.enter_context(real_consul(folder))
+        found = _ours(stack, consul.url, seconds=seconds)
+        for name, start in _rivals(folder, consul, seconds=seconds).items():
+            try:
+                found[name] = start(stack)
+            except NotAvailable as reason:
+                progress(f"{name} is left out: {reason}")
+        yield found
+
+
+def _ours(stack: ExitStack, consul_url: str, *, seconds: float) -> Contestants:
+    """Our lookup service with two workers, with many, and with idle connections beside those that ask."""
+    embedded = stack.enter_context(agent(core=CLIENT_CORE)).url
+    asyncio.run(register(consul_url, "classify", _hosts(2)))
+    asyncio.run(register(embedded, "many", _hosts(MANY)))
+    two, crowded = (
+        stack.enter_context(lookup_service(consul_url, "--service", "classify", knows={"classify": 2}))
+        for _ in range(2)
+    )
+    many = stack.enter_context(lookup_service(embedded, "--service", "many", knows={"many": MANY}))
+    return {
+        OURS: lambda: wrk(f"{two.url}/next", seconds=seconds),
+        f"{OURS}, {MANY:,} workers": lambda: wrk(f"{many.url}/next", seconds=seconds),
+        f"{OURS}, {IDLE:,} idle connections": lambda: _with_idle_connections(f"{crowded.url}/next", seconds=seconds),
+    }
+
+
+def _rivals(folder: Path, consul: Consul, *, seconds: float) -> dict[str, Callable[[ExitStack], Callable[[], float]]]:
+    """Of each rival, a function that starts it and returns what measures it; raises NotAvailable."""
+
+    def asked(url: str) -> Callable[[], float]:
+        return lambda: wrk(url, seconds=seconds)
+
+    health = f"{consul.url}/v1/health/service/classify?passing"
+    return {
+        "nginx, return 200": lambda stack: asked(stack.enter_context(_nginx(folder))),
+        "node http + seaport": lambda stack: asked(stack.enter_context(_seaport(folder))),
+        "plain aiohttp": lambda stack: asked(stack.enter_context(_plain_aiohttp())),
+        "Consul's health endpoint": lambda _: asked(health),
+        "Consul's DNS": lambda _: _dnsperf(consul.dns_port, "classify", folder, seconds=seconds),
+    }
+
+
+def _hosts(count: int) -> list[tuple[str, int]]:
+    return [(f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 9000) for number in range(count)]
+
+
+@contextmanager
+def _nginx(folder: Path) -> Iterator[str]:
+    """nginx that answers every request with a fixed text."""
+    _require("nginx")
+    port = free_port()
+    (folder / "nginx.conf").write_text(
+        f"worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log /dev/null;"
+        "events { worker_connections 1024; }"
+        f"http {{ access_log off; keepalive_requests 1000000000; server {{ listen 127.0.0.1:{port};"
+        ' location / { return 200 "20000\\n"; } } }'
+    )
+    with _answering(["nginx", "-p", folder, "-c", folder / "nginx.conf"], port) as url:
+        yield url
+
+
+@contextmanager
+def _seaport(folder: Path) -> Iterator[str]:
+    """The article's lookup in node, installed from npm."""
+    _require("node", "npm")
+    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "seaport@1"]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotAvailable(f"npm does not install seaport: {done.stderr.strip()[-300:]}")
+    port = free_port()
+    modules = {"NODE_PATH": str(folder / "node_modules")}
+    command = ["node", str(RIVALS / "seaport_lookup.js"), str(free_port()), str(port), "2"]
+    with _answering(command, port, environ=modules) as url:
+        yield url
+
+
+@contextmanager
+def _plain_aiohttp() -> Iterator[str]:
+    """An aiohttp application with a list and a counter."""
+    port = free_port()
+    with _answering([sys.executable, RIVALS / "aiohttp_lookup.py", str(port)], port) as url:
+        yield url
+
+
+@contextmanager
+def _answering(command: Sequence[str | Path], port: int, environ: dict[str, str] | None = None) -> Iterator[str]:
+    """A server that answers `/` on `port`; its URL."""
+    with server(command, environ=environ):
+        url = f"http://127.0.0.1:{port}/"
+        get(url)
+        yield url
+
+
+def _with_idle_connections(url: str, *, seconds: float) -> float:
+    """Lookups per second while many other connections are open and send nothing."""
+    port = urlsplit(url).port
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(IDLE)]
+    try:
+        return wrk(url, seconds=seconds)
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def _dnsperf(port: int, service: str, folder: Path, *, seconds: float) -> Callable[[], float]:
+    """SRV queries per second, measured by dnsperf."""
+    _require("dnsperf")
+    queries = folder / "queries"
+    queries.write_text(f"{service}.service.consul SRV\n")
+    flags = ["-s", "127.0.0.1", "-p", str(port), "-d", str(queries), "-l", str(seconds), "-c", "32", "-T", "1"]
+
+    def measure() -> float:
+        command = ["taskset", "-c", str(CLIENT_CORE), "dnsperf", *flags]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = re.search(r"Queries per second:\s*([\d.]+)", printed)
+        assert found, printed
+        return float(found[1])
+
+    return measure
+
+
+def _require(*programs: str) -> None:
+    if missing := missing_programs(*programs):
+        raise NotAvailable(f"{' and '.join(missing)} not installed")
