@@ -84,6 +84,8 @@ OTHERS = (
     Benchmark("compare", "this checkout beside another one: lookups, images, calls per second", ("wrk",)),
     Benchmark("compatibility", "third-party clients of the standard protocols"),
     Benchmark("rivals.search", "the fastest settings of each rival"),
+    Benchmark("simulations.record_arrivals", "arrivals of people with photo galleries, for simulations.batching"),
+    Benchmark("plots", "draws recorded measurements"),
     Benchmark("fuzz.fast_path", "broken requests to the lookup port"),
     Benchmark("fuzz.dns", "broken queries to the DNS port"),
     Benchmark("fuzz.worker", "broken images and forms to the worker"),

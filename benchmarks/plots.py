@@ -140,7 +140,7 @@ def save_request_stages(path: Path, rows: Mapping[str, Sequence[float]], stages:
         totals = [sum(parts) for parts in rows.values()]
         names = [f"{name}\n{total:.1f} ms" for name, total in zip(rows, totals, strict=True)]
         left = [0.0] * len(rows)
-        for number, (stage, colour) in enumerate(zip(stages, colours, strict=True)):
+        for number, (stage, colour) in enumerate(zip(stages, colours, strict=False)):
             shares = [parts[number] / total for parts, total in zip(rows.values(), totals, strict=True)]
             bars = axes.barh(names, shares, left=left, height=0.6, color=colour, label=stage)
             texts = [

@@ -9,7 +9,7 @@ from benchmarks.harness.affinity import CLIENT_CORE
 
 
 def wrk(url: str, *, seconds: float, connections: int = 32) -> float:
-    """Requests a second that one thread of wrk gets out of `url`, measured for whole seconds, at least one.
+    """Requests per second that one thread of wrk gets out of `url`, measured for whole seconds, at least one.
 
     Raises RuntimeError if any answer was not 2xx.
     """

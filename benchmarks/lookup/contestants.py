@@ -53,7 +53,7 @@ def _ours(stack: ExitStack, consul_url: str, *, seconds: float) -> Contestants:
     embedded = stack.enter_context(agent(core=CLIENT_CORE)).url
     asyncio.run(register(consul_url, "classify", _hosts(2)))
     asyncio.run(register(embedded, "many", _hosts(MANY)))
-    two, crowded = (
+    two, with_idle = (
         stack.enter_context(lookup_service(consul_url, "--service", "classify", knows={"classify": 2}))
         for _ in range(2)
     )
@@ -61,7 +61,7 @@ def _ours(stack: ExitStack, consul_url: str, *, seconds: float) -> Contestants:
     return {
         OURS: lambda: wrk(f"{two.url}/next", seconds=seconds),
         f"{OURS}, {MANY:,} workers": lambda: wrk(f"{many.url}/next", seconds=seconds),
-        f"{OURS}, {IDLE:,} idle connections": lambda: _with_idle_connections(f"{crowded.url}/next", seconds=seconds),
+        f"{OURS}, {IDLE:,} idle connections": lambda: _with_idle_connections(f"{with_idle.url}/next", seconds=seconds),
     }
 
 

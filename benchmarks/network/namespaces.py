@@ -44,7 +44,7 @@ class Host:
 
 @contextmanager
 def network(count: int, *, mbit_s: float) -> Iterator[Sequence[Host]]:
-    """`count` hosts that reach each other over links of `mbit_s` megabits a second each way."""
+    """`count` hosts that reach each other over links of `mbit_s` megabits per second in each direction."""
     prefix = f"p2p-{os.getpid()}"
     with ExitStack() as stack:
         switch = stack.enter_context(_namespace(f"{prefix}-switch"))

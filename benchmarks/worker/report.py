@@ -162,9 +162,9 @@ def ceiling_bars(results: Results, loops: Results, clients: Sequence[int]) -> li
     alone = next(iter(loops.values())).lone_ms
     more_ms = _above(ours.lone_ms, alone)
     measured = f"{more_ms:.2f} ms ({median(ours.lone_ms):.1f} beside {median(alone):.1f})"
-    floor = running(results, 1).get(BARE_SOCKET)
-    if floor is not None:
-        measured += f"; a {BARE_SOCKET} {_above(floor.lone_ms, alone):.2f} ms"
+    bare = running(results, 1).get(BARE_SOCKET)
+    if bare is not None:
+        measured += f"; a {BARE_SOCKET} {_above(bare.lone_ms, alone):.2f} ms"
     return [*bars, Bar("alone at most 1 ms above decode + predict", measured, more_ms <= 1)]
 
 
@@ -172,17 +172,17 @@ def rival_bars(results: Results, *, table: str, flask_times: float | None) -> li
     """The bars of the worker beside the rivals: first at 16 clients and alone, and `flask_times` as fast as Flask."""
     ours = results[OURS]
     bars = []
-    crowds = {name: one.per_s[16] for name, one in _others(results, 16).items()}
-    if crowds:
-        best = min(crowds, key=lambda name: paired_ratio(ours.per_s[16], crowds[name]))
-        bars.append(_ahead(f"{table}: most a second at 16", ours.per_s[16], best, crowds[best]))
+    rates = {name: one.per_s[16] for name, one in _others(results, 16).items()}
+    if rates:
+        best = min(rates, key=lambda name: paired_ratio(ours.per_s[16], rates[name]))
+        bars.append(_ahead(f"{table}: most a second at 16", ours.per_s[16], best, rates[best]))
     lone = {name: one.lone_ms for name, one in _others(results, 1).items()}
     if lone:
         quickest = max(lone, key=lambda name: paired_ratio(ours.lone_ms, lone[name]))
         bars.append(_ahead(f"{table}: least p50 alone, ms", ours.lone_ms, quickest, lone[quickest], less=True))
-    if flask_times is not None and "Flask" in crowds:
+    if flask_times is not None and "Flask" in rates:
         demand = f"{table}: {flask_times:g} x Flask at 16"
-        bars.append(_ahead(demand, ours.per_s[16], "Flask", crowds["Flask"], times=flask_times))
+        bars.append(_ahead(demand, ours.per_s[16], "Flask", rates["Flask"], times=flask_times))
     return bars
 
 
