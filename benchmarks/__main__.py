@@ -74,7 +74,10 @@ BENCHMARKS = (
     Benchmark("client", "what the client adds to a call", (), (*SHORT, "--calls", "100")),
     Benchmark("client.faults", "what the client's callers see of faults", (), ("--lasting", "1", "--only", "kill")),
     Benchmark(
-        "cluster.faults", "faults of a real Consul cluster", (), ("--rounds", "1", "--lasting", "1", "--only", "kill")
+        "cluster.faults",
+        "faults of a real Consul cluster",
+        (),
+        ("--rounds", "1", "--lasting", "1", "--only", "worker-killed"),
     ),
     Benchmark("simulations.batching", "batching policies, simulated", (), ("--images", "2000")),
     Benchmark("simulations.balancing", "ways to pick a worker, simulated", (), ("--sizes", "20")),

@@ -97,7 +97,7 @@ def overhead_tables(lookup_url: str, worker_url: str, *, at_once: int, seconds: 
             runner.run(closing.close())
     times_ms = {name: one.times_ms for name, one in callers.items()}
     times_ms['Client (blocking), routing="watch"'] = blocking.times_ms
-    rate_rows = rate_table(rates, unit=f"calls a second, {at_once} at a time", beside=BARE)
+    rate_rows = rate_table(rates, unit=f"calls per second, {at_once} at a time", beside=BARE)
     return f"{rate_rows}\n\n{_latency_table(times_ms)}"
 
 

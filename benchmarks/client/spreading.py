@@ -29,7 +29,12 @@ def spreading_table(deployment: Deployment, *, seconds: float) -> str:
     """A row for each way to pick a worker, and the bounds that no way can pass."""
     head = [
         f"{CLIENTS} clients, {WORKERS} workers",
-        *("max/min a worker", f"one {SLOW_TIMES} x slower: p50, ms", "p99, ms", "calls that it got"),
+        *(
+            "max/min calls per worker",
+            f"one worker {SLOW_TIMES} x slower: p50, ms",
+            "p99, ms",
+            "its share of the calls",
+        ),
         "p99 if all callers begin at once, ms",
     ]
     lookup = deployment.lookup

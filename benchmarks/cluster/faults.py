@@ -80,7 +80,7 @@ async def measure(cluster: Cluster, faults: Iterable[Fault], *, rounds: int, las
 
 async def run(arguments: argparse.Namespace) -> None:
     """Start the cluster, measure, print."""
-    faults = [f for f in (*FAULTS, *HARSHER) if not arguments.only or f.name in arguments.only]
+    faults = [fault for fault in (*FAULTS, *HARSHER) if fault.name in arguments.only]
     with tempfile.TemporaryDirectory() as folder:
         async with running_cluster(find_or_fetch(), Path(folder)) as cluster:
             rows = await measure(cluster, faults, rounds=arguments.rounds, lasting_s=arguments.lasting)
@@ -91,7 +91,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lasting", type=float, default=20.0, help="seconds that a fault lasts")
-    parser.add_argument("--only", nargs="*", default=(), help="names of faults")
+    names = [fault.name for fault in (*FAULTS, *HARSHER)]
+    parser.add_argument("--only", nargs="*", default=names, choices=names, help="names of faults")
     asyncio.run(run(parser.parse_args()))
 
 

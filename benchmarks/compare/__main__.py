@@ -68,8 +68,8 @@ def main() -> None:
         if not found.is_relative_to(folder):
             sys.exit(f"{who}: Python imports the product from {found}, not from {folder}.")
         progress(f"{who}: {folder}")
-    head = ["", "base, a second", "this, a second", "ratio of medians", "median of ratios (lowest, highest)"]
-    print(markdown_table([*head, "this, processor us for one", "ratio of processor time"], ()), flush=True)
+    head = ["", "base, per second", "this, per second", "ratio of medians", "median of ratios (lowest, highest)"]
+    print(markdown_table([*head, "this, processor us each", "ratio of processor time"], ()), flush=True)
     for part in options.parts or CONTESTS:
         for name, started in CONTESTS[part](options).items():
             print(markdown_row(compare(name, started, checkouts, rounds=options.rounds)), flush=True)

@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     require_programs("wrk")
     with contestants(seconds=options.seconds) as running:
-        print(rate_table(alternate(running, rounds=options.rounds), unit="a second", beside=OURS))
+        print(rate_table(alternate(running, rounds=options.rounds), unit="lookups per second", beside=OURS))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from benchmarks.harness.affinity import CLIENT_CORE
 from benchmarks.harness.consul import real_consul
 from benchmarks.harness.p2p import Running, agent, lookup_service
 from benchmarks.harness.processes import cpu_s, get, require_programs, rss_mb
+from benchmarks.harness.summary import markdown_row, markdown_table
 from benchmarks.harness.wrk import wrk
 from benchmarks.lookup.catalog_churn import AGENT, CATALOG, Fleet, Writes, change, name_of, register_all
 
@@ -86,11 +87,11 @@ def lookups(lookup: Running, seconds: float) -> Mapping[str, float]:
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     p50, p99, worst = (float(number) for number in printed.split())
     return {
-        "lookups a second, wrk": rate,
-        "lookups a second of its processor time": 1000 / each_ms,
-        f"p50 at {PACED_HZ} a second, ms": p50,
-        f"p99 at {PACED_HZ} a second, ms": p99,
-        f"worst at {PACED_HZ} a second, ms": worst,
+        "lookups per second, wrk": rate,
+        "lookups per second of its processor time": 1000 / each_ms,
+        f"p50 at {PACED_HZ} per second, ms": p50,
+        f"p99 at {PACED_HZ} per second, ms": p99,
+        f"worst at {PACED_HZ} per second, ms": worst,
     }
 
 
@@ -115,14 +116,14 @@ def main_table(catalog: Catalog, *, seconds: float, rounds: int) -> str:
         took_s = time.monotonic() - began_s
         ours, theirs = (cpu_s(pid) - used for pid, used in zip((lookup.pid, catalog.pid), used_s, strict=True))
         alone = {
-            "changes a second": made / took_s,
+            "changes per second": made / took_s,
             "lookup process, % of a core for them": 100 * ours / took_s,
             f"{catalog.name}, % of a core for them": 100 * theirs / took_s,
             "lookup process, MB": rss_mb(lookup.pid),
         }
-    rows = [f"| {catalog.name}, {MAIN} workers | at rest | changing |", "| --- | --- | --- |"]
-    rows += [f"| {name} | {_median(rest, name)} | {_median(moving, name)} |" for name in rest[0]]
-    return "\n".join(rows + [f"| {name} | | {value:,.0f} |" for name, value in alone.items()])
+    rows = [[name, _median(rest, name), _median(moving, name)] for name in rest[0]]
+    rows += [[name, "", f"{value:,.0f}"] for name, value in alone.items()]
+    return markdown_table([f"{catalog.name}, {MAIN} workers", "at rest", "changing"], rows)
 
 
 def _median(measured: Sequence[Mapping[str, float]], name: str) -> str:
@@ -140,7 +141,7 @@ def cost_row(catalog: Catalog, fleet: Fleet, *, watchers: int, seconds: float) -
         pace_s = max(0.02, fleet.size / 10_000, 0.04 / fleet.services)
         made = asyncio.run(change(catalog.url, catalog.writes, fleet, every_s=pace_s, seconds=seconds))
         theirs, *ours = ((used_s_at_rest(pid) - b) * 1000 / made for pid, b in zip(pids, before, strict=True))
-    return f"| {catalog.name} | {fleet} | {watchers} | {median(ours):.1f} | {theirs:.1f} |"
+    return markdown_row([catalog.name, str(fleet), str(watchers), f"{median(ours):.1f}", f"{theirs:.1f}"])
 
 
 def used_s_at_rest(pid: int) -> float:
@@ -158,7 +159,8 @@ def watch_row(catalog: Catalog, fleet: Fleet, *, seconds: float) -> str:
         url = f"{lookup.url}/instances/{name_of(0)}"
         _, whole_ms = answered(lookup, url, seconds)
         _, one_ms = answered(lookup, f"{lookup.url}/next", seconds)
-        return f"| {fleet.size:,} | {len(get(url)):,} | {whole_ms:.2f} | {whole_ms / one_ms:,.0f} |"
+        length = f"{len(get(url)):,}"
+    return markdown_row([f"{fleet.size:,}", length, f"{whole_ms:.2f}", f"{whole_ms / one_ms:,.0f}"])
 
 
 def main() -> None:
@@ -172,18 +174,28 @@ def main() -> None:
     for kind in kinds:
         with running_catalog(kind, MAIN) as catalog:
             print(main_table(catalog, seconds=options.seconds, rounds=options.rounds), end="\n\n", flush=True)
-    print("| | services x workers | lookup processes | ms a change, each of them | ms a change, Consul |")
-    print("| --- | --- | --- | --- | --- |", flush=True)
+    print_cost_of_changes(kinds, seconds=options.seconds)
+    print_cost_of_lists(kinds[0], seconds=options.seconds)
+
+
+def print_cost_of_changes(kinds: Sequence[str], *, seconds: float) -> None:
+    """Print the second table."""
+    head = ["", "services x workers", "lookup processes", "ms per change, each of them", "ms per change, Consul"]
+    print(markdown_table(head, ()), flush=True)
     for kind in kinds:
         for fleet in FLEETS:
             with running_catalog(kind, fleet) as catalog:
                 for watchers in WATCHERS if fleet == MAIN else (1,):
-                    print(cost_row(catalog, fleet, watchers=watchers, seconds=options.seconds), flush=True)
-    print("\n| workers in the service | bytes of an answer | ms of processor time | lookups in that time |")
-    print("| --- | --- | --- | --- |", flush=True)
+                    print(cost_row(catalog, fleet, watchers=watchers, seconds=seconds), flush=True)
+
+
+def print_cost_of_lists(kind: str, *, seconds: float) -> None:
+    """Print the third table."""
+    head = ["workers in the service", "bytes of an answer", "ms of processor time", "lookups in that time"]
+    print(f"\n{markdown_table(head, ())}", flush=True)
     for size in (10, 100, 1000):
-        with running_catalog(kinds[0], Fleet(1, size)) as catalog:
-            print(watch_row(catalog, Fleet(1, size), seconds=options.seconds), flush=True)
+        with running_catalog(kind, Fleet(1, size)) as catalog:
+            print(watch_row(catalog, Fleet(1, size), seconds=seconds), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 PACE_FILE, ARRIVALS_FILE = HERE / "pace.json", HERE / "arrivals.json"
 LOADS = (0.2, 0.5, 0.8, 0.95)
 CLIENTS = (1, 4, 16, 64)
-HEAD = ("p50, ms", "p99, ms", "images a second", "images a batch")
+HEAD = ("p50, ms", "p99, ms", "images per second", "images per batch")
 
 
 def ours(pace: Pace, state: QueueState) -> float:
@@ -147,7 +147,7 @@ def main() -> None:
         PACE_FILE.write_text(json.dumps(measure(), indent=1) + "\n")
     times, gaps_ms = read_times(), json.loads(ARRIVALS_FILE.read_text())["gaps_ms"]
     results = compare(times, gaps_ms, options.images)
-    print(f"{times.machine}; batches of up to {times.pace.cap}, {1 / times.pace.image_s:.0f} images a second at most")
+    print(f"{times.machine}; batches of up to {times.pace.cap}, {1 / times.pace.image_s:.0f} images per second at most")
     print(f"{load_table(results)}\n\n{loop_table(times, options.images)}")
     if options.picture:
         panels = {name: _quantiles_ms(results, share) for name, share in (("median", 0.5), ("p99", 0.99))}

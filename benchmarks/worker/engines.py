@@ -66,7 +66,7 @@ def _rates(engines: dict[str, Engine], size: int, rounds: int) -> dict[str, floa
 def _print(engines: dict[str, Engine], rates: dict[int, dict[str, float]], path: Path) -> None:
     reference = next(iter(engines))
     wanted = _answers(engines[reference])
-    print(f"{path.name} on {processor()}: images a second by batch size, and the largest difference from {reference}")
+    print(f"{path.name} on {processor()}: images per second by batch size, and the largest difference from {reference}")
     rows = []
     for name, engine in engines.items():
         found = _answers(engine)

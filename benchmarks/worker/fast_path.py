@@ -98,7 +98,7 @@ def main() -> None:
             pids[variant] = stack.enter_context(server([*program, *flags], core=None)).pid
         for port in ports.values():
             get(f"http://127.0.0.1:{port}/readyz")
-        print(markdown_table(["event loop, microseconds a request", *VARIANTS, "plain / aiohttp"], ()))
+        print(markdown_table(["event loop, microseconds per request", *VARIANTS, "plain / aiohttp"], ()))
         for row in rows(pids, ports, seconds=options.seconds, rounds=options.rounds):
             print(markdown_row(row), flush=True)
 

@@ -106,8 +106,8 @@ def contest_table(results: Results, loops: Results, clients: Sequence[int]) -> s
     """A row for each contestant, sorted by answers per second with the first number of `clients`."""
     head = ["", "p50 alone, ms"]
     for number in clients:
-        head += [f"a second, {number} clients", "x bare loop"]
-    head += ["memory, MB", "idle, of a core", "load generator, ms a request", "not answered with 200"]
+        head += [f"per second, {number} clients", "x bare loop"]
+    head += ["memory, MB", "idle, of a core", "load generator, ms per request", "not answered with 200"]
     rows: list[list[str]] = []
     for schedule, one in loops.items():
         rows.append([f"bare loop, {schedule}", *_figures(one, loops, clients), "", "", "", ""])
@@ -161,7 +161,7 @@ def ceiling_bars(results: Results, loops: Results, clients: Sequence[int]) -> li
         bars.append(Bar(f"at least 0.95 x bare loop at {number} clients", measured, share >= 0.95))
     alone = next(iter(loops.values())).lone_ms
     more_ms = _above(ours.lone_ms, alone)
-    measured = f"{more_ms:.2f} ms ({median(ours.lone_ms):.1f} beside {median(alone):.1f})"
+    measured = f"{more_ms:.2f} ms ({median(ours.lone_ms):.1f} against {median(alone):.1f})"
     bare = running(results, 1).get(BARE_SOCKET)
     if bare is not None:
         measured += f"; a {BARE_SOCKET} {_above(bare.lone_ms, alone):.2f} ms"
@@ -175,7 +175,7 @@ def rival_bars(results: Results, *, table: str, flask_times: float | None) -> li
     rates = {name: one.per_s[16] for name, one in _others(results, 16).items()}
     if rates:
         best = min(rates, key=lambda name: paired_ratio(ours.per_s[16], rates[name]))
-        bars.append(_ahead(f"{table}: most a second at 16", ours.per_s[16], best, rates[best]))
+        bars.append(_ahead(f"{table}: most per second at 16", ours.per_s[16], best, rates[best]))
     lone = {name: one.lone_ms for name, one in _others(results, 1).items()}
     if lone:
         quickest = max(lone, key=lambda name: paired_ratio(ours.lone_ms, lone[name]))
@@ -229,7 +229,7 @@ def _ahead(
     demand: str, ours: Sequence[float], name: str, theirs: Sequence[float], *, times: float = 1, less: bool = False
 ) -> Bar:
     ratio = paired_ratio(ours, theirs)
-    measured = f"{ratio:.3f} x {name} ({median(ours):.1f} beside {median(theirs):.1f})"
+    measured = f"{ratio:.3f} x {name} ({median(ours):.1f} against {median(theirs):.1f})"
     return Bar(demand, measured, ratio < 1 if less else ratio > 1 if times == 1 else ratio >= times)
 
 

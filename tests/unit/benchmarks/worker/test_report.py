@@ -65,7 +65,7 @@ def test_the_bare_socket_stands_in_the_lone_bar_and_is_not_a_rival() -> None:
     """What a bare socket adds stands with what the worker adds; being slower than it breaks no bar."""
     results = {OURS: result(alone_ms=12, per_s=95), BARE_SOCKET: Result(lone_ms=[10.5] * 3)}
     alone = ceiling_bars(results, LOOPS, (16, 64))[-1]
-    assert alone.measured == "2.00 ms (12.0 beside 10.0); a bare socket 0.50 ms"
+    assert alone.measured == "2.00 ms (12.0 against 10.0); a bare socket 0.50 ms"
     assert rival_bars(results, table="(a)", flask_times=None) == []
 
 
