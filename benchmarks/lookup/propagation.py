@@ -37,7 +37,7 @@ CHANGES_P99_MS = 50.0
 KILLS_WORST_S = 5.0
 
 
-class Answers:
+class LatestAnswer:
     """The latest answer of the lookup service, which is asked without a pause over one persistent connection."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
@@ -65,16 +65,13 @@ class Answers:
 
 
 @asynccontextmanager
-async def polling(url: str) -> AsyncIterator[Answers]:
+async def polling(url: str) -> AsyncIterator[LatestAnswer]:
     """Poll `url` of the lookup service for as long as the block lasts."""
-    async with aiohttp.ClientSession() as http:
-        answers = Answers(http, url)
-        task = asyncio.create_task(answers.ask(), name="poll the lookup service")
-        try:
-            yield answers
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+        latest = LatestAnswer(http, url)
+        polling = group.create_task(latest.ask(), name="poll the lookup service")
+        yield latest
+        polling.cancel()
 
 
 async def time_changes(consul: str, url: str, *, count: int) -> dict[str, list[float]]:

@@ -56,7 +56,7 @@ class Throughput:
     middle_share: float
 
 
-class Client:
+class PostingClient:
     """A client process that posts when it gets an order."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -78,23 +78,23 @@ class Client:
 
 
 @contextmanager
-def client(host: Host) -> Iterator[Client]:
+def client(host: Host) -> Iterator[PostingClient]:
     flags = ["--body-bytes", str(BODY_BYTES), "--at-once", str(AT_ONCE)]
     command = host.command(sys.executable, "-m", "benchmarks.network.posting_client", *flags)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Client(process)
+            yield PostingClient(process)
         finally:
             process.kill()
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class Testbed:
     """The clients and workers, all ready, and the host in the middle."""
 
     middle: Host
     workers: Sequence[Host]
-    clients: Sequence[Client]
+    clients: Sequence[PostingClient]
 
     def post(self, route: str, *, seconds: float) -> Throughput:
         """All clients post over this route for `seconds`; the first quarter, in which TCP speeds up, is not counted."""
@@ -118,7 +118,7 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(count: int, folder: Path) -> Iterator[Fleet]:
+def running_testbed(count: int, folder: Path) -> Iterator[Testbed]:
     """`count` clients and workers in a network of their own, with the host in the middle and all of its servers."""
     with network(2 * count + 1, mbit_s=MBIT_S) as (middle, *others), ExitStack() as stack:
         workers, clients = others[:count], others[count:]
@@ -141,7 +141,7 @@ def running_fleet(count: int, folder: Path) -> Iterator[Fleet]:
         start(middle, "nginx", "-p", folder, "-c", nginx_conf(folder, middle, addresses))
         for route in (PROXY, NGINX):
             wait_for(middle, f"http://{middle.address}:{PORTS[route]}/", "sink", times=1)
-        yield Fleet(middle, workers, [stack.enter_context(client(host)) for host in clients])
+        yield Testbed(middle, workers, [stack.enter_context(client(host)) for host in clients])
 
 
 def _listen(host: Host, port: int) -> list[str]:
@@ -183,10 +183,10 @@ def wait_for(host: Host, url: str, text: str, *, times: int, within_s: float = 1
 def measure(count: int, *, seconds: float, rounds: int) -> dict[str, Throughput]:
     """The three routes in turns; of each, the round of median speed."""
     measured: dict[str, list[Throughput]] = {route: [] for route in PORTS}
-    with tempfile.TemporaryDirectory() as folder, running_fleet(count, Path(folder)) as fleet:
+    with tempfile.TemporaryDirectory() as folder, running_testbed(count, Path(folder)) as testbed:
         for _ in range(rounds):
             for route, turns in measured.items():
-                turns.append(fleet.post(route, seconds=seconds))
+                turns.append(testbed.post(route, seconds=seconds))
     shown = {route: [round(turn.mb_s, 1) for turn in turns] for route, turns in measured.items()}
     progress(f"{count}: {shown}, load average {os.getloadavg()[0]:.1f}")
     return {route: sorted(turns, key=lambda turn: turn.mb_s)[len(turns) // 2] for route, turns in measured.items()}
