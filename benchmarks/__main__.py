@@ -39,7 +39,7 @@ class Benchmark:
 
     @property
     def module(self) -> str:
-        """What stands behind `python -m`."""
+        """The name of its module."""
         return f"benchmarks.{self.name}"
 
     def missing(self) -> list[str]:
@@ -98,7 +98,7 @@ OTHERS = (
 
 
 def listing() -> str:
-    """A line for each command: what stands behind `python -m`, what it measures, and what is missing for it."""
+    """A line for each command: how it is started, what it measures, and what is missing for it."""
     lines = []
     for title, group in (("Benchmarks (make bench runs them all):", BENCHMARKS), ("Other commands:", OTHERS)):
         lines.append(title)

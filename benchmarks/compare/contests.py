@@ -53,7 +53,7 @@ def lookup_contest(options: argparse.Namespace) -> dict[str, Started]:
 def worker_contest(options: argparse.Namespace) -> dict[str, Started]:
     """Images per second of `p2p worker`: with the engine that predicts nothing, and with the default model.
 
-    For the former, images are decoded in no time and the worker has one core, so that HTTP and batching decide.
+    For the former, images are decoded in microseconds and the worker has one core, so that HTTP and batching decide.
     """
     model = ["--engine", options.model_engine]
     echo = post(padded_bmp(BODY_BYTES), "image/bmp")

@@ -1,4 +1,4 @@
-"""What the benchmarks send and serve: a photo, tiny images of any size, the default model."""
+"""What the benchmarks send and serve: a photo, tiny images of any number of bytes, the default model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CACHE = Path.home() / ".cache" / "p2p-serving"
 
 
 def padded_bmp(size: int) -> bytes:
-    """A BMP of 2 x 2 pixels, decoded in no time, padded to `size` bytes with what could be a photograph's."""
+    """A BMP of 2 x 2 pixels, which is decoded in microseconds, padded to `size` bytes with random ones."""
     file = io.BytesIO()
     Image.new("RGB", (2, 2)).save(file, "BMP")
     return file.getvalue() + os.urandom(size - file.tell())

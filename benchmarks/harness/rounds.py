@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 
 def alternate(contestants: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
-    """What each contestant measured, one value a round; the order of the turns is reversed every second round."""
+    """What each contestant measured, one value per round; the order of the turns is reversed every second round."""
     measured: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
         for name in list(contestants)[:: -1 if number % 2 else 1]:

@@ -4,8 +4,8 @@
 
 A worker with the engine that predicts nothing answers one client, which posts the same image raw and as the form that
 curl sends, in turns. The image is a BMP of 2 x 2 pixels followed by padding: it passes through the whole worker, but
-is decoded in no time. The last lines are the readers of forms alone, in this process, beside those of packages that
-are installed.
+is decoded in microseconds. The last lines are the readers of forms alone, in this process, beside those of packages
+that are installed.
 """
 
 from __future__ import annotations
