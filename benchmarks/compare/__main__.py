@@ -37,9 +37,9 @@ def main() -> None:
     require_programs("wrk")
     checkouts = {BASE: options.base.resolve(), THIS: ROOT}
     for who, folder in checkouts.items():
-        found = imported_from(folder)
-        if not found.is_relative_to(folder):
-            sys.exit(f"{who}: Python imports the product from {found}, not from {folder}.")
+        for file in imported_from(folder):
+            if not file.is_relative_to(folder):
+                sys.exit(f"{who}: Python imports {file}, which does not lie in {folder}.")
         progress(f"{who}: {folder}")
     print(markdown_table(HEAD, ()), flush=True)
     for part in options.parts or CONTESTS:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,14 @@ from benchmarks.harness.processes import READY_WITHIN_S, free_port, get, server,
 ROOT = Path(__file__).parents[2]
 """The folder of this checkout."""
 
-P2P = [sys.executable, "-m", "p2pclient"]
-"""The command `p2p` of the current folder, or of what is installed."""
+
+def command_module(checkout: Path) -> str:
+    """The module that is the command `p2p` in a checkout; it is another one in older checkouts."""
+    return "deploy" if (checkout / "deploy" / "__main__.py").exists() else "p2pclient"
+
+
+P2P = [sys.executable, "-m", command_module(ROOT)]
+"""The command `p2p` of this checkout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +108,24 @@ def _command(
     log: Path | None = None,
     within_s: float = READY_WITHIN_S,
 ) -> Iterator[Running]:
-    """One of the commands that serve, on a free port, once its path `ready` answers 200."""
+    """One of the commands that serve, on a free port, once its path `ready` answers 200.
+
+    Exits with the end of its log if it does not start.
+    """
     port = free_port()
-    command = [*P2P, name, "--port", str(port), *arguments]
-    with server(command, core=core, environ=environ_of(checkout), folder=checkout, log=log) as process:
+    command = [sys.executable, "-m", command_module(checkout), name, "--port", str(port), *arguments]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        server(
+            command, core=core, environ=environ_of(checkout), folder=checkout, log=log or Path(folder, "log")
+        ) as process,
+    ):
         url = f"http://127.0.0.1:{port}"
-        get(f"{url}{ready}", within_s=within_s)
+        try:
+            get(f"{url}{ready}", within_s=within_s, process=process)
+        except OSError as error:
+            written = (log or Path(folder, "log")).read_text(errors="replace")[-1500:]
+            sys.exit(f"p2p {name} of {checkout} does not start ({error}); its log ends with:\n{written}")
         yield Running(url, process)
 
 
@@ -114,10 +134,18 @@ def environ_of(checkout: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(checkout)}
 
 
-def imported_from(checkout: Path) -> Path:
-    """The file that Python imports the product's commands from in the environment of `checkout`."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import deploy; print(deploy.__file__)"],
-        cwd=checkout, env=os.environ | environ_of(checkout), check=True, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    return Path(done.stdout.strip())
+def imported_from(checkout: Path) -> list[Path]:
+    """The files that Python imports the product's packages from in the environment of `checkout`."""
+    code = (
+        "import p2pclient, registry, worker; print(p2pclient.__file__, registry.__file__, worker.__file__, sep='\\n')"
+    )
+    environ = os.environ | environ_of(checkout)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=checkout, env=environ, check=True, stdout=subprocess.PIPE, text=True)
+    return [Path(line) for line in done.stdout.split()]
+
+
+def run_p2p(arguments: Sequence[str]) -> None:
+    """Run a command of this checkout in this process, to the end of the process."""
+    sys.argv = ["p2p", *arguments]
+    runpy.run_module(command_module(ROOT), run_name="__main__", alter_sys=True)

@@ -74,15 +74,18 @@ def server(
             process.wait()
 
 
-def get(url: str, *, within_s: float = READY_WITHIN_S) -> str:
-    """Ask until `url` answers 200; the body. Raises OSError (URLError) if it has not within `within_s`."""
+def get(url: str, *, within_s: float = READY_WITHIN_S, process: subprocess.Popen[bytes] | None = None) -> str:
+    """Ask until `url` answers 200; the body.
+
+    Raises OSError (URLError) if it has not within `within_s`, or as soon as the `process` that should answer has ended.
+    """
     end_s = time.monotonic() + within_s
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 return str(answer.read().decode())
         except (urllib.error.URLError, OSError):
-            if time.monotonic() > end_s:
+            if time.monotonic() > end_s or (process and process.poll() is not None):
                 raise
             time.sleep(0.1)
 

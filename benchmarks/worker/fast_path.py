@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from benchmarks.harness.connections import Target
 from benchmarks.harness.inputs import padded_bmp
 from benchmarks.harness.load_generator import closed_loop
-from benchmarks.harness.p2p import P2P, agent
+from benchmarks.harness.p2p import P2P, agent, run_p2p
 from benchmarks.harness.processes import free_port, get, server, thread_cpu_s
 from benchmarks.harness.requests import FORM_TYPE, form, post
 from benchmarks.harness.summary import markdown_row, markdown_table
@@ -33,7 +33,6 @@ def serve_without(arguments: Sequence[str]) -> None:
     from typing import Any
 
     import worker.server.serve
-    from p2pclient.__main__ import main as p2p
     from worker.fast_path.aiohttp_connection import Connection
 
     def ordinary(server: Any, _: Any, **options: Any) -> Any:
@@ -41,8 +40,7 @@ def serve_without(arguments: Sequence[str]) -> None:
 
     service: Any = worker.server.serve
     service.roads = ordinary
-    sys.argv = ["p2p", "worker", *arguments]
-    p2p()
+    run_p2p(["worker", *arguments])
 
 
 def messages() -> dict[str, bytes]:

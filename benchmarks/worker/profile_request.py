@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.harness.connections import Target
 from benchmarks.harness.load_generator import closed_loop
-from benchmarks.harness.p2p import agent
+from benchmarks.harness.p2p import agent, run_p2p
 from benchmarks.harness.processes import free_port, get, server
 from benchmarks.harness.requests import FORM_TYPE, form, post
 from benchmarks.harness.summary import markdown_table
@@ -102,7 +102,6 @@ class StageTimes:
 
 def serve_timed(arguments: Sequence[str], file: Path) -> None:
     """Run `p2p worker` with timers around every stage; write the records to `file` at the end."""
-    from p2pclient.__main__ import main as p2p
     from worker.inference.model import Model
     from worker.protocols.article import Article
     from worker.web.body_budget import Receiving
@@ -114,10 +113,10 @@ def serve_timed(arguments: Sequence[str], file: Path) -> None:
     receiving.pieces = times.awaited("receive", receiving.pieces)
     model.decode = times.called("decode", model.decode)
     model.predict = times.called("predict", model.predict)
+    model.stream = times.called("predict", model.stream)
     model.top = times.called("labels", model.top)
-    sys.argv = ["p2p", "worker", *arguments]
     try:
-        p2p()
+        run_p2p(["worker", *arguments])
     finally:
         file.write_text(json.dumps(times.records))
 
