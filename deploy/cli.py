@@ -42,8 +42,8 @@ def up(
 
     settings = UpSettings(os.environ, workers, model, service, port, consul)
     failures = (RegistryError, EndedEarlyError)
-    raise typer.Exit(run(lambda stop: start_all(settings, stop, say=_say), failures=failures))
+    raise typer.Exit(run(lambda stop: start_all(settings, stop, write_line=_write_line), failures=failures))
 
 
-def _say(line: str) -> None:
+def _write_line(line: str) -> None:
     print(line, flush=True)

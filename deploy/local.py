@@ -1,7 +1,7 @@
-"""`p2p up`: Consul (or the embedded agent), the lookup service and workers, on this machine, as one command.
+"""`p2p up`: runs Consul (or the embedded agent), the lookup service and workers on this machine as child processes.
 
-Starts the same commands that one would start by hand, waits until the lookup service hands the workers out,
-and says what to try. On a signal the workers go first, while the others are still there for them.
+It starts the commands that a user would start by hand, waits until the lookup service hands the workers out, and
+prints a command to try. On a signal it stops the workers first, while Consul and the lookup service still run.
 """
 
 from __future__ import annotations
@@ -11,35 +11,38 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
 from registry.consul.catalog import Catalog
 from registry.consul.errors import ConsulUnavailable
+from registry.consul.instance import Health
 from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
-from registry.runtime import children
-from registry.runtime.children import Child, Say
+from registry.runtime.children import ChildProcess, WriteLine
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
+from registry.runtime.race import finishes_first
 
 HOST = "127.0.0.1"
 AGENT_PORT = 8500
 DEFAULT_PORT = 12480
-"""The lookup service's, which clients ask unless they are told another."""
+"""The port of the lookup service that clients ask by default."""
+
 POLL_S = 0.2
+
 WORKER_PATIENCE_S = 40.0
-"""More than a worker's drain grace and the time for what is in flight."""
+"""How long a worker may take to stop: longer than its drain grace and the time for requests in flight together."""
 
 PATIENCE_S = 5.0
+"""How long the lookup service or the embedded agent may take to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpSettings:
-    """What `p2p up` takes; `environ` is what the children see."""
+    """What `p2p up` takes; `environ` is the environment of the child processes."""
 
     environ: Mapping[str, str]
     workers: int = 2
@@ -50,43 +53,30 @@ class UpSettings:
 
 
 class EndedEarlyError(Exception):
-    """Something that was started has ended by itself."""
+    """A child process ended by itself, and what is left cannot serve."""
 
 
-async def up(settings: UpSettings, stop: asyncio.Event, *, say: Say) -> None:
-    """Run everything until `stop` is set.
+async def up(settings: UpSettings, stop: asyncio.Event, *, write_line: WriteLine) -> None:
+    """Run everything until `stop` is set; `write_line` takes our messages and the children's output.
 
-    Raises SettingsError for a taken port, EndedEarlyError when a part ended that the rest cannot do without.
+    Raises SettingsError for a taken port, EndedEarlyError where a child ended without which the others cannot serve.
     """
-    bind(HOST, settings.port).close()  # a clear refusal before anything is started
-    fleet = _Fleet(settings, say)
+    bind(HOST, settings.port).close()  # fails before anything is started
+    deployment = _LocalDeployment(settings, write_line)
     try:
-        await _unless_stopped(fleet.run(), stop)
+        await finishes_first(deployment.run(), stop.wait())
     finally:
-        await fleet.stop()
+        await deployment.stop()
 
 
-async def _unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    running = asyncio.create_task(work)
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-    finally:
-        running.cancel()
-        stopped.cancel()
-        await asyncio.gather(running, stopped, return_exceptions=True)
+class _LocalDeployment:
+    """The child processes, started and stopped in order. `_control_plane` are those that serve no images."""
 
-
-class _Fleet:
-    """The children, and the order in which they come and go."""
-
-    def __init__(self, settings: UpSettings, say: Say) -> None:
+    def __init__(self, settings: UpSettings, write_line: WriteLine) -> None:
         self._settings = settings
-        self._say = say
-        self._pillars: list[Child] = []
-        self._workers: list[Child] = []
+        self._write_line = write_line
+        self._control_plane: list[ChildProcess] = []
+        self._workers: list[ChildProcess] = []
 
     async def run(self) -> None:
         consul = await self._find_consul()
@@ -99,7 +89,7 @@ class _Fleet:
             await asyncio.wait((watch, ready), return_when=asyncio.FIRST_COMPLETED)
             if watch.done():
                 watch.result()
-            self._say(_invitation(self._settings, ready.result()))
+            self._write_line(_ready_message(self._settings, ready.result()))
             await watch
         finally:
             watch.cancel()
@@ -107,13 +97,14 @@ class _Fleet:
             await asyncio.gather(watch, ready, return_exceptions=True)
 
     async def stop(self) -> None:
-        if self._workers or self._pillars:
-            self._say("Stopping: the workers finish what they have begun ...")
-        await asyncio.gather(*(w.stop(patience_s=WORKER_PATIENCE_S) for w in self._workers))
-        for pillar in reversed(self._pillars):
-            await pillar.stop(patience_s=PATIENCE_S)
-        if self._workers or self._pillars:
-            self._say("All stopped.")
+        started = bool(self._workers or self._control_plane)
+        if started:
+            self._write_line("Stopping: the workers finish what they have begun ...")
+        await asyncio.gather(*(worker.stop(patience_s=WORKER_PATIENCE_S) for worker in self._workers))
+        for child in reversed(self._control_plane):
+            await child.stop(patience_s=PATIENCE_S)
+        if started:
+            self._write_line("All stopped.")
 
     async def _find_consul(self) -> str:
         settings = self._settings
@@ -128,47 +119,46 @@ class _Fleet:
             return await self._start_agent()
         finally:
             await catalog.close()
-        self._say(f"Consul: the one at {consul.url} (version {version}).")
+        self._write_line(f"Consul: the one at {consul.url} (version {version}).")
         return consul.url
 
     async def _start_agent(self) -> str:
         port = _free_port(AGENT_PORT)
         url = f"http://{HOST}:{port}"
-        self._say(f"Consul: none at {DEFAULT_CONSUL_URL}, so the embedded agent is started on {url}.")
-        await self._start_pillar("agent", ["agent", "--port", str(port)], self._settings.environ)
-        await self._answers(f"{url}/v1/status/leader")
+        self._write_line(f"Consul: none at {DEFAULT_CONSUL_URL}, so the embedded agent is started on {url}.")
+        child = await self._start("agent", ["agent", "--port", str(port)], self._settings.environ)
+        self._control_plane.append(child)
+        await self._wait_until_answers(f"{url}/v1/status/leader")
         return url
 
     async def _start_registry(self, environ: Mapping[str, str]) -> None:
         settings = self._settings
         arguments = ["registry", "--host", HOST, "--port", str(settings.port), "--service", settings.service]
-        await self._start_pillar("registry", arguments, environ)
-        await self._answers(f"http://{HOST}:{settings.port}/healthz")
-
-    async def _start_pillar(self, name: str, arguments: list[str], environ: Mapping[str, str]) -> None:
-        self._pillars.append(await self._start(name, arguments, environ))
+        self._control_plane.append(await self._start("registry", arguments, environ))
+        await self._wait_until_answers(f"http://{HOST}:{settings.port}/healthz")
 
     async def _start_workers(self, environ: Mapping[str, str]) -> None:
         settings = self._settings
-        what = settings.model or "the ImageNet model EfficientNet-Lite0"
-        self._say(f"Workers: starting {settings.workers} with {what} ...")
+        model = settings.model or "the ImageNet model EfficientNet-Lite0"
+        self._write_line(f"Workers: starting {settings.workers} with {model} ...")
         arguments = ["worker", "--host", HOST, "--port", "0", "--service", settings.service]
         if settings.model:
             arguments += ["--model", settings.model]
         for number in range(1, settings.workers + 1):
             self._workers.append(await self._start(f"worker {number}", arguments, environ))
 
-    async def _start(self, name: str, arguments: list[str], environ: Mapping[str, str]) -> Child:
+    async def _start(self, name: str, arguments: list[str], environ: Mapping[str, str]) -> ChildProcess:
         command = [sys.executable, "-m", "p2pclient", *arguments]
-        return await children.start(name, command, environ=environ, say=self._say)
+        return await ChildProcess.start(command, name=name, environ=environ, write_line=self._write_line)
 
-    async def _answers(self, url: str) -> None:
-        """Wait until `url` answers 200. Raises EndedEarlyError when a pillar has ended instead."""
+    async def _wait_until_answers(self, url: str) -> None:
+        """Wait until `url` answers 200. Raises EndedEarlyError when a child of the control plane has ended instead."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             while True:
-                for pillar in self._pillars:
-                    if not pillar.running:
-                        raise EndedEarlyError(f"{await pillar.ended()}: see its last lines above.")
+                for child in self._control_plane:
+                    if not child.running:
+                        await child.ended()
+                        raise EndedEarlyError(f"{child.outcome}: see its last lines above.")
                 try:
                     async with session.get(url) as answer:
                         if answer.status == 200:
@@ -184,38 +174,39 @@ class _Fleet:
             while True:
                 async with session.get(url) as answer:
                     found = (await answer.json())["instances"] if answer.status == 200 else []
-                serving = [i["address"] for i in found if i["health"] in ("passing", "warning")]
-                if len(serving) >= sum(w.running for w in self._workers):
+                serving = [i["address"] for i in found if Health(i["health"]).serving]
+                if len(serving) >= sum(worker.running for worker in self._workers):
                     return serving
                 await asyncio.sleep(POLL_S)
 
     async def _watch(self) -> None:
-        """Tell of every child that ends; raise when what is left cannot serve."""
-        waiting = {asyncio.create_task(c.ended()): c for c in (*self._pillars, *self._workers)}
+        """Report every child that ends. Raises EndedEarlyError when the children that are left cannot serve."""
+        children = (*self._control_plane, *self._workers)
+        waiting = {asyncio.create_task(child.ended()): child for child in children}
         try:
             while waiting:
                 done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     child = waiting.pop(task)
-                    if child in self._pillars or not any(w.running for w in self._workers):
-                        raise EndedEarlyError(f"{task.result()}: see its last lines above.")
-                    self._say(f"{task.result()}; the others go on.")
+                    if child in self._control_plane or not any(worker.running for worker in self._workers):
+                        raise EndedEarlyError(f"{child.outcome}: see its last lines above.")
+                    self._write_line(f"{child.outcome}; the others go on.")
         finally:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def _free_port(wished: int) -> int:
+def _free_port(preferred: int) -> int:
     try:
-        listener = bind(HOST, wished)
+        listener = bind(HOST, preferred)
     except SettingsError:
         listener = bind(HOST, 0)
     with listener:
         return port_of(listener)
 
 
-def _invitation(settings: UpSettings, addresses: list[str]) -> str:
+def _ready_message(settings: UpSettings, addresses: list[str]) -> str:
     """What is ready, and lines to try that work as they are typed in this folder."""
     cat = shlex.quote(os.path.relpath(Path(__file__).with_name("cat.jpg")))
     p2p = _p2p_as_typed()
@@ -231,7 +222,7 @@ def _invitation(settings: UpSettings, addresses: list[str]) -> str:
 
 
 def _p2p_as_typed() -> str:
-    """`p2p` where the shell finds this one, else its path from this folder."""
+    """`p2p` where the shell finds that of this environment, else its path from this folder."""
     script = Path(sys.executable).with_name("p2p")
     if not script.exists():
         return f"{shlex.quote(sys.executable)} -m p2pclient"

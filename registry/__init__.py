@@ -1,1 +1,1 @@
-"""Who is where: Consul followed, and the next worker's address handed out in rotation."""
+"""The lookup service: follows the services in Consul and answers with the next worker's address in rotation."""

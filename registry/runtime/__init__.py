@@ -1,1 +1,1 @@
-"""How a server process starts, listens, watches over its children and ends; shared with the worker and `p2p up`."""
+"""How a server process starts, listens, supervises tasks and children, and ends; worker and deploy use it, too."""

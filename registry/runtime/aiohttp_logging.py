@@ -1,4 +1,7 @@
-"""What merely is no HTTP is answered with 400 by aiohttp, and not worth a traceback in anybody's log."""
+"""Loggers for aiohttp's servers that leave out what clients do wrong.
+
+aiohttp answers bytes that are not HTTP with 400 and logs a traceback; any client could fill the log with those.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from aiohttp.web import RequestPayloadError
 
 
 def quiet_logger(name: str) -> logging.Logger:
-    """A logger for aiohttp's servers that passes on everything but the parser's complaints."""
+    """A logger for aiohttp's servers that drops the errors of the HTTP parser."""
     logger = logging.getLogger(name)
-    logger.addFilter(_worth_logging)
+    logger.addFilter(_is_server_fault)
     return logger
 
 
-def _worth_logging(record: logging.LogRecord) -> bool:
+def _is_server_fault(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], (HttpProcessingError, RequestPayloadError)))

@@ -1,4 +1,4 @@
-"""The base of the registry's errors, and the error of a setting that cannot be used."""
+"""The base class of the errors of `registry`, and the error for a setting that cannot be used."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ class RegistryError(Exception):
 
 
 class SettingsError(RegistryError):
-    """A setting cannot be used; the sentence names the flag or the variable, and what would do."""
+    """A setting cannot be used; the sentence names the flag or the variable, and says what can be used."""

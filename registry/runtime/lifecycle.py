@@ -1,6 +1,6 @@
-"""How every server process here begins and ends: uvloop, log lines, signals that only set an event.
+"""Runs the main coroutine of a server process: on uvloop, with log lines, with signals that only set an event.
 
-The first SIGINT or SIGTERM asks for a clean end; the second one forces it.
+The first SIGINT or SIGTERM asks for a clean end; the second one ends the process at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[typ
 
 
 def run_with_own_signals(main: Callable[[], Coroutine[Any, Any, int]], *, failures: tuple[type[Exception], ...]) -> int:
-    """Run a `main` that sees to signals itself and returns the process's exit code; `failures` as in `run`."""
+    """Run a `main` that handles signals itself and returns the process's exit code; `failures` as in `run`."""
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )

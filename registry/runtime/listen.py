@@ -1,4 +1,4 @@
-"""A listening TCP socket, or an error that says who holds the port and what to do."""
+"""Opens listening TCP sockets; where a port cannot be had, the error says why and what to do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ BACKLOG = 4096
 
 
 def bind(host: str, port: int, *, flag: str = "--port", shared: bool = False) -> socket.socket:
-    """A socket that listens on `host`:`port` (0: any free port), not yet accepting.
+    """A socket that listens on `host`:`port` (0: any free port) and does not accept yet.
 
-    `shared` lets other processes of this user listen on the same port, and the kernel deals connections out
-    (SO_REUSEPORT). Raises SettingsError where the address cannot be had.
+    `shared` lets other processes of this user listen on the same port; the kernel spreads connections over them
+    (SO_REUSEPORT). `flag` is the command's flag for the port, named in errors. Raises SettingsError where the
+    address cannot be bound.
     """
     listener = _bound(host, port, flag=flag, shared=shared)
     listener.listen(BACKLOG)
@@ -22,12 +23,12 @@ def bind(host: str, port: int, *, flag: str = "--port", shared: bool = False) ->
 
 
 def reserve(host: str, port: int) -> socket.socket:
-    """A socket that holds `host`:`port` for processes that will share it, and listens itself to nobody.
+    """A socket that keeps `host`:`port` for processes that will share it, and does not listen itself.
 
-    Raises SettingsError where the address cannot be had.
+    Raises SettingsError where the address cannot be bound.
     """
     if port:
-        bind(host, port).close()  # a port that others share already is taken, too
+        bind(host, port).close()  # without SO_REUSEPORT, so that a port which others share already is refused, too
     return _bound(host, port, flag="--port", shared=True)
 
 
@@ -44,17 +45,17 @@ def _bound(host: str, port: int, *, flag: str, shared: bool) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise SettingsError(_why(error, host, port, flag)) from error
+        raise SettingsError(_sentence(error, host, port, flag)) from error
     listener.setblocking(False)
     return listener
 
 
 def port_of(listener: socket.socket) -> int:
-    """The port that was really bound."""
+    """The number of the port that was bound, also where port 0 was asked for."""
     return int(listener.getsockname()[1])
 
 
-def _why(error: OSError, host: str, port: int, flag: str) -> str:
+def _sentence(error: OSError, host: str, port: int, flag: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {host} is taken by another program: stop it, or choose another with {flag}."
     if error.errno == errno.EACCES:

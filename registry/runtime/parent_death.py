@@ -1,4 +1,4 @@
-"""Process hygiene: what a process has started does not outlive it, even where it is killed and can say nothing."""
+"""Ends a child process when its parent dies, even where the parent is killed and cannot stop the child itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent(number: signal.Signals, *, parent: int | None = None) -> Callable[[], None] | None:
     """A `preexec_fn`: the kernel sends the child `number` when the thread that started it ends.
 
-    A child of ours that runs Python calls it by itself, with the id of its `parent`: starting it is quicker then.
+    A child that runs our own Python code may instead call the result itself, with the id of its `parent`: a process
+    without a `preexec_fn` starts faster.
 
     Linux only (prctl(2), PR_SET_PDEATHSIG); None elsewhere. Holds for the child itself, not for what it starts.
     """
@@ -25,7 +26,7 @@ def die_with_parent(number: signal.Signals, *, parent: int | None = None) -> Cal
 
     def in_child() -> None:
         prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # it died in between
+        if os.getppid() != parent:  # the parent died before prctl was called
             os._exit(1)
 
     return in_child

@@ -2,7 +2,7 @@
 
 Orders: `status` holds what it answers (200 without it); `stubborn` makes it ignore SIGTERM; `family` makes it
 start a process that takes half a second to end and notes `finished` then.
-Notes: `asked` gets a line for each request, `heard` one for each signal; `pid` and `heir` hold process ids.
+Notes: `asked` gets a line for each request, `heard` one for each signal; `pid` and `descendant` hold process ids.
 GET /exit?CODE ends it, GET /die kills it. On SIGTERM it writes the services that the agent at CONSUL_HTTP_ADDR
 knows to `known`, and ends with 3.
 """
@@ -55,8 +55,8 @@ for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
 if (FOLDER / "family").exists():
     at_end = f"sleep 0.5; echo yes > {FOLDER}/finished; exit"
     slow = f"trap '{at_end}' TERM; echo yes > {FOLDER}/ready; while :; do sleep 0.1; done"
-    heir = subprocess.Popen(["sh", "-c", slow])
-    note("heir", str(heir.pid))
+    descendant = subprocess.Popen(["sh", "-c", slow])
+    note("descendant", str(descendant.pid))
 server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 note("pid", str(os.getpid()))
 server.serve_forever()

@@ -282,10 +282,10 @@ def exec_(
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run_with_own_signals
-    from worker.exec.supervisor import AdoptSettings, adopt
+    from worker.exec.supervisor import ExecSettings, run_registered
 
     async def main() -> int:
-        settings = AdoptSettings(
+        settings = ExecSettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul),
             service=service,
             command=tuple(command),
@@ -300,7 +300,7 @@ def exec_(
             tags=tuple(tag or ()),
             weight=weight,
         )
-        return await adopt(settings)
+        return await run_registered(settings)
 
     raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,)))
 

@@ -1,4 +1,4 @@
-"""Who listens on a port of this machine, as Linux tells in /proc; elsewhere nobody can be seen."""
+"""Finds the process that listens on a port of this machine, from Linux's /proc; other systems show none."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Holder:
 
 
 def stranger_on(port: int, *, child: int, proc: Path = Path("/proc")) -> Holder | None:
-    """A process that holds `port` and cannot come from process `child`, since it is older; None if none is seen.
+    """A process that holds `port` and is older than process `child`, so no descendant of it; None if there is none.
 
-    Younger ones are let pass: what publishes a container's port is no descendant of `docker run` either. A
-    descendant that shares the socket with an older process clears it.
+    Younger processes count as the child's: the process that publishes a container's port is no descendant of
+    `docker run` either. Where one of them shares the socket with an older process, there is no stranger.
     """
     born = _started(proc / str(child))
     holders = list(_holders(proc, set(_listeners(port, proc))))
@@ -32,7 +32,7 @@ def stranger_on(port: int, *, child: int, proc: Path = Path("/proc")) -> Holder 
 
 
 def _listeners(port: int, proc: Path) -> Iterator[str]:
-    """The inodes of the sockets that listen on the port, in this network namespace."""
+    """The inodes of the sockets that listen on the port in this network namespace."""
     for table in ("tcp", "tcp6"):
         try:
             lines = (proc / "net" / table).read_text().splitlines()[1:]
@@ -42,7 +42,7 @@ def _listeners(port: int, proc: Path) -> Iterator[str]:
 
 
 def listening_inodes(lines: Iterable[str], port: int) -> Iterator[str]:
-    """The inodes in the lines of /proc/net/tcp (proc(5)) that stand for a socket listening on `port`."""
+    """The inodes of the sockets listening on `port`, from the lines of /proc/net/tcp (proc(5))."""
     for line in lines:
         _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
         if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
@@ -50,7 +50,7 @@ def listening_inodes(lines: Iterable[str], port: int) -> Iterator[str]:
 
 
 def _holders(proc: Path, inodes: set[str]) -> Iterator[Holder]:
-    """The processes that hold one of these sockets, as far as we may look."""
+    """The processes that hold one of these sockets, of those that this user may look at."""
     targets = {f"socket:[{inode}]" for inode in inodes}
     for folder in proc.glob("[0-9]*") if targets else ():
         try:

@@ -1,0 +1,13 @@
+"""Hosts and ports as URLs write them (RFC 3986, 3.2.2): an IPv6 address stands in brackets. Pure."""
+
+from __future__ import annotations
+
+
+def bracketed(host: str) -> str:
+    """The host as it stands in a URL: `[::1]` for `::1`, anything else unchanged."""
+    return f"[{host}]" if ":" in host else host
+
+
+def host_port(host: str, port: int) -> str:
+    """`host:port` as a URL wants it, such as `10.0.0.5:9001` or `[::1]:9001`."""
+    return f"{bracketed(host)}:{port}"
