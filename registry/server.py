@@ -1,4 +1,4 @@
-"""A lookup process from start to end: bind, follow, answer, stop."""
+"""Runs one lookup process from start to end: bind, follow Consul, answer over HTTP and DNS, stop."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
-from registry.dns.server import answering_names
+from registry.dns.server import serving_dns
 from registry.lookup.fast_path import FastPath, protocol_factory
 from registry.lookup.routes import build_app
+from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.listen import bind, port_of
+from registry.runtime.supervise import supervised
 from registry.settings import RegistrySettings
 
 logger = logging.getLogger(__name__)
 
 IDLE_S = 75.0
-"""A connection on which no whole request came for so long is closed, as nginx does."""
+"""A connection is closed after so long without a whole request, as nginx does."""
 
 CLOSING_S = 1.0
-"""How long requests that are being answered, long polls among them, may take at the end."""
+"""How long requests in flight, long polls among them, may take when the process stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +45,25 @@ class RunningRegistry:
 
 @asynccontextmanager
 async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
-    """A lookup service, answering on entry and gone on exit. Raises SettingsError for a taken port."""
+    """A lookup service that answers while the context is open. Raises SettingsError for a taken port."""
     listener = bind(settings.host, settings.port, shared=settings.shared)
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
         async with (
             Directory(catalog, default=settings.service, state=settings.state) as directory,
-            _watching(catalog, directory),
-            _answering(directory, listener),
-            answering_names(directory, catalog, settings) as dns_port,
+            supervised("watch the leader", partial(watch_leader, catalog, directory)),
+            _serving_http(directory, listener),
+            serving_dns(directory, catalog, settings) as dns_port,
         ):
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            yield RunningRegistry(f"http://{host}:{port_of(listener)}", port_of(listener), directory, dns_port)
+            port = port_of(listener)
+            yield RunningRegistry(f"http://{host_port(settings.host, port)}", port, directory, dns_port)
     finally:
         await catalog.close()
         listener.close()
 
 
 @asynccontextmanager
-async def _watching(catalog: Catalog, directory: Directory) -> AsyncIterator[None]:
-    """Somebody who looks whether Consul has a leader."""
-    task = asyncio.create_task(watch_leader(catalog, directory), name="watch the leader")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _answering(directory: Directory, listener: socket.socket) -> AsyncIterator[None]:
+async def _serving_http(directory: Directory, listener: socket.socket) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it."""
     fast = FastPath(directory)
     requests_log = quiet_logger(f"{__name__}.requests")

@@ -1,4 +1,4 @@
-"""What `p2p registry` can be told, as one frozen value."""
+"""The settings of `p2p registry`, as one frozen value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from registry.consul.settings import ConsulSettings
 class RegistrySettings:
     """What `p2p registry` takes: see its --help for the meaning of each.
 
-    `shared` lets other lookup processes listen on the same port; `dns_port` is None where DNS is not wanted.
+    `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS.
     """
 
     consul: ConsulSettings

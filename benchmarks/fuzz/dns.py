@@ -23,12 +23,12 @@ import dns.edns
 import dns.message
 import dns.rcode
 
-from registry.consul.instance import Instance, Snapshot
-from registry.discovery.directory import ANY, Wanted
-from registry.discovery.reconcile import Belief
+from registry.consul.instance import Instance
 from registry.discovery.rotation import Rotation
+from registry.discovery.selector import ANY, Selector
+from registry.discovery.snapshot import Snapshot
 from registry.dns.message import TCP_MOST_BYTES, UDP_MOST_BYTES, UDP_PLAIN_BYTES, Query, read
-from registry.dns.resolver import Followed, Resolver
+from registry.dns.resolver import FollowedService, Resolver
 from registry.dns.server import over_tcp, over_udp
 from registry.runtime.listen import bind, port_of
 
@@ -69,13 +69,13 @@ class Workers:
 
     def __init__(self, hosts: Sequence[str]) -> None:
         instances = [Instance("any", f"w{n}", host, 9000 + n, tags=("v1",)) for n, host in enumerate(hosts)]
-        self.belief = Belief(Snapshot("any", 1, tuple(instances)), known=True)
+        self.snapshot = Snapshot("any", tuple(instances), known=True)
         self._rotation = Rotation(instances)
 
-    def rotation(self, wanted: Wanted = ANY) -> Rotation:
-        return self._rotation if wanted.tags <= {"v1"} else Rotation()
+    def rotation(self, selector: Selector = ANY) -> Rotation:
+        return self._rotation if selector.tags <= {"v1"} else Rotation()
 
-    async def known(self, *, timeout_s: float) -> bool:
+    async def wait_until_known(self) -> bool:
         return True
 
 
@@ -92,10 +92,14 @@ class Services:
         }
         self.names = sorted(self._services)
 
+    def registered_name(self, name: str) -> str:
+        lower = name.lower()
+        return next((other for other in self.names if other.lower() == lower), lower)
+
     def exists(self, name: str) -> bool:
         return name in self._services
 
-    def find(self, name: str) -> Followed | None:
+    def find(self, name: str) -> FollowedService | None:
         return self._services.get(name)
 
 

@@ -1,1 +1,1 @@
-"""Our values from and to Consul: the only package that knows Consul's vocabulary."""
+"""Speaks with Consul: the only package that knows Consul's API and turns its answers into our values."""

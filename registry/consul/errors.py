@@ -1,8 +1,8 @@
-"""What can go wrong between us and Consul, each with a sentence that names the cause and the cure.
+"""The errors of calls to Consul, each with a sentence that names the cause and what to do.
 
 RegistryError (registry.runtime.errors)
-├── ConsulUnavailable      no answer, or an answer that is not to be believed (5xx, broken JSON)
-├── ConsulRefused          Consul understood and said no: a bad request, a certificate that it does not know
+├── ConsulUnavailable      no answer, or an unusable one (5xx, malformed JSON)
+├── ConsulRefused          Consul understood and refused: a bad request, an unknown certificate, a wrong password
 │   └── TokenRefused       the token does not have the right to do this, or does not exist
 └── Forgotten              the agent does not know this service or check (any more): register again
 """
@@ -17,11 +17,11 @@ class ConsulUnavailable(RegistryError):
 
 
 class ConsulRefused(RegistryError):
-    """Consul answered and refused: another try will not help before somebody changes something."""
+    """Consul answered and refused: another try does not help until the request or the set-up has changed."""
 
 
 class TokenRefused(ConsulRefused):
-    """The token has not the right; an agent that has just started and reaches no server says the same."""
+    """The token lacks the right; an agent that has just started and reaches no server answers the same."""
 
 
 class Forgotten(RegistryError):

@@ -1,12 +1,13 @@
-"""How to reach a Consul agent: what CONSUL_HTTP_ADDR and its siblings mean to Consul's own tools."""
+"""How to reach a Consul agent, read from CONSUL_HTTP_ADDR and its siblings as Consul's own tools read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from registry.runtime.address import bracketed
 from registry.runtime.errors import SettingsError
 
 DEFAULT_CONSUL_URL = "http://127.0.0.1:8500"
@@ -16,12 +17,14 @@ DEFAULT_CONSUL_URL = "http://127.0.0.1:8500"
 class ConsulSettings:
     """How to reach a Consul agent.
 
-    `url` is `http://host:port`, `https://host:port` or `unix:///path`. `ca_file`, `cert_file`, `key_file`
-    are PEM files; `verify=False` takes any certificate (CONSUL_HTTP_SSL_VERIFY=false).
+    `url` is `http://host:port`, `https://host:port` or `unix:///path`. `auth` is `name:password` for HTTP's Basic
+    authentication. `ca_file`, `cert_file`, `key_file` are PEM files; `verify=False` accepts any certificate
+    (CONSUL_HTTP_SSL_VERIFY=false).
     """
 
     url: str = DEFAULT_CONSUL_URL
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    auth: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
@@ -31,15 +34,17 @@ class ConsulSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, url: str | None = None) -> ConsulSettings:
-        """Read Consul's own variables; `url` (the --consul flag) goes before CONSUL_HTTP_ADDR.
+        """Read Consul's own variables; `url` (the --consul flag) is used in place of CONSUL_HTTP_ADDR.
 
-        Raises SettingsError where an address cannot be understood or a file cannot be read.
+        A name and password in the address are used in place of CONSUL_HTTP_AUTH. Raises SettingsError where an address
+        is invalid or a file cannot be read.
         """
         address = url or environ.get("CONSUL_HTTP_ADDR") or DEFAULT_CONSUL_URL
         secure = environ.get("CONSUL_HTTP_SSL", "").lower() in ("1", "true")
         return cls(
             url=normal_url(address, secure=secure),
             token=environ.get("CONSUL_HTTP_TOKEN") or _file_content(environ.get("CONSUL_HTTP_TOKEN_FILE")),
+            auth=auth_in(address) or environ.get("CONSUL_HTTP_AUTH") or None,
             ca_file=_file(environ.get("CONSUL_CACERT"), "CONSUL_CACERT"),
             cert_file=_file(environ.get("CONSUL_CLIENT_CERT"), "CONSUL_CLIENT_CERT"),
             key_file=_file(environ.get("CONSUL_CLIENT_KEY"), "CONSUL_CLIENT_KEY"),
@@ -47,9 +52,20 @@ class ConsulSettings:
             server_name=environ.get("CONSUL_TLS_SERVER_NAME") or None,
         )
 
+    def as_environment(self) -> dict[str, str]:
+        """The variables with which a child process reaches the same agent; certificates and token it inherits."""
+        return {"CONSUL_HTTP_ADDR": self.url} | ({"CONSUL_HTTP_AUTH": self.auth} if self.auth else {})
+
+
+def auth_in(address: str) -> str | None:
+    """The `name:password` that an address carries before an @, decoded; None where it carries none."""
+    _, _, rest = address.rpartition("://")
+    user_info, at, _ = rest.partition("/")[0].rpartition("@")
+    return unquote(user_info) if at and not address.startswith("unix://") else None
+
 
 def normal_url(address: str, *, secure: bool = False) -> str:
-    """`host`, `host:port`, `http(s)://host:port` or `unix://path` as one canonical URL.
+    """`host`, `host:port`, `http(s)://host:port` or `unix://path` as one canonical URL, without name and password.
 
     Raises SettingsError for anything else.
     """
@@ -57,18 +73,23 @@ def normal_url(address: str, *, secure: bool = False) -> str:
         return address
     if "://" not in address:
         address = f"{'https' if secure else 'http'}://{address}"
-    parts = urlsplit(address)
     try:
+        parts = urlsplit(address)
         port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or parts.path.strip("/"):
-        raise SettingsError(
-            f"{address!r} is not the address of a Consul agent: write host:port, http://host:port, "
-            "https://host:port or unix:///path/to/socket."
-        )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port or (8501 if parts.scheme == 'https' else 8500)}"
+    except ValueError as error:
+        raise _invalid(address) from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise _invalid(address)
+    return f"{parts.scheme}://{bracketed(parts.hostname)}:{port or (8501 if parts.scheme == 'https' else 8500)}"
+
+
+def _invalid(address: str) -> SettingsError:
+    scheme, separator, rest = address.rpartition("://")
+    shown = f"{scheme}{separator}{rest.rpartition('@')[2]}"  # what stands before an @ may be a password
+    return SettingsError(
+        f"{shown!r} is not the address of a Consul agent: write host:port, http://host:port, https://host:port or "
+        "unix:///path/to/socket."
+    )
 
 
 def _file(name: str | None, variable: str) -> Path | None:
@@ -82,4 +103,8 @@ def _file(name: str | None, variable: str) -> Path | None:
 
 def _file_content(name: str | None) -> str | None:
     path = _file(name, "CONSUL_HTTP_TOKEN_FILE")
-    return path.read_text().strip() if path else None
+    try:
+        return path.read_text().strip() if path else None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError(f"CONSUL_HTTP_TOKEN_FILE names {name}, which cannot be read: {reason}.") from error

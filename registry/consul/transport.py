@@ -1,8 +1,8 @@
-"""py-consul's requests carried by one aiohttp session of our own.
+"""Carries py-consul's requests over an aiohttp session of our own.
 
-py-consul's async client builds its session with deprecated TLS arguments, has one timeout for every call and
-no Unix sockets; its requests, callbacks and vocabulary are what we want. So `ConsulClient` is py-consul with
-this one part replaced, by the seam that it offers for that (`http_connect`).
+py-consul's async client builds its session with deprecated TLS arguments, has one timeout for every call and does not
+support Unix sockets; its paths, payloads and callbacks are what we use. `ConsulClient` is py-consul with the transport
+replaced, through the method that it offers for that (`http_connect`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ConsulClient(consul.base.Consul):  # type: ignore[misc]  # py-consul publi
         self.token = settings.token  # py-consul would let the environment win over what it was told
 
     def http_connect(self, *_: object, **__: object) -> _Transport:
-        """The seam: py-consul asks for its transport here."""
+        """The transport that py-consul uses for all its requests."""
         return _Transport(self._settings, timeout_s=self._timeout_s)
 
     async def close(self) -> None:
@@ -99,15 +99,15 @@ class _Transport:
             ) as answer:
                 body = await answer.text(encoding="utf-8", errors="replace")
         except aiohttp.ClientConnectorCertificateError as error:
-            raise ConsulRefused(self._untrusted(error)) from error
+            raise ConsulRefused(self._certificate_untrusted(error)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if "ALERT_BAD_CERTIFICATE" in str(error) or "CERTIFICATE_REQUIRED" in str(error):
-                raise ConsulRefused(self._unwelcome()) from error
+                raise ConsulRefused(self._certificate_refused()) from error
             reason = str(error) or type(error).__name__
             raise ConsulUnavailable(f"Consul at {self._url} did not answer: {reason}.") from error
         return callback(consul.base.Response(answer.status, answer.headers, body))
 
-    def _untrusted(self, error: aiohttp.ClientConnectorCertificateError) -> str:
+    def _certificate_untrusted(self, error: aiohttp.ClientConnectorCertificateError) -> str:
         why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
         authority = self._settings.ca_file or "the system's authorities"
         return (
@@ -116,7 +116,7 @@ class _Transport:
             "CONSUL_TLS_SERVER_NAME."
         )
 
-    def _unwelcome(self) -> str:
+    def _certificate_refused(self) -> str:
         given = self._settings.cert_file
         fault = f"does not accept the certificate {given}" if given else "asks for a client's certificate"
         return (
@@ -126,7 +126,9 @@ class _Transport:
 
     def _open(self) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, connect=5.0)
-        return aiohttp.ClientSession(connector=self._connector(), timeout=timeout, trust_env=False)
+        name, _, password = (self._settings.auth or "").partition(":")
+        auth = aiohttp.BasicAuth(name, password, encoding="utf-8") if self._settings.auth else None
+        return aiohttp.ClientSession(connector=self._connector(), timeout=timeout, auth=auth, trust_env=False)
 
     def _connector(self) -> aiohttp.BaseConnector:
         if self._url.startswith("unix://"):

@@ -1,1 +1,1 @@
-"""The current instances of each service, and whose turn it is."""
+"""Keeps the current instances of each service, and the rotation that decides which one is next."""

@@ -1,9 +1,9 @@
-"""Does Consul have a leader? Asked every two seconds, apart from the following, and told to those who follow.
+"""Asks every two seconds whether Consul has a leader, and tells the directory when that changes.
 
-A question that waits for a change does not notice that the leader is lost, or that the agent was cut off from the
-servers, and when its wait is over it says what was true when it was put (measured with Consul 1.8.7): it would take
-two minutes to learn that the answers have grown old. This question is answered from memory by any server, and is one
-a process, however many services are followed.
+A blocking query does not notice that the leader is lost, or that the agent was cut off from the servers, and when its
+wait is over it reports what was true when it was sent (measured with Consul 1.8.7): without this watch it would take
+two minutes to learn that the answers have grown old. A server answers this question from memory, and each process
+asks it once however many services it follows.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ EVERY_S = 2.0
 
 
 async def watch_leader(catalog: Catalog, directory: Directory, *, every_s: float = EVERY_S) -> None:
-    """Tell all followers when a leader is missed, and when there is one again, until cancelled."""
+    """Tell the directory when the leader is lost, and when there is one again, until cancelled."""
     known = True
     while True:
         await asyncio.sleep(every_s)
         known, before = await catalog.has_leader(), known
-        for service in directory.services():
-            if not known:
-                service.follower.doubt()
-            elif not before:
-                service.follower.ask_now()
+        if not known:
+            directory.leader_lost()
+        elif not before:
+            directory.leader_found()

@@ -1,16 +1,16 @@
-"""Weighted, smooth round robin over the instances of a service; pure, no I/O, no clock.
+"""Weighted, smooth round robin over the instances of a service: decides which one is next. Pure.
 
 Instances of one weight form a ring that is walked in order; the rings compete by stride scheduling
 (C. Waldspurger, W. Weihl: "Stride Scheduling", MIT/LCS/TM-528, 1995): a ring of m instances of weight w
 has its turn every 1/(m*w) of virtual time, and the earliest turn goes next. So equal workers are handed out
-in strict rotation, unequal ones interleave evenly, and a pick costs O(number of distinct weights):
-the same for two instances and for ten thousand.
+in strict rotation, unequal ones interleave evenly, and a pick costs O(number of distinct weights): the
+same for two instances and for ten thousand.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
 
@@ -42,14 +42,20 @@ class _Ring:
         self.due += self.stride
         return member
 
+    def skip_to(self, now: int) -> None:
+        """Let all turns before `now` pass."""
+        missed = -((self.due - now) // self.stride)
+        self.due += missed * self.stride
+        self.cursor = (self.cursor + missed) % len(self.members)
+
     def turns(self) -> Iterator[tuple[int, Instance]]:
-        """Each member once, with the time of its next turn."""
+        """Each member once, with the virtual time of its next turn."""
         count = len(self.members)
         for turn in range(count):
             yield self.due + turn * self.stride, self.members[(self.cursor + turn) % count]
 
     def replace(self, members: list[Instance], now: int) -> None:
-        """Take over a changed membership: those who stay keep their turn, newcomers go last."""
+        """Adopt a changed membership: members that stay keep their turn, new ones go last."""
         fresh = {m.id: m for m in members}
         order = self.members[self.cursor :] + self.members[: self.cursor]
         kept = [fresh.pop(m.id) for m in order if m.id in fresh]
@@ -61,9 +67,9 @@ class _Ring:
 
 
 class Rotation:
-    """Who is next. Starts at a random place, so that many processes do not march in step.
+    """Hands out instances in turn, from a random start, so that many processes do not use the same order.
 
-    `chance` is the source of that place; tests pass a seeded one.
+    `chance` draws the start; tests pass a seeded one.
     """
 
     def __init__(self, instances: Iterable[Instance] = (), *, chance: random.Random | None = None) -> None:
@@ -76,7 +82,7 @@ class Rotation:
         return sum(len(ring.members) for ring in self._rings)
 
     def replace(self, instances: Iterable[Instance]) -> None:
-        """Take a new membership; survivors keep their turn, newcomers of a weight go behind them."""
+        """Adopt a new membership: instances that stay keep their turn, new ones of a weight go behind them."""
         by_weight: dict[int, list[Instance]] = {}
         for instance in instances:
             by_weight.setdefault(max(1, instance.weight), []).append(instance)
@@ -92,15 +98,33 @@ class Rotation:
         self._now = ring.due
         return ring.take()
 
+    def next_except(self, excluded: Container[str]) -> Instance | None:
+        """The next instance whose id is not in `excluded`, or None; excluded instances lose the turns before its.
+
+        Costs O(instances), however large the weights of excluded ones are.
+        """
+        open_rings = [ring for ring in self._rings if any(member.id not in excluded for member in ring.members)]
+        if not open_rings:
+            return None
+        ring = min(open_rings, key=_due)
+        while ring.members[ring.cursor].id in excluded:
+            ring.take()
+            ring = min(open_rings, key=_due)
+        self._now = ring.due
+        for other in self._rings:
+            if other.due < self._now:
+                other.skip_to(self._now)
+        return ring.take()
+
     def take(self, count: int) -> Sequence[Instance]:
-        """`count` different instances in rotation order, fewer if there are fewer; uses up as many turns."""
+        """`count` different instances in rotation order, fewer if there are fewer; as many turns pass."""
         chosen = self.ahead(count)
         for _ in chosen:
             self.next()
         return chosen
 
     def ahead(self, count: int) -> Sequence[Instance]:
-        """Different instances in the order of their next turns; nobody's turn is used up."""
+        """Different instances in the order of their next turns; no turn passes."""
         turns = merge(*(ring.turns() for ring in self._rings), key=_turn)
         return [instance for _, instance in islice(turns, count)]
 

@@ -1,7 +1,7 @@
-"""The last good beliefs on disk, so that a lookup service that starts while Consul is away still answers.
+"""Keeps the last good snapshots on disk, so that a lookup service that starts while Consul is away still answers.
 
-Written when something changed, and once a minute for the age; read once at the start, and believed only where
-Consul does not answer. Losing the file costs nothing but that.
+The file is written when something has changed, and every minute to renew the age; it is read once at the start. It
+says from which Consul it comes, and is ignored where another one is followed.
 """
 
 from __future__ import annotations
@@ -14,46 +14,57 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from registry.consul.instance import Health, Instance, Snapshot
-from registry.discovery.reconcile import Belief
+from registry.consul.instance import Health, Instance
+from registry.discovery.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
+
 SETTLE_S = 0.5
-"""Changes come in bursts; one write takes them all."""
+"""How long further changes are waited for before a write: changes come in bursts."""
 
 REFRESH_S = 60.0
+"""The longest time between two writes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A belief, and when Consul last confirmed it (seconds since 1970)."""
+class SavedSnapshot:
+    """A snapshot, and when Consul last confirmed it (seconds since 1970)."""
 
-    belief: Belief
+    snapshot: Snapshot
     confirmed_at: float
 
 
-def load(path: Path) -> dict[str, Saved]:
-    """What was saved, by service; nothing where the file is missing, damaged or of another format."""
+def load(path: Path, *, consul: str) -> dict[str, SavedSnapshot]:
+    """The snapshots that were saved, by service.
+
+    Nothing where the file is missing, damaged, of another format, or from another Consul than that at URL `consul`.
+    """
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["format"] != FORMAT:
             return {}
+        if content["consul"] != consul:
+            logger.warning(
+                "The last good set in %s is that of Consul at %s: starting without.", path, content["consul"]
+            )
+            return {}
         return {entry["service"]: _saved(entry) for entry in content["services"]}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         logger.warning("The last good set in %s cannot be used (%s): starting without.", path, error)
         return {}
 
 
-def save(path: Path, saved: Iterable[Saved]) -> None:
+def save(path: Path, snapshots: Iterable[SavedSnapshot], *, consul: str) -> None:
     """Write all at once: a reader sees the old file or the new one, never half of it."""
-    content = {"format": FORMAT, "services": [_entry(s) for s in saved]}
+    content = {"format": FORMAT, "consul": consul, "services": [_entry(saved) for saved in snapshots]}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
@@ -65,8 +76,10 @@ def save(path: Path, saved: Iterable[Saved]) -> None:
         raise
 
 
-async def keep_saved(path: Path, current: Callable[[], Iterable[Saved]], changed: asyncio.Event) -> None:
-    """Save what `current()` gives whenever `changed` was set, and every minute, until cancelled."""
+async def keep_saved(
+    path: Path, current: Callable[[], Iterable[SavedSnapshot]], changed: asyncio.Event, *, consul: str
+) -> None:
+    """Save what `current()` returns whenever `changed` was set, and every minute, until cancelled."""
     while True:
         try:
             async with asyncio.timeout(REFRESH_S):
@@ -76,39 +89,39 @@ async def keep_saved(path: Path, current: Callable[[], Iterable[Saved]], changed
             pass
         changed.clear()
         try:
-            await asyncio.to_thread(save, path, list(current()))
+            await asyncio.to_thread(partial(save, path, list(current()), consul=consul))
         except OSError as error:
             logger.warning("The last good set could not be written to %s: %s.", path, error)
 
 
-def as_saved(belief: Belief, confirmed_s: float | None) -> Saved | None:
-    """A belief as it is saved; None for one that Consul never confirmed. `confirmed_s` is monotonic."""
-    if confirmed_s is None or not belief.known:
+def as_saved(snapshot: Snapshot, confirmed_s: float | None) -> SavedSnapshot | None:
+    """A snapshot as it is saved; None for one that Consul never confirmed. `confirmed_s` is monotonic."""
+    if confirmed_s is None or not snapshot.known:
         return None
-    return Saved(belief, time.time() - (time.monotonic() - confirmed_s))
+    return SavedSnapshot(snapshot, time.time() - (time.monotonic() - confirmed_s))
 
 
-def _entry(saved: Saved) -> dict[str, Any]:
-    snapshot = saved.belief.snapshot
+def _entry(saved: SavedSnapshot) -> dict[str, Any]:
+    snapshot = saved.snapshot
     return {
         "service": snapshot.service,
-        "index": saved.belief.index,
+        "index": snapshot.index,
         "confirmed_at": saved.confirmed_at,
-        "proven": sorted(saved.belief.proven),
+        "proven": sorted(snapshot.proven),
         "instances": [asdict(i) | {"meta": dict(i.meta)} for i in snapshot.instances],
     }
 
 
-def _saved(entry: Mapping[str, Any]) -> Saved:
-    instances = tuple(_instance(i) for i in entry["instances"])
-    belief = Belief(
-        snapshot=Snapshot(str(entry["service"]), int(entry["index"]), instances),
+def _saved(entry: Mapping[str, Any]) -> SavedSnapshot:
+    snapshot = Snapshot(
+        service=str(entry["service"]),
+        instances=tuple(_instance(i) for i in entry["instances"]),
         index=int(entry["index"]),
         proven=frozenset(map(str, entry["proven"])),
         stale=True,
         known=True,
     )
-    return Saved(belief, float(entry["confirmed_at"]))
+    return SavedSnapshot(snapshot, float(entry["confirmed_at"]))
 
 
 def _instance(entry: Mapping[str, Any]) -> Instance:

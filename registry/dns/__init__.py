@@ -1,1 +1,1 @@
-"""The same answers as DNS: queries in, SRV, A and AAAA records out."""
+"""The lookup service as a DNS server: answers queries for services with SRV, A and AAAA records."""

@@ -1,7 +1,7 @@
 """DNS messages: the bytes of a query become a `Query`, a `Reply` becomes bytes of the size that is allowed. Pure.
 
-dnspython reads and writes the format (RFC 1035, EDNS of RFC 6891); here is decided which messages are
-queries at all, how large an answer may be, and that one that does not fit says so.
+dnspython reads and writes the format (RFC 1035, EDNS of RFC 6891). This module decides which messages are queries and
+how large an answer may be, and marks an answer that does not fit as truncated.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import dns.rdatatype
 import dns.rrset
 
 UDP_PLAIN_BYTES = 512
-"""What every client takes over UDP (RFC 1035, 2.3.4)."""
+"""The size of an answer over UDP that every client accepts (RFC 1035, 2.3.4)."""
 
 UDP_MOST_BYTES = 1232
-"""The most that is sent over UDP, whatever larger size a client offers: it passes every network in one piece
-(DNS flag day 2020), and bounds what a query with a forged sender can make of itself."""
+"""The largest answer over UDP, whatever larger size a client offers: it passes every network without fragmentation
+(DNS flag day 2020), and bounds the amplification of queries with a forged sender."""
 
 TCP_MOST_BYTES = 65535
 
@@ -43,7 +43,7 @@ class Query:
 
     @property
     def udp_bytes(self) -> int:
-        """How large an answer over UDP may be: 512 bytes, or what the client's EDNS offers within our bound."""
+        """The largest answer over UDP: 512 bytes, or what the client's EDNS offers, up to our bound."""
         if self.message.edns < 0:
             return UDP_PLAIN_BYTES
         return min(UDP_MOST_BYTES, max(UDP_PLAIN_BYTES, self.message.payload))
@@ -51,7 +51,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered. `partial` says that there is more than `answer`; it turns into the TC bit."""
+    """An answer. `partial` says that there are more records than `answer` holds; it becomes the TC bit."""
 
     rcode: dns.rcode.Rcode = dns.rcode.NOERROR
     answer: Sequence[dns.rrset.RRset] = ()
@@ -62,9 +62,9 @@ class Reply:
 
 
 def read(wire: bytes) -> Query | bytes | None:
-    """The query in a message; or the answer to what is no usable query; or None where none may be given.
+    """The query in a message; or an error answer where it is no usable query; or None where nothing may be sent.
 
-    A response is never answered (two servers would answer each other for ever), nor what has no whole header.
+    Responses are never answered (two servers would answer each other for ever), nor are messages without a header.
     """
     if len(wire) < _HEADER.size:
         return None
@@ -108,6 +108,6 @@ def write(query: Query, reply: Reply, *, most_bytes: int) -> bytes:
 
 
 def _refusal(number: int, flags: int, rcode: dns.rcode.Rcode) -> bytes:
-    """A header and nothing else, for what was not understood: the id, opcode and RD of the query, an rcode."""
+    """A bare header for a message that was not understood: the id, opcode and RD of the query, and an rcode."""
     kept = flags & (0x7800 | dns.flags.RD)
     return _HEADER.pack(number, dns.flags.QR | kept | rcode, 0, 0, 0, 0)

@@ -1,7 +1,7 @@
-"""The DNS port: queries come in over UDP and TCP, the resolver answers them, the answers go back.
+"""The DNS server: receives queries over UDP and TCP, has the resolver answer them, and sends the answers.
 
-Nothing a client sends or fails to send costs more than a bounded share: connections, the time one may idle,
-and the queries that wait for Consul's first word on a service each have their number here.
+Everything that clients can use up is bounded here: connections, the time that one may be idle, and the queries that
+wait for the first answer of Consul for a service.
 """
 
 from __future__ import annotations
@@ -12,28 +12,27 @@ import random
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any, cast
 
 from registry.consul.catalog import Catalog
-from registry.discovery.watch import backoff_s
 from registry.dns.message import Query, read
-from registry.dns.resolver import Followed, Listing, Resolver
+from registry.dns.resolver import FollowedService, Resolver, Services
+from registry.runtime.backoff import backoff_s
 from registry.runtime.errors import RegistryError, SettingsError
 from registry.runtime.listen import bind, port_of, reserve
+from registry.runtime.supervise import supervised
 from registry.settings import RegistrySettings
 
 logger = logging.getLogger(__name__)
 
 FLAG = "--dns-port"
 
-FIRST_ANSWER_WAIT_S = 2.0
-"""How long a query for a service that was never asked for waits for Consul; a client's patience is 5 s."""
-
 WAITING_AT_MOST = 100
-"""Queries over UDP that wait so; any more are answered at once, with SERVFAIL."""
+"""Queries over UDP that wait for Consul at a time; any more are answered with SERVFAIL at once."""
 
 IDLE_S = 10.0
-"""A connection is closed on which for so long no whole query came or no answer could be sent (RFC 7766)."""
+"""A connection is closed after so long without a whole query, or with an answer that cannot be sent (RFC 7766)."""
 
 CONNECTIONS_AT_MOST = 256
 
@@ -41,37 +40,37 @@ _PORTS_TRIED = 20
 
 
 @asynccontextmanager
-async def answering_names(listing: Listing, catalog: Catalog, settings: RegistrySettings) -> AsyncIterator[int | None]:
-    """DNS on `settings.dns_port`, from entry to exit; the port that was bound, None where DNS is not wanted.
+async def serving_dns(services: Services, catalog: Catalog, settings: RegistrySettings) -> AsyncIterator[int | None]:
+    """DNS on `settings.dns_port` while the context is open; gives the port, or None where `dns_port` is None.
 
-    Raises SettingsError where the port cannot be had.
+    Raises SettingsError where the port cannot be bound.
     """
     if settings.dns_port is None:
         yield None
         return
     tcp, udp = _bind_both(settings.host, settings.dns_port, shared=settings.shared)
-    resolver = Resolver(listing)
-    learning = asyncio.create_task(_learn_datacenter(resolver, catalog, settings), name="learn the datacenter")
-    try:
-        async with over_udp(resolver, udp), over_tcp(resolver, tcp):
-            yield port_of(tcp)
-    finally:
-        learning.cancel()
-        await asyncio.gather(learning, return_exceptions=True)
+    resolver = Resolver(services)
+    learn = partial(_learn_datacenter, resolver, catalog, settings)
+    async with (
+        supervised("learn the datacenter", learn),
+        over_udp(resolver, udp),
+        over_tcp(resolver, tcp),
+    ):
+        yield port_of(tcp)
 
 
 @contextmanager
 def held_for_processes(host: str, port: int | None) -> Iterator[list[str]]:
-    """The arguments that make several processes share the DNS port `port`, which stays taken until exit.
+    """The arguments for processes that share the DNS port `port`, which is reserved while the context is open.
 
-    Raises SettingsError where the port cannot be had.
+    Raises SettingsError where the port cannot be bound.
     """
     if port is None:
         yield []
         return
     tcp, udp = _bind_both(host, port, shared=False)
     number = port_of(tcp)
-    udp.close()  # for one that is held would get its share of the queries
+    udp.close()  # the kernel would send an open socket its share of the queries
     tcp.close()
     with reserve(host, number):
         yield [FLAG, str(number)]
@@ -79,7 +78,7 @@ def held_for_processes(host: str, port: int | None) -> Iterator[list[str]]:
 
 @asynccontextmanager
 async def over_udp(resolver: Resolver, sock: socket.socket) -> AsyncIterator[None]:
-    """Answer datagrams that arrive at `sock`, which is closed at the end."""
+    """Answer datagrams that arrive at `sock` while the context is open; then close it."""
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_datagram_endpoint(lambda: _Datagrams(resolver), sock=sock)
     try:
@@ -97,7 +96,7 @@ async def over_tcp(
     idle_s: float = IDLE_S,
     connections: int = CONNECTIONS_AT_MOST,
 ) -> AsyncIterator[None]:
-    """Answer queries on connections to `sock`, which is closed at the end and they with it."""
+    """Answer queries on connections to `sock` while the context is open; then close it and them."""
     streams = _Streams(resolver, idle_s=idle_s, connections=connections)
     server = await asyncio.start_server(streams.connected, sock=sock)
     try:
@@ -108,7 +107,7 @@ async def over_tcp(
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    """One query a datagram, one answer or none."""
+    """Answers each datagram that holds a query with one datagram, or not at all."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
@@ -121,15 +120,15 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def pause_writing(self) -> None:
-        """The system takes no more: answers are dropped, as a network would."""
+        """The send buffer is full: answers are dropped, as a network would."""
         self._full = True
 
     def resume_writing(self) -> None:
-        """It takes some again."""
+        """The send buffer has room again."""
         self._full = False
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        """A query, most likely."""
+        """Answer the datagram, later where Consul has not answered for the service yet."""
         query = read(data)
         if not isinstance(query, Query):
             self._send(query, addr)
@@ -143,13 +142,13 @@ class _Datagrams(asyncio.DatagramProtocol):
         task.add_done_callback(self._waiting.discard)
 
     async def stop(self) -> None:
-        """Let those that wait go unanswered."""
+        """Leave the queries that wait unanswered."""
         for task in self._waiting:
             task.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
 
-    async def _answer_later(self, service: Followed, query: Query, client: Any) -> None:
-        await service.known(timeout_s=FIRST_ANSWER_WAIT_S)
+    async def _answer_later(self, service: FollowedService, query: Query, client: Any) -> None:
+        await service.wait_until_known()
         self._send(self._resolver.answer(query, over_tcp=False), client)
 
     def _send(self, answer: bytes | None, client: Any) -> None:
@@ -158,7 +157,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class _Streams:
-    """Any number of queries a connection, each behind its length in two bytes, answered in their order."""
+    """Answers the queries of each connection in order; two bytes before each query hold its length."""
 
     def __init__(self, resolver: Resolver, *, idle_s: float, connections: int) -> None:
         self._resolver = resolver
@@ -167,11 +166,11 @@ class _Streams:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Begin to answer on a new connection, or close it if there are too many."""
+        """Start answering on a new connection, or close it if there are too many."""
         if len(self._tasks) >= self._connections:
             writer.close()
             return
-        task = asyncio.create_task(self._converse(reader, writer), name="answer DNS on a connection")
+        task = asyncio.create_task(self._serve(reader, writer), name="answer DNS on a connection")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -181,18 +180,18 @@ class _Streams:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer until the client goes, stays silent too long, or sends what may not be answered."""
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer until the client closes, stays silent too long, or sends what must not be answered."""
         try:
-            with suppress(asyncio.IncompleteReadError):  # the client has said all it wants
+            with suppress(asyncio.IncompleteReadError):  # the client has closed the connection
                 await self._answer_all(reader, writer)
             writer.close()
             async with asyncio.timeout(self._idle_s):
                 await writer.wait_closed()
         except OSError:
-            return  # a client that breaks off or stalls is everyday business
+            return  # clients that break off or stall are ordinary
         finally:
-            writer.transport.abort()  # closing alone would wait for ever for a client that does not read
+            writer.transport.abort()  # close() would wait for ever for a client that does not read
 
     async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -212,12 +211,12 @@ class _Streams:
             return query
         service = self._resolver.unknown(query)
         if service is not None:
-            await service.known(timeout_s=FIRST_ANSWER_WAIT_S)
+            await service.wait_until_known()
         return self._resolver.answer(query, over_tcp=True)
 
 
 async def _learn_datacenter(resolver: Resolver, catalog: Catalog, settings: RegistrySettings) -> None:
-    """Tell the resolver the datacenter's name: the one that was set, or what the agent says when it can."""
+    """Give the resolver the datacenter's name: the one in the settings, else that of the agent once it answers."""
     failures, chance, name = 0, random.Random(), settings.consul.datacenter
     while not name:
         try:
@@ -230,7 +229,7 @@ async def _learn_datacenter(resolver: Resolver, catalog: Catalog, settings: Regi
 
 
 def _bind_both(host: str, port: int, *, shared: bool) -> tuple[socket.socket, socket.socket]:
-    """Sockets for TCP and UDP on the same port. Raises SettingsError where they cannot be had."""
+    """Sockets for TCP and UDP on the same port. Raises SettingsError where they cannot be bound."""
     for _ in range(_PORTS_TRIED):
         tcp = bind(host, port, flag=FLAG, shared=shared)
         udp = socket.socket(tcp.family, socket.SOCK_DGRAM)

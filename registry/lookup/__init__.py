@@ -1,1 +1,1 @@
-"""The lookup service's HTTP answers."""
+"""The lookup service over HTTP: its routes, its answers, and the fast path ahead of aiohttp."""

@@ -1,10 +1,13 @@
-"""Lookups answered from ready-made bytes, before the framework sees them.
+"""Answers plain lookups from prepared bytes before aiohttp parses them.
 
-`GET /`, `/next` and `/next/{service}` are nearly all that a lookup service is asked, always with the same few
-request texts. The first time a text comes it is read with care; if it is complete and plain, the plan of its
-answer is kept under that very text, and from then on costs one dictionary access, one step of the rotation and
-one write. Everything else goes to aiohttp unchanged, and a connection that once needed aiohttp stays with it.
-A client cannot tell the two apart (tests/property/test_fastpath.py).
+`GET /`, `/next` and `/next/{service}` are nearly all the requests of a lookup service, always with the same few texts.
+The first time a text comes it is parsed with care; if it is complete and plain, its lookup is kept under that very
+text. From then on the text costs one dictionary access, one step of the rotation and one write. All other requests go
+to aiohttp unchanged, and a connection that once needed aiohttp stays with it. A client cannot tell the two apart
+(tests/unit/registry/lookup/test_fast_path.py).
+
+Answers are prepared once per service, form and instance, whatever the text of the request
+(docs/decisions/0015-prepared-lookup-answers.md).
 """
 
 from __future__ import annotations
@@ -17,21 +20,29 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 
 from registry.consul.instance import Instance
-from registry.discovery.directory import ANY, Directory, Service, Wanted
+from registry.discovery.directory import Directory
 from registry.discovery.rotation import Rotation
+from registry.discovery.selector import ANY, Selector
+from registry.discovery.service import ROTATIONS_AT_MOST, Service
 from registry.lookup.host_match import hosts_meant
 from registry.lookup.rendering import Form, render_one
 from registry.lookup.service_resolution import stale_header
 
-PLANS_AT_MOST = 4096
+TEXTS_AT_MOST = 4096
+"""Request texts kept per local address."""
+
+LOOKUPS_AT_MOST = 2 * ROTATIONS_AT_MOST
+"""Distinct lookups kept, each of which holds a rotation."""
+
 REQUEST_AT_MOST_BYTES = 2048
 
-# A plain request, whole. Anything beyond these characters is aiohttp's to judge.
+# A whole plain request. aiohttp judges everything beyond these characters.
 _PLAIN = re.compile(
     rb"GET (/|/next|/next/[A-Za-z0-9._-]{1,128}) HTTP/1\.1\r\n"
     rb"((?:[A-Za-z-]+: [\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\r\n)*)\r\n"
@@ -40,24 +51,43 @@ _HARMLESS = frozenset(
     {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"pragma"}
 )
 
+Prepared = dict[int, tuple[bytes, bytes]]
+"""What stands before and after the date of an answer, by the identity of the instance."""
+
 
 @dataclass(slots=True)
-class _Plan:
-    """How one request text is answered, and what was prepared for it at one `version` of the service.
+class _Answers:
+    """The prepared answers of one service in one form; `generation` is the service's for which they hold.
 
-    `ready` holds what stands before and after the date, by the identity of the instance: the rotation keeps the
-    instances alive for as long as the version lasts.
+    The service's snapshot keeps the instances alive, and their identities valid, for as long as a generation lasts.
     """
 
+    generation: object = None
+    prepared: Prepared = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a plain request asks for."""
+
     service: str
-    wanted: Wanted
+    selector: Selector
     form: Form
-    version: int = -1
+
+
+@dataclass(slots=True)
+class _Lookup:
+    """How one kind of request is answered; rotation and answers hold for `generation` of the service."""
+
+    request: _Request
+    service: str
+    generation: object = None
     rotation: Rotation = field(default_factory=Rotation)
-    ready: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    prepared: Prepared = field(default_factory=dict)
 
 
-Plans = dict[bytes, "_Plan | None"]
+Lookups = dict[bytes, "_Lookup | None"]
+"""Lookups by the text of the request; None where aiohttp has to answer."""
 
 
 class FastPath:
@@ -66,37 +96,44 @@ class FastPath:
     def __init__(self, directory: Directory) -> None:
         self.answered = 0
         self._directory = directory
-        self._plans: dict[str, Plans] = {}
+        self._by_address: dict[str, Lookups] = {}
+        self._lookups: dict[_Request, _Lookup] = {}
+        self._answers: WeakKeyDictionary[Service, dict[Form, _Answers]] = WeakKeyDictionary()
         self._second = -1
         self._date = b""
 
-    def plans_for(self, local_address: str) -> Plans:
-        """The plans of connections that arrived at one IP address: what a bare port means depends on it."""
-        return self._plans.setdefault(local_address, {})
+    def lookups_at(self, local_address: str) -> Lookups:
+        """The lookups of connections that arrived at one IP address: what a bare port means depends on it."""
+        return self._by_address.setdefault(local_address, {})
 
-    def answer(self, request: bytes, plans: Plans, local_address: str) -> bytes | None:
+    @property
+    def prepared_answers(self) -> int:
+        """How many answers are kept."""
+        return sum(len(answers.prepared) for forms in self._answers.values() for answers in forms.values())
+
+    def answer(self, request: bytes, lookups: Lookups, local_address: str) -> bytes | None:
         """The whole response to a whole plain request; None where aiohttp has to answer."""
         try:
-            plan = plans[request]
+            lookup = lookups[request]
         except KeyError:
-            plan = self._plan(request, plans, local_address)
-        if plan is None:
+            lookup = self._learn(request, lookups, local_address)
+        if lookup is None:
             return None
-        service = self._directory.followed(plan.service)
+        service = self._directory.followed(lookup.service)
         if service is None:
             return None
-        if plan.version != service.version:
-            _renew(plan, service)
-        instance = plan.rotation.next()
+        if lookup.generation is not service.generation:
+            self._renew(lookup, service)
+        instance = lookup.rotation.next()
         if instance is None:
             return None
         try:
-            before, after = plan.ready[id(instance)]
+            before, after = lookup.prepared[id(instance)]
         except KeyError:
-            before, after = plan.ready[id(instance)] = _response(instance, plan.form)
+            before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form)
         self.answered += 1
-        if service.follower.belief.stale:
-            before = _aged(before, service)
+        if service.watch.snapshot.stale:
+            before = _with_stale_header(before, service)
         return before + self._now() + after
 
     def _now(self) -> bytes:
@@ -105,25 +142,36 @@ class FastPath:
             self._second, self._date = int(now_s), formatdate(now_s, usegmt=True).encode()
         return self._date
 
-    def _plan(self, request: bytes, plans: Plans, local_address: str) -> _Plan | None:
-        if len(plans) >= PLANS_AT_MOST:
-            plans.clear()
-        plan = _read(request, local_address, self._directory.default)
-        if len(request) <= REQUEST_AT_MOST_BYTES:
-            plans[request] = plan
-        return plan
+    def _learn(self, text: bytes, lookups: Lookups, local_address: str) -> _Lookup | None:
+        """The lookup of a text that comes for the first time, kept for the next time."""
+        request = _parse(text, local_address, self._directory.default)
+        lookup = None
+        if request is not None:
+            if request not in self._lookups and len(self._lookups) >= LOOKUPS_AT_MOST:
+                self._lookups.clear()
+                for others in self._by_address.values():
+                    others.clear()
+            lookup = self._lookups.setdefault(request, _Lookup(request, request.service))
+        if len(lookups) >= TEXTS_AT_MOST:
+            lookups.clear()
+        if len(text) <= REQUEST_AT_MOST_BYTES:
+            lookups[text] = lookup
+        return lookup
+
+    def _renew(self, lookup: _Lookup, service: Service) -> None:
+        """Take up what has changed: another set of instances, or a rotation that was dropped."""
+        lookup.rotation = service.rotation(lookup.request.selector)
+        answers = self._answers.setdefault(service, {}).setdefault(lookup.request.form, _Answers())
+        if answers.generation is not service.generation:
+            answers.generation = service.generation
+            answers.prepared.clear()
+        lookup.prepared = answers.prepared
+        lookup.generation = service.generation
 
 
-def _renew(plan: _Plan, service: Service) -> None:
-    """Take up what changed: another set, or a rotation that was dropped meanwhile."""
-    plan.rotation = service.rotation(plan.wanted)
-    plan.version = service.version
-    plan.ready.clear()
-
-
-def _read(request: bytes, local_address: str, default: str) -> _Plan | None:
-    """The plan for a complete, plain request; None for anything else."""
-    match = _PLAIN.fullmatch(request) if len(request) <= REQUEST_AT_MOST_BYTES else None
+def _parse(text: bytes, local_address: str, default: str) -> _Request | None:
+    """What a complete, plain request asks for; None for any other text."""
+    match = _PLAIN.fullmatch(text) if len(text) <= REQUEST_AT_MOST_BYTES else None
     if match is None:
         return None
     target, lines = match[1].decode(), match[2].split(b"\r\n")[:-1]
@@ -135,9 +183,9 @@ def _read(request: bytes, local_address: str, default: str) -> _Plan | None:
     json = "application/json" in values.get(b"accept", "")
     if target != "/":
         form = Form.OBJECT if json else Form.ADDRESS
-        return _Plan(target.removeprefix("/next").removeprefix("/") or default, ANY, form)
-    here = Wanted(hosts=hosts_meant(values[b"host"], local_address))
-    return _Plan(default, here, Form.OBJECT if json else Form.PORT)
+        return _Request(target.removeprefix("/next").removeprefix("/") or default, ANY, form)
+    reachable = Selector(hosts=hosts_meant(values[b"host"], local_address))
+    return _Request(default, reachable, Form.OBJECT if json else Form.PORT)
 
 
 def _response(instance: Instance, form: Form) -> tuple[bytes, bytes]:
@@ -146,8 +194,8 @@ def _response(instance: Instance, form: Form) -> tuple[bytes, bytes]:
     return _head(form, len(body)), f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
 
 
-def _aged(head: bytes, service: Service) -> bytes:
-    """A head that says how old the answer is, where the framework puts a header of ours: behind the status."""
+def _with_stale_header(head: bytes, service: Service) -> bytes:
+    """The head with the age of the snapshot, where aiohttp puts a header of ours: behind the status line."""
     ((name, value),) = stale_header(service).items()
     return head.replace(b"\r\n", f"\r\n{name}: {value}\r\n".encode(), 1)
 
@@ -161,7 +209,7 @@ def _head(form: Form, length: int) -> bytes:
 class LookupProtocol(web.RequestHandler):
     """aiohttp's connection handler with the fast path in front of it."""
 
-    __slots__ = ("_active", "_fast", "_local_address", "_plain", "_plans")
+    __slots__ = ("_active", "_fast", "_local_address", "_lookups", "_plain")
 
     def __init__(self, server: web.Server, fast: FastPath, **options: Any) -> None:
         super().__init__(server, **options)
@@ -169,19 +217,19 @@ class LookupProtocol(web.RequestHandler):
         self._plain = True
         self._active = False
         self._local_address = ""
-        self._plans: Plans = {}
+        self._lookups: Lookups = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, and remember at which address it arrived."""
+        """Accept a connection, and remember at which address it arrived."""
         super().connection_made(transport)
         self._local_address = local_address(transport)
-        self._plans = self._fast.plans_for(self._local_address)
+        self._lookups = self._fast.lookups_at(self._local_address)
 
     def data_received(self, data: bytes) -> None:
-        """Answer at once what is plain; what is not, and all that follows it, goes the ordinary way."""
-        # A client that does not read its answers is aiohttp's to slow down (_paused).
+        """Answer plain requests at once; hand everything else, and all that follows it, to aiohttp."""
+        # aiohttp pauses a client that does not read its answers (_paused).
         if self._plain and not (self._paused or self._force_close or self._close):
-            response = self._fast.answer(data, self._plans, self._local_address)
+            response = self._fast.answer(data, self._lookups, self._local_address)
             if response is not None:
                 assert self.transport is not None
                 self.transport.write(response)
@@ -191,7 +239,7 @@ class LookupProtocol(web.RequestHandler):
         super().data_received(data)
 
     def _process_keepalive(self) -> None:
-        """aiohttp's timer for idle connections: one that the fast path has answered meanwhile is not idle."""
+        """aiohttp's timer for idle connections: one on which the fast path has answered meanwhile is not idle."""
         if self._active:
             self._active = False
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
@@ -205,6 +253,6 @@ def local_address(transport: asyncio.BaseTransport | None) -> str:
 
 
 def protocol_factory(server: web.Server, fast: FastPath, **options: Any) -> Callable[[], LookupProtocol]:
-    """What `loop.create_server` wants: a new protocol for each connection."""
+    """A function that makes the protocol of a new connection, for `loop.create_server`."""
     loop = asyncio.get_running_loop()
     return lambda: LookupProtocol(server, fast, loop=loop, **options)

@@ -1,6 +1,6 @@
-"""Which worker hosts a client can mean by the host it asked: pure.
+"""Which worker hosts are reachable at the host that a client asked. Pure.
 
-The article's one-line protocol answers a port only, and the client puts it behind the host that it asked. So
+The article's one-line protocol answers with a port only, and the client combines it with the host that it asked. So
 only workers that are reachable at that very host may be named.
 """
 
@@ -13,7 +13,8 @@ def hosts_meant(host_header: str, local_address: str) -> frozenset[str]:
     """The hosts a worker may be registered under to be reachable at the host that was asked.
 
     `host_header` is the request's Host; `local_address` is the IP address on which the request arrived, ""
-    where it is not known: the asked name led here, so a worker at this address is reachable by that name.
+    where it is not known. The client's name for this host resolved to that address, so a worker registered under the
+    address is reachable by the name.
     """
     asked = host_only(host_header).lower().rstrip(".")
     hosts = {asked, local_address} - {""}

@@ -1,4 +1,4 @@
-"""What the lookup service counts, as Prometheus text."""
+"""The metrics of one lookup process, as Prometheus text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath
 
 
-class Numbers(Collector):
-    """Counters of one lookup process, and gauges read from its directory when they are asked for."""
+class LookupMetrics(Collector):
+    """Counters of one lookup process, and gauges that are read from its directory at each scrape."""
 
     def __init__(self, directory: Directory, fast: FastPath) -> None:
         self._directory = directory
@@ -31,7 +31,7 @@ class Numbers(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The state of every followed service."""
-        known = GaugeMetricFamily(
+        instances = GaugeMetricFamily(
             "p2p_registry_instances", "Instances by service and health.", labels=["service", "health"]
         )
         stale = GaugeMetricFamily(
@@ -41,14 +41,14 @@ class Numbers(Collector):
         )
         for service in self._directory.services():
             counts: dict[str, int] = {}
-            for instance in service.belief.snapshot.instances:
+            for instance in service.snapshot.instances:
                 counts[instance.health.value] = counts.get(instance.health.value, 0) + 1
             for health, count in counts.items():
-                known.add_metric([service.name, health], count)
-            stale.add_metric([service.name], service.follower.stale_s(monotonic()) or 0.0)
+                instances.add_metric([service.name, health], count)
+            stale.add_metric([service.name], service.watch.stale_s(monotonic()) or 0.0)
         fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
         fast.add_metric([], self._fast.answered)
-        return [known, stale, fast]
+        return [instances, stale, fast]
 
     async def handle(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

@@ -1,10 +1,10 @@
-"""One step instead of two: a 307 that sends the request itself to the next worker.
+"""Redirects a request to the next worker with a 307: lookup and request in one step instead of two.
 
     POST /, ANY /to/{service}/{path}  -> 307, Location: http://worker:port/{path}
 
-It is the answer to `Expect: 100-continue` too, in place of `100 Continue`, so that a client which waits for
-that (curl from 1 MiB on, aiohttp with expect100=True) sends its image to the worker only. Which worker is not
-narrowed down by `?version=` or `?tag=` here: the query belongs to the worker.
+The 307 also answers `Expect: 100-continue`, in place of `100 Continue`, so that a client which waits for that (curl
+from 1 MiB on, aiohttp with expect100=True) sends its image to the worker only. `?version=` and `?tag=` do not select
+the worker here: the query belongs to the worker.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from aiohttp import web
 
 from registry.discovery.directory import Directory
 from registry.lookup.service_resolution import service_named, stale_header
-from registry.web.drain import answer_unread
+from registry.web.discard_body import respond_and_discard_body
 from registry.web.refusal import Refusal, refused
 from registry.web.request_target import location, origin_form, split_service
 
 
 def add_redirects(app: web.Application, directory: Directory) -> None:
-    """Add the redirecting routes over `directory`."""
+    """Add the routes that redirect to the workers in `directory`."""
     redirect = Redirect(directory)
-    app.router.add_route("POST", "/", redirect.to_default, expect_handler=_ask_for_nothing)
+    app.router.add_route("POST", "/", redirect.to_default, expect_handler=_no_100_continue)
     for path in ("/to/{service}", r"/to/{service}/{path:[\s\S]*}"):
-        app.router.add_route("*", path, redirect.to_service, expect_handler=_ask_for_nothing)
+        app.router.add_route("*", path, redirect.to_service, expect_handler=_no_100_continue)
 
 
 class Redirect:
@@ -46,20 +46,20 @@ class Redirect:
             response = await self._redirect(name, target)
         except Refusal as refusal:
             response = refused(refusal)
-        return await answer_unread(request, response)
+        return await respond_and_discard_body(request, response)
 
     async def _redirect(self, name: str, target: str) -> web.Response:
         service = await service_named(self._directory, name)
         worker = service.rotation().next()
         if worker is None:
             raise Refusal(503, f"No healthy worker of {name} right now: try again.", again=True)
-        there = location(worker.address, target)
-        headers = {"Location": there, **stale_header(service)}
-        return web.Response(status=307, text=f"{there}\n", headers=headers)
+        url = location(worker.address, target)
+        headers = {"Location": url, **stale_header(service)}
+        return web.Response(status=307, text=f"{url}\n", headers=headers)
 
 
-async def _ask_for_nothing(_: web.Request) -> None:
-    """In the place of the framework's `100 Continue`: nothing, the handler's answer comes at once."""
+async def _no_100_continue(_: web.Request) -> None:
+    """In place of the framework's `100 Continue`: nothing is sent, since the handler answers at once."""
 
 
 def _target(request: web.Request) -> str:

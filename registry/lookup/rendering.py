@@ -1,4 +1,4 @@
-"""How instances are written in an answer: a port, an address, or a JSON object."""
+"""Writes instances as the body of an answer: a port, an address, or a JSON object. Pure."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class Form(enum.Enum):
 
     @property
     def content_type(self) -> str:
-        """What the header of such an answer says."""
+        """The Content-Type of such an answer."""
         return JSON if self is Form.OBJECT else TEXT
 
 
 def render_one(instance: Instance, form: Form) -> str:
     """The body that names one worker."""
     if form is Form.OBJECT:
-        return json.dumps(shown(instance))
+        return json.dumps(as_json(instance))
     return f"{instance.port if form is Form.PORT else instance.address}\n"
 
 
 def render_many(instances: Sequence[Instance], form: Form) -> str:
-    """The body that names several: lines, or a JSON list."""
+    """The body that names several workers: lines, or a JSON list."""
     if form is Form.OBJECT:
-        return json.dumps([shown(i) for i in instances])
+        return json.dumps([as_json(i) for i in instances])
     return "".join(render_one(i, form) for i in instances)
 
 
-def shown(instance: Instance) -> dict[str, Any]:
+def as_json(instance: Instance) -> dict[str, Any]:
     """An instance as a JSON object."""
     return {
         "service": instance.service,

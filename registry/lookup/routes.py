@@ -1,6 +1,6 @@
-"""The lookup service's HTTP routes: each reads a request, asks the directory, writes an answer.
+"""The lookup service's HTTP routes: each reads a request, asks the directory and writes an answer.
 
-It translates and decides nothing. Every refusal is one sentence with what to do about it.
+The handlers translate and decide nothing. Every refusal is one sentence that says what to do.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from registry.discovery.directory import ANY, Directory, Service, Wanted
+from registry.discovery.directory import Directory
+from registry.discovery.selector import ANY, Selector
+from registry.discovery.service import Service
 from registry.lookup.fast_path import FastPath, local_address
 from registry.lookup.host_match import hosts_meant
-from registry.lookup.metrics import Numbers
+from registry.lookup.metrics import LookupMetrics
 from registry.lookup.redirect import add_redirects
-from registry.lookup.rendering import Form, render_many, render_one, shown
-from registry.lookup.service_resolution import service_named, stale_header, unanswered
+from registry.lookup.rendering import Form, as_json, render_many, render_one
+from registry.lookup.service_resolution import not_answered_yet, service_named, stale_header
 from registry.web.refusal import Refusal, refused
 
 COUNT_AT_MOST = 1000
@@ -29,8 +31,8 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 def build_app(directory: Directory, fast: FastPath) -> web.Application:
     """The application that answers from `directory`, behind `fast`."""
-    numbers = Numbers(directory, fast)
-    app = web.Application(middlewares=[refusals_as_text(numbers)])
+    metrics = LookupMetrics(directory, fast)
+    app = web.Application(middlewares=[refusals_as_text(metrics)])
     lookup = Lookup(directory)
     app.add_routes(
         [
@@ -41,14 +43,14 @@ def build_app(directory: Directory, fast: FastPath) -> web.Application:
             web.get("/services", lookup.services),
             web.get("/healthz", _alive),
             web.get("/readyz", lookup.ready),
-            web.get("/metrics", numbers.handle),
+            web.get("/metrics", metrics.handle),
         ]
     )
     add_redirects(app, directory)
     return app
 
 
-def refusals_as_text(numbers: Numbers) -> Middleware:
+def refusals_as_text(metrics: LookupMetrics) -> Middleware:
     """Middleware: every refusal, ours and the framework's, becomes one sentence of plain text."""
 
     @web.middleware
@@ -63,7 +65,7 @@ def refusals_as_text(numbers: Numbers) -> Middleware:
             allowed = ", ".join(sorted(error.allowed_methods))
             response = refused(Refusal(405, f"{request.method} is not answered here: use {allowed}."))
             response.headers["Allow"] = allowed
-        numbers.requests.labels(status=response.status).inc()
+        metrics.requests.labels(status=response.status).inc()
         return response
 
     return answer
@@ -78,20 +80,20 @@ class Lookup:
     async def port(self, request: web.Request) -> web.Response:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
         service = await service_named(self._directory, self._directory.default)
-        wanted = _wanted(request)
-        here = Wanted(wanted.version, wanted.tags, hosts_meant(request.host, local_address(request.transport)))
-        if not service.rotation(here) and service.rotation(wanted):
+        selector = _selector(request)
+        here = Selector(selector.version, selector.tags, hosts_meant(request.host, local_address(request.transport)))
+        if not service.rotation(here) and service.rotation(selector):
             raise Refusal(
                 409,
                 f"No worker of {service.name} is reachable at {request.host or 'this host'}: "
                 "ask /next, which answers host:port.",
             )
-        return _name(request, self._directory, service, here, Form.PORT)
+        return _name_workers(request, self._directory, service, here, Form.PORT)
 
     async def next(self, request: web.Request) -> web.Response:
         """`GET /next[/{service}]`: the address of the next worker in rotation."""
         service = await service_named(self._directory, request.match_info.get("service", self._directory.default))
-        return _name(request, self._directory, service, _wanted(request), Form.ADDRESS)
+        return _name_workers(request, self._directory, service, _selector(request), Form.ADDRESS)
 
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with their health, now or when they change."""
@@ -100,21 +102,21 @@ class Lookup:
         await service.wait_for_change(index, timeout_s=wait_s)
         body = {
             "service": service.name,
-            "index": service.revision,
-            "instances": [shown(i) | {"health": i.health} for i in service.belief.snapshot.instances],
+            "index": service.index,
+            "instances": [as_json(i) | {"health": i.health} for i in service.snapshot.instances],
         }
         return _json(body, service)
 
     async def services(self, request: web.Request) -> web.Response:
         """`GET /services`: names, instance counts and versions."""
-        return web.json_response([_summary(s) for s in self._directory.services() if s.belief.known])
+        return web.json_response([_summary(s) for s in self._directory.services() if s.snapshot.known])
 
     async def ready(self, request: web.Request) -> web.Response:
-        """`GET /readyz`: 503 until the first trusted snapshot."""
+        """`GET /readyz`: 503 until the first snapshot of the default service."""
         default = self._directory.followed(self._directory.default)
         assert default is not None, "the default service is followed from the start"
-        if not default.belief.known:
-            raise unanswered(default)
+        if not default.snapshot.known:
+            raise not_answered_yet(default)
         return web.Response(text="ready\n")
 
 
@@ -122,14 +124,16 @@ async def _alive(_: web.Request) -> web.Response:
     return web.Response(text="alive\n")
 
 
-def _name(request: web.Request, directory: Directory, service: Service, wanted: Wanted, form: Form) -> web.Response:
-    """The next worker, or the next `?count=`, in the form that is asked for."""
+def _name_workers(
+    request: web.Request, directory: Directory, service: Service, selector: Selector, form: Form
+) -> web.Response:
+    """The next worker, or the next `?count=` workers, in the form that is asked for."""
     count = _count(request)
-    chosen = service.rotation(wanted).take(count or 1)
+    chosen = service.rotation(selector).take(count or 1)
     if not chosen:
-        wish = " of that version or tag" if wanted.version or wanted.tags else ""
+        which = " of that version or tag" if selector.version or selector.tags else ""
         hint = directory.hint(service)
-        raise Refusal(503, f"No healthy worker of {service.name}{wish} right now: {hint or 'try again'}.", again=True)
+        raise Refusal(503, f"No healthy worker of {service.name}{which} right now: {hint or 'try again'}.", again=True)
     if "application/json" in request.headers.get("Accept", ""):
         form = Form.OBJECT
     text = render_one(chosen[0], form) if count is None else render_many(chosen, form)
@@ -141,20 +145,20 @@ def _json(body: Any, service: Service) -> web.Response:
 
 
 def _summary(service: Service) -> dict[str, Any]:
-    instances = service.belief.snapshot.instances
+    instances = service.snapshot.instances
     return {
         "name": service.name,
         "instances": len(instances),
-        "serving": len(service.belief.snapshot.serving),
+        "serving": len(service.snapshot.serving),
         "versions": sorted({version for instance in instances for version in instance.versions}),
     }
 
 
-def _wanted(request: web.Request) -> Wanted:
+def _selector(request: web.Request) -> Selector:
     query = request.query
     if "version" not in query and "tag" not in query:
         return ANY
-    return Wanted(version=query.get("version", ""), tags=frozenset(query.getall("tag", ())))
+    return Selector(version=query.get("version", ""), tags=frozenset(query.getall("tag", ())))
 
 
 def _count(request: web.Request) -> int | None:

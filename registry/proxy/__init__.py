@@ -1,1 +1,1 @@
-"""The article's two proxies: requests go to a fixed list of ports or to discovered workers."""
+"""The proxy, for clients that cannot reach workers: to a fixed list of workers, or to those that Consul knows."""

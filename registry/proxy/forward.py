@@ -1,15 +1,15 @@
-"""A request through the proxy: to the next worker, and its answer back, neither ever held as a whole.
+"""Forwards a request to the next worker and streams its answer back; neither is ever held in memory as a whole.
 
-Bytes are read from one side only as fast as the other takes them. What is sent again, and when:
+The proxy reads from one side only as fast as the other side takes the bytes. A request is sent again in these cases:
 
     no connection could be made               any request, to each other worker once
-    broken off before any answer, and
-      none of its body was forwarded yet      any request, once, to the next worker
-      it has no body and is idempotent        once, to the same worker (aiohttp does that by itself)
-    anything else                             never: it could happen twice
+    connection lost before any answer, and
+      none of the body was forwarded yet      any request, once, to the next worker
+      no body, and an idempotent method       once, to the same worker (aiohttp does that by itself)
+    anything else                             never, since the request could take effect twice
 
-A connection to a worker is kept for the next request, but not for longer than POOL_IDLE_S, so that the worker
-does not close it in the very moment in which a POST, which must not be repeated, is sent on it.
+A connection to a worker is kept for the next request for at most POOL_IDLE_S, so that the worker does not close it at
+the very moment when a POST, which must not be repeated, is sent on it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from yarl import URL
 
 from registry.consul.instance import Instance
 from registry.proxy.headers import request_headers, response_headers
-from registry.proxy.upload import Idle, PatientResponse, Upload
+from registry.proxy.upload import ContinueTimeoutResponse, IdleTimeout, Upload
 from registry.proxy.upstreams import Workers
-from registry.web.drain import answer_unread, drop_body
+from registry.web.discard_body import discard_body, respond_and_discard_body
 from registry.web.refusal import Refusal, refused
 from registry.web.request_target import origin_form
 
@@ -34,73 +34,73 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS_AT_MOST = 5
 
-REST_S = 10.0
-"""How long a worker that could not be reached is passed over while there are others: nginx's fail_timeout."""
+EJECTION_S = 10.0
+"""How long a worker that could not be reached is left out while there are others: nginx's fail_timeout."""
 
 POOL_IDLE_S = 1.5
-"""Shorter than what any usual server keeps an idle connection for; gunicorn's 2 s is the shortest."""
+"""Shorter than common servers keep an idle connection; gunicorn's 2 s is the shortest."""
 
 BUFFER_BYTES = 1 << 16
-"""What is read ahead of the slower side before reading stops, on each connection (aiohttp doubles it)."""
+"""How much is read ahead of the slower side, on each connection, before reading pauses (aiohttp doubles it)."""
 
-_NEVER_INVENTED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 def open_session(*, connect_timeout_s: float) -> aiohttp.ClientSession:
-    """The connections to workers; they add nothing to a request and take nothing from an answer."""
+    """The connections to workers; they neither add headers to a request nor decode an answer."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S),
         timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
-        response_class=PatientResponse,
+        response_class=ContinueTimeoutResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=_NEVER_INVENTED,
+        skip_auto_headers=_NOT_ADDED,
         auto_decompress=False,
         trust_env=False,
         read_bufsize=BUFFER_BYTES,
     )
 
 
-class Relayed(web.StreamResponse):
-    """A worker's answer on its way to the client: `said` are the headers that the worker gave."""
+class ForwardedResponse(web.StreamResponse):
+    """A worker's answer on its way to the client; `worker_headers` are the headers that the worker sent."""
 
-    said: CIMultiDict[str] = CIMultiDict()
+    worker_headers: CIMultiDict[str] = CIMultiDict()
 
 
 class Proxy:
     """Forwards requests to `workers` over `session`.
 
-    An exchange in which for `idle_s` nothing moves is given up: 504 while the worker is waited for, 408 while
-    the client is.
+    An exchange in which no byte moves for `idle_s` is given up: 504 while it waits for the worker, 408 while it waits
+    for the client.
     """
 
     def __init__(self, workers: Workers, session: aiohttp.ClientSession, *, idle_s: float) -> None:
         self._workers = workers
         self._session = session
         self._idle_s = idle_s
-        self._resting: dict[str, float] = {}
+        self._ejected: dict[str, float] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any request: forward it, and give the worker's answer, or say why there is none."""
-        idle, relayed = Idle(self._idle_s), Relayed()
+        """Any request: forward it and return the worker's answer, or a refusal that says why there is none."""
+        idle, response = IdleTimeout(self._idle_s), ForwardedResponse()
         upload = Upload(request, idle)
         try:
-            async with idle.alarm, await self._ask(request, upload) as answer:
-                await _hand_back(request, answer, relayed, upload, idle)
+            async with idle.timeout, await self._request(request, upload) as answer:
+                await _stream_back(request, answer, response, upload, idle)
         except Refusal as refusal:
-            return await answer_unread(request, refused(refusal))
+            return await respond_and_discard_body(request, refused(refusal))
         except TimeoutError:
-            if not relayed.prepared:
-                return await answer_unread(request, refused(self._late(upload)))
-            _cut(request, "for too long nothing moved")
+            if not response.prepared:
+                return await respond_and_discard_body(request, refused(self._timed_out(upload)))
+            _abort(request, "for too long nothing moved")
         except (aiohttp.ClientError, ConnectionError) as error:
-            _cut(request, str(error))
+            _abort(request, str(error))
         else:
-            await drop_body(request)
-        return relayed
+            await discard_body(request)
+        return response
 
-    async def _ask(self, request: web.Request, upload: Upload) -> aiohttp.ClientResponse:
-        """The head of a worker's answer, the body still to be read. Raises Refusal where there is none."""
+    async def _request(self, request: web.Request, upload: Upload) -> aiohttp.ClientResponse:
+        """A worker's answer with its head read and its body not. Raises Refusal where no worker answers."""
         tried: set[str] = set()
         repeated = False
         problem = Refusal(503, "No healthy worker right now: try again.", again=True)
@@ -112,7 +112,7 @@ class Proxy:
                 return await self._send(request, worker, upload)
             except _UNREACHABLE as error:
                 tried.add(worker.id)
-                self._rest(worker, error)
+                self._eject(worker, error)
                 problem = _problem(worker, error)
             except (aiohttp.ClientError, OSError) as error:
                 problem = _problem(worker, error)
@@ -128,7 +128,7 @@ class Proxy:
             peer=request.remote or "",
             host=request.host,
             scheme=request.scheme,
-            expects=upload.unasked,
+            expects=upload.not_asked_for,
         )
         answer = await self._session.request(
             request.method,
@@ -143,41 +143,41 @@ class Proxy:
         return answer
 
     def _choose(self, tried: set[str]) -> Instance | None:
-        """The next worker that was not tried; one that rests only where there is no other."""
-        if self._resting:
+        """The next worker that was not tried; an ejected one only where there is no other."""
+        if self._ejected:
             now_s = asyncio.get_running_loop().time()
-            self._resting = {id_: until_s for id_, until_s in self._resting.items() if until_s > now_s}
-        return self._workers.next(tried | self._resting.keys()) or self._workers.next(tried)
+            self._ejected = {id_: until_s for id_, until_s in self._ejected.items() if until_s > now_s}
+        return self._workers.next(tried | self._ejected.keys()) or self._workers.next(tried)
 
-    def _rest(self, worker: Instance, error: Exception) -> None:
-        logger.warning("%s It rests for %g s.", _problem(worker, error), REST_S)
-        self._resting[worker.id] = asyncio.get_running_loop().time() + REST_S
+    def _eject(self, worker: Instance, error: Exception) -> None:
+        logger.warning("%s It rests for %g s.", _problem(worker, error), EJECTION_S)
+        self._ejected[worker.id] = asyncio.get_running_loop().time() + EJECTION_S
 
-    def _late(self, upload: Upload) -> Refusal:
+    def _timed_out(self, upload: Upload) -> Refusal:
         if upload.awaited:
             return Refusal(408, f"For {self._idle_s:g} s nothing came of the body.")
         return Refusal(504, f"For {self._idle_s:g} s nothing came from the worker: try again.")
 
 
-async def _hand_back(
-    request: web.Request, answer: aiohttp.ClientResponse, relayed: Relayed, upload: Upload, idle: Idle
+async def _stream_back(
+    request: web.Request, answer: aiohttp.ClientResponse, response: ForwardedResponse, upload: Upload, idle: IdleTimeout
 ) -> None:
-    """Give the client what the worker answers, as it comes."""
+    """Stream the worker's answer to the client as it comes."""
     assert answer.version is not None  # its head was read
     version = f"{answer.version.major}.{answer.version.minor}"
-    relayed.set_status(answer.status, answer.reason)
-    relayed.said = response_headers(answer.raw_headers, version=version)
-    relayed.headers.extend(relayed.said)
-    if upload.unasked:
-        relayed.force_close()  # whether the client now sends its body cannot be known
+    response.set_status(answer.status, answer.reason)
+    response.worker_headers = response_headers(answer.raw_headers, version=version)
+    response.headers.extend(response.worker_headers)
+    if upload.not_asked_for:
+        response.force_close()  # the client may send its body now or not
     try:
-        await relayed.prepare(request)
+        await response.prepare(request)
     except ValueError as error:
         raise Refusal(502, "The worker answered with control characters in its headers.") from error
     async for chunk in answer.content.iter_any():
-        await relayed.write(chunk)
+        await response.write(chunk)
         idle.moved()
-    await relayed.write_eof()
+    await response.write_eof()
 
 
 def _problem(worker: Instance, error: Exception) -> Refusal:
@@ -191,8 +191,8 @@ def _problem(worker: Instance, error: Exception) -> Refusal:
     return Refusal(502, f"{where} broke off before it answered: try again.")
 
 
-def _cut(request: web.Request, why: str) -> None:
-    """End an answer that cannot be completed, so that the client sees that it is not complete."""
+def _abort(request: web.Request, why: str) -> None:
+    """Abort an answer that cannot be completed, so that the client sees that it is incomplete."""
     logger.info("An answer to %s was cut off: %s.", request.remote, why)
     if request.transport is not None:
         request.transport.abort()

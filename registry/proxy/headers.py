@@ -1,8 +1,8 @@
-"""Which headers a proxy sends on, and which it adds: pure.
+"""Decides which headers the proxy forwards and which it adds. Pure.
 
-What concerns one connection only stays on it (RFC 9110, 7.6.1); what the worker could not know otherwise is
-added: who asked, for which host, by which scheme. `Host` itself becomes the worker's address, as nginx does it
-unless told otherwise.
+Headers that concern one connection are not forwarded (RFC 9110, 7.6.1). The proxy adds what the worker could not know
+otherwise: the client's address, the host that it asked for, and the scheme. `Host` itself becomes the worker's
+address, which is nginx's default.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from multidict import CIMultiDict
 
 PSEUDONYM = "p2p-proxy"
-"""How this proxy calls itself in `Via`."""
+"""The name of this proxy in `Via`."""
 
 Fields = Iterable[tuple[bytes, bytes]]
-"""Headers as they were received, name by name."""
+"""Headers as they were received, in order."""
 
 _ONE_CONNECTION = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 
@@ -25,8 +25,8 @@ def request_headers(
 ) -> CIMultiDict[str]:
     """The headers of the request to a worker.
 
-    `version` is the HTTP version of the client's request ("1.1"), `peer` its IP address ("" if unknown), `host`
-    what it asked for. `expects` tells whether it waits for `100 Continue` before it sends a body.
+    `version` is the HTTP version of the client's request ("1.1"), `peer` the client's IP address ("" if unknown),
+    `host` the host that it asked for. `expects`: it waits for `100 Continue` before it sends its body.
     """
     headers = _end_to_end(received)
     headers.popall("Host", None)
@@ -49,7 +49,7 @@ def response_headers(received: Fields, *, version: str) -> CIMultiDict[str]:
 
 
 def _end_to_end(received: Fields) -> CIMultiDict[str]:
-    """All headers but those of the one connection, repeated ones kept, in order."""
+    """All headers except those of the one connection, in order, repeated ones included."""
     fields = [(name.decode("latin-1"), _text(value)) for name, value in received]
     dropped = {*_ONE_CONNECTION, *_named_by_connection(fields)}
     if any(name.lower() == "transfer-encoding" for name, _ in fields):
@@ -67,7 +67,7 @@ def _named_by_connection(fields: Iterable[tuple[str, str]]) -> set[str]:
 
 
 def _text(value: bytes) -> str:
-    """A value that is not UTF-8 as what HTTP/1.1 once took it for, Latin-1: aiohttp writes UTF-8 only."""
+    """The value as text; one that is not UTF-8 is read as Latin-1, as HTTP/1.1 once specified. aiohttp writes UTF-8."""
     try:
         return value.decode()
     except UnicodeDecodeError:

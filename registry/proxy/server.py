@@ -1,4 +1,4 @@
-"""A proxy process from start to end: bind, find workers, forward, stop."""
+"""Runs a proxy process from start to end: bind, find workers, forward, stop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
-from registry.lookup.service_resolution import FIRST_ANSWER_WAIT_S
-from registry.proxy.forward import BUFFER_BYTES, Proxy, Relayed, open_session
+from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
+from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.listen import bind, port_of
 from registry.web.refusal import Refusal, refused
@@ -25,18 +25,18 @@ from registry.web.refusal import Refusal, refused
 logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75.0
-"""A client's connection on which no whole request head came for so long is closed, as nginx does."""
+"""A client's connection is closed after so long without a whole request head, as nginx does."""
 
 CLOSING_S = 30.0
-"""How long requests that are under way may take at the end."""
+"""How long requests in flight may take when the process stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
     """What `p2p proxy` takes: see its --help for the meaning of each.
 
-    Requests go to `workers`, or where there are none to those of `service` that `consul` knows. `idle_s` is
-    how long nothing may move before an exchange is given up, as nginx's proxy_read_timeout and its siblings.
+    Requests go to `workers`, or where there are none to the workers of `service` that `consul` knows. An exchange is
+    given up after `idle_s` in which no byte moves, as with nginx's proxy_read_timeout and its siblings.
     """
 
     consul: ConsulSettings
@@ -50,7 +50,7 @@ class ProxySettings:
 
 @dataclass(frozen=True, slots=True)
 class RunningProxy:
-    """A proxy that forwards what comes to `url`."""
+    """A proxy that forwards the requests that `url` receives."""
 
     url: str
     port: int
@@ -58,7 +58,7 @@ class RunningProxy:
 
 @asynccontextmanager
 async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
-    """A proxy, forwarding on entry and gone on exit. Raises SettingsError for a taken port."""
+    """A proxy that forwards while the context is open. Raises SettingsError for a taken port."""
     listener = bind(settings.host, settings.port)
     try:
         async with (
@@ -71,15 +71,15 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
                 logger=quiet_logger(f"{__name__}.requests"),
                 shutdown_timeout=CLOSING_S,
                 keepalive_timeout=KEEP_ALIVE_S,
-                handler_cancellation=True,  # who hangs up takes the request back from the worker
+                handler_cancellation=True,  # a client that hangs up cancels the request to the worker
                 auto_decompress=False,
                 read_bufsize=BUFFER_BYTES,
             )
             await runner.setup()
             await web.SockSite(runner, listener).start()
             try:
-                host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                yield RunningProxy(f"http://{host}:{port_of(listener)}", port_of(listener))
+                port = port_of(listener)
+                yield RunningProxy(f"http://{host_port(settings.host, port)}", port)
             finally:
                 await runner.cleanup()
     finally:
@@ -89,8 +89,8 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
 async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
     """Forward requests until `stop` is set."""
     async with running(settings) as proxy:
-        whom = ", ".join(w.address for w in settings.workers) or f"{settings.service} as Consul knows it"
-        logger.info("Proxy on %s, sending requests on to %s.", proxy.url, whom)
+        workers = ", ".join(w.address for w in settings.workers) or f"{settings.service} as Consul knows it"
+        logger.info("Proxy on %s, sending requests on to %s.", proxy.url, workers)
         await stop.wait()
         logger.info("Stopping: finishing what is under way.")
 
@@ -98,8 +98,8 @@ async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
 def build_app(proxy: Proxy) -> web.Application:
     """The application in which every request goes through `proxy`."""
     app = web.Application(middlewares=[_paths_only])
-    app.on_response_prepare.append(_say_what_the_worker_said)
-    app.router.add_route("*", r"/{path:[\s\S]*}", proxy.handle, expect_handler=_ask_when_the_worker_does)
+    app.on_response_prepare.append(_remove_added_headers)
+    app.router.add_route("*", r"/{path:[\s\S]*}", proxy.handle, expect_handler=_no_100_continue)
     return app
 
 
@@ -113,27 +113,27 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
         async with Directory(catalog, default=settings.service) as directory:
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
-            await service.known(timeout_s=FIRST_ANSWER_WAIT_S)
+            await service.wait_until_known()
             yield ServiceWorkers(directory)
     finally:
         await catalog.close()
 
 
-async def _say_what_the_worker_said(_: web.Request, response: web.StreamResponse) -> None:
-    """Take out what the framework adds to an answer that it believes to be its own."""
-    if isinstance(response, Relayed):
+async def _remove_added_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Remove the headers that aiohttp has added to a forwarded response."""
+    if isinstance(response, ForwardedResponse):
         for name in ("Content-Type", "Server"):
-            if name not in response.said:
+            if name not in response.worker_headers:
                 response.headers.popall(name, None)
 
 
-async def _ask_when_the_worker_does(_: web.Request) -> None:
-    """In the place of the framework's `100 Continue`: nothing, Upload says it when it is time."""
+async def _no_100_continue(_: web.Request) -> None:
+    """In place of the framework's `100 Continue`: nothing is sent, Upload sends it once the worker is ready."""
 
 
 @web.middleware
 async def _paths_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever has no path (`OPTIONS *`, `CONNECT host:port`) is not for a worker."""
+    """Refuse requests without a path (`OPTIONS *`, `CONNECT host:port`), which are not for a worker."""
     try:
         return await handler(request)
     except web.HTTPNotFound:

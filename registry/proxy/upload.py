@@ -1,4 +1,4 @@
-"""A request's body on its way from a client to a worker: read only as fast as the worker takes it."""
+"""Streams a request's body from the client to a worker, reading only as fast as the worker takes it."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from aiohttp import web
 from aiohttp.http import HttpVersion11
 
 CONTINUE_AFTER_S = 1.0
-"""A worker that neither asks for the body nor refuses it in this time is sent it; curl waits as long."""
+"""After so long the body is sent to a worker that has neither asked for it nor refused it; curl waits as long."""
 
 
-class Idle:
-    """An alarm that goes off when for `limit_s` nothing has moved, in either direction."""
+class IdleTimeout:
+    """A timeout that expires when no byte has moved, in either direction, for `limit_s`."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._loop = asyncio.get_running_loop()
-        self.alarm = asyncio.timeout(limit_s)
+        self.timeout = asyncio.timeout(limit_s)
 
     def moved(self) -> None:
-        """Something moved: the time begins anew."""
-        if not self.alarm.expired():
-            self.alarm.reschedule(self._loop.time() + self._limit_s)
+        """Bytes have moved: start the time again."""
+        if not self.timeout.expired():
+            self.timeout.reschedule(self._loop.time() + self._limit_s)
 
 
 class Upload:
     """The body of `request`.
 
-    `begun` says whether any of it was taken to be forwarded, `awaited` whether the client is being waited for
-    right now.
+    `begun` says whether any of it was read for forwarding, `awaited` whether the proxy waits for the client right now.
     """
 
-    def __init__(self, request: web.BaseRequest, idle: Idle) -> None:
+    def __init__(self, request: web.BaseRequest, idle: IdleTimeout) -> None:
         self.exists = request.body_exists
         self.expects = (
             self.exists
@@ -49,26 +48,26 @@ class Upload:
         self._reading = asyncio.Lock()
 
     @property
-    def unasked(self) -> bool:
-        """Whether the client still waits to be asked for the body."""
+    def not_asked_for(self) -> bool:
+        """Whether the client still waits for `100 Continue` before it sends the body."""
         return self.expects and not self._asked
 
     @property
     def repeatable(self) -> bool:
-        """Whether the request may go to another worker after one broke off: a body is there, none of it sent.
+        """Whether the request may go to another worker after a connection was lost: it has a body, none of it sent.
 
-        No worker can have acted on a request that it got only the head of.
+        No worker can have acted on a request of which it got only the head.
         """
         return self.exists and not self.begun
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece; the first piece is asked for when the worker is ready for it."""
-        if self.unasked:
+        """The body, piece by piece; the client is asked for the first piece once the worker is ready for it."""
+        if self.not_asked_for:
             self._asked = True
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._request.writer.output_size = 0  # aiohttp's sign that no answer was begun
+            self._request.writer.output_size = 0  # by this aiohttp knows that no answer was begun
         if not self._request.content.total_bytes:
-            yield b""  # lets the head go; aiohttp would hold it back until there is a body to go with it
+            yield b""  # makes aiohttp send the head now, which it would hold back until a part of the body comes
         while chunk := await self._read():
             self._idle.moved()
             self.begun = True
@@ -76,7 +75,7 @@ class Upload:
         self._idle.moved()
 
     async def _read(self) -> bytes:
-        # The lock lets the reader of an attempt that failed go before the next one reads.
+        # The lock makes the next attempt wait until the reader of the failed one has ended.
         async with self._reading:
             self.awaited = True
             try:
@@ -85,14 +84,14 @@ class Upload:
                 self.awaited = False
 
 
-class PatientResponse(aiohttp.ClientResponse):
-    """An answer that waits for `100 Continue` only so long before it lets the body be sent (RFC 9110, 10.1.1).
+class ContinueTimeoutResponse(aiohttp.ClientResponse):
+    """A response that waits for `100 Continue` for a limited time before the body is sent (RFC 9110, 10.1.1).
 
     aiohttp by itself waits for ever, and some servers never send it.
     """
 
     async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        """Wait for the answer's head."""
+        """Wait for the head of the answer."""
         if self._continue is None:
             return await super().start(connection)
         timer = self._loop.call_later(CONTINUE_AFTER_S, self._go_on)

@@ -1,4 +1,4 @@
-"""Whom the proxy sends the next request to: a fixed list, or what the directory knows of a service."""
+"""Chooses the worker for the next request of the proxy, from a fixed list or from the directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORKER = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+):|\[(?P<ipv6>[0-9A-Fa-f:.]+)\
 
 
 class Workers(Protocol):
-    """Where a proxy's workers come from."""
+    """The source of a proxy's workers."""
 
     def next(self, exclude: Collection[str]) -> Instance | None:
         """The next worker in rotation whose id is not in `exclude`; None where there is none."""
@@ -23,18 +23,18 @@ class Workers(Protocol):
 
 
 class FixedWorkers:
-    """The article's first proxy: a list that never changes."""
+    """A list that never changes: the article's first proxy."""
 
     def __init__(self, instances: Collection[Instance]) -> None:
         self._rotation = Rotation(instances)
 
     def next(self, exclude: Collection[str]) -> Instance | None:
         """See Workers."""
-        return next_but(self._rotation, exclude)
+        return self._rotation.next_except(exclude)
 
 
 class ServiceWorkers:
-    """The article's second proxy: the serving workers of the directory's default service."""
+    """The serving workers of the directory's default service: the article's second proxy."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
@@ -42,24 +42,13 @@ class ServiceWorkers:
     def next(self, exclude: Collection[str]) -> Instance | None:
         """See Workers."""
         service = self._directory.followed(self._directory.default)
-        return None if service is None else next_but(service.rotation(), exclude)
-
-
-def next_but(rotation: Rotation, exclude: Collection[str]) -> Instance | None:
-    """The next in `rotation` that is not excluded; those who are lose this turn."""
-    passed_over: set[str] = set()
-    while len(passed_over) < len(rotation):
-        instance = rotation.next()
-        if instance is None or instance.id not in exclude:
-            return instance
-        passed_over.add(instance.id)
-    return None
+        return None if service is None else service.rotation().next_except(exclude)
 
 
 def parse_workers(text: str) -> tuple[Instance, ...]:
     """`20001,20002,10.0.0.5:8080` as workers; a port alone is one on this machine.
 
-    Raises SettingsError for what is no such list.
+    Raises SettingsError for anything else.
     """
     workers = [_parse(item.strip()) for item in text.split(",")]
     if len({worker.id for worker in workers}) < len(workers):

@@ -1,1 +1,1 @@
-"""The HTTP that the lookup service and the proxy share."""
+"""The parts of HTTP that the lookup service and the proxy share: refusals, request targets, unread bodies."""

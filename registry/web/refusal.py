@@ -1,4 +1,4 @@
-"""Requests that are turned down: a status, one sentence, and whether to come again."""
+"""Refusals of requests: a status, one sentence, and whether the client should try again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ RETRY_AFTER_S = 1
 
 
 class Refusal(Exception):
-    """A request that gets no worker: `status`, one sentence, and whether to come again."""
+    """A request that gets no worker: `status`, one sentence, and whether to try `again`."""
 
     def __init__(self, status: int, sentence: str, *, again: bool = False) -> None:
         super().__init__(sentence)
@@ -17,6 +17,6 @@ class Refusal(Exception):
 
 
 def refused(refusal: Refusal) -> web.Response:
-    """The answer that says so in plain text."""
+    """The refusal as a response in plain text."""
     headers = {"Retry-After": str(RETRY_AFTER_S)} if refusal.again else None
     return web.Response(status=refusal.status, text=f"{refusal}\n", headers=headers)

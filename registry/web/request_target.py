@@ -1,7 +1,7 @@
-"""The target of an HTTP request as it was sent, read without decoding any of it: pure.
+"""The target of an HTTP request as it was sent, taken apart without decoding it. Pure.
 
-Whoever sends a request on to another host must send the very bytes that came: a path that is decoded and
-encoded again is another path (`%2F` is not `/`).
+A request that is forwarded to another host must keep the very bytes of its target: a path that is decoded and encoded
+again is another path (`%2F` is not `/`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote
 
 _SCHEME_AND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
-# What may stand in a URL's path or query, and what clients are known to send all the same. Not the backslash:
-# some clients read it as a slash.
+# What may stand in a URL's path or query, and what clients send although it may not. Not the backslash: some clients
+# read it as a slash.
 _KEPT = "".join(c for c in string.printable if not c.isspace() and c not in "\\#")
 
 

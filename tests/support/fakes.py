@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Instance
-from registry.discovery.reconcile import Answer
 
 
 class FakeCatalog:
@@ -30,9 +30,9 @@ class FakeCatalog:
         await self._wait(index, None)
         return self._index, {name: frozenset({"p2p"}) for name in self._services}
 
-    async def health(self, service: str, *, index: int = 0, wait_s: float = 0.0) -> Answer:
+    async def health(self, service: str, *, index: int = 0, wait_s: float = 0.0) -> HealthAnswer:
         await self._wait(index, wait_s)
-        return Answer(self._index, self._services.get(service, ()))
+        return HealthAnswer(self._index, self._services.get(service, ()))
 
     async def _wait(self, index: int, wait_s: float | None) -> None:
         if index < self._index:

@@ -11,6 +11,6 @@ import uvloop
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The proxy's tests run on uvloop, as `p2p proxy` does: what it is to show hangs on the loop's buffers."""
-    if item.path.name.startswith("test_proxy"):
+    if item.path.parent.name == "proxy":
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}

@@ -184,12 +184,12 @@ class Counting:
         return 1, {name: frozenset[str]() for name in ("consul", "classify", "other")}
 
     async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> Any:
-        from registry.discovery.reconcile import Answer
+        from registry.consul.health_answer import HealthAnswer
 
         if index:
             self.waiting[service] = self.waiting.get(service, 0) + 1
             await asyncio.Event().wait()
-        return Answer(1, ())
+        return HealthAnswer(1, ())
 
 
 async def test_one_watch_a_service_however_many_clients() -> None:
@@ -202,8 +202,8 @@ async def test_one_watch_a_service_however_many_clients() -> None:
             for name in ("classify", "other"):
                 service = directory.find(name)
                 assert service is not None
-                await service.known(timeout_s=5)
-                await service.wait_for_change(service.revision, timeout_s=0.05)
+                await service.wait_until_known(timeout_s=5)
+                await service.wait_for_change(service.index, timeout_s=0.05)
 
         await asyncio.gather(*(client() for _ in range(100)))
         assert counting.waiting == {"classify": 1, "other": 1}

@@ -22,11 +22,11 @@ import dns.rdatatype
 import pytest
 
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance, Snapshot
+from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
-from registry.discovery.directory import ANY, Wanted
-from registry.discovery.reconcile import Belief
 from registry.discovery.rotation import Rotation
+from registry.discovery.selector import ANY, Selector
+from registry.discovery.snapshot import Snapshot
 from registry.dns.resolver import TCP_RECORDS_AT_MOST, Resolver
 from registry.dns.server import WAITING_AT_MOST, over_tcp, over_udp
 from registry.runtime.errors import SettingsError
@@ -346,10 +346,14 @@ class Unlearned:
 
     ready = True
     names = ("classify",)
-    belief = Belief(Snapshot("classify"))
+    snapshot = Snapshot("classify")
 
     def __init__(self) -> None:
         self.spoken = asyncio.Event()
+
+    def registered_name(self, name: str) -> str:
+        lower = name.lower()
+        return next((other for other in self.names if other.lower() == lower), lower)
 
     def exists(self, name: str) -> bool:
         return name == "classify"
@@ -357,10 +361,10 @@ class Unlearned:
     def find(self, name: str) -> Unlearned | None:
         return self if self.exists(name) else None
 
-    def rotation(self, wanted: Wanted = ANY) -> Rotation:
+    def rotation(self, selector: Selector = ANY) -> Rotation:
         return Rotation()
 
-    async def known(self, *, timeout_s: float) -> bool:
+    async def wait_until_known(self) -> bool:
         return await self.spoken.wait()
 
 

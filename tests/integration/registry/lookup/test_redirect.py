@@ -22,7 +22,7 @@ from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath, protocol_factory
 from registry.lookup.routes import build_app
-from registry.web import drain
+from registry.web import discard_body
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 
@@ -300,13 +300,13 @@ async def test_a_target_that_is_none_is_refused(fleet: Fleet, target: bytes) -> 
 
 async def test_a_body_without_end_is_cut(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who goes on sending after the answer is cut off after so many bytes."""
-    monkeypatch.setattr(drain, "DROP_AT_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(discard_body, "DISCARD_AT_MOST_BYTES", 1 << 20)
     await assert_cut(fleet.port, b"x" * (1 << 16))
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who announces a body and does not send it is cut off after so long."""
-    monkeypatch.setattr(drain, "DROP_AT_MOST_S", 0.1)
+    monkeypatch.setattr(discard_body, "DISCARD_AT_MOST_S", 0.1)
     await assert_cut(fleet.port, b"")
 
 

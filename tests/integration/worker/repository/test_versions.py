@@ -25,7 +25,7 @@ from registry.agent.server import serve_agent
 from registry.consul.catalog import Catalog
 from registry.consul.instance import Health, Instance
 from registry.consul.settings import ConsulSettings
-from registry.discovery.directory import Wanted
+from registry.discovery.selector import Selector
 from registry.runtime.listen import bind, port_of
 from tests.support.consul_process import ConsulProcess
 from tests.support.dense_model import write_onnx
@@ -377,7 +377,7 @@ async def test_a_lookup_finds_every_version_that_is_served(consul_url: str, tmp_
     async with running(said):
         (found,) = await Watching(catalog, "each").now()
         assert found.version == "1"
-        assert [Wanted(version=version).fits(found) for version in ("1", "2", "3", "")] == [True, True, False, True]
+        assert [Selector(version=version).fits(found) for version in ("1", "2", "3", "")] == [True, True, False, True]
     await catalog.close()
 
 

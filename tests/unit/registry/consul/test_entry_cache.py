@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.consul.entry_cache import Entries, Entry
+from registry.consul.entry_cache import Entry, EntryCache
 
 _texts = st.text(max_size=8) | st.sampled_from(['},{"Node":{', "}]", '[{"Node":{'])
 
@@ -34,7 +34,7 @@ def test_every_answer_is_read_as_json_reads_it(
     lists: list[list[dict[str, Any]]], compact: bool, ascii_only: bool
 ) -> None:
     """Whatever entries come, in whatever layout, one answer after another: what json.loads makes of the text."""
-    reading: Entries[Entry] = Entries(lambda entry: entry)
+    reading: EntryCache[Entry] = EntryCache(lambda entry: entry)
     for answer in lists:
         text = json.dumps(answer, separators=(",", ":") if compact else None, ensure_ascii=ascii_only)
         assert reading.values(text) == json.loads(text)
@@ -49,7 +49,7 @@ def test_only_what_changed_is_read() -> None:
         return read[-1]
 
     answer = [{"Node": {"Node": f"n{n}"}, "Service": {"ID": n}, "Checks": []} for n in range(100)]
-    reading = Entries(keep)
+    reading = EntryCache(keep)
     reading.values(json.dumps(answer, separators=(",", ":")))
     read.clear()
     answer[50]["Service"] = {"ID": "changed"}
@@ -61,4 +61,4 @@ def test_only_what_changed_is_read() -> None:
 def test_what_is_no_json_is_an_error(text: str) -> None:
     """A text that ends early, or is something else, raises ValueError."""
     with pytest.raises(ValueError, match=r".*"):
-        Entries(lambda entry: entry).values(text)
+        EntryCache(lambda entry: entry).values(text)

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from registry.consul.errors import ConsulUnavailable
+from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Instance
 from registry.discovery import watch
-from registry.discovery.directory import Directory, Service
+from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
-from registry.discovery.reconcile import Answer
+from registry.discovery.service import Service
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 
@@ -32,14 +33,14 @@ class Consul(FakeCatalog):
         self.looked += 1
         return self.leads and self.answers
 
-    async def health(self, service: str, *, index: int = 0, wait_s: float = 0.0) -> Answer:
+    async def health(self, service: str, *, index: int = 0, wait_s: float = 0.0) -> HealthAnswer:
         self.asked += 1
         if not self.answers:
             raise ConsulUnavailable("gone")
         # As Consul does: what it says of the leader is of the time when the question was put.
         led = self.leads
         answer = await super().health(service, index=index, wait_s=wait_s)
-        return Answer(answer.index, answer.instances, known_leader=led)
+        return HealthAnswer(answer.index, answer.instances, known_leader=led)
 
 
 @asynccontextmanager
@@ -59,12 +60,12 @@ async def test_a_lost_leader_is_noticed_while_a_question_waits() -> None:
     """The waiting question is put anew, and its answer marks the set stale, long before the wait is over."""
     consul = Consul(classify=(A,))
     async with followed(consul) as service:
-        assert not service.belief.stale
+        assert not service.snapshot.stale
         consul.leads = False
-        await until(lambda: consul.asked > 2 and service.belief.stale, within_s=5)
-        assert service.belief.eligible == (A,)
+        await until(lambda: consul.asked > 2 and service.snapshot.stale, within_s=5)
+        assert service.snapshot.eligible == (A,)
         consul.leads = True
-        await until(lambda: not service.belief.stale, within_s=5)
+        await until(lambda: not service.snapshot.stale, within_s=5)
 
 
 async def test_a_question_that_waits_is_left_alone_while_there_is_a_leader() -> None:
@@ -81,6 +82,6 @@ async def test_pauses_end_when_the_leader_is_back(monkeypatch: pytest.MonkeyPatc
     consul = Consul(classify=(A,))
     async with followed(consul) as service:
         consul.answers = False
-        await until(lambda: service.belief.stale, within_s=5)
+        await until(lambda: service.snapshot.stale, within_s=5)
         consul.answers = True
-        await until(lambda: not service.belief.stale, within_s=5)
+        await until(lambda: not service.snapshot.stale, within_s=5)

@@ -20,27 +20,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.consul.instance import Health, Instance, Snapshot
-from registry.discovery.directory import ANY, Wanted
-from registry.discovery.reconcile import Belief
+from registry.consul.instance import Health, Instance
 from registry.discovery.rotation import Rotation
+from registry.discovery.selector import ANY, Selector
+from registry.discovery.snapshot import Snapshot
 from registry.dns.message import Query, read
-from registry.dns.resolver import TCP_RECORDS_AT_MOST, WORKERS_AT_MOST, Followed, Resolver
-from registry.dns.zone import Place, Wish, of_workers, understand
+from registry.dns.records import service_records
+from registry.dns.resolver import TCP_RECORDS_AT_MOST, WORKERS_AT_MOST, FollowedService, Resolver
+from registry.dns.zone import OtherName, ServiceName, parse_name
 
 
 class FakeService:
     """A followed service whose workers never change."""
 
     def __init__(self, workers: Sequence[Instance], *, known: bool = True) -> None:
-        self.belief = Belief(Snapshot("any", 1, tuple(workers)), known=known)
-        self._rotations: dict[Wanted, Rotation] = {}
+        self.snapshot = Snapshot("any", tuple(workers), known=known)
+        self._rotations: dict[Selector, Rotation] = {}
 
-    def rotation(self, wanted: Wanted = ANY) -> Rotation:
-        fitting = [i for i in self.belief.eligible if wanted.fits(i)]
-        return self._rotations.setdefault(wanted, Rotation(fitting, chance=random.Random(1)))
+    def rotation(self, selector: Selector = ANY) -> Rotation:
+        fitting = [i for i in self.snapshot.eligible if selector.matches(i)]
+        return self._rotations.setdefault(selector, Rotation(fitting, chance=random.Random(1)))
 
-    async def known(self, *, timeout_s: float) -> bool:
+    async def wait_until_known(self) -> bool:
         raise AssertionError("an answer is made from what is known")
 
 
@@ -55,10 +56,14 @@ class FakeListing:
         self.ready = ready
         self.names = sorted(services)
 
+    def registered_name(self, name: str) -> str:
+        lower = name.lower()
+        return next((other for other in self.names if other.lower() == lower), lower)
+
     def exists(self, name: str) -> bool:
         return name in self._services or name in self._unfollowed
 
-    def find(self, name: str) -> Followed | None:
+    def find(self, name: str) -> FollowedService | None:
         return self._services.get(name)
 
 
@@ -194,45 +199,45 @@ def test_asking_for_both_families_uses_one_turn() -> None:
 
 
 MEANINGS = {
-    "classify.service.consul.": Wish("classify"),
-    "classify.service.dc1.consul.": Wish("classify"),
-    "Classify.SERVICE.DC1.Consul.": Wish("Classify"),
-    "classify.service.dc2.consul.": Place.NOWHERE,
-    "classify.service.x.dc1.consul.": Place.NOWHERE,
-    "v1.classify.service.consul.": Wish("classify", "v1"),
-    "v1.2.classify.service.consul.": Wish("classify", "v1.2"),
-    "_classify._tcp.service.consul.": Wish("classify"),
-    "_classify._TCP.service.dc1.consul.": Wish("classify"),
-    "_classify._v1.service.consul.": Wish("classify", "v1"),
-    "x._classify._tcp.service.consul.": Wish("_tcp", "x._classify"),
-    "_classify.service.consul.": Wish("_classify"),
-    "classify.consul.": Place.NOWHERE,
-    "classify.node.consul.": Place.NOWHERE,
-    r"\255.service.consul.": Place.NOWHERE,
-    "consul.": Place.APEX,
-    "dc1.consul.": Place.BRANCH,
-    "service.consul.": Place.BRANCH,
-    "_tcp.service.consul.": Place.BRANCH,
-    "service.dc1.consul.": Place.BRANCH,
-    "addr.consul.": Place.BRANCH,
+    "classify.service.consul.": ServiceName("classify"),
+    "classify.service.dc1.consul.": ServiceName("classify"),
+    "Classify.SERVICE.DC1.Consul.": ServiceName("Classify"),
+    "classify.service.dc2.consul.": OtherName.NONEXISTENT,
+    "classify.service.x.dc1.consul.": OtherName.NONEXISTENT,
+    "v1.classify.service.consul.": ServiceName("classify", "v1"),
+    "v1.2.classify.service.consul.": ServiceName("classify", "v1.2"),
+    "_classify._tcp.service.consul.": ServiceName("classify"),
+    "_classify._TCP.service.dc1.consul.": ServiceName("classify"),
+    "_classify._v1.service.consul.": ServiceName("classify", "v1"),
+    "x._classify._tcp.service.consul.": ServiceName("_tcp", "x._classify"),
+    "_classify.service.consul.": ServiceName("_classify"),
+    "classify.consul.": OtherName.NONEXISTENT,
+    "classify.node.consul.": OtherName.NONEXISTENT,
+    r"\255.service.consul.": OtherName.NONEXISTENT,
+    "consul.": OtherName.APEX,
+    "dc1.consul.": OtherName.EMPTY_NON_TERMINAL,
+    "service.consul.": OtherName.EMPTY_NON_TERMINAL,
+    "_tcp.service.consul.": OtherName.EMPTY_NON_TERMINAL,
+    "service.dc1.consul.": OtherName.EMPTY_NON_TERMINAL,
+    "addr.consul.": OtherName.EMPTY_NON_TERMINAL,
     "7f000001.addr.dc1.consul.": ip_address("127.0.0.1"),
     "7F000001.ADDR.consul.": ip_address("127.0.0.1"),
     "7f000001.addr.dc2.consul.": ip_address("127.0.0.1"),
     "00000000000000000000000000000001.addr.dc1.consul.": ip_address("::1"),
-    "7f00001.addr.dc1.consul.": Place.NOWHERE,
-    "zz000001.addr.dc1.consul.": Place.NOWHERE,
-    r"7f000001\032\032.addr.dc1.consul.": Place.NOWHERE,
-    "a.7f000001.addr.dc1.consul.": Place.NOWHERE,
-    ".": Place.ELSEWHERE,
-    "com.": Place.ELSEWHERE,
-    "classify.service.consul.example.": Place.ELSEWHERE,
+    "7f00001.addr.dc1.consul.": OtherName.NONEXISTENT,
+    "zz000001.addr.dc1.consul.": OtherName.NONEXISTENT,
+    r"7f000001\032\032.addr.dc1.consul.": OtherName.NONEXISTENT,
+    "a.7f000001.addr.dc1.consul.": OtherName.NONEXISTENT,
+    ".": OtherName.OUT_OF_ZONE,
+    "com.": OtherName.OUT_OF_ZONE,
+    "classify.service.consul.example.": OtherName.OUT_OF_ZONE,
 }
 
 
 @pytest.mark.parametrize("name", MEANINGS)
 def test_what_names_mean(name: str) -> None:
     """Each form of name, as Consul reads it."""
-    assert understand(dns.name.from_text(name), datacenter="dc1") == MEANINGS[name]
+    assert parse_name(dns.name.from_text(name), datacenter="dc1") == MEANINGS[name]
 
 
 @pytest.mark.parametrize("spelling", ["classify", "CLASSIFY", "cLaSsIfY"])
@@ -331,7 +336,7 @@ def test_only_an_unlearned_service_is_waited_for() -> None:
     new = FakeService([], known=False)
     resolver = Resolver(FakeListing({"new": new, "old": FakeService([worker(1)])}))
 
-    def unknown(name: str) -> Followed | None:
+    def unknown(name: str) -> FollowedService | None:
         query = read(dns.message.make_query(name, "A").to_wire())
         assert isinstance(query, Query)
         return resolver.unknown(query)
@@ -363,11 +368,11 @@ def test_repeated_records_do_not_count_against_the_most() -> None:
     twice = [worker(1, "10.0.0.1", port=1, weight=3), worker(2, "10.0.0.1", port=1, weight=5)]
     asked = dns.name.from_text("classify.service.consul.")
     for kind in (dns.rdatatype.SRV, dns.rdatatype.A):
-        records = of_workers(asked, kind, twice, datacenter="dc1", at_most=1)
-        assert (len(records.answer), records.whole) == (1, True)
-    (srv,) = of_workers(asked, dns.rdatatype.SRV, twice, datacenter="dc1", at_most=1).answer
+        records = service_records(asked, kind, twice, datacenter="dc1", at_most=1)
+        assert (len(records.answer), records.complete) == (1, True)
+    (srv,) = service_records(asked, dns.rdatatype.SRV, twice, datacenter="dc1", at_most=1).answer
     assert srv[0].to_wire()[:6] == struct.pack("!3H", 1, 3, 1)
-    assert not of_workers(asked, dns.rdatatype.SRV, [worker(3), *twice], datacenter="dc1", at_most=1).whole
+    assert not service_records(asked, dns.rdatatype.SRV, [worker(3), *twice], datacenter="dc1", at_most=1).whole
 
 
 def test_a_weight_beyond_16_bits_is_the_most_there_is() -> None:

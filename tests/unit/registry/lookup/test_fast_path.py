@@ -8,9 +8,66 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.lookup_app import PLAIN, PLAIN_TARGETS, alike, served
-from tests.support.raw_http import conversation
+from registry.consul.health_answer import HealthAnswer
+from registry.consul.instance import Instance
+from registry.discovery.directory import Directory
+from registry.lookup.fast_path import LOOKUPS_AT_MOST, TEXTS_AT_MOST, FastPath, protocol_factory
+from registry.lookup.routes import build_app
+from tests.support.fakes import FakeCatalog
+from tests.support.raw_http import conversation, undated
+from tests.support.waiting import until
 
+OPTIONS = {"access_log": None, "keepalive_timeout": 75.0}
+
+
+class OneWorker:
+    """A catalog in which one service has one worker for ever: every rotation gives the same answer.
+
+    `leader`: whether Consul knows one; without, what it says is stale, and has never been confirmed.
+    """
+
+    def __init__(self, *, leader: bool) -> None:
+        self._leader = leader
+
+    async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
+        if index:
+            await asyncio.Event().wait()
+        return 1, {"classify": frozenset({"p2p"}), "empty": frozenset({"p2p"})}
+
+    async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> HealthAnswer:
+        if index:
+            await asyncio.Event().wait()
+        worker = Instance("classify", "w1", "127.0.0.1", 9001, version="3", tags=("p2p",), boot="b1")
+        return HealthAnswer(1, (worker,) if service == "classify" else (), known_leader=self._leader)
+
+
+@asynccontextmanager
+async def served(*, fast: bool, leader: bool = True) -> AsyncIterator[tuple[int, FastPath]]:
+    async with Directory(OneWorker(leader=leader), default="classify") as directory:  # type: ignore[arg-type]  # a fake
+        await directory.find("classify").wait_until_known(timeout_s=5)  # type: ignore[union-attr]  # it is the default
+        path = FastPath(directory)
+        runner = web.AppRunner(build_app(directory, path), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        assert runner.server is not None
+        factory = protocol_factory(runner.server, path, **OPTIONS) if fast else runner.server
+        server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1], path
+        finally:
+            server.close()
+            await runner.cleanup()
+            await asyncio.sleep(0.005)  # for the last connections to be let go
+
+
+def alike(said: bytes) -> bytes:
+    """What was said, without what differs between any two moments or ports."""
+    return re.sub(rb"reachable at [^:]+:\d+", b"reachable at here", undated(said))
+
+
+PLAIN_TARGETS = (
+    b"/ /next /next/classify /next/empty /next/nobody /next?count=2 /next?count=0 /? /next?version=3 /next/ // "
+    b"/n%65xt /next/class%69fy /next/a%0d%0ab /nowhere http://elsewhere/next * /services"
+).split()
 targets = st.sampled_from([*PLAIN_TARGETS, b"/next/" + b"x" * 200, b"/" + b"y" * 3000, b"/next/\xff"])
 methods = st.sampled_from([b"GET"] * 6 + [b"HEAD", b"POST", b"OPTIONS", b"get", b"BREW"])
 versions = st.sampled_from([b"HTTP/1.1"] * 6 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1"])
@@ -100,10 +157,43 @@ async def test_plain_lookups_take_the_fast_path(leader: bool) -> None:
         assert path.answered == 3
 
 
-async def test_unique_requests_do_not_fill_the_memory() -> None:
-    """Plans are kept for a bounded number of request texts, however many different ones come."""
+async def test_different_request_texts_share_prepared_answers() -> None:
+    """5,000 different texts that ask for the same prepare one answer, and a bounded number of texts is kept."""
     async with served(fast=True) as (_, path):
-        for i in range(10_000):
-            plans = path.plans_for("127.0.0.1")
-            path.answer(PLAIN.replace(b"localhost", f"host{i}".encode()), plans, "127.0.0.1")
-        assert len(plans) <= 4096
+        lookups = path.lookups_at("127.0.0.1")
+        for i in range(5_000):
+            text = PLAIN.replace(b"\r\n\r\n", f"\r\nUser-Agent: client/{i}\r\n\r\n".encode())
+            assert path.answer(text, lookups, "127.0.0.1") is not None
+        assert path.prepared_answers == 1
+        assert len(lookups) <= TEXTS_AT_MOST
+
+
+async def test_different_hosts_do_not_fill_the_memory() -> None:
+    """Each host asked for `/` is a lookup with a rotation of its own: a bounded number of them is kept."""
+    async with served(fast=True) as (_, path):
+        lookups = path.lookups_at("127.0.0.1")
+        for i in range(5_000):
+            text = PLAIN.replace(b"/next", b"/").replace(b"localhost", f"host{i}".encode())
+            assert path.answer(text, lookups, "127.0.0.1") is not None
+        assert path.prepared_answers == 1
+        assert len(lookups) <= TEXTS_AT_MOST
+        assert len({id(lookup) for lookup in lookups.values()}) <= LOOKUPS_AT_MOST
+
+
+async def test_prepared_answers_end_with_the_instances() -> None:
+    """What was prepared for instances that are gone is dropped."""
+    catalog = FakeCatalog(classify=tuple(Instance("classify", f"w{i}", "127.0.0.1", 9000 + i) for i in range(50)))
+    async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
+        service = directory.find("classify")
+        assert service is not None
+        await service.wait_until_known(timeout_s=5)
+        path = FastPath(directory)
+        lookups = path.lookups_at("127.0.0.1")
+        named = {path.answer(PLAIN, lookups, "127.0.0.1") for _ in range(50)}
+        assert (len(named), path.prepared_answers) == (50, 50)
+        catalog.put("classify", Instance("classify", "new", "127.0.0.1", 8000))
+        await until(lambda: len(service.snapshot.instances) == 1)
+        answer = path.answer(PLAIN, lookups, "127.0.0.1")
+        assert answer is not None
+        assert answer.endswith(b"127.0.0.1:8000\n")
+        assert path.prepared_answers == 1

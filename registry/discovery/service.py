@@ -1,0 +1,120 @@
+"""One followed service: its current snapshot, and a rotation over it for each kind of request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+
+from registry.consul.catalog import Catalog
+from registry.consul.instance import Instance
+from registry.discovery.rotation import Rotation
+from registry.discovery.selector import ANY, Selector
+from registry.discovery.snapshot import Snapshot
+from registry.discovery.state_file import SavedSnapshot
+from registry.discovery.watch import IsHidden, ServiceWatch
+from registry.runtime.supervise import cancel_all, start_supervised
+
+FIRST_ANSWER_WAIT_S = 2.0
+"""How long a request for a service that was never asked for waits for Consul; a DNS client waits 5 s."""
+
+ROTATIONS_AT_MOST = 256
+"""Rotations kept per service; the one whose selector was unused for longest is dropped, and would start anew."""
+
+INDEX_BYTES = 6
+"""The index is a JSON number that every client reads exactly: below 2**53."""
+
+
+class Service:
+    """One followed service. `generation` is another object whenever rotations fetched before must be fetched anew.
+
+    Created within a running event loop; following begins at once and ends with `stop`. `changed` is called when the
+    set has changed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        catalog: Catalog,
+        *,
+        changed: Callable[[], None],
+        is_hidden: IsHidden,
+        saved: SavedSnapshot | None = None,
+    ) -> None:
+        self.name = name
+        self.watch = ServiceWatch(catalog, name, self._changed, saved=saved, is_hidden=is_hidden)
+        self.generation = object()
+        self._on_change = changed
+        self._index: int | None = None
+        self._change = asyncio.Event()
+        self._rotations: OrderedDict[Selector, Rotation] = OrderedDict()
+        self._task = start_supervised(f"follow {name}", self.watch.run)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The instances as known now."""
+        return self.watch.snapshot
+
+    @property
+    def index(self) -> int:
+        """What long polls compare: a digest of the instances, so that all processes with the same set agree on it."""
+        if self._index is None:
+            self._index = _digest(self.snapshot.instances)
+        return self._index
+
+    def rotation(self, selector: Selector = ANY) -> Rotation:
+        """The rotation over the instances that `selector` matches; it continues where it was."""
+        rotation = self._rotations.get(selector)
+        if rotation is None:
+            rotation = Rotation(i for i in self.snapshot.eligible if selector.matches(i))
+            if rotation:  # a selector that matches nothing must not push another out
+                self._rotations[selector] = rotation
+                if len(self._rotations) > ROTATIONS_AT_MOST:
+                    self._rotations.popitem(last=False)
+                    self.generation = object()
+        else:
+            self._rotations.move_to_end(selector)
+        return rotation
+
+    async def wait_for_change(self, index: int, *, timeout_s: float) -> None:
+        """Return when the set is no longer that of `index`, or after `timeout_s`."""
+        if index != self.index:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._change.wait()
+        except TimeoutError:
+            return
+
+    async def wait_until_known(self, *, timeout_s: float = FIRST_ANSWER_WAIT_S) -> bool:
+        """Wait for the first answer of Consul; whether it came within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.watch.first_answer.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Stop following."""
+        await cancel_all(self._task)
+
+    def _changed(self, snapshot: Snapshot) -> None:
+        eligible = snapshot.eligible
+        for selector, rotation in self._rotations.items():
+            rotation.replace(i for i in eligible if selector.matches(i))
+        self._index = None
+        self.generation = object()
+        changed, self._change = self._change, asyncio.Event()
+        changed.set()
+        self._on_change()
+
+
+def _digest(instances: Iterable[Instance]) -> int:
+    """A positive number that is the same for the same instances, in every process, and another for others."""
+    digest = blake2b(digest_size=INDEX_BYTES)
+    for i in instances:
+        fields = (i.id, i.host, i.port, i.weight, i.version, i.tags, i.boot, i.health.value, sorted(i.meta.items()))
+        digest.update(repr(fields).encode())
+    return max(1, int.from_bytes(digest.digest()))
