@@ -8,11 +8,11 @@ A client that holds a dead worker loses little: the connection is refused, and t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any
-
-from yarl import URL
 
 from p2pclient.discovery.health_filter import MAINTENANCE, SERVING
 from p2pclient.types import Worker
@@ -22,6 +22,10 @@ GRACE_S = 15.0
 
 LAST_CONTACT_LIMIT_S = 10.0
 """An agent that heard from the leader longer ago than this answers from the past."""
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+_BOOT_ID = re.compile(r"[\x21-\x7e]{1,200}")
+"""What can travel in an HTTP header; any other boot id is not sent along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,10 @@ def heard(headers: Mapping[str, str], entries: Any) -> Heard:
     """A 200's headers and JSON; raises ValueError, TypeError or LookupError where that is not Consul's."""
     workers: dict[str, Worker] = {}
     for entry in entries:
-        worker = _worker(entry)
+        try:
+            worker = _worker(entry)
+        except AttributeError as error:
+            raise ValueError("an entry is not of Consul's form") from error
         if worker is None:
             continue
         # Ids are unique for an agent only, and a catalog has many.
@@ -83,25 +90,47 @@ def heard(headers: Mapping[str, str], entries: Any) -> Heard:
 
 
 def _worker(entry: Mapping[str, Any]) -> Worker | None:
-    """One entry; None for a service without a port, which cannot be posted to."""
-    service = entry["Service"]
+    """One entry; None for a service to which no request can be sent: without a port, or with an impossible host.
+
+    The registry reads the same answers by itself; tests/support/consul_health_cases.py has the cases for both.
+    """
+    service, node = entry["Service"], entry["Node"]
     meta = service.get("Meta") or {}
     health = _health(service["ID"], entry.get("Checks") or ())
     weights = service.get("Weights") or {}
-    host, port = service.get("Address") or entry["Node"]["Address"], int(service["Port"])
-    if not port:
+    host, port = service.get("Address") or node["Address"], _number(service.get("Port"), default=0)
+    if not (_is_host(host) and 0 < port < 1 << 16):
         return None
-    URL.build(scheme="http", host=host, port=port)  # raises ValueError where no request could be sent
+    boot = _text(meta.get("boot"))
     return Worker(
         service=str(service["Service"]),
         id=str(service["ID"]),
         host=host,
         port=port,
-        version=str(meta.get("version", "")),
-        boot=str(meta.get("boot", "")),
-        weight=max(1, int(weights.get("Warning" if health == "warning" else "Passing", 1))),
+        version=_text(meta.get("version")),
+        boot=boot if _BOOT_ID.fullmatch(boot) else "",
+        weight=max(1, _number(weights.get("Warning" if health == "warning" else "Passing"), default=1)),
         health=health,
     )
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is an IP address, or a name of DNS labels."""
+    if _HOST_NAME.fullmatch(host):
+        return True
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(value: object, *, default: int) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _health(instance: str, checks: Any) -> str:
