@@ -1,4 +1,4 @@
-"""What many tests need: a real Consul, and waiting for a condition."""
+"""Fixtures for all tests: a real Consul."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.consul_binary.fetch import find_or_fetch
 from tests.support.consul_process import ConsulProcess
 
-# Whoever starts the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
+# Tests that are started in the background ignore Ctrl-C, and the processes that they start would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
@@ -19,7 +19,7 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 @pytest.fixture(scope="session")
 def consul_binary() -> Path:
-    """The real Consul's program; where it cannot be had, tests that need it fail."""
+    """The real Consul's binary (CONSUL_BIN, the PATH, or fetched); where there is none, tests that need it fail."""
     return find_or_fetch()
 
 

@@ -22,7 +22,6 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from tests.support.consul_binary.fetch import find_or_fetch, places
 from tests.support.consul_process import ConsulProcess
 
 PATIENCE_S = 10.0
@@ -122,12 +121,6 @@ def embedded_agent() -> Iterator[Consul]:
         _, complaints = process.communicate("", timeout=PATIENCE_S)
     assert complaints == ""
     assert process.returncode == 0
-
-
-@pytest.fixture(scope="session")
-def consul_binary() -> Path:
-    """The real Consul's binary; where none can be had the tests fail, they are never skipped."""
-    return find_or_fetch(places(os.environ))
 
 
 @pytest.fixture(scope="session")

@@ -65,8 +65,11 @@ def places(environ: Mapping[str, str]) -> Places:
 
 
 def find_or_fetch(where: Places | None = None) -> Path:
-    """The path of a Consul that runs. Blocks for as long as that takes. Raises ConsulNotFound saying why."""
-    where = where or Places()
+    """The path of a Consul that runs; the environment says where to look unless `where` does.
+
+    Blocks for as long as that takes. Raises ConsulNotFound, which says why there is none.
+    """
+    where = where or places(os.environ)
     if where.consul_bin:
         named = shutil.which(where.consul_bin)
         if not named or not runs(Path(named)):
@@ -227,7 +230,7 @@ def _download(url: str) -> bytes:
 def main() -> int:
     """Print the path of a Consul that runs; where there is none, say why and return 1."""
     try:
-        print(find_or_fetch(places(os.environ)))
+        print(find_or_fetch())
     except ConsulNotFound as error:
         print(error, file=sys.stderr)
         return 1
