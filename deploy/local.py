@@ -79,8 +79,7 @@ class _LocalDeployment:
         self._workers: list[ChildProcess] = []
 
     async def run(self) -> None:
-        consul = await self._find_consul()
-        environ = dict(self._settings.environ) | {"CONSUL_HTTP_ADDR": consul}
+        environ = await self._with_consul()
         await self._start_registry(environ)
         await self._start_workers(environ)
         watch = asyncio.create_task(self._watch())
@@ -106,8 +105,11 @@ class _LocalDeployment:
         if started:
             self._write_line("All stopped.")
 
-    async def _find_consul(self) -> str:
+    async def _with_consul(self) -> Mapping[str, str]:
+        """The environment in which children reach Consul, which is started where none answers."""
         settings = self._settings
+        # P2P_CONSUL would be used in place of what is chosen here.
+        environ = {name: value for name, value in settings.environ.items() if name != "P2P_CONSUL"}
         named = settings.consul or settings.environ.get("CONSUL_HTTP_ADDR")
         consul = ConsulSettings.from_environment(settings.environ, url=named)
         catalog = Catalog(consul, timeout_s=5.0)
@@ -116,11 +118,11 @@ class _LocalDeployment:
         except ConsulUnavailable as error:
             if named:
                 raise SettingsError(f"{error} Start it, or unset CONSUL_HTTP_ADDR to use our own.") from error
-            return await self._start_agent()
+            return environ | {"CONSUL_HTTP_ADDR": await self._start_agent()}
         finally:
             await catalog.close()
         self._write_line(f"Consul: the one at {consul.url} (version {version}).")
-        return consul.url
+        return environ | consul.as_environment()
 
     async def _start_agent(self) -> str:
         port = _free_port(AGENT_PORT)

@@ -1,4 +1,4 @@
-"""The commands `p2p registry` and `p2p agent`: they parse and call; what is heavy is imported when called."""
+"""The commands `p2p registry`, `p2p proxy` and `p2p agent`: they parse and call; they import the rest when called."""
 
 from __future__ import annotations
 
@@ -84,8 +84,9 @@ def registry(
             return
         command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", host]
         command += ["--service", service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
+        environ = os.environ | settings.consul.as_environment()
         with held_for_processes(host, dns_port) as dns:
-            await keep_running([*command, *dns], host=host, port=port, count=processes, stop=stop)
+            await keep_running([*command, *dns], environ=environ, host=host, port=port, count=processes, stop=stop)
 
     raise typer.Exit(run(main, failures=(RegistryError,)))
 

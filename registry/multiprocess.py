@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from registry.runtime.children import ChildProcess
 from registry.runtime.listen import port_of, reserve
@@ -24,8 +24,10 @@ SHORT_LIFE_S = 2.0
 """A process that ended sooner than this would end again at once: its replacement starts after a pause as long."""
 
 
-async def keep_running(command: Sequence[str], *, host: str, port: int, count: int, stop: asyncio.Event) -> None:
-    """Run `count` processes of `command` (with `--port` and the port appended) until `stop` is set.
+async def keep_running(
+    command: Sequence[str], *, environ: Mapping[str, str], host: str, port: int, count: int, stop: asyncio.Event
+) -> None:
+    """Run `count` processes of `command` (with `--port` and the port appended) in `environ` until `stop` is set.
 
     Raises SettingsError where the port cannot be bound.
     """
@@ -34,13 +36,13 @@ async def keep_running(command: Sequence[str], *, host: str, port: int, count: i
         logger.info("%d lookup processes share port %d.", count, port_of(held))
         async with asyncio.TaskGroup() as group:
             for _ in range(count):
-                group.create_task(_keep_one(with_port, stop))
+                group.create_task(_keep_one(with_port, environ, stop))
 
 
-async def _keep_one(command: Sequence[str], stop: asyncio.Event) -> None:
+async def _keep_one(command: Sequence[str], environ: Mapping[str, str], stop: asyncio.Event) -> None:
     while not stop.is_set():
         started_s = time.monotonic()
-        child = await ChildProcess.start(command, name="Lookup process")
+        child = await ChildProcess.start(command, name="Lookup process", environ=environ)
         try:
             if not await finishes_first(child.ended(), stop.wait()):
                 return

@@ -8,6 +8,7 @@ replaced, through the method that it offers for that (`http_connect`).
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -126,9 +127,9 @@ class _Transport:
 
     def _open(self) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, connect=5.0)
-        name, _, password = (self._settings.auth or "").partition(":")
-        auth = aiohttp.BasicAuth(name, password, encoding="utf-8") if self._settings.auth else None
-        return aiohttp.ClientSession(connector=self._connector(), timeout=timeout, auth=auth, trust_env=False)
+        auth = self._settings.auth
+        headers = {"Authorization": f"Basic {b64encode(auth.encode()).decode()}"} if auth else None
+        return aiohttp.ClientSession(connector=self._connector(), timeout=timeout, headers=headers, trust_env=False)
 
     def _connector(self) -> aiohttp.BaseConnector:
         if self._url.startswith("unix://"):

@@ -33,9 +33,11 @@ class Told:
         self.headers: dict[str, str] = {"X-Consul-Index": "7"}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.sent: list[Any] = []
+        self.authorizations: list[str | None] = []
 
     async def handle(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.path, dict(request.query)))
+        self.authorizations.append(request.headers.get("Authorization"))
         text = await request.text()
         self.sent.append(json.loads(text) if text else None)
         return web.Response(status=self.status, text=self.body, headers=self.headers)
@@ -78,7 +80,9 @@ async def test_an_index_is_a_number(told: Told, catalog: Catalog) -> None:
         (503, "", ConsulUnavailable),
         (200, "<html>", ConsulUnavailable),
         (200, '{"not": "a list"}', ConsulUnavailable),
+        (200, "[" * 200_000, ConsulUnavailable),
         (200, '[{"Service": {}}]', ConsulUnavailable),
+        (401, "Unauthorized", ConsulRefused),
         (403, "Permission denied", ConsulRefused),
         (400, "bad", ConsulRefused),
         (301, "", ConsulRefused),
@@ -149,6 +153,24 @@ async def test_deregistering_the_unknown_is_done(told: Told, catalog: Catalog, s
     """Old versions say 200, new ones 404: either way it is out."""
     told.status, told.body = status, body
     await catalog.deregister("x")
+
+
+async def test_name_and_password_are_sent(told: Told) -> None:
+    """Basic authentication, as CONSUL_HTTP_AUTH or the address says; a 401 names the variable and shows no password."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", told.handle)
+    async with TestServer(app) as server:
+        address = f"http://user:p%40ss@127.0.0.1:{server.port}"
+        catalog = Catalog(ConsulSettings.from_environment({"CONSUL_HTTP_ADDR": address, "CONSUL_HTTP_AUTH": "x:y"}))
+        try:
+            await catalog.health("classify")
+            assert told.authorizations == ["Basic dXNlcjpwQHNz"]
+            told.status = 401
+            with pytest.raises(ConsulRefused, match="CONSUL_HTTP_AUTH") as refusal:
+                await catalog.health("classify")
+            assert "p@ss" not in str(refusal.value)
+        finally:
+            await catalog.close()
 
 
 async def test_a_refusal_names_the_token(told: Told, catalog: Catalog) -> None:

@@ -116,3 +116,49 @@ def test_a_changed_instance_replaces_the_old_value() -> None:
     rotation = Rotation([worker(1), worker(2)])
     rotation.replace([worker(1), Instance("classify", "w2", "127.0.0.1", 9999)])
     assert {i.port for i in rotation.take(2)} == {9000, 9999}
+
+
+@given(
+    weights=st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    excluded=st.sets(st.integers(0, 7)),
+    offset=st.integers(0, 50),
+    chance=seeds,
+)
+def test_excluded_workers_lose_their_turns(
+    weights: list[int], excluded: set[int], offset: int, chance: random.Random
+) -> None:
+    """The others are handed out by their weights among themselves, and afterwards nobody has a debt of turns."""
+    rotation = Rotation([worker(i, w) for i, w in enumerate(weights)], chance=chance)
+    picks(rotation, offset)
+    left = {f"w{i}": w for i, w in enumerate(weights) if i not in excluded}
+    ids = {f"w{i}" for i in excluded}
+    chosen = [rotation.next_except(ids) for _ in range(20 * sum(left.values()))]
+    counts = Counter(c.id for c in chosen if c is not None)
+    assert counts.keys() <= left.keys()
+    if not left:
+        assert rotation.next_except(ids) is None
+    cycle = sum(weights)
+    after = Counter(picks(rotation, 5 * cycle))
+    for i, weight in enumerate(weights):
+        assert abs(after[f"w{i}"] - 5 * weight) <= 2 * len(weights) + 2
+
+
+class CountingSet(set[str]):
+    """A set that counts how often it was asked."""
+
+    asked = 0
+
+    def __contains__(self, item: object) -> bool:
+        self.asked += 1
+        return super().__contains__(item)
+
+
+def test_passing_over_a_heavy_worker_costs_nothing() -> None:
+    """An excluded worker with the largest weight has 65,535 turns before the next one's: they are not walked."""
+    rotation = Rotation([worker("heavy", 65_535), worker("light", 1)])
+    excluded = CountingSet({"wheavy"})
+    for _ in range(10):
+        chosen = rotation.next_except(excluded)
+        assert chosen is not None
+        assert chosen.id == "wlight"
+    assert excluded.asked <= 10 * 4

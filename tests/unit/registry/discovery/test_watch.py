@@ -11,8 +11,11 @@ from registry.consul.errors import ConsulUnavailable
 from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Instance
 from registry.discovery.snapshot import Snapshot
+from registry.discovery.state_file import SavedSnapshot
 from registry.discovery.watch import ServiceWatch
 from registry.runtime import backoff
+from registry.runtime.supervise import cancel_all, supervised
+from tests.support.waiting import until
 
 A = Instance("classify", "a", "127.0.0.1", 9001)
 B = Instance("classify", "b", "127.0.0.1", 9002)
@@ -123,3 +126,68 @@ async def test_instances_that_consul_hides_are_not_gone() -> None:
 def test_the_client_waits_longer_than_the_server() -> None:
     """The server may add a sixteenth to the wait; giving up earlier would turn every quiet spell into an error."""
     assert FOLLOW_TIMEOUT_S >= WAIT_S * 17 / 16 + 10
+
+
+async def test_an_unexpected_error_marks_the_set_stale() -> None:
+    """A fault of ours must not leave a set that is called fresh for ever; the watch goes on when it is run again."""
+    script = Script(HealthAnswer(7, (A,)), RuntimeError("a fault"), HealthAnswer(8, (A, B)))
+    watch = ServiceWatch(script, "classify", lambda _: None, is_hidden=script.hidden)  # type: ignore[arg-type]  # a fake
+    with pytest.raises(RuntimeError, match="a fault"):
+        await watch.run()
+    assert (watch.snapshot.stale, watch.snapshot.instances) == (True, (A,))
+    async with supervised("follow classify", watch.run):
+        await asyncio.wait_for(script.exhausted.wait(), 5)
+    assert (watch.snapshot.stale, watch.snapshot.instances) == (False, (A, B))
+
+
+async def test_a_leader_that_comes_back_during_a_query_ends_the_pause_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The query fails, but the leader was found meanwhile: the next one follows at once."""
+    monkeypatch.setattr("registry.discovery.watch.backoff_s", lambda *_: 60.0)
+
+    class Found(Script):
+        async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> HealthAnswer:
+            if len(self.asked) == 1:
+                watch.leader_found()
+            return await super().health(service, index=index, wait_s=wait_s)
+
+    script = Found(HealthAnswer(7, (A,)), ConsulUnavailable("gone"), HealthAnswer(8, (A,)))
+    watch = ServiceWatch(script, "classify", lambda _: None, is_hidden=script.hidden)  # type: ignore[arg-type]  # a fake
+    async with supervised("follow classify", watch.run):
+        await asyncio.wait_for(script.exhausted.wait(), 5)
+
+
+async def test_a_leader_lost_while_a_query_is_given_up_is_no_error() -> None:
+    """A second report, while the first one's cancellation still unwinds, changes nothing."""
+    reported = asyncio.Event()
+
+    class Unwinding(Script):
+        async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> HealthAnswer:
+            if index != 7:
+                return await super().health(service, index=index, wait_s=wait_s)
+            try:
+                self.asked.append(index)
+                await asyncio.Event().wait()
+                raise AssertionError("nothing ends the wait but a cancellation")
+            finally:
+                watch.leader_lost()
+                reported.set()
+
+    script = Unwinding(HealthAnswer(7, (A,)))
+    watch = ServiceWatch(script, "classify", lambda _: None, is_hidden=script.hidden)  # type: ignore[arg-type]  # a fake
+    task = asyncio.create_task(watch.run())
+    await until(lambda: script.asked == [0, 7])
+    watch.leader_lost()
+    await asyncio.wait_for(script.exhausted.wait(), 5)
+    assert reported.is_set()
+    await cancel_all(task)
+
+
+async def test_a_set_that_was_saved_is_held_when_consul_has_lost_it() -> None:
+    """Lookup service and Consul start anew, Consul without data: the workers of before get time to register again."""
+    saved = SavedSnapshot(Snapshot("classify", (A,), index=90, proven=frozenset({"a"}), stale=True, known=True), 0.0)
+    script = Script(HealthAnswer(3, ()))
+    watch = ServiceWatch(script, "classify", lambda _: None, is_hidden=script.hidden, saved=saved)  # type: ignore[arg-type]
+    async with supervised("follow classify", watch.run):
+        await asyncio.wait_for(script.exhausted.wait(), 5)
+    assert watch.snapshot.eligible == (A,)
+    assert watch.snapshot.held_until_s is not None
