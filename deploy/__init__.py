@@ -1,1 +1,1 @@
-"""How the parts are started: the `p2p` command, everything on one machine, and files for fleets."""
+"""Starts the parts: the `p2p` command, and `p2p up` for everything on one machine."""

@@ -184,7 +184,7 @@ class Fuzzer:
         def answered() -> str:
             query = read(wire)
             if isinstance(query, Query):
-                self.resolver.unknown(query)
+                self.resolver.awaited_service(query)
                 return check(wire, self.resolver.answer(query, over_tcp=tcp), tcp=tcp)
             return check(wire, query, tcp=tcp)
 

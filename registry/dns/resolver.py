@@ -72,7 +72,7 @@ class Resolver:
         self.datacenter = datacenter
         self._services = services
 
-    def unknown(self, query: Query) -> FollowedService | None:
+    def awaited_service(self, query: Query) -> FollowedService | None:
         """The service of which nothing is known yet, for which the answer has to wait; None where there is none."""
         asked = parse_name(query.name, datacenter=self.datacenter)
         service = self._find(asked.service) if isinstance(asked, ServiceName) else None

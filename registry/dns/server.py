@@ -133,7 +133,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         if not isinstance(query, Query):
             self._send(query, addr)
             return
-        service = self._resolver.unknown(query)
+        service = self._resolver.awaited_service(query)
         if service is None or len(self._waiting) >= WAITING_AT_MOST:
             self._send(self._resolver.answer(query, over_tcp=False), addr)
             return
@@ -209,7 +209,7 @@ class _Streams:
         query = read(wire)
         if not isinstance(query, Query):
             return query
-        service = self._resolver.unknown(query)
+        service = self._resolver.awaited_service(query)
         if service is not None:
             await service.wait_until_known()
         return self._resolver.answer(query, over_tcp=True)

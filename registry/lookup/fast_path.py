@@ -30,7 +30,7 @@ from registry.discovery.directory import Directory
 from registry.discovery.rotation import Rotation
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import ROTATIONS_AT_MOST, Service
-from registry.lookup.host_match import hosts_meant
+from registry.lookup.host_match import reachable_hosts
 from registry.lookup.rendering import Form, render_one
 from registry.lookup.service_resolution import stale_header
 
@@ -184,7 +184,7 @@ def _parse(text: bytes, local_address: str, default: str) -> _Request | None:
     if target != "/":
         form = Form.OBJECT if json else Form.ADDRESS
         return _Request(target.removeprefix("/next").removeprefix("/") or default, ANY, form)
-    reachable = Selector(hosts=hosts_meant(values[b"host"], local_address))
+    reachable = Selector(hosts=reachable_hosts(values[b"host"], local_address))
     return _Request(default, reachable, Form.OBJECT if json else Form.PORT)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def hosts_meant(host_header: str, local_address: str) -> frozenset[str]:
+def reachable_hosts(host_header: str, local_address: str) -> frozenset[str]:
     """The hosts a worker may be registered under to be reachable at the host that was asked.
 
     `host_header` is the request's Host; `local_address` is the IP address on which the request arrived, ""

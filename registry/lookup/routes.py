@@ -15,7 +15,7 @@ from registry.discovery.directory import Directory
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import Service
 from registry.lookup.fast_path import FastPath, local_address
-from registry.lookup.host_match import hosts_meant
+from registry.lookup.host_match import reachable_hosts
 from registry.lookup.metrics import LookupMetrics
 from registry.lookup.redirect import add_redirects
 from registry.lookup.rendering import Form, as_json, render_many, render_one
@@ -81,7 +81,9 @@ class Lookup:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
         service = await service_named(self._directory, self._directory.default)
         selector = _selector(request)
-        here = Selector(selector.version, selector.tags, hosts_meant(request.host, local_address(request.transport)))
+        here = Selector(
+            selector.version, selector.tags, reachable_hosts(request.host, local_address(request.transport))
+        )
         if not service.rotation(here) and service.rotation(selector):
             raise Refusal(
                 409,

@@ -88,7 +88,7 @@ async def test_an_index_is_a_number(told: Told, catalog: Catalog) -> None:
         (301, "", ConsulRefused),
     ],
 )
-async def test_only_a_sound_200_is_believed(
+async def test_only_a_sound_200_is_read(
     told: Told, catalog: Catalog, status: int, body: str, error: type[Exception]
 ) -> None:
     """Nothing is taken from any other answer, although a leaderless 500 carries an index too."""

@@ -187,7 +187,7 @@ async def test_dns_and_http_walk_one_rotation(registry: RunningRegistry) -> None
     assert named[:3] == named[3:]
 
 
-async def test_a_service_nobody_asked_for_is_answered_at_once(registry: RunningRegistry) -> None:
+async def test_a_service_that_was_never_asked_for_is_answered_at_once(registry: RunningRegistry) -> None:
     """The first query for a service that is not followed waits for Consul and gets a whole answer."""
     assert registry.directory.followed("many") is None
     answer = await ask(port(registry), "many.service.consul", "A", over_tcp=True)

@@ -186,7 +186,7 @@ async def test_instances_waits_for_a_change(lookups: Lookups) -> None:
     assert second["index"] != first["index"]
 
 
-async def test_maintenance_and_goodbye_are_seen_at_once(lookups: Lookups) -> None:
+async def test_maintenance_and_deregistration_are_seen_at_once(lookups: Lookups) -> None:
     """A worker in maintenance is not handed out, comes back after it, and is gone once it deregistered."""
     first, second = await lookups.add(9001), await lookups.add(9002)
     await lookups.serves(2)

@@ -32,19 +32,19 @@ def eligible(snapshot: Snapshot) -> set[str]:
     return {i.id for i in snapshot.eligible}
 
 
-def test_the_first_answer_is_after() -> None:
-    """What Consul says first is taken, and its index carried by the next question."""
+def test_the_first_answer_is_adopted() -> None:
+    """What Consul answers first is taken over, and the next query carries its index."""
     snapshot = after(HealthAnswer(7, (A, B)))
     assert (ids(snapshot), snapshot.index, snapshot.known) == ({"a", "bb"}, 7, True)
 
 
-def test_an_empty_first_answer_is_after() -> None:
+def test_an_empty_first_answer_is_adopted() -> None:
     """A service that never had workers has none."""
     assert after(HealthAnswer(7, ())).known
 
 
 def test_one_of_several_leaves_at_once() -> None:
-    """A worker that disappears from a sound answer with others in it is let go."""
+    """A worker that disappears from a sound answer with others in it is dropped."""
     assert ids(after(HealthAnswer(7, (A, B)), HealthAnswer(8, (A,)))) == {"a"}
 
 
@@ -54,19 +54,19 @@ def test_one_of_several_leaves_at_once() -> None:
         ("a lower index: the agent lost its data", HealthAnswer(3, (A,))),
         ("no leader", HealthAnswer(8, (A,), known_leader=False)),
         ("no contact with the leader for long", HealthAnswer(8, (A,), last_contact_ms=60_000)),
-        ("nobody left and no goodbye", HealthAnswer(8, ())),
+        ("no instance left, and the last one did not leave in order", HealthAnswer(8, ())),
     ],
 )
 def test_a_suspicious_disappearance_is_held(what: str, answer: HealthAnswer) -> None:
-    """Who disappears in a suspicious answer is held for the grace, and eligible all the while."""
+    """Instances that disappear from a suspicious answer are held for the grace, and eligible meanwhile."""
     snapshot = after(HealthAnswer(7, (A, B)), answer)
     assert ids(snapshot) == {"a", "bb"}, what
     assert eligible(snapshot) == {"a", "bb"}
     assert snapshot.held_until_s == GRACE_S
 
 
-def test_a_held_worker_that_registers_again_ends_the_suspicion() -> None:
-    """When all that were missing are back, nothing is suspect any more."""
+def test_a_held_worker_that_registers_again_ends_the_hold() -> None:
+    """When all that were missing are back, nothing is held any more."""
     snapshot = after(HealthAnswer(7, (A, B)), HealthAnswer(3, ()), HealthAnswer(5, (A, B)))
     assert snapshot.held_until_s is None
     assert ids(snapshot) == {"a", "bb"}
@@ -78,7 +78,7 @@ def test_one_of_two_back_still_holds_the_other() -> None:
     assert ids(snapshot) == {"a", "bb"}
 
 
-def test_after_the_grace_a_sound_second_reading_is_after() -> None:
+def test_after_the_grace_a_sound_second_answer_is_adopted() -> None:
     """An empty set that is still empty after the grace, with a leader and no lower index, is true."""
     held = after(HealthAnswer(7, (A,)), HealthAnswer(8, ()))
     snapshot = reconcile(held, HealthAnswer(8, ()), now_s=GRACE_S)
@@ -94,22 +94,22 @@ def test_after_the_grace_a_sound_second_reading_is_after() -> None:
         HealthAnswer(9, (), hidden=True),
     ],
 )
-def test_after_the_grace_an_unsound_second_reading_is_not(answer: HealthAnswer) -> None:
-    """A second reading that regressed again, knows no leader, or hides what there is, extends the hold."""
+def test_after_the_grace_an_unsound_second_answer_extends_the_hold(answer: HealthAnswer) -> None:
+    """An index that went backwards again, no leader, old data or hidden instances extend the hold."""
     held = after(HealthAnswer(7, (A,)), HealthAnswer(8, ()))
     snapshot = reconcile(held, answer, now_s=GRACE_S)
     assert ids(snapshot) == {"a"}
     assert snapshot.held_until_s == 2 * GRACE_S
 
 
-def test_the_last_worker_that_said_goodbye_is_gone_at_once() -> None:
-    """Maintenance before it deregisters is a goodbye: the empty set is believed at once."""
-    goodbye = worker("a", Health.MAINTENANCE)
-    assert ids(after(HealthAnswer(7, (A,)), HealthAnswer(8, (goodbye,)), HealthAnswer(9, ()))) == set()
+def test_the_last_worker_that_left_in_order_is_dropped_at_once() -> None:
+    """A worker in maintenance that disappears has left in order: the empty set is adopted at once."""
+    leaving = worker("a", Health.MAINTENANCE)
+    assert ids(after(HealthAnswer(7, (A,)), HealthAnswer(8, (leaving,)), HealthAnswer(9, ()))) == set()
 
 
-def test_a_reaped_worker_is_gone_at_once() -> None:
-    """A worker that had been critical and is gone was reaped, not lost."""
+def test_a_reaped_worker_is_dropped_at_once() -> None:
+    """A worker that was critical and disappears was reaped, not lost."""
     dead = worker("a", Health.CRITICAL)
     assert ids(after(HealthAnswer(7, (A,)), HealthAnswer(8, (dead,)), HealthAnswer(9, ()))) == set()
 
@@ -151,8 +151,8 @@ def test_a_warning_is_served() -> None:
     ("asked", "answered", "following"),
     [(0, 7, 7), (7, 8, 8), (7, 7, 7), (7, 3, 0), (0, 0, 1), (99, 100, 100)],
 )
-def test_the_next_question_carries_a_sound_index(asked: int, answered: int, following: int) -> None:
-    """Backwards means from the start; an answered 0 is asked as 1, or the long poll would spin."""
+def test_the_next_query_carries_a_sound_index(asked: int, answered: int, following: int) -> None:
+    """After a lower index it is 0; after an answered 0 it is 1, since a query with 0 would not block."""
     assert next_index(asked, answered) == following
 
 
@@ -164,7 +164,7 @@ def test_the_next_question_carries_a_sound_index(asked: int, answered: int, foll
         HealthAnswer(8, (), hidden=True),
     ],
 )
-def test_an_answer_that_is_not_the_whole_truth_marks_stale(answer: HealthAnswer) -> None:
+def test_an_answer_that_is_not_current_marks_stale(answer: HealthAnswer) -> None:
     """No leader, none heard for long, or instances hidden: what is served is marked stale, and served."""
     snapshot = after(HealthAnswer(7, (A,)), answer)
     assert snapshot.stale

@@ -65,7 +65,7 @@ def test_one_one_four_has_no_four_in_a_row() -> None:
     between=st.integers(1, 3),
     chance=seeds,
 )
-def test_changes_starve_nobody(sets: list[set[int]], between: int, chance: random.Random) -> None:
+def test_changes_starve_no_worker(sets: list[set[int]], between: int, chance: random.Random) -> None:
     """However the membership changes, a worker that stays is picked at least once in every N + joins picks."""
     stayer = worker("stays")
     rotation = Rotation([stayer], chance=chance)
@@ -162,3 +162,34 @@ def test_passing_over_a_heavy_worker_costs_nothing() -> None:
         assert chosen is not None
         assert chosen.id == "wlight"
     assert excluded.asked <= 10 * 4
+
+
+def rotation_of(weights: list[int], seed: int, *, steps: int) -> Rotation:
+    members = [Instance("classify", f"w{n}", "127.0.0.1", 9000, weight=w) for n, w in enumerate(weights)]
+    rotation = Rotation(members, chance=random.Random(seed))
+    for _ in range(steps):
+        rotation.next()
+    return rotation
+
+
+@given(
+    weights=st.lists(st.integers(1, 9), max_size=9),
+    seed=st.integers(0, 9999),
+    steps=st.integers(0, 50),
+    count=st.integers(0, 12),
+)
+def test_ahead_names_each_in_the_order_of_its_next_turn(weights: list[int], seed: int, steps: int, count: int) -> None:
+    """Whatever the weights and the turns before: the workers in the order in which each would first be picked."""
+    rotation, other = rotation_of(weights, seed, steps=steps), rotation_of(weights, seed, steps=steps)
+    picked = [other.next() for _ in range(10 * len(weights) if weights else 0)]
+    first_picks = list(dict.fromkeys(p for p in picked if p is not None))
+    assert rotation.ahead(count) == first_picks[:count]
+
+
+@given(weights=st.lists(st.integers(1, 9), min_size=1, max_size=9), seed=st.integers(0, 9999))
+def test_ahead_uses_up_no_turn(weights: list[int], seed: int) -> None:
+    """Who was first ahead is handed out next, and looking changes nothing for those after."""
+    watched, other = rotation_of(weights, seed, steps=3), rotation_of(weights, seed, steps=3)
+    for _ in range(20):
+        first = watched.ahead(4)[0]
+        assert watched.next() == first == other.next()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.lookup.host_match import hosts_meant
+from registry.lookup.host_match import reachable_hosts
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_a_port_means_workers_at_the_host_that_was_asked(
     host_header: str, local_address: str, worker_host: str, meant: bool
 ) -> None:
     """A worker is meant if it is registered under the asked name or the address that the name led to."""
-    assert (worker_host in hosts_meant(host_header, local_address)) is meant
+    assert (worker_host in reachable_hosts(host_header, local_address)) is meant
