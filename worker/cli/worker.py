@@ -282,7 +282,8 @@ def exec_(
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run_with_own_signals
-    from worker.exec.supervisor import ExecSettings, run_registered
+    from worker.exec.settings import ExecSettings
+    from worker.exec.supervisor import supervise
 
     async def main() -> int:
         settings = ExecSettings(
@@ -300,7 +301,7 @@ def exec_(
             tags=tuple(tag or ()),
             weight=weight,
         )
-        return await run_registered(settings)
+        return await supervise(settings)
 
     raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,)))
 

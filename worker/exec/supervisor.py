@@ -19,19 +19,18 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import aiohttp
 
 from registry.consul.catalog import Checks
 from registry.consul.instance import Instance, stable_id
-from registry.consul.settings import ConsulSettings
 from registry.runtime.children import ChildProcess
 from registry.runtime.listen import bind, port_of
 from registry.runtime.race import finishes_first
-from worker.exec.port_owner import stranger_on
+from worker.exec.port_owner import older_owner
+from worker.exec.settings import ExecSettings
 from worker.registration import Registration, advertised
 
 logger = logging.getLogger(__name__)
@@ -55,26 +54,7 @@ _LOCAL = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
 """The address at which this process reaches a server that listens on all addresses."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecSettings:
-    """What `p2p exec` takes: see its --help for the meaning of each. `environ` is what the command sees."""
-
-    consul: ConsulSettings
-    service: str
-    command: tuple[str, ...]
-    environ: Mapping[str, str] = field(repr=False)
-    host: str = "127.0.0.1"
-    port: int = 0
-    advertise: str | None = None
-    health_path: str = "/"
-    start_timeout_s: float = 60.0
-    drain_s: float = 2.0
-    stop_timeout_s: float = 30.0
-    tags: tuple[str, ...] = ()
-    weight: int = 1
-
-
-async def run_registered(settings: ExecSettings) -> int:
+async def supervise(settings: ExecSettings) -> int:
     """Run the command until it ends or a signal asks for its end; the exit code, which is the child's if it has one.
 
     Raises SettingsError for a port that cannot be bound, ConsulUnavailable where Consul must be asked for the address
@@ -191,7 +171,7 @@ class Probe:
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: redirected to what is no URL
             self.last = str(error) or "no answer in time"
             return False
-        stranger = stranger_on(self._port, child=self._child) if passes else None
+        stranger = older_owner(self._port, child=self._child) if passes else None
         # Set only now, after the last await: `last` must never show a stranger's answer as the child's.
         self.last = outcome
         if stranger is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.exec.port_owner import Holder, listening_inodes, stranger_on
+from worker.exec.port_owner import PortOwner, listening_inodes, older_owner
 
 PORT, CHILD = 20001, 500
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
@@ -48,7 +48,7 @@ def test_an_older_process_is_a_stranger(tmp_path: Path) -> None:
     proc = machine(tmp_path, line(7))
     process(proc, CHILD, started=100)
     process(proc, 400, started=99, sockets=(6, 7), name="a (b) c")
-    assert stranger_on(PORT, child=CHILD, proc=proc) == Holder(400, "a (b) c", 99)
+    assert older_owner(PORT, child=CHILD, proc=proc) == PortOwner(400, "a (b) c", 99)
 
 
 def test_the_child_and_the_younger_are_none(tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_the_child_and_the_younger_are_none(tmp_path: Path) -> None:
     proc = machine(tmp_path, line(7), line(8, port=20002))
     process(proc, CHILD, started=100, sockets=(7,))
     process(proc, 501, started=130, sockets=(8,))
-    assert stranger_on(PORT, child=CHILD, proc=proc) is None
-    assert stranger_on(20002, child=CHILD, proc=proc) is None
+    assert older_owner(PORT, child=CHILD, proc=proc) is None
+    assert older_owner(20002, child=CHILD, proc=proc) is None
 
 
 def test_a_socket_shared_with_the_child_is_its_own(tmp_path: Path) -> None:
@@ -65,15 +65,15 @@ def test_a_socket_shared_with_the_child_is_its_own(tmp_path: Path) -> None:
     proc = machine(tmp_path, line(7))
     process(proc, CHILD, started=100, sockets=(7,))
     process(proc, 400, started=99, sockets=(7,))
-    assert stranger_on(PORT, child=CHILD, proc=proc) is None
+    assert older_owner(PORT, child=CHILD, proc=proc) is None
 
 
 def test_nobody_to_be_seen_is_no_stranger(tmp_path: Path) -> None:
     """No listener, a listener whose process may not be looked at, no child, no /proc: no verdict."""
     proc = machine(tmp_path, line(7), line(8, port=20002))
     process(proc, 400, started=99, sockets=(8,))
-    assert stranger_on(20002, child=CHILD, proc=proc) is None  # the child has ended
+    assert older_owner(20002, child=CHILD, proc=proc) is None  # the child has ended
     process(proc, CHILD, started=100)
-    assert stranger_on(PORT, child=CHILD, proc=proc) is None
-    assert stranger_on(20003, child=CHILD, proc=proc) is None
-    assert stranger_on(PORT, child=CHILD, proc=tmp_path / "none") is None
+    assert older_owner(PORT, child=CHILD, proc=proc) is None
+    assert older_owner(20003, child=CHILD, proc=proc) is None
+    assert older_owner(PORT, child=CHILD, proc=tmp_path / "none") is None
