@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
-from registry.discovery.reconcile import Answer
 from registry.lookup.fast_path import FastPath, protocol_factory
 from registry.lookup.routes import build_app
 from tests.support.raw_http import undated
@@ -36,17 +36,17 @@ class OneWorker:
             await asyncio.Event().wait()
         return 1, {"classify": frozenset({"p2p"}), "empty": frozenset({"p2p"})}
 
-    async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> Answer:
+    async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> HealthAnswer:
         if index:
             await asyncio.Event().wait()
         worker = Instance("classify", "w1", "127.0.0.1", 9001, version="3", tags=("p2p",), boot="b1")
-        return Answer(1, (worker,) if service == "classify" else (), known_leader=self._leader)
+        return HealthAnswer(1, (worker,) if service == "classify" else (), known_leader=self._leader)
 
 
 @asynccontextmanager
 async def served(*, fast: bool, leader: bool = True) -> AsyncIterator[tuple[int, FastPath]]:
     async with Directory(OneWorker(leader=leader), default="classify") as directory:  # type: ignore[arg-type]  # a fake
-        await directory.find("classify").known(timeout_s=5)  # type: ignore[union-attr]  # it is the default
+        await directory.find("classify").wait_until_known(timeout_s=5)  # type: ignore[union-attr]  # it is the default
         path = FastPath(directory)
         runner = web.AppRunner(build_app(directory, path), access_log=None, shutdown_timeout=0.1)
         await runner.setup()

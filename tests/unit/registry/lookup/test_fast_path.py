@@ -8,66 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import LOOKUPS_AT_MOST, TEXTS_AT_MOST, FastPath, protocol_factory
-from registry.lookup.routes import build_app
+from registry.lookup.fast_path import LOOKUPS_AT_MOST, TEXTS_AT_MOST, FastPath
 from tests.support.fakes import FakeCatalog
-from tests.support.raw_http import conversation, undated
+from tests.support.lookup_app import PLAIN, PLAIN_TARGETS, alike, served
+from tests.support.raw_http import conversation
 from tests.support.waiting import until
 
-OPTIONS = {"access_log": None, "keepalive_timeout": 75.0}
-
-
-class OneWorker:
-    """A catalog in which one service has one worker for ever: every rotation gives the same answer.
-
-    `leader`: whether Consul knows one; without, what it says is stale, and has never been confirmed.
-    """
-
-    def __init__(self, *, leader: bool) -> None:
-        self._leader = leader
-
-    async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
-        if index:
-            await asyncio.Event().wait()
-        return 1, {"classify": frozenset({"p2p"}), "empty": frozenset({"p2p"})}
-
-    async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> HealthAnswer:
-        if index:
-            await asyncio.Event().wait()
-        worker = Instance("classify", "w1", "127.0.0.1", 9001, version="3", tags=("p2p",), boot="b1")
-        return HealthAnswer(1, (worker,) if service == "classify" else (), known_leader=self._leader)
-
-
-@asynccontextmanager
-async def served(*, fast: bool, leader: bool = True) -> AsyncIterator[tuple[int, FastPath]]:
-    async with Directory(OneWorker(leader=leader), default="classify") as directory:  # type: ignore[arg-type]  # a fake
-        await directory.find("classify").wait_until_known(timeout_s=5)  # type: ignore[union-attr]  # it is the default
-        path = FastPath(directory)
-        runner = web.AppRunner(build_app(directory, path), access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        assert runner.server is not None
-        factory = protocol_factory(runner.server, path, **OPTIONS) if fast else runner.server
-        server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
-        try:
-            yield server.sockets[0].getsockname()[1], path
-        finally:
-            server.close()
-            await runner.cleanup()
-            await asyncio.sleep(0.005)  # for the last connections to be let go
-
-
-def alike(said: bytes) -> bytes:
-    """What was said, without what differs between any two moments or ports."""
-    return re.sub(rb"reachable at [^:]+:\d+", b"reachable at here", undated(said))
-
-
-PLAIN_TARGETS = (
-    b"/ /next /next/classify /next/empty /next/nobody /next?count=2 /next?count=0 /? /next?version=3 /next/ // "
-    b"/n%65xt /next/class%69fy /next/a%0d%0ab /nowhere http://elsewhere/next * /services"
-).split()
 targets = st.sampled_from([*PLAIN_TARGETS, b"/next/" + b"x" * 200, b"/" + b"y" * 3000, b"/next/\xff"])
 methods = st.sampled_from([b"GET"] * 6 + [b"HEAD", b"POST", b"OPTIONS", b"get", b"BREW"])
 versions = st.sampled_from([b"HTTP/1.1"] * 6 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1"])
