@@ -1,0 +1,65 @@
+"""`p2p up` as a function: real children with the echo engine, which needs no framework."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from deploy.local import EndedEarlyError, UpSettings, up
+from tests.support.command_process import children_of, free_port
+from tests.support.consul_process import ConsulProcess
+from tests.support.waiting import until
+
+
+def arguments_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+@asynccontextmanager
+async def running(
+    consul: ConsulProcess, environ: Mapping[str, str], *, workers: int = 1
+) -> AsyncIterator[tuple[UpSettings, list[str], asyncio.Task[None]]]:
+    """`p2p up`, ready; stopped at the end."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("P2P_", "CONSUL_"))}
+    settings = UpSettings(
+        clean | {"P2P_ENGINE": "echo"} | environ, workers=workers, port=free_port(), consul=consul.url
+    )
+    stop, lines = asyncio.Event(), list[str]()
+    task = asyncio.create_task(up(settings, stop, write_line=lines.append))
+    try:
+        await until(lambda: task.done() or "Ready" in "\n".join(lines), within_s=60)
+        assert not task.done(), "\n".join(lines)
+        yield settings, lines, task
+    finally:
+        stop.set()
+        await asyncio.wait((task,), timeout=60)
+
+
+async def test_the_consul_flag_holds_for_the_children(consul: ConsulProcess) -> None:
+    """`p2p up --consul` is used by all it starts, although P2P_CONSUL, which they read too, names another."""
+    elsewhere = f"http://127.0.0.1:{free_port()}"
+    async with running(consul, {"P2P_CONSUL": elsewhere, "CONSUL_HTTP_ADDR": elsewhere}) as (settings, lines, task):
+        url = f"http://127.0.0.1:{settings.port}/next"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            assert answer.status == 200
+        children = set(children_of(os.getpid())) - {consul.pid}
+    await task
+    assert lines[-1] == "All stopped."
+    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}/exe")]
+
+
+async def test_the_end_of_the_last_worker_ends_it(consul: ConsulProcess) -> None:
+    """Without a worker the rest cannot serve: the error names the child and how it ended."""
+    async with running(consul, {}) as (_, lines, task):
+        (worker,) = [pid for pid in children_of(os.getpid()) if "worker" in arguments_of(pid)]
+        os.kill(worker, signal.SIGKILL)
+        with pytest.raises(EndedEarlyError, match="worker 1 was ended by SIGKILL"):
+            await task
+    assert lines[-1] == "All stopped."
