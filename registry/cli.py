@@ -6,10 +6,15 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from registry.settings import RegistrySettings
+
+Host = Annotated[str, typer.Option(envvar="P2P_HOST", help="Address to listen on.")]
+Port = Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")]
 Consul = Annotated[
     str | None,
     typer.Option(
@@ -20,36 +25,40 @@ Consul = Annotated[
         "tools.  [default: http://127.0.0.1:8500]",
     ),
 ]
+State = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        envvar="P2P_STATE",
+        metavar="FILE",
+        help="Keeps the last good set, for a start while Consul is away; '' keeps nothing.  "
+        "[default: ~/.local/state/p2p-serving/lookup-PORT.json]",
+    ),
+]
+DnsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--dns-port",
+        envvar="P2P_DNS_PORT",
+        min=0,
+        max=65535,
+        help="Answer as DNS, too: SRV and addresses of NAME.service.consul.  [default: off]",
+    ),
+]
+Processes = Annotated[
+    int, typer.Option(envvar="P2P_PROCESSES", min=1, help="Processes that share the port; one that dies is replaced.")
+]
 
 
 def registry(
-    host: Annotated[str, typer.Option(envvar="P2P_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 12480,
+    host: Host = "127.0.0.1",
+    port: Port = 12480,
     service: Annotated[
         str, typer.Option(envvar="P2P_SERVICE", help="The service that `/` and `/next` answer for.")
     ] = "classify",
-    state: Annotated[
-        str | None,
-        typer.Option(
-            envvar="P2P_STATE",
-            metavar="FILE",
-            help="Keeps the last good set, for a start while Consul is away; '' keeps nothing.  "
-            "[default: ~/.local/state/p2p-serving/lookup-PORT.json]",
-        ),
-    ] = None,
-    dns_port: Annotated[
-        int | None,
-        typer.Option(
-            envvar="P2P_DNS_PORT",
-            min=0,
-            max=65535,
-            help="Answer as DNS, too: SRV and addresses of NAME.service.consul.  [default: off]",
-        ),
-    ] = None,
-    processes: Annotated[
-        int,
-        typer.Option(envvar="P2P_PROCESSES", min=1, help="Processes that share the port; one that dies is replaced."),
-    ] = 1,
+    state: State = None,
+    dns_port: DnsPort = None,
+    processes: Processes = 1,
     shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
     consul: Consul = None,
 ) -> None:
@@ -62,8 +71,6 @@ def registry(
       curl localhost:12480/next    the next worker's host:port
     """
     from registry.consul.settings import ConsulSettings
-    from registry.dns.server import held_for_processes
-    from registry.multiprocess import keep_running
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
     from registry.server import serve
@@ -79,16 +86,23 @@ def registry(
             shared=shared,
             dns_port=dns_port,
         )
-        if processes == 1:
-            await serve(settings, stop)
-            return
-        command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", host]
-        command += ["--service", service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
-        environ = os.environ | settings.consul.as_environment()
-        with held_for_processes(host, dns_port) as dns:
-            await keep_running([*command, *dns], environ=environ, host=host, port=port, count=processes, stop=stop)
+        await (serve(settings, stop) if processes == 1 else _serve_in(processes, settings, stop))
 
     raise typer.Exit(run(main, failures=(RegistryError,)))
+
+
+async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Event) -> None:
+    """Run as many processes of this command with these settings."""
+    from registry.dns.server import held_for_processes
+    from registry.multiprocess import keep_running
+
+    command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
+    command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
+    environ = os.environ | settings.consul.as_environment()
+    with held_for_processes(settings.host, settings.dns_port) as dns:
+        await keep_running(
+            [*command, *dns], environ=environ, host=settings.host, port=settings.port, count=processes, stop=stop
+        )
 
 
 def _state_file(flag: str | None, port: int) -> Path | None:
@@ -99,8 +113,8 @@ def _state_file(flag: str | None, port: int) -> Path | None:
 
 
 def proxy(
-    host: Annotated[str, typer.Option(envvar="P2P_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 12479,
+    host: Host = "127.0.0.1",
+    port: Port = 12479,
     workers: Annotated[
         str | None,
         typer.Option(
@@ -142,7 +156,7 @@ def agent(
     host: Annotated[
         str, typer.Option(envvar="P2P_HOST", help="Loopback address to listen on: it has no access control.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")] = 8500,
+    port: Port = 8500,
 ) -> None:
     """An in-memory Consul agent for one machine.
 
