@@ -8,18 +8,17 @@ the same answers by itself; tests/support/consul_health_cases.py holds the cases
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
 from registry.consul.instance import Health, Instance
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-_BOOT_ID = re.compile(r"[\x21-\x7e]{1,200}")
-"""What can travel in an HTTP header; any other boot id is not compared."""
 
-_WEIGHT_OF = {Health.WARNING: "Warning"}
+BOOT_CHARACTERS_AT_MOST = 200
 
 LAST_CONTACT_LIMIT_MS = 10_000
 """An agent whose server heard from the leader longer ago than this answers with old data."""
@@ -73,44 +72,55 @@ def read_entry(entry: Mapping[str, Any]) -> tuple[Instance, str] | None:
     Raises KeyError, TypeError, ValueError or AttributeError where it is not of Consul's form.
     """
     service, node = entry["Service"], entry["Node"]
-    meta = {key: value for key, value in (service.get("Meta") or {}).items() if isinstance(value, str)}
+    meta = service.get("Meta") or {}
     health = _health(service["ID"], entry.get("Checks") or ())
-    boot = meta.get("boot", "")
+    weights = service.get("Weights") or {}
+    host, port = service.get("Address") or node["Address"], _number(service.get("Port"), default=0)
+    if not (_is_host(host) and 0 < port < 1 << 16):
+        return None
+    boot = _text(meta.get("boot"))
     instance = Instance(
         service=service["Service"],
         id=service["ID"],
-        host=service.get("Address") or node["Address"],
-        port=_number(service.get("Port"), default=0),
-        weight=max(1, _number((service.get("Weights") or {}).get(_WEIGHT_OF.get(health, "Passing")), default=1)),
-        version=meta.get("version", ""),
+        host=host,
+        port=port,
+        weight=max(1, _number(weights.get("Warning" if health is Health.WARNING else "Passing"), default=1)),
+        version=_text(meta.get("version")),
         tags=tuple(service.get("Tags") or ()),
-        boot=boot if _BOOT_ID.fullmatch(boot) else "",
+        boot=boot if _fits_header(boot) else "",
         health=health,
         meta=meta,
     )
-    return (instance, str(node["Node"])) if _takes_requests(instance) else None
+    return instance, str(node["Node"])
 
 
-def _takes_requests(instance: Instance) -> bool:
-    """Whether its host and port form an address: an IP address or a name of DNS labels, and a port from 1 on."""
-    if not 0 < instance.port < 1 << 16:
-        return False
-    if _HOST_NAME.fullmatch(instance.host):
+@lru_cache(maxsize=4096)  # the hosts of a fleet are the same in every answer
+def _is_host(host: str) -> bool:
+    """Whether it is an IP address, or a name of DNS labels."""
+    if _HOST_NAME.fullmatch(host):
         return True
     try:
-        ip_address(instance.host)
+        ip_address(host)
     except ValueError:
         return False
     return True
+
+
+def _fits_header(boot: str) -> bool:
+    """Whether a boot id can travel in an HTTP header; any other one is not compared."""
+    return boot.isascii() and boot.isprintable() and " " not in boot and len(boot) <= BOOT_CHARACTERS_AT_MOST
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _number(value: object, *, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-def _health(instance_id: str, checks: Iterable[Mapping[str, str]]) -> Health:
+def _health(instance_id: str, checks: Collection[Mapping[str, str]]) -> Health:
     """The worst status of the checks; a maintenance check of the service or its node means maintenance."""
-    checks = tuple(checks)
     ids = {check["CheckID"] for check in checks}
     if "_node_maintenance" in ids or f"_service_maintenance:{instance_id}" in ids:
         return Health.MAINTENANCE
