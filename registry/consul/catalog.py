@@ -236,7 +236,7 @@ def _health_answer(entries: EntryCache[_Entry], response: Response) -> HealthAns
 
 def _services(response: Response) -> tuple[int, dict[str, frozenset[str]]]:
     names = _json(response)
-    return read_index(response.headers), {name: frozenset(tags) for name, tags in names.items()}
+    return read_index(response.headers), {name: frozenset(tags or ()) for name, tags in names.items()}
 
 
 def _entry_or_none(response: Response) -> dict[str, Any] | None:

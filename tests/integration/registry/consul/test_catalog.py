@@ -155,6 +155,12 @@ async def test_deregistering_the_unknown_is_done(told: Told, catalog: Catalog, s
     await catalog.deregister("x")
 
 
+async def test_a_service_without_tags_is_listed(told: Told, catalog: Catalog) -> None:
+    """No tags may be an empty list, or null."""
+    told.body = '{"consul": [], "web": null, "classify": ["p2p"]}'
+    assert await catalog.services() == (7, {"consul": set(), "web": set(), "classify": {"p2p"}})
+
+
 async def test_name_and_password_are_sent(told: Told) -> None:
     """Basic authentication, as CONSUL_HTTP_AUTH or the address says; a 401 names the variable and shows no password."""
     app = web.Application()
