@@ -1,4 +1,4 @@
-"""A whole cluster, broken in every way that we know of, while clients look up and classify without a pause."""
+"""A whole cluster is broken in every way that we know of, while clients look up and classify without a pause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything started as a user starts it, by `p2p up`, with the real model."""
+"""Starts everything as a user does, with `p2p up` and the real model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our commands as child processes, for tests: started, signalled, and never left behind."""
+"""Runs our commands as child processes of tests, and kills those that still run at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ P2P = (sys.executable, "-m", "p2pclient")
 
 @dataclass
 class Command:
-    """A running command of ours and the lines that it has written so far."""
+    """A running command and the lines that it has written so far."""
 
     process: asyncio.subprocess.Process
     lines: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Raw talk with an HTTP server: what it says to fragments of requests, and whether it then closes."""
+"""Sends fragments of HTTP requests over a bare connection, and collects what the server answers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ SILENCE_S = 0.2
 
 
 async def conversation(port: int, fragments: list[bytes]) -> tuple[bytes, bool]:
-    """All that the server says to these fragments, each sent by itself, and whether it then closes.
+    """All bytes that the server sends after these fragments, each sent by itself, and whether it then closes.
 
-    A request that never ends (a body that does not come) leaves it waiting: silence is the end then.
+    A request without an end (a body that does not come) leaves the server waiting: silence ends the exchange then.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     said = bytearray()
     listening = asyncio.create_task(_listen(reader, said))
     try:
         for fragment in [*fragments, SENTINEL]:
-            if listening.done():  # more would only be met with a reset, which destroys what was said
+            if listening.done():  # more bytes would cause a reset, which destroys what the server has sent
                 break
             writer.write(fragment)
             await asyncio.sleep(0.002)  # lets the server read this one before the next arrives
@@ -33,7 +33,7 @@ async def conversation(port: int, fragments: list[bytes]) -> tuple[bytes, bool]:
 
 
 async def _listen(reader: asyncio.StreamReader, said: bytearray) -> bool:
-    """Collect what is said; whether the server closed, or fell silent."""
+    """Collect what the server sends; True if it closed, False if it fell silent."""
     try:
         while True:
             async with asyncio.timeout(SILENCE_S):
@@ -48,5 +48,5 @@ async def _listen(reader: asyncio.StreamReader, said: bytearray) -> bool:
 
 
 def undated(said: bytes) -> bytes:
-    """What was said, without what differs between any two moments."""
+    """The bytes without the date, which differs between any two moments."""
     return re.sub(rb"Date: [^\r]+", b"Date: now", said)

@@ -1,7 +1,6 @@
-"""What the proxy's tests share: a proxy, workers of two kinds behind it, bare connections in front of it.
+"""A running proxy for tests, workers of two kinds behind it, and bare connections to it.
 
-Workers are small aiohttp servers, or scripts on a bare TCP connection where a worker must do what no framework
-does.
+Workers are small aiohttp servers, or scripts on a bare TCP connection where a worker has to do what no framework does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a limit: what tests do instead of sleeping."""
+"""Waits for a condition, with a limit, so that tests need not sleep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which event loop the registry's tests run on."""
+"""Chooses the event loop that the registry's tests run on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uvloop
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The proxy's tests run on uvloop, as `p2p proxy` does: what it is to show hangs on the loop's buffers."""
+    """The proxy's tests run on uvloop, as `p2p proxy` does: flow control depends on the loop's buffers."""
     if item.path.parent.name == "proxy":
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}

@@ -1,4 +1,4 @@
-"""One Consul agent of the cluster, server or client: as strict as an operator's, and easily broken."""
+"""One Consul agent of the cluster, server or client, with the strict settings of production and ways to break it."""
 
 from __future__ import annotations
 

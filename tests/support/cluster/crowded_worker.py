@@ -1,4 +1,4 @@
-"""`p2p worker --engine echo` that takes half a second for a batch with an image of one line: easily crowded."""
+"""Runs `p2p worker --engine echo` with half a second for a batch that has an image of one line: easy to overload."""
 
 from __future__ import annotations
 

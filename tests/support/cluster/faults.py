@@ -1,4 +1,4 @@
-"""The faults: each breaks something, mends it, and waits until all is right again.
+"""The faults: each breaks something, repairs it, and waits until the cluster has recovered.
 
 Every fault starts from a whole cluster and leaves a whole one behind. What is broken stays so until it has been
 noticed, and for `lasting_s` seconds more.

@@ -1,4 +1,4 @@
-"""What clients see while things break: lookups and predictions, without a pause, each one counted.
+"""Sends lookups and predictions without a pause while the cluster is broken, and counts how each one ends.
 
 For each lookup service there is a client that opens a connection for every lookup, one that keeps its connection,
 and two that classify through a `p2pclient.AsyncClient` which knows this lookup service alone. A client does one thing

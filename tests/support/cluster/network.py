@@ -1,4 +1,4 @@
-"""Where the cluster's hosts live: network namespaces where root allows them, else addresses of the loopback.
+"""The hosts of the cluster: network namespaces where root allows them, else addresses of the loopback.
 
 A namespace has two cables, as a machine in a rack may have: one to the network of Consul's own traffic, one to the
 network of requests and images. Each can be pulled out of its switch, and packets are then lost without a word, as
