@@ -56,6 +56,12 @@ BENCHMARKS = (
         "lookup.propagation", "from a change in Consul to the lookup's answer", (), ("--changes", "8", "--kills", "1")
     ),
     Benchmark("lookup.scale", "10,000 workers that change all the time", ("wrk",), (*SHORT, "--only", "embedded")),
+    Benchmark(
+        "lookup.fast_path",
+        "processor time of a lookup in process, memory kept for request texts",
+        (),
+        ("--workers", "10", "--texts", "100"),
+    ),
     Benchmark("lookup.footprint", "memory of the small parts, start of commands", ("wrk",)),
     Benchmark(
         "network.bandwidth",
