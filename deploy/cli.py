@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from registry.runtime.cli_options import RegisteredName, consul_option, port_option
+
 
 def up(
     workers: Annotated[int, typer.Option(envvar="P2P_WORKERS", min=1, help="How many workers.")] = 2,
@@ -18,15 +20,13 @@ def up(
             help="Model for the workers.  [default: the ImageNet model EfficientNet-Lite0]",
         ),
     ] = None,
-    service: Annotated[str, typer.Option(envvar="P2P_SERVICE", help="The name to register under.")] = "classify",
-    port: Annotated[int, typer.Option(envvar="P2P_PORT", min=1, max=65535, help="Port of the lookup service.")] = 12480,
+    service: RegisteredName = "classify",
+    port: Annotated[int, port_option("Port of the lookup service.", lowest=1)] = 12480,
     consul: Annotated[
         str | None,
-        typer.Option(
-            envvar="P2P_CONSUL",
-            metavar="URL",
-            help="Consul agent to use.  [default: CONSUL_HTTP_ADDR, else 127.0.0.1:8500 if one answers there, "
-            "else the embedded agent is started]",
+        consul_option(
+            "Consul agent to use.  [default: CONSUL_HTTP_ADDR, else 127.0.0.1:8500 if one answers there, "
+            "else the embedded agent is started]"
         ),
     ] = None,
 ) -> None:

@@ -10,21 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from registry.runtime.cli_options import Host, LookupConsul, Port, host_option, service_option
+
 if TYPE_CHECKING:
     from registry.settings import RegistrySettings
 
-Host = Annotated[str, typer.Option(envvar="P2P_HOST", help="Address to listen on.")]
-Port = Annotated[int, typer.Option(envvar="P2P_PORT", min=0, max=65535, help="0: any free port.")]
-Consul = Annotated[
-    str | None,
-    typer.Option(
-        "--consul",
-        metavar="URL",
-        envvar="P2P_CONSUL",
-        help="Consul agent to use; CONSUL_HTTP_ADDR and its siblings mean what they mean to Consul's own "
-        "tools.  [default: http://127.0.0.1:8500]",
-    ),
-]
 State = Annotated[
     str | None,
     typer.Option(
@@ -53,14 +43,12 @@ Processes = Annotated[
 def registry(
     host: Host = "127.0.0.1",
     port: Port = 12480,
-    service: Annotated[
-        str, typer.Option(envvar="P2P_SERVICE", help="The service that `/` and `/next` answer for.")
-    ] = "classify",
+    service: Annotated[str, service_option("The service that `/` and `/next` answer for.")] = "classify",
     state: State = None,
     dns_port: DnsPort = None,
     processes: Processes = 1,
     shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
-    consul: Consul = None,
+    consul: LookupConsul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
 
@@ -123,10 +111,8 @@ def proxy(
             help="Fixed workers, such as 20001,20002 or 10.0.0.5:8080; --service and --consul are not used then.",
         ),
     ] = None,
-    service: Annotated[
-        str, typer.Option(envvar="P2P_SERVICE", help="The service whose workers Consul is asked for.")
-    ] = "classify",
-    consul: Consul = None,
+    service: Annotated[str, service_option("The service whose workers Consul is asked for.")] = "classify",
+    consul: LookupConsul = None,
 ) -> None:
     """Forward every request to the next worker.
 
@@ -153,9 +139,7 @@ def proxy(
 
 
 def agent(
-    host: Annotated[
-        str, typer.Option(envvar="P2P_HOST", help="Loopback address to listen on: it has no access control.")
-    ] = "127.0.0.1",
+    host: Annotated[str, host_option("Loopback address to listen on: it has no access control.")] = "127.0.0.1",
     port: Port = 8500,
 ) -> None:
     """An in-memory Consul agent for one machine.

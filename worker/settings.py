@@ -1,33 +1,36 @@
-"""What a worker can be told, as one frozen value; its defaults are the product's."""
+"""The settings of a worker as one frozen value; the defaults of `p2p worker` stand here and nowhere else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from registry.consul.settings import ConsulSettings
-from worker.artifacts.source import ModelSource
 from worker.artifacts.version_plan import LATEST_ONLY, Policy
 from worker.system.cpu import usable_cores
+
+if TYPE_CHECKING:  # importing them takes longer than `p2p --help` may
+    from registry.consul.settings import ConsulSettings
+    from worker.artifacts.source import ModelSource
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One model of a worker: the name, which is that of its service, and where it comes from."""
+    """One model of a worker: its name, which is that of its service, and where its files are."""
 
     name: str
     source: ModelSource
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that a default can be read from the class: `WorkerSettings.host`
 class WorkerSettings:
     """What `p2p worker` takes: see its --help for the meaning of each.
 
     Sizes are in bytes, images or pixels, times in seconds, as the names say. `source` is the model that answers
     for `service`; `more` are further models of the same worker, each with a service and a port of its own.
-    `watch_s` is the time between two looks at a folder of versions, `load_timeout_s` what a new version may take to
-    be loaded for a trial.
+    `watch_s` is the time between two looks at a folder of versions, `load_timeout_s` the longest that the trial load
+    of a new version may take, `finish_s` the longest that requests in flight are waited for at the end.
     """
 
     consul: ConsulSettings

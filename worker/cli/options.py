@@ -1,18 +1,41 @@
-"""The flags that say what a model is, shared by the commands that load one, and what they mean together."""
+"""The flags that several of the worker's commands take, and what the flags about models mean together.
+
+They turn into one `ModelSource` for each model of a worker, and a name for each.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
+
+from registry.runtime.errors import SettingsError
+from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from worker.artifacts.source import Channels as ChannelsWord
     from worker.artifacts.source import ModelSource, Order
     from worker.artifacts.source import Outputs as OutputsWord
     from worker.images.decode import Resize as ResizeWord
+
+DEFAULT_MAX_PIXELS = 50_000_000
+"""That of `ModelSource`, whose module takes too long to import for `p2p --help`; a test holds them equal."""
+
+Models = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--model",
+        envvar="P2P_MODEL",
+        metavar="[NAME=]PATH",
+        help="SavedModel folder, folder of numbered versions, or .keras/.h5 file; with a NAME it is the service's, "
+        "and --model may be repeated (in P2P_MODEL with a : between).  [default: the ImageNet model "
+        "EfficientNet-Lite0]",
+    ),
+]
 
 ModelPath = Annotated[
     Path | None,
@@ -132,6 +155,16 @@ Top = Annotated[
         help="Labels an answer holds unless it asks with ?top=.",
     ),
 ]
+Weight = Annotated[
+    int, typer.Option("--weight", envvar="P2P_WEIGHT", min=1, help="Share of the traffic against other workers.")
+]
+Drain = Annotated[
+    float,
+    typer.Option("--drain", envvar="P2P_DRAIN", min=0, help="Seconds to go on serving after leaving the rotation."),
+]
+
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)")
+_HIGHEST_PORT = 65535
 
 
 class Pixels(NamedTuple):
@@ -144,6 +177,44 @@ class Pixels(NamedTuple):
     std: str | None
     layout: str | None = None
     outputs: str | None = None
+
+
+def named_models(models: Sequence[Path], *, service: str | None) -> Sequence[tuple[str, Path | None]]:
+    """Each model's name, which is its service's, and its path; None for the default model.
+
+    What stands before the first = is a name unless a / is in it: a path like that is written out from /. Raises
+    SettingsError for names that are missing or given twice.
+    """
+    if not models:
+        return [(service or WorkerSettings.service, None)]
+    split = [_NAMED.fullmatch(str(model)) for model in models]
+    named = [(match[1], Path(match[2])) for match in split if match]
+    if len(models) == 1 and not named:
+        return [(service or WorkerSettings.service, models[0])]
+    if len(named) < len(models):
+        nameless = next(model for model, match in zip(models, split, strict=True) if not match)
+        raise SettingsError(f"Several models need names: write --model NAME=PATH for {nameless}.")
+    if service is not None:
+        raise SettingsError(f"The name of {named[0][1]} is given twice: leave out --service or {named[0][0]}=.")
+    names = [name for name, _ in named]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"Two models are called {twice}: each needs a name of its own, for its service.")
+    return named
+
+
+def refuse_for_several(own: Sequence[object], *, port: int, count: int) -> None:
+    """SettingsError where one model's own flags (`own`, None where not given) are given with several models.
+
+    Each model's `model.toml` says such things. Also where the ports after `port` do not suffice.
+    """
+    if any(value is not None for value in own):
+        raise SettingsError(
+            "With several models, --graph, --labels and the flags about layers and pixels cannot tell which is "
+            "meant: write model.toml and labels.txt into each model's folder."
+        )
+    if port and port + count - 1 > _HIGHEST_PORT:
+        raise SettingsError(f"--port {port} leaves no ports for {count} models: choose a lower one, or 0.")
 
 
 def source_of(*, model: Path | None, pixels: Pixels, **flags: Any) -> ModelSource:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from registry.runtime.errors import SettingsError
-from worker.cli.several_models import named_models, refuse_for_several
+from worker.cli.options import named_models, refuse_for_several
 
 
 @pytest.mark.parametrize(

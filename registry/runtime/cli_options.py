@@ -1,0 +1,51 @@
+"""The command-line options that the commands of registry, worker and deploy share: host, port, service, consul.
+
+Flag, environment variable, metavar and bounds stand here once. Where a command says something of its own about an
+option, it passes its help text; the texts that two commands share are the `Annotated` types at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+
+def host_option(says: str) -> Any:
+    """`--host`, an address to listen on, with the help text `says`."""
+    return typer.Option("--host", envvar="P2P_HOST", help=says)
+
+
+def port_option(says: str, *, lowest: int = 0) -> Any:
+    """`--port`, from `lowest` (0 stands for any free port) to 65535, with the help text `says`."""
+    return typer.Option("--port", envvar="P2P_PORT", min=lowest, max=65535, help=says)
+
+
+def service_option(says: str) -> Any:
+    """`--service`, a service's name in Consul, with the help text `says`."""
+    return typer.Option("--service", envvar="P2P_SERVICE", help=says)
+
+
+def consul_option(says: str) -> Any:
+    """`--consul`, the URL of a Consul agent, with the help text `says`."""
+    return typer.Option("--consul", metavar="URL", envvar="P2P_CONSUL", help=says)
+
+
+Host = Annotated[str, host_option("Address to listen on.")]
+
+Port = Annotated[int, port_option("0: any free port.")]
+
+RegisteredName = Annotated[str, service_option("The name to register under.")]
+"""Of a command that registers workers."""
+
+WorkerConsul = Annotated[str | None, consul_option("Consul agent; CONSUL_HTTP_ADDR is read too.")]
+"""Of a command that registers a worker."""
+
+LookupConsul = Annotated[
+    str | None,
+    consul_option(
+        "Consul agent to use; CONSUL_HTTP_ADDR and its siblings mean what they mean to Consul's own tools.  "
+        "[default: http://127.0.0.1:8500]"
+    ),
+]
+"""Of a command that follows services."""

@@ -1,0 +1,93 @@
+"""The command `p2p exec`: flags -> `ExecSettings`, whose command it runs and keeps registered."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from registry.runtime.cli_options import Port, RegisteredName, WorkerConsul, host_option
+from worker.cli.options import Drain, Weight
+from worker.exec.settings import ExecSettings
+
+
+def exec_(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="The server; {port} becomes its port.")],
+    service: RegisteredName,
+    host: Annotated[str, host_option("Address that COMMAND listens on; 0.0.0.0 for all.")] = ExecSettings.host,
+    port: Port = ExecSettings.port,
+    advertise: Annotated[
+        str | None,
+        typer.Option(
+            envvar="P2P_ADVERTISE",
+            metavar="HOST",
+            help="Host that clients and Consul reach COMMAND at; if not given, --host or the agent's address.",
+        ),
+    ] = None,
+    health_path: Annotated[
+        str,
+        typer.Option(
+            envvar="P2P_HEALTH_PATH",
+            metavar="PATH",
+            help="Answers a GET with 2xx, within a second, while COMMAND is well. Asked every 2 s: a small page "
+            "that never changes is best.",
+        ),
+    ] = ExecSettings.health_path,
+    start_timeout: Annotated[
+        float, typer.Option(envvar="P2P_START_TIMEOUT", min=0, help="Seconds COMMAND may take to answer it.")
+    ] = ExecSettings.start_timeout_s,
+    drain: Drain = ExecSettings.drain_s,
+    stop_timeout: Annotated[
+        float,
+        typer.Option(envvar="P2P_STOP_TIMEOUT", min=0, help="Seconds COMMAND may take to end before SIGKILL."),
+    ] = ExecSettings.stop_timeout_s,
+    tag: Annotated[
+        list[str] | None, typer.Option(envvar="P2P_TAG", help="Tag to register with; may be repeated.")
+    ] = None,
+    weight: Weight = ExecSettings.weight,
+    consul: WorkerConsul = None,
+) -> None:
+    """Run any server on a free port and keep it registered.
+
+    The server learns its port from {port}, wherever that stands in COMMAND,
+    or from the variable PORT:
+
+    \b
+      p2p exec --service thumbs -- python -m http.server {port}
+      p2p exec --service thumbs --health-path /ping -- flask run --port {port}
+      p2p exec --service thumbs -- npm start
+
+    It is registered when it answers its health path, and Consul goes on
+    asking there. Ctrl-C or SIGTERM takes it out of the rotation, lets it serve
+    for the drain grace, deregisters it, then passes the signal on; a second
+    one kills it. SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on as they
+    come. When it ends by itself it is deregistered, not restarted.
+
+    The exit code is its own: 128 + n where signal n ended it, 127 where it was
+    not found, 1 where it did not come up in time.
+    """
+    from registry.consul.settings import ConsulSettings
+    from registry.runtime.errors import RegistryError
+    from registry.runtime.lifecycle import run_with_own_signals
+    from worker.exec.supervisor import supervise
+
+    async def main() -> int:
+        settings = ExecSettings(
+            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            service=service,
+            command=tuple(command),
+            environ=os.environ,
+            host=host,
+            port=port,
+            advertise=advertise,
+            health_path=health_path,
+            start_timeout_s=start_timeout,
+            drain_s=drain,
+            stop_timeout_s=stop_timeout,
+            tags=tuple(tag or ()),
+            weight=weight,
+        )
+        return await supervise(settings)
+
+    raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,)))

@@ -1,0 +1,105 @@
+"""The command `p2p label`: labels images in this process, without a server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
+
+from worker.cli.options import (
+    DEFAULT_MAX_PIXELS,
+    Channels,
+    Device,
+    EngineName,
+    GpuMemoryGrowth,
+    Graph,
+    InputLayer,
+    Labels,
+    Layout,
+    MaxPixels,
+    Mean,
+    ModelPath,
+    OutputLayer,
+    Outputs,
+    Pixels,
+    Precision,
+    Resize,
+    Size,
+    Std,
+    Top,
+    source_of,
+)
+from worker.settings import WorkerSettings
+
+
+def label(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE|-...", help="Image files; - reads file names from standard input.")
+    ],
+    model: ModelPath = None,
+    graph: Graph = None,
+    labels: Labels = None,
+    input_layer: InputLayer = None,
+    output_layer: OutputLayer = None,
+    num_top_predictions: Top = WorkerSettings.top,
+    engine: EngineName = "auto",
+    precision: Precision = "f32",
+    device: Device = "auto",
+    gpu_memory_growth: GpuMemoryGrowth = False,
+    size: Size = None,
+    resize: Resize = None,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    layout: Layout = None,
+    outputs: Outputs = None,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Label images here, without a server.
+
+    The model is loaded once and kept, so that names can be fed one by one:
+
+    \b
+      p2p label cat.jpg
+      find photos -name '*.jpg' | p2p label -
+    """
+    from worker.errors import WorkerError
+    from worker.inference.label_files import label_files
+    from worker.inference.model import load
+
+    source = source_of(
+        model=model,
+        graph=graph,
+        labels=labels,
+        input_layer=input_layer,
+        output_layer=output_layer,
+        engine=engine,
+        precision=precision,
+        device=device,
+        gpu_memory_growth=gpu_memory_growth,
+        pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std, layout=layout, outputs=outputs),
+        max_pixels=max_pixels,
+    )
+    try:
+        loaded = load(source, name="label")
+    except WorkerError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    try:
+        names = _names(files)
+        code = label_files(names, model=loaded, top=num_top_predictions, as_json=json, out=sys.stdout, err=sys.stderr)
+    finally:
+        loaded.close()
+    raise typer.Exit(code)
+
+
+def _names(files: Sequence[str]) -> Iterator[str]:
+    """The files named, with - replaced by what standard input names, one a line, as it comes."""
+    for name in files:
+        if name == "-":
+            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+        else:
+            yield name
