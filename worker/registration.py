@@ -1,7 +1,7 @@
-"""A worker's place in Consul, from the first registration to the last goodbye.
+"""A worker's registration in Consul: registers, sends heartbeats, registers again when forgotten, deregisters.
 
-Lives in a thread with an event loop of its own, so that heartbeats go out on time however busy the worker is:
-heartbeats missed under load are the classic way for a healthy worker to flap out of the rotation.
+It runs in a thread with an event loop of its own, so that heartbeats are sent on time however busy the worker is:
+with heartbeats missed under load, a healthy worker would leave and rejoin the rotation again and again.
 """
 
 from __future__ import annotations
@@ -13,35 +13,37 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
 from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.runtime.supervise import cancel_all, start_supervised
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
-"""A third of the check's time to live: two heartbeats may get lost."""
+"""A third of the check's TTL: two heartbeats may be lost."""
 
 AUDIT_S = 30.0
-"""How often the agent is asked whether it still holds the registration, where heartbeats would tell as well."""
+"""The time between two questions whether the agent still holds the registration, where heartbeats show it too."""
 
 FAREWELL_S = 3.0
-"""How long leaving may take when Consul does not answer; it reaps what it cannot reach."""
+"""The longest that leaving may take when Consul does not answer; it removes what it cannot reach."""
 
 
 class Registration:
     """Keeps `instance` registered while the context is open.
 
-    Registers on entry (raises ConsulRefused where Consul says no; where it does not answer, goes on trying in
-    the background), sends heartbeats while `moving()` is true, registers again whenever the agent has
-    forgotten, deregisters on exit. Where `checks` have no `ttl_s` there are no heartbeats, and the agent is
-    asked as often whether it still knows the instance.
+    Registers on entry (raises ConsulRefused where Consul refuses; where it does not answer, tries again in the
+    background), sends heartbeats while `moving()` is true, registers again whenever the agent has forgotten the
+    instance, deregisters on exit. Where `checks` have no `ttl_s` there are no heartbeats, and the agent is asked as
+    often whether it still knows the instance.
 
-    `fit()` is asked before anything but the first registration: what Consul reaped because it hangs must not
-    come back as passing while it still does. Both are called from the registration's own thread.
+    `fit()` is called before every registration but the first: a worker that Consul removed because it hangs must
+    not come back as passing while it still hangs. Both are called from the registration's own thread.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Registration:
         self._task: asyncio.Task[None] | None = None
         self._updated = asyncio.Event()
         self._left = False
+        self._registered = False
 
     async def __aenter__(self) -> Registration:
         self._thread.start()
@@ -83,13 +86,13 @@ class Registration:
 
     @property
     def instance(self) -> Instance:
-        """What is registered, or is about to be."""
+        """The instance that is registered, or is about to be."""
         return self._instance
 
     async def update(self, instance: Instance) -> None:
-        """Register with other particulars (version, tags, meta) under the same id, soon and as often as it takes.
+        """Register another version, tags or meta under the same id, soon and as often as it takes.
 
-        The checks keep what they say, an operator's maintenance stays: nothing is deregistered in between.
+        The checks keep their state and an operator's maintenance stays, because nothing is deregistered in between.
         """
         await self._on_thread(self._update(instance))
 
@@ -103,15 +106,15 @@ class Registration:
 
     async def _begin(self) -> None:
         self._catalog = Catalog(self._consul)
-        registered = await self._try_to_register(self._catalog)
-        self._task = asyncio.create_task(self._stay(self._catalog, registered=registered), name="heartbeats")
+        self._registered = await self._try_to_register(self._catalog)
+        self._task = start_supervised(f"heartbeats of {self._instance.id}", partial(self._stay, self._catalog))
 
     async def _update(self, instance: Instance) -> None:
         self._instance = instance
         self._updated.set()
 
     async def _updated_before(self, until_s: float) -> bool:
-        """Wait for other particulars, at most until then; whether there are any."""
+        """Wait for an update, at most until then; whether there is one."""
         try:
             async with asyncio.timeout(until_s - time.monotonic()):
                 await self._updated.wait()
@@ -120,28 +123,28 @@ class Registration:
         self._updated.clear()
         return True
 
-    async def _stay(self, catalog: Catalog, *, registered: bool) -> None:
-        """Heartbeat, audit, and register again as often as it takes."""
+    async def _stay(self, catalog: Catalog) -> None:
+        """Send heartbeats, ask whether the registration still exists, and register again as often as it takes."""
         audit_at_s = time.monotonic() + self._audit_s
         beat_at_s = _next_beat_s()
         while True:
             if await self._updated_before(beat_at_s):
-                registered = await self._register_if_fit(catalog)
+                self._registered = await self._register_if_fit(catalog)
                 continue
             beat_at_s = _next_beat_s()
-            if not registered:
-                registered = await self._register_if_fit(catalog)
+            if not self._registered:
+                self._registered = await self._register_if_fit(catalog)
                 continue
             try:
-                registered = await self._heartbeat(catalog)
-                if registered and time.monotonic() >= audit_at_s:
+                self._registered = await self._heartbeat(catalog)
+                if self._registered and time.monotonic() >= audit_at_s:
                     audit_at_s = time.monotonic() + self._audit_s
-                    registered = await catalog.knows(self._instance.id, boot=self._instance.boot)
+                    self._registered = await catalog.knows(self._instance.id, boot=self._instance.boot)
             except (ConsulUnavailable, ConsulRefused) as error:
                 logger.warning("Consul could not be told or asked: %s", error)
-            if not registered:
+            if not self._registered:
                 logger.warning("Consul has forgotten %s: registering again.", self._instance.id)
-                registered = await self._register_if_fit(catalog)
+                self._registered = await self._register_if_fit(catalog)
 
     async def _register_if_fit(self, catalog: Catalog) -> bool:
         if self._fit is not None and not await self._fit():
@@ -150,7 +153,7 @@ class Registration:
         return await self._try_to_register(catalog)
 
     async def _heartbeat(self, catalog: Catalog) -> bool:
-        """Whether the agent knew the check; without a check there is nothing that it could have forgotten."""
+        """Send one; whether the agent knows the check. True where there are no heartbeats."""
         if not self._checks.ttl_s:
             return True
         try:
@@ -169,8 +172,8 @@ class Registration:
             logger.warning("%s Serving unregistered, trying again.", error)
             return False
         except ConsulRefused as error:
-            # At the start it is an error of the set-up; later, a rotated token, say. But an agent that has just
-            # started and reaches no server refuses every token: it cannot look one up.
+            # At the start this is an error of the set-up, later perhaps a rotated token. But an agent that has just
+            # started and reaches no server refuses every token, because it cannot look one up.
             unchecked = isinstance(error, TokenRefused) and not await catalog.has_leader()
             if self._task is None and not unchecked:
                 raise
@@ -184,8 +187,7 @@ class Registration:
             return
         self._left = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancel_all(self._task)
         await self._within_farewell(
             lambda catalog: catalog.maintenance(self._instance.id, enable=True, reason="leaving")
         )
@@ -217,7 +219,7 @@ def _next_beat_s() -> float:
 
 
 async def advertised(host: str, consul: ConsulSettings) -> str:
-    """The address that others reach this process at: what it listens on, or that of this machine's agent.
+    """The address at which others reach this process: the one it listens on, or that of this machine's agent.
 
     Raises ConsulUnavailable or ConsulRefused where the agent has to be asked and does not say.
     """

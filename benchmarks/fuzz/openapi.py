@@ -56,7 +56,7 @@ async def examine(url: str, boot: str, *, examples: int, phases: Sequence[str], 
 
 async def _run(examples: int, seed: int) -> int:
     async with serve_agent(host="127.0.0.1", port=0) as consul, echo_worker(consul.url) as worker:
-        phases, boot = ("examples", "coverage", "fuzzing"), worker.running.presence.boot
+        phases, boot = ("examples", "coverage", "fuzzing"), worker.running.state.boot
         code, report = await examine(worker.url, boot, examples=examples, phases=phases, seed=seed)
     print(report)
     return code

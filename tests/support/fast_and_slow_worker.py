@@ -1,4 +1,4 @@
-"""A worker's two roads side by side, without Consul: one port with the plain road, one that is aiohttp's alone."""
+"""A worker without Consul on two ports: on one with the fast path, on the other with aiohttp alone."""
 
 from __future__ import annotations
 
@@ -14,66 +14,66 @@ from registry.consul.settings import ConsulSettings
 from registry.runtime.aiohttp_logging import quiet_logger
 from worker.artifacts.source import ModelSource
 from worker.batching.core_scheduler import Turns
-from worker.fast_path.aiohttp_connection import Connection
-from worker.fast_path.connection import roads
+from worker.fast_path.aiohttp_connection import AiohttpConnection
+from worker.fast_path.connection import connection_factory
 from worker.repository.loader import running_threads
 from worker.repository.model_versions import Store
 from worker.repository.repository import Models
 from worker.repository.request_epochs import Requests
-from worker.server.app import PLAIN, Shared, build_app
+from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
-from worker.telemetry.metrics import Numbers
-from worker.web.body_budget import Receiving
-from worker.web.endpoint_state import Presence
-from worker.web.request import Asked
-from worker.web.responses import Answer
+from worker.telemetry.metrics import WorkerMetrics
+from worker.web.body_budget import BodyBudget
+from worker.web.endpoint_state import EndpointState
+from worker.web.request import IncomingRequest
+from worker.web.responses import JsonResponse
 
 
 @dataclass
-class Roads:
-    """Both ports of one worker, its parts, and how many requests took the plain road."""
+class FastAndSlowWorker:
+    """Both ports of one worker, its parts, and how many requests took the fast path."""
 
     runner: web.AppRunner
     store: Store
-    presence: Presence
-    shared: Shared
-    plain_port: int = 0
-    other_port: int = 0
+    state: EndpointState
+    shared: SharedState
+    fast_port: int = 0
+    slow_port: int = 0
     taken: int = 0
     servers: list[asyncio.Server] = field(default_factory=list)
 
 
 @asynccontextmanager
-async def two_roads(
+async def fast_and_slow_worker(
     *, finish_s: float = 1.0, idle_s: float = 75.0, pause_s: float = 10.0, body_memory_bytes: int = 1 << 30, **more: Any
-) -> AsyncIterator[Roads]:
-    """Both roads over one model of the engine `echo`."""
+) -> AsyncIterator[FastAndSlowWorker]:
+    """Both ports over one model of the engine `echo`."""
     source = ModelSource(engine="echo")
     settings = WorkerSettings(consul=ConsulSettings(), source=source, finish_s=finish_s, **more)
-    receiving = Receiving(most_bytes=body_memory_bytes, total_s=settings.deadline_s, pause_s=pause_s)
-    shared, presence = Shared(Numbers(), Requests(), receiving), Presence(boot="b1", ready=True)
+    budget = BodyBudget(most_bytes=body_memory_bytes, total_s=settings.deadline_s, pause_s=pause_s)
+    shared, state = SharedState(WorkerMetrics(), Requests(), budget), EndpointState(boot="b1", ready=True)
     with running_threads(decoding=2) as threads:
         store = Store(
-            settings.models[0], settings, threads=threads, turns=Turns(), numbers=shared.numbers,
+            settings.models[0], settings, threads=threads, turns=Turns(), numbers=shared.metrics,
             requests=shared.requests,
         )  # fmt: skip
         async with store:
             await store.load()
-            app = build_app(settings, Models([store]), presence, shared)
+            app = build_app(settings, Models([store]), state, shared)
             runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=finish_s)
             await runner.setup()
-            both = Roads(runner, store, presence, shared)
+            both = FastAndSlowWorker(runner, store, state, shared)
             try:
-                await _listen(both, app[PLAIN], idle_s=idle_s)
+                await _listen(both, app[FAST_PATH_HANDLER], idle_s=idle_s)
                 yield both
             finally:
                 for server in both.servers:
                     server.close()
                 await runner.cleanup()
-                await asyncio.sleep(0.005)  # for the last connections to be let go
+                await asyncio.sleep(0.005)  # until the last connections are closed
 
 
-async def _listen(both: Roads, answering: Any, *, idle_s: float) -> None:
+async def _listen(both: FastAndSlowWorker, handler: Any, *, idle_s: float) -> None:
     server = both.runner.server
     assert server is not None
     loop = asyncio.get_running_loop()
@@ -83,12 +83,12 @@ async def _listen(both: Roads, answering: Any, *, idle_s: float) -> None:
         "keepalive_timeout": idle_s,
     }
 
-    async def counted(asked: Asked) -> Answer:
+    async def counted(request: IncomingRequest) -> JsonResponse:
         both.taken += 1
-        answer: Answer = await answering(asked)
-        return answer
+        response: JsonResponse = await handler(request)
+        return response
 
-    plain = await loop.create_server(roads(server, counted, **options), "127.0.0.1", 0)
-    other = await loop.create_server(lambda: Connection(server, loop=loop, **options), "127.0.0.1", 0)
-    both.servers = [plain, other]
-    both.plain_port, both.other_port = (s.sockets[0].getsockname()[1] for s in both.servers)
+    fast = await loop.create_server(connection_factory(server, counted, **options), "127.0.0.1", 0)
+    slow = await loop.create_server(lambda: AiohttpConnection(server, loop=loop, **options), "127.0.0.1", 0)
+    both.servers = [fast, slow]
+    both.fast_port, both.slow_port = (s.sockets[0].getsockname()[1] for s in both.servers)

@@ -15,7 +15,7 @@ from worker.batching.policy import Pace, Room, crowded, expected_wait_s, refusal
 from worker.batching.queue import Image, Line, Scores, Waiting
 from worker.batching.runner import Lanes, Predict
 from worker.errors import Overloaded
-from worker.telemetry.metrics import ModelNumbers
+from worker.telemetry.metrics import ModelMetrics
 
 QUEUE_BYTES = 512 << 20
 """Memory for images that wait, unless told otherwise: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
@@ -45,7 +45,7 @@ class Batcher:
         stream: Predict | None = None,
         pace: Pace,
         queue_most: int,
-        numbers: ModelNumbers,
+        numbers: ModelMetrics,
         queue_bytes_most: int = QUEUE_BYTES,
         turns: Turns | None = None,
         sizes: Sequence[int] = (),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import DeadlinePassed, Overloaded, WorkerError
-from worker.telemetry.metrics import ModelNumbers
+from worker.telemetry.metrics import ModelMetrics
 
 Image = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -43,7 +43,7 @@ class Waiting:
 class Line:
     """The images before one engine; of one event loop."""
 
-    def __init__(self, *, numbers: ModelNumbers) -> None:
+    def __init__(self, *, numbers: ModelMetrics) -> None:
         self._numbers = numbers
         self._queue: OrderedDict[Waiting, None] = OrderedDict()
 

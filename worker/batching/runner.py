@@ -24,7 +24,7 @@ from worker.batching.policy import Next, Pace, gather_s, next_run, slowdown
 from worker.batching.queue import Image, Line, Scores, Waiting, refuse_closing
 from worker.errors import WorkerError
 from worker.system.loop_threads import Hands
-from worker.telemetry.metrics import ModelNumbers
+from worker.telemetry.metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Lanes:
         sizes: Sequence[int],
         ahead: bool,
         turns: Turns,
-        numbers: ModelNumbers,
+        numbers: ModelMetrics,
         coming: Callable[[], int],
         depth: Callable[[], int],
         ended: Callable[[], None],

@@ -1,1 +1,1 @@
-"""Answers plain `POST /` requests ahead of aiohttp, with the same answers and limits."""
+"""The fast path: answers plain `POST /` requests without aiohttp, with the same responses and limits."""

@@ -1,19 +1,54 @@
-"""aiohttp's end of a connection, as a worker has it: what is no HTTP is refused in JSON, like everything else."""
+"""aiohttp's side of a connection: broken HTTP gets a JSON response, and an unread response a time limit.
+
+This is the only module that uses private names of aiohttp. They are checked when it is imported, so that a worker
+with another aiohttp fails at its start and not at a request.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from worker.errors import BadRequest
-from worker.web.refusals import one_line, refused
-from worker.web.responses import as_response
+from worker.web.responses import error_response, to_aiohttp, unreadable_request
+
+SUPPORTED_AIOHTTP = ">=3.13.3,<3.15"
+"""As in pyproject.toml; the tests of this package run at the lowest and the highest of these versions."""
+
+_PRIVATE_NAMES = ("_waiter", "_next_keepalive_close_time", "_process_keepalive")
+
+UNREAD_S = 10.0
+"""A client that takes no byte of its response for this long loses its connection."""
 
 
-class Connection(web.RequestHandler):
-    """One client; `options` as for aiohttp's."""
+def check_private_names(handler: type = web.RequestHandler) -> None:
+    """Raise ImportError where aiohttp's request handler lacks a name that this module uses."""
+    missing = [name for name in _PRIVATE_NAMES if not hasattr(handler, name)]
+    if missing:
+        raise ImportError(
+            f"aiohttp {aiohttp.__version__} cannot be used by p2p worker (RequestHandler lacks {', '.join(missing)}): "
+            f"pip install 'aiohttp{SUPPORTED_AIOHTTP}'."
+        )
 
-    __slots__ = ()
+
+check_private_names()
+
+
+class AiohttpConnection(web.RequestHandler):
+    """One client's connection; `options` as for aiohttp's RequestHandler."""
+
+    __slots__ = ("_stalled", "_unsent_bytes", "closing", "loop")
+
+    def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        super().__init__(server, loop=loop, **options)
+        self.loop = loop
+        self.closing = False  # no further request is taken
+        self._stalled: asyncio.TimerHandle | None = None
+        self._unsent_bytes = 0
 
     def handle_error(
         self,
@@ -22,9 +57,76 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what could not be parsed; aiohttp has logged it, and closes behind it."""
+        """The response to a request that could not be parsed; aiohttp has logged the error and closes after it."""
         response = super().handle_error(request, status, exc, message)
         if isinstance(exc, HttpProcessingError) and status == BadRequest.status:
-            response = as_response(refused(BadRequest(f"The request could not be read: {one_line(exc)}.")))
+            response = to_aiohttp(error_response(unreadable_request(exc)))
             response.force_close()
         return response
+
+    def waits_for_request(self) -> bool:
+        """Whether aiohttp has answered all that it was given and waits for the next request."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def restart_idle_time(self) -> None:
+        """Count the time after which an idle connection is closed from now on."""
+        self._next_keepalive_close_time = self.loop.time() + self.keepalive_timeout
+
+    def is_answering(self) -> bool:
+        """Whether a request is being answered of which aiohttp does not know."""
+        return False
+
+    def _process_keepalive(self) -> None:
+        """aiohttp's timer for idle connections."""
+        if self.is_answering():
+            self.restart_idle_time()
+        super()._process_keepalive()
+
+    def close(self) -> None:
+        """Take no further request; the first step of aiohttp's shutdown."""
+        self.closing = True
+        super().close()
+
+    def pause_reading_client(self) -> None:
+        """Take no more bytes from the client for now; may be called again."""
+        if self.transport is not None and self.transport.is_reading():
+            self.transport.pause_reading()
+
+    def resume_reading_client(self) -> None:
+        """Take bytes from the client again."""
+        if self.transport is not None and not self.transport.is_closing() and not self.transport.is_reading():
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is answered; called by the transport."""
+        super().pause_writing()
+        self._watch_unsent()
+
+    def resume_writing(self) -> None:
+        """The client has read enough; called by the transport."""
+        super().resume_writing()
+        self._stop_watching()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection has ended; called by the transport."""
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def _watch_unsent(self) -> None:
+        """Look again after UNREAD_S how much is left to send."""
+        if self.transport is not None:
+            self._unsent_bytes = self.transport.get_write_buffer_size()
+            self._stalled = self.loop.call_later(UNREAD_S, self._abort_if_stalled, self.transport)
+
+    def _abort_if_stalled(self, transport: asyncio.Transport) -> None:
+        """End the connection of a client that has taken nothing since the last look: its request ends with it."""
+        self._stalled = None
+        if transport.get_write_buffer_size() < self._unsent_bytes:
+            self._watch_unsent()
+        else:
+            transport.abort()
+
+    def _stop_watching(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None

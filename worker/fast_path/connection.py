@@ -1,51 +1,63 @@
-"""A road of their own for plain POSTs of images: bytes of a connection -> what `POST /` answers -> bytes, in one task.
+"""The fast path of a connection: bytes of a plain `POST /` -> its response -> bytes, in one task and one write.
 
-The framework's parser, stream, resolver, middleware and response cost a worker more processor time than the rest of
-a request to the event loop. So whoever posts an image as everybody does is answered without them, by the same
-code behind, and with the same bytes (tests/property/test_road.py). All else goes to aiohttp unchanged, and a
-connection comes back from it after a request without a body, such as a check of health.
+aiohttp's parser, stream, resolver, middleware and response cost the event loop more processor time than everything
+else about a request. A plain POST of an image is therefore answered without them, by the same handler, with the same
+bytes (tests/unit/worker/fast_path/test_connection.py compares them). All other requests go to aiohttp unchanged; the
+connection returns to the fast path after an aiohttp request without a body, such as a health check.
+
+`connection_factory` is the only name for use outside this package.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
-from worker.fast_path.aiohttp_connection import Connection
-from worker.fast_path.body import Incoming
+from worker.fast_path.aiohttp_connection import AiohttpConnection
+from worker.fast_path.body import FastPathBody
 from worker.fast_path.head_parser import Head, read_head
-from worker.web.request import Asked
-from worker.web.responses import CONTENT_TYPE, Answer
+from worker.web.request import IncomingRequest
+from worker.web.responses import CONTENT_TYPE, JsonResponse
 
 LINGER_S = 10.0
-"""What is left of a body whose request was refused is thrown away for so long; aiohttp does the same."""
+"""The rest of the body of a refused request is discarded for this long, as aiohttp does."""
 
-BEHIND_BYTES = 64 << 10
-"""A client that sends so much behind a request before it is answered is not read from until then."""
+PIPELINED_BYTES = 64 << 10
+"""A client that has sent more than this after an unanswered request is not read from until it is answered."""
 
-Answering = Callable[[Asked], Awaitable[Answer]]
+Handler = Callable[[IncomingRequest], Awaitable[JsonResponse]]
+
+
+def connection_factory(server: web.Server, handler: Handler, **options: Any) -> Callable[[], FastPathConnection]:
+    """The protocol factory for `loop.create_server`; `handler` answers plain POSTs, `server` all other requests.
+
+    `options` as for aiohttp's RequestHandler.
+    """
+    loop = asyncio.get_running_loop()
+    return lambda: FastPathConnection(server, handler, loop=loop, **options)
 
 
 @dataclass(frozen=True, slots=True)
-class PlainPost:
-    """A plain request as the protocols see it."""
+class FastPathRequest:
+    """A plain POST, with the interface of `IncomingRequest`."""
 
     head: Head
-    content: Incoming
+    content: FastPathBody
     method = "POST"
     path = "/"
 
     @property
     def query(self) -> Any:
-        """What stands behind the question mark."""
+        """The parameters of the query."""
         return self.head.query
 
     @property
@@ -55,129 +67,139 @@ class PlainPost:
 
     @property
     def content_length(self) -> int | None:
-        """How many bytes the body has."""
+        """The length of the body in bytes."""
         return self.head.content_length
 
 
-class Road(Connection):
-    """aiohttp's connection with the plain road before it; `answering` is what answers a plain POST."""
+class FastPathConnection(AiohttpConnection):
+    """aiohttp's connection with the fast path before it; `handler` answers plain POSTs."""
 
-    __slots__ = ("_answering", "_behind", "_held", "_incoming", "_plain", "_task")
+    __slots__ = ("_aiohttp_used", "_body", "_handler", "_held", "_pipelined", "_plain", "_task", "_writable")
 
-    def __init__(self, server: web.Server, answering: Answering, **options: Any) -> None:
+    def __init__(self, server: web.Server, handler: Handler, **options: Any) -> None:
         super().__init__(server, **options)
-        self._answering = answering
-        self._plain = True  # all that aiohttp was given were whole requests
-        self._incoming: Incoming | None = None  # the body of ours that is being received or answered
+        self._handler = handler
+        self._aiohttp_used = False
+        self._plain = True  # all that aiohttp was given were whole requests without a body
+        self._body: FastPathBody | None = None  # of the request that is being received or answered here
         self._task: asyncio.Task[None] | None = None
-        self._behind = b""
-        self._held = False  # the client sends too far ahead
+        self._pipelined = b""
+        self._held = False  # the client has sent too many requests ahead
+        self._writable: asyncio.Future[None] | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a request of ours, the beginning of one, or aiohttp's."""
-        if self._incoming is None:
+        """Take bytes of a request here, or of its successors; pass those of other requests to aiohttp."""
+        if self._body is None:
             self._begin(data)
             return
-        behind = self._incoming.feed(data)
-        if behind:
-            self._behind += behind
-            if len(self._behind) > BEHIND_BYTES and not self._held:
+        after = self._body.feed(data)
+        if after:
+            self._pipelined += after
+            if len(self._pipelined) > PIPELINED_BYTES and not self._held:
                 self._held = True
-                self._pause_transport_reading()
+                self.pause_reading_client()
 
     def _begin(self, data: bytes) -> None:
-        """What comes where no request of ours is under way."""
-        head = read_head(data) if self._plain and self._at_rest() else None
+        """Start a request here if `data` begins with a plain POST; else pass `data` to aiohttp."""
+        head = read_head(data) if self._plain and self._may_begin() else None
         if head is None or head.method != "POST" or head.path != "/" or head.content_length is None:
             self._plain = head is not None and not head.content_length and head.size == len(data)
+            self._aiohttp_used = True
             super().data_received(data)
             return
-        self._incoming = Incoming(head.content_length, self)
-        self._behind = self._incoming.feed(data[head.size :])
-        self._request_in_progress = True
-        self._task = self._loop.create_task(self._serve(PlainPost(head, self._incoming)))
+        self._body = FastPathBody(head.content_length, self)
+        self._pipelined = self._body.feed(data[head.size :])
+        self._task = self.loop.create_task(self._serve(FastPathRequest(head, self._body)))
 
-    def _at_rest(self) -> bool:
-        """Whether aiohttp waits for a request, as it does from the start."""
-        if self._close or self._force_close:
-            return False
-        return self._request_count == 0 if self._waiter is None else not self._waiter.done()
+    def _may_begin(self) -> bool:
+        return not self.closing and (not self._aiohttp_used or self.waits_for_request())
 
-    async def _serve(self, asked: PlainPost) -> None:
-        """Answer one request, and let the connection go on or end."""
-        closing, unsent = True, False
+    def is_answering(self) -> bool:
+        """Whether a request is being answered here."""
+        return self._body is not None
+
+    async def _serve(self, request: FastPathRequest) -> None:
+        """Answer one request, then let the connection go on or end."""
+        closing, unfinished = True, False
         try:
-            answer = await self._answering(asked)
+            response = await self._handler(request)
             if self.transport is not None:
-                self.transport.write(_written(answer))
-                if self._paused:
-                    await self._drain_helper()
-                asked.content.drop()
-                closing, unsent = answer.closing, not asked.content.is_eof()
+                self.transport.write(_encoded(response))
+                if self._writable is not None:
+                    await self._writable
+                request.content.discard()
+                closing, unfinished = response.closing, not request.content.is_eof()
         finally:
-            if unsent:  # in a task of its own: what this request held is given back with the end of its task
-                self._task = self._loop.create_task(self._linger(asked.content, closing=closing))
+            if unfinished:  # in another task, because the end of this one gives back what the request holds
+                self._task = self.loop.create_task(self._linger(request.content, closing=closing))
             else:
-                self._ended(closing=closing)
+                self._finish(closing=closing)
 
-    async def _linger(self, content: Incoming, *, closing: bool) -> None:
-        """Let the sender of an unwanted body come to its end: closing at once could destroy the answer on its way."""
+    async def _linger(self, content: FastPathBody, *, closing: bool) -> None:
+        """Discard the rest of an unwanted body: closing at once could destroy the response before it is read."""
         whole = False
         try:
-            whole = await content.dropped(within_s=LINGER_S)
+            whole = await content.discarded(within_s=LINGER_S)
         finally:
-            self._ended(closing=closing or not whole)
+            self._finish(closing=closing or not whole)
 
-    def _ended(self, *, closing: bool) -> None:
-        self._incoming = self._task = None
-        self._request_in_progress = False
-        if self._handler_waiter is not None and not self._handler_waiter.done():
-            self._handler_waiter.set_result(None)
+    def _finish(self, *, closing: bool) -> None:
+        """End the connection, or go on with the next request on it."""
+        self._body = self._task = None
         if self.transport is None:
             return
-        if closing or self._close or self._force_close:
+        if closing or self.closing:
             self.force_close()
             return
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self.restart_idle_time()
         if self._held:
             self._held = False
-            self._resume_transport_reading()
-        if self._behind:
-            behind, self._behind = self._behind, b""
-            self._begin(behind)
+            self.resume_reading_client()
+        if self._pipelined:
+            pipelined, self._pipelined = self._pipelined, b""
+            self._begin(pipelined)
 
-    def _process_keepalive(self) -> None:
-        """aiohttp's timer for idle connections: one that is being answered here is not idle."""
-        if self._incoming is not None:
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is answered; called by the transport."""
+        super().pause_writing()
+        self._writable = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The client has read enough; called by the transport."""
+        super().resume_writing()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client has hung up: its request leaves the queue, too."""
+        """Cancel the request of a client that has hung up, so that its image leaves the queue."""
         super().connection_lost(exc)
         if self._task is not None:
             self._task.cancel()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        """Wait for a request of ours as aiohttp does for its own, so many seconds at most."""
-        await super().shutdown(timeout)
+        """Wait for the request that is being answered here, at most `timeout` seconds, then let aiohttp shut down."""
+        self.closing = True
+        try:
+            async with asyncio.timeout(timeout):
+                while self._task is not None:
+                    await asyncio.wait([self._task])
+        except TimeoutError:
+            pass
         if (task := self._task) is not None:
             task.cancel()
             await asyncio.wait([task])
+        await super().shutdown(timeout)
 
 
-def roads(server: web.Server, answering: Answering, **options: Any) -> Callable[[], Road]:
-    """What `loop.create_server` wants: a new protocol for each connection."""
-    loop = asyncio.get_running_loop()
-    return lambda: Road(server, answering, loop=loop, **options)
-
-
-def _written(answer: Answer) -> bytes:
+def _encoded(response: JsonResponse) -> bytes:
     """The whole response, header for header as aiohttp writes it."""
-    ours = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-    closing = "\r\nConnection: close" if answer.closing else ""
-    head = f"{_status_line(answer.status)}{ours}{_FIXED}{len(answer.body)}\r\nDate: {rfc822_formatted_time()}{_SERVER}"
-    return f"{head}{closing}\r\n\r\n".encode() + answer.body
+    own = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+    closing = "\r\nConnection: close" if response.closing else ""
+    head = (
+        f"{_status_line(response.status)}{own}{_FIXED}{len(response.body)}\r\nDate: {_date(int(time.time()))}{_SERVER}"
+    )
+    return f"{head}{closing}\r\n\r\n".encode() + response.body
 
 
 _FIXED = f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: "
@@ -187,3 +209,8 @@ _SERVER = f"\r\nServer: {SERVER_SOFTWARE}"
 @lru_cache
 def _status_line(status: int) -> str:
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

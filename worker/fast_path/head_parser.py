@@ -1,7 +1,7 @@
-"""The bytes of a plain request's head -> what is asked; None for whatever aiohttp has to judge.
+"""The head of a plain request, in bytes -> method, path, query and headers; None for a head that aiohttp must parse.
 
-Plain is what can be understood in one way only: HTTP/1.1, a simple target, header lines of printable ASCII, each name
-once and known to change nothing that `Head` does not tell.
+A head is plain if it can be understood in one way only: HTTP/1.1, a simple target, header lines of printable ASCII,
+and each header once and known to change nothing about how the request is read beside what `Head` holds.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _HEAD = re.compile(
 )
 _LENGTH = re.compile(r"[0-9]{1,10}")
 
-# Headers that neither aiohttp nor a handler makes anything of, and those that `Head` tells.
-_HARMLESS = frozenset({
+# Headers that change nothing about how a request is read, and those that `Head` holds.
+_PLAIN_HEADERS = frozenset({
     "accept", "accept-charset", "accept-encoding", "accept-language", "authorization", "baggage", "cache-control",
     "connection", "content-length", "content-type", "cookie", "forwarded", "host", "origin", "p2p-boot",
     "p2p-timeout-ms", "pragma", "priority", "referer", "traceparent", "tracestate", "user-agent", "via",
@@ -32,7 +32,7 @@ _HARMLESS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a plain request: `size` bytes, behind which a body of `content_length` bytes follows, or none."""
+    """The head of a plain request: `size` bytes, then a body of `content_length` bytes; None means no body."""
 
     size: int
     method: str
@@ -43,28 +43,28 @@ class Head:
 
 
 def read_head(data: bytes) -> Head | None:
-    """The plain head that `data` begins with, if it is all there."""
+    """The plain head at the start of `data`; None if it is not plain or not complete."""
     end = data.find(b"\r\n\r\n", 0, HEAD_BYTES_AT_MOST)
     return _read(data[:end]) if end > 0 else None
 
 
 @lru_cache(maxsize=256)
 def _read(lines_of_head: bytes) -> Head | None:
-    """A client that keeps its connection sends the same head again and again."""
+    """Cached, because a client that keeps its connection sends the same head many times."""
     match = _HEAD.fullmatch(lines_of_head.decode("latin-1"))
     if match is None:
         return None
-    method, path, asked, lines = match.groups()
+    method, path, query_text, lines = match.groups()
     headers: CIMultiDict[str] = CIMultiDict(line.partition(": ")[::2] for line in lines[2:].split("\r\n"))
     names = {name.lower() for name in headers}
-    if not (names <= _HARMLESS and len(names) == len(headers) and "host" in names):
+    if not (names <= _PLAIN_HEADERS and len(names) == len(headers) and "host" in names):
         return None
     if headers.get("Connection", "keep-alive").lower() != "keep-alive":
         return None
     length = headers.get("Content-Length")
     if length is not None and not _LENGTH.fullmatch(length):
         return None
-    query = _query(asked) if asked else {}
+    query = _query(query_text) if query_text else {}
     if query is None:
         return None
     size = len(lines_of_head) + len(b"\r\n\r\n")
@@ -72,7 +72,7 @@ def _read(lines_of_head: bytes) -> Head | None:
 
 
 def _query(text: str) -> Mapping[str, str] | None:
-    """The parameters; None where one comes twice."""
+    """The parameters; None where a name occurs twice."""
     pairs = [pair.split("=") for pair in text.split("&")]
     query = dict(pairs)
     return query if len(query) == len(pairs) else None

@@ -17,13 +17,15 @@ from worker.batching.queue import Image, Scores
 from worker.errors import DeadlinePassed
 from worker.inference.model import Model
 from worker.system.loop_threads import Hands
-from worker.telemetry.metrics import Numbers
+from worker.telemetry.metrics import WorkerMetrics
 
 
 class Predictor:
     """A model behind the decoding threads and its batcher; use as an async context manager."""
 
-    def __init__(self, model: Model, batcher: Batcher, *, decoding: Hands, deadline_s: float, numbers: Numbers) -> None:
+    def __init__(
+        self, model: Model, batcher: Batcher, *, decoding: Hands, deadline_s: float, numbers: WorkerMetrics
+    ) -> None:
         self.model = model
         self.batcher = batcher
         self.numbers = numbers.model(model.name)
@@ -42,7 +44,7 @@ class Predictor:
         decoding: Hands,
         queue_most: int,
         deadline_s: float,
-        numbers: Numbers,
+        numbers: WorkerMetrics,
         turns: Turns | None = None,
     ) -> Predictor:
         """One with a batcher as the model's engine wants it.

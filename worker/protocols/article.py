@@ -1,4 +1,4 @@
-"""`POST /`: the article's multipart field `data`, or a raw image body, in; `[[label, score], ...]` out."""
+"""`POST /`, the article's protocol: a multipart field `data` or a raw image in, `[[label, score], ...]` out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Annotated, Any
 from aiohttp import web
 
 from worker.errors import BadRequest, WrongMethod
-from worker.protocols.common import Bodies, timeout_s
+from worker.protocols.common import timeout_s
 from worker.repository.repository import Models
-from worker.web.request import Asked
-from worker.web.responses import Answer, as_response
+from worker.web.body_reader import BodyReader
+from worker.web.request import IncomingRequest
+from worker.web.responses import JsonResponse, to_aiohttp
 from worker.web.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TOP, VERSION, Route
 
 _TAG = "article"
@@ -28,16 +29,16 @@ class Form:
 
 
 class Article:
-    """The article's protocol over the model called `name`; `top` labels come where none are asked for."""
+    """The article's protocol for the model `name`; without `?top=` a response holds `top` labels per image."""
 
-    def __init__(self, models: Models, name: str, bodies: Bodies, *, top: int) -> None:
+    def __init__(self, models: Models, name: str, body_reader: BodyReader, *, top: int) -> None:
         self._models = models
         self._name = name
-        self._bodies = bodies
+        self._body_reader = body_reader
         self._top = top
 
     def routes(self) -> list[Route]:
-        """What is answered."""
+        """The paths of the protocol."""
         pairs = list[tuple[str, float]]
         answer: Any = pairs | list[pairs]
         return [
@@ -48,27 +49,27 @@ class Article:
         ]  # fmt: skip
 
     async def classify(self, request: web.Request) -> web.Response:
-        """What comes through the framework."""
-        return as_response(await self.answer(request))
+        """`answer` for a request that aiohttp has read."""
+        return to_aiohttp(await self.answer(request))
 
-    async def answer(self, request: Asked) -> Answer:
+    async def answer(self, request: IncomingRequest) -> JsonResponse:
         """One image: a list of pairs, best first; several: a list of those, in order. Raises WorkerError."""
         top = _top(request.query.get("top"), default=self._top)
         predictor = self._models.find(self._name, version=request.query.get("version"))
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
-            images = await self._bodies.images(request)
+            images = await self._body_reader.images(request)
         scores = await predictor.predict(images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
-            return Answer(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
+            return JsonResponse(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
 
     async def usage(self, _: web.Request) -> web.Response:
-        """Always refused, with the way to ask."""
+        """Always raises WrongMethod, whose sentence says how to send an image."""
         raise WrongMethod("POST an image here: curl -F data=@cat.jpg, or the image as the body.", allow=["POST"])
 
 
 def labelled(images: Sequence[Sequence[tuple[str, float]]]) -> str:
-    """JSON of the labels and finite scores of each image, as the encoder writes it, at a quarter of its cost."""
+    """JSON of the labels and finite scores of each image, as json.dumps writes it, at a quarter of its cost."""
     lists = [f"[{', '.join([f'[{_quoted(label)}, {score!r}]' for label, score in pairs])}]" for pairs in images]
     return lists[0] if len(lists) == 1 else f"[{', '.join(lists)}]"
 

@@ -1,4 +1,4 @@
-"""Numbers that came as a tensor -> images as the model's engine takes them: uint8 [height, width, 3]."""
+"""A tensor of numbers from a request -> images as the model's engine takes them: uint8 [height, width, 3]."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from worker.inference.model import Model
 def whole_pixels(values: Any, *, where: str) -> Image:
     """Numbers (an array, or nested lists) as uint8, a copy of their own.
 
-    Whole numbers from 0 to 255 are taken, written as 7 or 7.0. Any other number means pixels that were scaled
-    already; the scale is the model's own affair here, and guessing at theirs would answer wrongly without a
-    sign of it. Raises BadRequest for those, and for what is no array of numbers.
+    Whole numbers from 0 to 255 are taken, written as 7 or 7.0. Any other number means that the caller has scaled
+    the pixels already; the worker scales them itself, and guessing the caller's scale could give wrong scores
+    without an error. Raises BadRequest for those, and for anything but an array of numbers.
     """
     try:
         array = np.asarray(values)

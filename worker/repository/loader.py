@@ -22,7 +22,7 @@ from worker.settings import WorkerSettings
 from worker.system.file_lock import alone
 from worker.system.loop_threads import Hands
 from worker.system.memory import give_back
-from worker.telemetry.metrics import Numbers
+from worker.telemetry.metrics import WorkerMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ async def open_predictor(
     serving: Predictor | None,
     threads: Threads,
     turns: Turns,
-    numbers: Numbers,
+    numbers: WorkerMetrics,
 ) -> Predictor:
     """Load and warm `source` and start its batcher, disturbing little what is `serving`, if anything is.
 

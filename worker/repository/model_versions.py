@@ -20,7 +20,7 @@ from worker.repository.loader import Threads, close, open_predictor
 from worker.repository.request_epochs import Requests
 from worker.repository.trial_load import prepare
 from worker.settings import Served, WorkerSettings
-from worker.telemetry.metrics import Numbers
+from worker.telemetry.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Store:
         *,
         threads: Threads,
         turns: Turns,
-        numbers: Numbers,
+        numbers: WorkerMetrics,
         requests: Requests,
     ) -> None:
         self.name = served.name

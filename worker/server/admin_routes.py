@@ -1,32 +1,88 @@
-"""What `/readyz` says: which models and versions there are, how each is, and what is being waited for."""
+"""The paths about the worker itself: `/healthz` for Consul, `/readyz` for people, `/metrics` for Prometheus."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from aiohttp import web
+
 from worker.inference.predictor import Predictor
 from worker.repository.model_versions import Store
 from worker.repository.repository import Models
+from worker.telemetry.metrics import WorkerMetrics
+from worker.web.endpoint_state import EndpointState
+from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
+
+_BOOT = Parameter("boot", "query", "string", "The process that is meant.")
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def explain(models: Models) -> dict[str, Any]:
-    """All models by name, as JSON takes it."""
-    return {name: _model(models.store(name)) for name in models.names}
+class AdminRoutes:
+    """Liveness and readiness of the model that the port is for, and the metrics of the whole worker."""
+
+    def __init__(self, state: EndpointState, models: Models, metrics: WorkerMetrics) -> None:
+        self._state = state
+        self._models = models
+        self._store = models.store(models.default)
+        self._metrics = metrics
+
+    def routes(self) -> list[Route]:
+        """The three paths."""
+        return [
+            Route("GET", "/healthz", self.alive, tag=OPERATION, summary="Whether this process lives.",
+                  answer={TEXT: str}, parameters=(_BOOT,), also={
+                      409: "Another process is meant.", 429: "The queue is nearly full.", 503: "It is loading."}),
+            Route("GET", "/readyz", self.ready, tag=OPERATION, summary="What is served, and how.",
+                  answer={JSON: dict[str, Any]}, also={503: "Not ready, or leaving."}),
+            Route("GET", "/metrics", self.metrics, tag=OPERATION, summary="Prometheus text.", answer={TEXT: str}),
+        ]  # fmt: skip
+
+    async def alive(self, request: web.Request) -> web.Response:
+        """`GET /healthz?boot=ID`: 200; 409 for another process's boot id; 429 while the queue is nearly full.
+
+        503 before the model is loaded. The bodies are constant, because every change of a check's output would wake
+        every watcher of the service.
+        """
+        boot = request.query.get("boot")
+        if boot is not None and boot != self._state.boot:
+            return web.Response(status=409, text="another process\n")
+        if not self._store.loaded:
+            return web.Response(status=503, text="loading\n")
+        return web.Response(status=429, text="busy\n") if self._store.crowded else web.Response(text="ok\n")
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """`GET /readyz`: what is served and how; 503, with the reasons, before all is warm and while leaving."""
+        state = self._state
+        reasons = reasons_not_ready(self._store, ready=state.ready, leaving=state.leaving)
+        body = {
+            "ready": not reasons,
+            "leaving": state.leaving,
+            "waiting_for": reasons,
+            "boot": state.boot,
+            "model": self._models.default,
+            "models": {name: _model(self._models.store(name)) for name in self._models.names},
+        }
+        return web.json_response(body, status=503 if reasons else 200)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """`GET /metrics`: all metrics as Prometheus text."""
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": _METRICS_TYPE})
 
 
-def waiting_for(store: Store, *, answering: bool, leaving: bool) -> Sequence[str]:
-    """Why a worker is not ready: sentences, none if it is. `answering` says that it has taken its place."""
+def reasons_not_ready(store: Store, *, ready: bool, leaving: bool) -> Sequence[str]:
+    """Sentences that say why a worker is not ready; none if it is. `ready` says that all its models are loaded."""
     if leaving:
         return ["It is leaving: it finishes what it has begun and ends."]
     states = {status.version: status.state for status in store.statuses()}
     if not store.loaded:
         coming = [f"version {v} is being {'copied' if s == 'START' else 'loaded'}" for v, s in states.items()]
         return [f"The model {store.name} is not loaded yet{': ' if coming else ''}{', '.join(coming)}."]
-    return [] if answering else ["The other models of this worker are not loaded yet."]
+    return [] if ready else ["The other models of this worker are not loaded yet."]
 
 
 def _model(store: Store) -> dict[str, Any]:
+    """One model's versions, as JSON takes them."""
     loaded, labels = store.loaded, store.labels
     versions = [
         {"version": status.version, "state": status.state}
@@ -38,6 +94,7 @@ def _model(store: Store) -> dict[str, Any]:
 
 
 def _version(predictor: Predictor) -> dict[str, Any]:
+    """What is known of a version that is loaded: its model, its batches, its queue."""
     batcher = predictor.batcher
     described = {key: value for key, value in predictor.model.describe().items() if key not in ("name", "version")}
     streams = batcher.pace.streams

@@ -1,112 +1,76 @@
-"""A worker's HTTP surface: which path leads where, and what happens around every request."""
+"""The aiohttp application of one port: its routes, and the steps around every request."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from worker.protocols.article import Article
-from worker.protocols.common import Bodies
 from worker.protocols.openinference.routes import OpenInference
 from worker.protocols.tfserving.routes import TFServing
 from worker.repository.repository import Models
 from worker.repository.request_epochs import Requests
+from worker.server.admin_routes import AdminRoutes
 from worker.settings import WorkerSettings
-from worker.telemetry.metrics import Numbers
-from worker.web.body_budget import Receiving
-from worker.web.endpoint_state import Health, Presence
-from worker.web.middleware import Around
-from worker.web.openapi import described
-from worker.web.request import Asked
-from worker.web.responses import Answer, as_response
-from worker.web.routes import JSON, OPERATION, TEXT, Route
+from worker.telemetry.metrics import WorkerMetrics
+from worker.web.body_budget import BodyBudget
+from worker.web.body_reader import BodyReader
+from worker.web.endpoint_state import EndpointState
+from worker.web.middleware import RequestFrame, aiohttp_middleware
+from worker.web.openapi import OpenApiRoute
+from worker.web.request import IncomingRequest
+from worker.web.responses import JsonResponse
+from worker.web.routes import Route
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What all ports of a worker have in common: its numbers, its requests, and the bodies that it holds."""
+class SharedState:
+    """What all ports of a worker share: its metrics, its requests, and the budget for the bodies that it holds."""
 
-    numbers: Numbers
+    metrics: WorkerMetrics
     requests: Requests
-    receiving: Receiving
+    body_budget: BodyBudget
 
 
-PLAIN: web.AppKey[Callable[[Asked], Awaitable[Answer]]] = web.AppKey("plain")
-"""How an application answers `POST /`, for whoever reads HTTP without it."""
+FAST_PATH_HANDLER: web.AppKey[Callable[[IncomingRequest], Awaitable[JsonResponse]]] = web.AppKey("fast_path_handler")
+"""How an application answers `POST /` when the fast path, instead of aiohttp, has read the request."""
 
 
-def build_app(settings: WorkerSettings, models: Models, presence: Presence, shared: Shared) -> web.Application:
-    """The application of one port: its default model's service, and all models by name."""
-    bodies = Bodies(settings.max_body_bytes, shared.receiving)
-    article = Article(models, models.default, bodies, top=settings.top)
-    around = Around(presence, models, shared.numbers, shared.requests)
-    app = web.Application(middlewares=[_answering(around)])
-    app[PLAIN] = lambda asked: around.answer(asked, article.answer, _as_it_is)
-    for route in worker_routes(settings, models, presence, shared.numbers, bodies, article):
-        add = app.router.add_get if route.method == "GET" else app.router.add_post  # a GET is answered to HEAD too
-        add(route.path, route.handler, expect_handler=bodies.expected)
+def build_app(settings: WorkerSettings, models: Models, state: EndpointState, shared: SharedState) -> web.Application:
+    """The application of one port: `POST /` is for its default model, all other paths name their model."""
+    body_reader = BodyReader(settings.max_body_bytes, shared.body_budget)
+    article = Article(models, models.default, body_reader, top=settings.top)
+    frame = RequestFrame(state, models, shared.metrics, shared.requests)
+    app = web.Application(middlewares=[aiohttp_middleware(frame)])
+    app[FAST_PATH_HANDLER] = lambda request: frame.answer(request, article.answer, _unchanged)
+    for route in _routes(settings, models, state, shared, body_reader, article):
+        add = app.router.add_get if route.method == "GET" else app.router.add_post  # add_get answers HEAD too
+        add(route.path, route.handler, expect_handler=body_reader.expect_continue)
     return app
 
 
-def worker_routes(
-    settings: WorkerSettings, models: Models, presence: Presence, numbers: Numbers, bodies: Bodies, article: Article
+def _routes(
+    settings: WorkerSettings,
+    models: Models,
+    state: EndpointState,
+    shared: SharedState,
+    body_reader: BodyReader,
+    article: Article,
 ) -> list[Route]:
-    """All that a worker answers, its own description included."""
-    health = Health(presence, models)
-    tensorflow = TFServing(models, bodies, top=settings.top)
-    inference = OpenInference(models, bodies, ready=lambda: presence.taking)
-    described_at = Description()
+    """All routes of a worker, the one that describes them included."""
+    openapi = OpenApiRoute()
     routes = [
         *article.routes(),
-        *tensorflow.routes(),
-        *inference.routes(),
-        *health.routes(),
-        Route("GET", "/metrics", numbers.handle, tag=OPERATION, summary="Prometheus text.", answer={TEXT: str}),
-        *described_at.routes(),
+        *TFServing(models, body_reader, top=settings.top).routes(),
+        *OpenInference(models, body_reader, ready=lambda: state.takes_requests).routes(),
+        *AdminRoutes(state, models, shared.metrics).routes(),
+        *openapi.routes(),
     ]
-    described_at.describe(routes, models.names)
+    openapi.describe(routes, models.names)
     return routes
 
 
-class Description:
-    """`GET /openapi.json`: made once, from the routes that it is one of."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def routes(self) -> list[Route]:
-        """Where it is read."""
-        answer = {JSON: dict[str, Any]}
-        return [Route("GET", "/openapi.json", self.read, tag=OPERATION, summary="This description.", answer=answer)]
-
-    def describe(self, routes: Sequence[Route], models: Sequence[str]) -> None:
-        """Take the description of `routes` to the models of these names."""
-        self._text = json.dumps(described(routes, models=models))
-
-    async def read(self, _: web.Request) -> web.Response:
-        """The description."""
-        return web.Response(text=self._text, content_type=JSON)
-
-
-def _answering(around: Around) -> Middleware:
-    """The frame of all requests that come through the framework."""
-
-    @web.middleware
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await around.answer(request, handler, as_response)
-        if isinstance(request.content.exception(), web.RequestPayloadError):
-            # Of a body that cannot be unpacked nothing more comes; looking for its end would fail again.
-            request.content.feed_eof()
-            response.force_close()
-        return response
-
-    return answer
-
-
-def _as_it_is(answer: Answer) -> Answer:
-    return answer
+def _unchanged(response: JsonResponse) -> JsonResponse:
+    return response

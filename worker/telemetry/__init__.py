@@ -1,1 +1,1 @@
-"""The worker's numbers, as Prometheus text."""
+"""The worker's metrics, as Prometheus reads them."""

@@ -1,6 +1,7 @@
-"""What a worker counts, as Prometheus text: requests, stages, batches, refusals, and the process itself.
+"""The metrics of a worker as Prometheus text: requests, stages, batches, refusals, and the process itself.
 
-Looking a labelled metric up costs more than counting it, so that is done once a model and once a kind of answer.
+Looking up a labelled metric costs more than incrementing it, so it is done once per model and once per kind of
+response.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, get_args
 
-from aiohttp import web
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 
 from worker.telemetry.histogram import Histogram, Histograms
-from worker.web.request_labels import Counted
+from worker.telemetry.request_labels import RequestLabels
 
 Stage = Literal["receive", "decode", "queue", "predict", "encode"]
 Reason = Literal["queue", "memory", "deadline", "expired", "gone"]
@@ -31,7 +31,7 @@ _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
-class Numbers:
+class WorkerMetrics:
     """The metrics of one worker process."""
 
     def __init__(self) -> None:
@@ -52,35 +52,34 @@ class Numbers:
         Gauge("p2p_worker_requests_in_flight", "Requests being received or answered.", registry=registry).set_function(
             lambda: self.in_flight
         )
-        self.by_model = _ByModel(registry)
-        self._models: dict[str, ModelNumbers] = {}
-        self._answered: dict[tuple[Counted, int], tuple[Counter, Histogram]] = {}
+        self._families = _ModelFamilies(registry)
+        self._models: dict[str, ModelMetrics] = {}
+        self._by_response: dict[tuple[RequestLabels, int], tuple[Counter, Histogram]] = {}
 
-    def model(self, name: str) -> ModelNumbers:
+    def model(self, name: str) -> ModelMetrics:
         """The metrics of one model, whatever its version."""
         if name not in self._models:
-            self._models[name] = ModelNumbers(self.by_model, name)
+            self._models[name] = ModelMetrics(self._families, name)
         return self._models[name]
 
-    def answered(self, of: Counted, *, status: int, took_s: float) -> None:
-        """Count one request, from its headers to its answer."""
-        key = (of, status)
-        known = self._answered.get(key)
+    def answered(self, labels: RequestLabels, *, status: int, took_s: float) -> None:
+        """Count one request that was answered with `status`, `took_s` after its headers had come."""
+        key = (labels, status)
+        known = self._by_response.get(key)
         if known is None:
-            known = (self._requests.labels(*of, status), self._request_s.labels(*of))
-            self._answered[key] = known
+            known = (self._requests.labels(*labels, status), self._request_s.labels(*labels))
+            self._by_response[key] = known
         requests, seconds = known
         requests.inc()
         seconds.observe(took_s)
 
-    async def handle(self, _: web.Request) -> web.Response:
-        """`GET /metrics`."""
-        text = generate_latest(self._registry)
-        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    def text(self) -> bytes:
+        """All metrics in Prometheus's text format 0.0.4."""
+        return generate_latest(self._registry)
 
 
-class _ByModel:
-    """The metrics that carry a model's name."""
+class _ModelFamilies:
+    """The metric families that have a label for the model."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.rejected = Counter(
@@ -107,34 +106,34 @@ class _ByModel:
         )
 
 
-class ModelNumbers:
-    """One model's share of the metrics, looked up once."""
+class ModelMetrics:
+    """The metrics of one model, whatever its version; each is looked up once."""
 
-    def __init__(self, by_model: _ByModel, name: str) -> None:
-        self._by_model = by_model
+    def __init__(self, families: _ModelFamilies, name: str) -> None:
+        self._families = families
         self._name = name
-        self._stages = {stage: by_model.stage_s.labels(name, stage) for stage in get_args(Stage)}
-        self._rejected = {reason: by_model.rejected.labels(name, reason) for reason in get_args(Reason)}
-        self._batch_size = by_model.batch_size.labels(name)
+        self._stages = {stage: families.stage_s.labels(name, stage) for stage in get_args(Stage)}
+        self._rejected = {reason: families.rejected.labels(name, reason) for reason in get_args(Reason)}
+        self._batch_size = families.batch_size.labels(name)
         self._watched: list[tuple[Callable[[], float], Callable[[], float]]] = []
         self._loaded: list[tuple[str, str]] = []
-        by_model.depth.labels(name).set_function(lambda: sum(depth() for depth, _ in self._watched))
-        by_model.held_bytes.labels(name).set_function(lambda: sum(held() for _, held in self._watched))
+        families.depth.labels(name).set_function(lambda: sum(depth() for depth, _ in self._watched))
+        families.held_bytes.labels(name).set_function(lambda: sum(held() for _, held in self._watched))
 
     def stage(self, stage: Stage) -> AbstractContextManager[object]:
-        """Around one stage, to measure it."""
-        return _Timing(self._stages[stage])
+        """A context that measures how long its block, one stage, takes."""
+        return _StageTimer(self._stages[stage])
 
     def took(self, stage: Stage, seconds: float) -> None:
-        """One stage was measured."""
+        """Record that one stage took so many seconds."""
         self._stages[stage].observe(seconds)
 
     def rejected(self, reason: Reason, images: int = 1) -> None:
-        """So many images get no prediction."""
+        """Count images that get no prediction."""
         self._rejected[reason].inc(images)
 
     def batch(self, images: int, *, took_s: float) -> None:
-        """One batch was predicted."""
+        """Record that a batch of so many images was predicted."""
         self._batch_size.observe(images)
         self._stages["predict"].observe(took_s)
 
@@ -142,22 +141,25 @@ class ModelNumbers:
     def serving(
         self, *, version: str, engine: str, depth: Callable[[], float], held_bytes: Callable[[], float]
     ) -> Iterator[None]:
-        """While one version is loaded; its queue is asked for its depth, in images, whenever somebody asks."""
+        """A context for the time during which one version is loaded.
+
+        Each scrape asks its queue for its `depth`, in images, and for the memory that its images hold.
+        """
         watched, loaded = (depth, held_bytes), (version, engine)
         self._watched.append(watched)
         self._loaded.append(loaded)
-        self._by_model.info.labels(self._name, *loaded).set(1)
+        self._families.info.labels(self._name, *loaded).set(1)
         try:
             yield
         finally:
             self._watched.remove(watched)
             self._loaded.remove(loaded)
-            if loaded not in self._loaded:  # it may have been loaded anew before it was let go
-                self._by_model.info.remove(self._name, *loaded)
+            if loaded not in self._loaded:  # the same version may have been loaded again before this one was closed
+                self._families.info.remove(self._name, *loaded)
 
 
-class _Timing(AbstractContextManager[object]):
-    """Seconds of a block, into a histogram; a third of the cost of a generator's."""
+class _StageTimer(AbstractContextManager[object]):
+    """Observes the seconds of its block; a third of the cost of a context manager made from a generator."""
 
     __slots__ = ("_histogram", "_since_s")
 

@@ -1,8 +1,8 @@
-"""The bodies of all requests of a worker come in here: bytes -> pieces, within a budget and in time.
+"""The bytes of request bodies, received within one memory budget for the whole worker and within a time limit.
 
-A body's bytes count from their arrival until its request is answered. Where the next ones would exceed the budget,
-the largest body that is still coming is refused: so a few that hold much cannot keep the many small ones out, and
-a body that has come is never lost. A sender that pauses too long, or takes too long in all, is refused too.
+A body's bytes count from their arrival until its request is answered. Where the next bytes would exceed the budget,
+the largest body that is still arriving is refused: a few large bodies cannot keep out many small ones, and a body
+that has arrived is never lost. A sender that pauses too long, or takes too long in all, is refused too.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from worker.errors import BadRequest, Overloaded, TooLarge, TooSlow
-from worker.web.request import Asked, Content
+from worker.web.request import IncomingRequest, RequestBody
 
 PAUSE_S = 10.0
-"""A sender from which nothing comes for so long is given up."""
+"""A body of which nothing arrives for this long is refused."""
 
 PIECE_BYTES = 16 << 10
-"""Smaller pieces are joined as they come: a body of single bytes must not cost more memory than another."""
+"""Smaller pieces are joined as they arrive: a body sent byte by byte must not cost more memory than another."""
 
 
 @dataclass(slots=True, eq=False)
-class _Coming:
-    """A body that is being received: how much of it is here, and the clock that gives it up, once it is waited for."""
+class _Receiving:
+    """One body that is being received: its bytes so far, and the time limit that ends it, once it is waited for."""
 
-    patience: asyncio.Timeout | None = None
+    time_limit: asyncio.Timeout | None = None
     size: int = 0
     refused: bool = False
 
 
-class Receiving:
+class BodyBudget:
     """The bytes of request bodies that this worker holds: at most `most_bytes`, over all its connections.
 
-    A body that is not here `total_s` after its request was read, or pauses for `pause_s`, is refused.
+    A body that has not arrived `total_s` after its request's headers, or pauses for `pause_s`, is refused.
     """
 
     def __init__(self, *, most_bytes: int, total_s: float, pause_s: float = PAUSE_S) -> None:
@@ -43,85 +43,88 @@ class Receiving:
         self._most_bytes = most_bytes
         self._total_s = total_s
         self._pause_s = min(pause_s, total_s)
-        self._coming: set[_Coming] = set()
-        self._none_coming = asyncio.Event()
-        self._none_coming.set()
+        self._unfinished: set[_Receiving] = set()
+        self._all_finished = asyncio.Event()
+        self._all_finished.set()
 
     async def finished(self, *, within_s: float) -> None:
-        """Wait until no body is being received, but no longer than that."""
+        """Wait until no body is being received, but at most that long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await self._none_coming.wait()
+                await self._all_finished.wait()
 
-    async def pieces(self, request: Asked, *, limit_bytes: int) -> list[bytes]:
-        """The body of a request, in order, as it came; [] if it is empty. To be called in the request's own task.
+    async def pieces(self, request: IncomingRequest, *, limit_bytes: int) -> list[bytes]:
+        """The body of a request in pieces, in order; [] if it is empty. To be called in the request's own task.
 
         Raises TooLarge where it exceeds `limit_bytes` (without reading the rest), TooSlow, Overloaded where the
         budget is used up, BadRequest where the body's framing or compression is broken.
         """
         check_length(request, limit_bytes=limit_bytes)
-        coming = self._enter()
+        body = self._enter()
         try:
             if not request.content.is_eof():
-                return await self._waited_for(request.content, coming, limit_bytes)
-            whole = request.content.read_nowait()  # as with most requests: here already, so without a clock
-            self._take(coming, len(whole), limit_bytes)
+                return await self._wait_for_rest(request.content, body, limit_bytes)
+            whole = request.content.read_nowait()  # most bodies have arrived with their headers and need no clock
+            self._take(body, len(whole), limit_bytes)
             return [whole] if whole else []
         except TimeoutError:
-            raise self._full() if coming.refused else self._too_slow() from None
+            raise self._over_budget() if body.refused else self._too_slow() from None
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body cannot be read as its headers describe it: {error}.") from error
 
-    async def _waited_for(self, content: Content, coming: _Coming, limit_bytes: int) -> list[bytes]:
-        """The pieces of a body that has not come whole; TimeoutError where they come too slowly or were refused."""
+    async def _wait_for_rest(self, content: RequestBody, body: _Receiving, limit_bytes: int) -> list[bytes]:
+        """The pieces of a body that is still arriving; TimeoutError where it is too slow or refused meanwhile."""
         clock = asyncio.get_running_loop().time
         end_s = clock() + self._total_s
         pieces: list[bytes] = []
-        self._coming.add(coming)
-        self._none_coming.clear()
+        self._unfinished.add(body)
+        self._all_finished.clear()
         try:
-            async with asyncio.timeout(self._pause_s) as coming.patience:
+            async with asyncio.timeout(self._pause_s) as body.time_limit:
                 while piece := await content.readany():
-                    self._take(coming, len(piece), limit_bytes)
+                    self._take(body, len(piece), limit_bytes)
                     _append(pieces, piece)
-                    coming.patience.reschedule(min(clock() + self._pause_s, end_s))
+                    body.time_limit.reschedule(min(clock() + self._pause_s, end_s))
         finally:
-            self._leave(coming)
+            self._leave(body)
         return pieces
 
-    def _enter(self) -> _Coming:
-        coming = _Coming()
+    def _enter(self) -> _Receiving:
+        """A body whose bytes are given back when the current task ends."""
+        body = _Receiving()
         task = asyncio.current_task()
-        assert task is not None  # we are in a coroutine
-        task.add_done_callback(lambda _: self._give_back(coming))
-        return coming
+        assert task is not None  # a coroutine always runs in a task
+        task.add_done_callback(lambda _: self._give_back(body))
+        return body
 
-    def _leave(self, coming: _Coming) -> None:
-        self._coming.discard(coming)
-        if not self._coming:
-            self._none_coming.set()
+    def _leave(self, body: _Receiving) -> None:
+        self._unfinished.discard(body)
+        if not self._unfinished:
+            self._all_finished.set()
 
-    def _give_back(self, coming: _Coming) -> None:
-        self.held_bytes -= coming.size
-        coming.size = 0
+    def _give_back(self, body: _Receiving) -> None:
+        self.held_bytes -= body.size
+        body.size = 0
 
-    def _take(self, coming: _Coming, count: int, limit_bytes: int) -> None:
-        """Count bytes that have come. Raises TooLarge or Overloaded if they may not be kept."""
-        coming.size += count
+    def _take(self, body: _Receiving, count: int, limit_bytes: int) -> None:
+        """Count bytes that have arrived. Raises TooLarge or Overloaded if they may not be kept."""
+        if body.refused:  # its task had data to read before the time limit woke it
+            raise self._over_budget()
+        body.size += count
         self.held_bytes += count
-        if coming.size > limit_bytes:
+        if body.size > limit_bytes:
             raise too_large(limit_bytes)
         while self.held_bytes > self._most_bytes:
-            largest = max((coming, *self._coming), key=lambda other: other.size)
+            largest = max((body, *self._unfinished), key=lambda other: other.size)
             self._give_back(largest)
             self._leave(largest)
-            if largest is coming:
-                raise self._full()
+            if largest is body:
+                raise self._over_budget()
             largest.refused = True
-            if largest.patience is not None and not largest.patience.expired():
-                largest.patience.reschedule(0.0)  # now: its task wakes up with a TimeoutError
+            if largest.time_limit is not None and not largest.time_limit.expired():
+                largest.time_limit.reschedule(0.0)  # at once: its task wakes with a TimeoutError
 
-    def _full(self) -> Overloaded:
+    def _over_budget(self) -> Overloaded:
         return Overloaded(
             f"The bodies that this worker holds fill the {self._most_bytes} bytes meant for them (--body-memory): ask "
             "another worker, or this one again.",
@@ -135,8 +138,8 @@ class Receiving:
         )
 
 
-def check_length(request: Asked, *, limit_bytes: int) -> None:
-    """Raise TooLarge for a body that says itself that it exceeds the limit."""
+def check_length(request: IncomingRequest, *, limit_bytes: int) -> None:
+    """Raise TooLarge for a body whose Content-Length exceeds the limit."""
     if (request.content_length or 0) > limit_bytes:
         raise too_large(limit_bytes)
 

@@ -1,46 +1,100 @@
-"""A request's body becomes the encoded images in it: the `data` fields of a form, or the body as it is."""
+"""The body of a request as the protocols want it: the encoded images in it, or its bytes; parsed off the event loop.
+
+A `multipart/form-data` body gives its `data` fields, any other body is one image.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from aiohttp import web
 
 from worker.errors import BadRequest, TooLarge
-from worker.web.body_budget import Receiving, check_length
+from worker.web.body_budget import BodyBudget, check_length
+from worker.web.large_json import SMALL_BYTES
 from worker.web.multipart import boundary_of, is_form, read_form
-from worker.web.request import Asked
+from worker.web.request import IncomingRequest
+from worker.web.responses import error_response, to_aiohttp
 
-__all__ = ["check_length", "read_body", "read_images"]
+T = TypeVar("T")
 
 FIELD = "data"
 IMAGES_AT_MOST = 64
 
-
-async def read_images(request: Asked, receiving: Receiving, *, limit_bytes: int) -> list[bytes]:
-    """The encoded images of a request, in order, at least one.
-
-    A `multipart/form-data` body gives its `data` fields, any other body is one image; a Content-Encoding that
-    aiohttp knows is undone. Raises what `Receiving.pieces` raises, and BadRequest where nothing usable came.
-    """
-    content_type = request.headers.get("Content-Type", "")
-    boundary = boundary_of(content_type) if is_form(content_type) else None
-    pieces = await receiving.pieces(request, limit_bytes=limit_bytes)
-    if boundary is not None:
-        return _images(pieces, boundary)
-    if not pieces:
-        raise BadRequest(f"The body is empty: send an image, or a multipart field {FIELD!r} that holds one.")
-    return [_joined(pieces)]
+_THREADS = 2
+"""Python runs the code of one thread at a time: more threads would only slow down the event loop."""
 
 
-async def read_body(request: Asked, receiving: Receiving, *, limit_bytes: int) -> bytes:
-    """The whole body of a request, perhaps empty; raises what `Receiving.pieces` raises."""
-    return _joined(await receiving.pieces(request, limit_bytes=limit_bytes))
+class BodyReader:
+    """Reads bodies of at most `limit_bytes`, counted after decompression; all of them count in `budget`."""
+
+    def __init__(self, limit_bytes: int, budget: BodyBudget) -> None:
+        self._limit_bytes = limit_bytes
+        self._budget = budget
+        self._threads = asyncio.Semaphore(_THREADS)
+
+    async def expect_continue(self, request: web.Request) -> web.Response | None:
+        """`Expect: 100-continue`: ask for the body, or refuse at once one whose Content-Length is too large."""
+        try:
+            check_length(request, limit_bytes=self._limit_bytes)
+        except TooLarge as error:
+            response = to_aiohttp(error_response(error))
+            response.force_close()  # the client may now send its body or not: only closing leaves no doubt
+            return response
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the response itself has not begun
+        return None
+
+    async def images(self, request: IncomingRequest) -> list[bytes]:
+        """The encoded images of a request, in order, at least one; a Content-Encoding that aiohttp knows is undone.
+
+        Raises what `BodyBudget.pieces` raises, BadRequest where there is no image, TooLarge where there are too many.
+        """
+        content_type = request.headers.get("Content-Type", "")
+        boundary = boundary_of(content_type) if is_form(content_type) else None
+        pieces = await self._pieces(request)
+        if boundary is not None:
+            return _images_of_form(pieces, boundary)
+        if not pieces:
+            raise BadRequest(f"The body is empty: send an image, or a multipart field {FIELD!r} that holds one.")
+        return [_joined(pieces)]
+
+    async def body(self, request: web.Request) -> bytes:
+        """The whole body of a request that is not a form; BadRequest where it is one, or is empty."""
+        if request.content_type.startswith("multipart/"):
+            raise BadRequest(f"A form is not taken at {request.path}: POST it to /.")
+        body = _joined(await self._pieces(request))
+        if not body:
+            raise BadRequest("The body is empty: /openapi.json describes what is taken here.")
+        return body
+
+    async def off_loop(self, size_bytes: int, work: Callable[[], T]) -> T:
+        """The result of `work` on a body of that size; on a large one it runs in a thread, two of them at a time.
+
+        A thread cannot be stopped: where the caller is cancelled, the cancellation waits for the end of `work`, so
+        that neither its place among the threads nor its bytes in the budget are given to another too early.
+        """
+        if size_bytes <= SMALL_BYTES:
+            return work()
+        async with self._threads:
+            thread = asyncio.ensure_future(asyncio.to_thread(work))
+            try:
+                return await asyncio.shield(thread)
+            except asyncio.CancelledError:
+                await asyncio.gather(asyncio.shield(thread), return_exceptions=True)
+                raise
+
+    async def _pieces(self, request: IncomingRequest) -> list[bytes]:
+        return await self._budget.pieces(request, limit_bytes=self._limit_bytes)
 
 
 def _joined(pieces: Sequence[bytes]) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _images(pieces: Sequence[bytes], boundary: bytes) -> list[bytes]:
+def _images_of_form(pieces: Sequence[bytes], boundary: bytes) -> list[bytes]:
     images: list[bytes] = []
     others: list[str] = []
     for field in read_form(pieces, boundary, wanted=FIELD):

@@ -1,6 +1,6 @@
-"""Frozen dataclasses as JSON documents: read from JSON with a sentence for what is wrong, described as JSON Schema.
+"""Frozen dataclasses as JSON documents: reads them from parsed JSON and describes them as JSON Schema.
 
-One definition serves both, so that what `/openapi.json` says of a document is what is read and answered.
+Both come from one definition, so that `/openapi.json` describes exactly the documents that are read and written.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _PLAIN: Mapping[type, tuple[str, str]] = types.MappingProxyType(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shown:
-    """In `Annotated[Any, Shown(...)]`: read as it is, by code that knows it, and described as `kind`."""
+    """In `Annotated[Any, Shown(...)]`: `read` leaves the value as it is, and `schema` describes it as `kind`."""
 
     kind: Any
 
 
 def read(kind: type[T], value: object, *, where: str = "The JSON document") -> T:
-    """`value`, as parsed from JSON, as the dataclass `kind`; unknown names in it are passed over.
+    """`value`, as parsed from JSON, as the dataclass `kind`; unknown names in it are ignored.
 
     Raises BadRequest that names the first place (`where`, then a path from there) that is not as `kind` says.
     """
@@ -53,7 +53,7 @@ def read(kind: type[T], value: object, *, where: str = "The JSON document") -> T
 
 
 def schema(kind: Any, parts: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of a type hint; dataclasses in it are put into `parts` and referred to."""
+    """The JSON Schema of a type hint; the schemas of dataclasses in it go into `parts`, and it refers to them."""
     if get_origin(kind) is Annotated:
         inner, *notes = get_args(kind)
         shown = next((note.kind for note in notes if isinstance(note, Shown)), inner)
@@ -62,7 +62,7 @@ def schema(kind: Any, parts: dict[str, Any]) -> dict[str, Any]:
     if dataclasses.is_dataclass(kind):
         name = getattr(kind, "__name__", "")
         if name not in parts:
-            parts[name] = {}  # first, so that a kind that holds itself ends
+            parts[name] = {}  # first, so that a dataclass that contains itself does not recurse for ever
             parts[name].update(_object_schema(kind, parts))
         return {"$ref": f"#/components/schemas/{name}"}
     if kind in _PLAIN:
@@ -95,7 +95,7 @@ def _object_schema(kind: Any, parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(hint: Any, value: Any, where: str) -> Any:
-    """A value as its hint says; of a union the kind that is not None."""
+    """A value as its hint says; a union means its member that is not None."""
     if get_origin(hint) is Annotated:
         hint, *_ = get_args(hint)
     if get_origin(hint) is types.UnionType:

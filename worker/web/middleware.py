@@ -1,6 +1,6 @@
-"""What happens around every request, on whichever road it came: the right process, counted, errors as JSON.
+"""Steps around every request, through aiohttp or the fast path: boot id check, metrics, errors as JSON, drain.
 
-And goodbye when leaving: a client that keeps its connection would go on to feed a worker that is about to close it.
+While draining, responses close the connection so that clients stop sending here.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
 from worker.errors import WrongWorker
 from worker.repository.repository import Models
 from worker.repository.request_epochs import Requests
-from worker.telemetry.metrics import Numbers
-from worker.web.endpoint_state import Presence
-from worker.web.refusals import as_ours, refused
-from worker.web.request import Asked
-from worker.web.request_labels import counted
-from worker.web.responses import Answer
+from worker.telemetry.metrics import WorkerMetrics
+from worker.telemetry.request_labels import request_labels
+from worker.web.endpoint_state import EndpointState
+from worker.web.request import IncomingRequest
+from worker.web.responses import JsonResponse, error_response, to_aiohttp, to_worker_error
 
 
-class Reply(Protocol):
-    """An answer of either road."""
+class AnyResponse(Protocol):
+    """What aiohttp's responses and those of the fast path have in common."""
 
     @property
     def status(self) -> int:
@@ -31,39 +33,59 @@ class Reply(Protocol):
         """End the connection after it."""
 
 
-A = TypeVar("A", bound=Asked)
-R = TypeVar("R", bound=Reply)
+RequestT = TypeVar("RequestT", bound=IncomingRequest)
+ResponseT = TypeVar("ResponseT", bound=AnyResponse)
 
 
-class Around:
-    """The frame of all requests to one port."""
+class RequestFrame:
+    """The steps around every request to one port."""
 
-    def __init__(self, presence: Presence, models: Models, numbers: Numbers, requests: Requests) -> None:
-        self._presence = presence
+    def __init__(self, state: EndpointState, models: Models, metrics: WorkerMetrics, requests: Requests) -> None:
+        self._state = state
         self._models = models
-        self._numbers = numbers
+        self._metrics = metrics
         self._requests = requests
 
-    async def answer(self, asked: A, handler: Callable[[A], Awaitable[R]], refusing: Callable[[Answer], R]) -> R:
-        """What `handler` answers, or its refusal as `refusing` writes it; raises nothing but a cancellation."""
-        numbers = self._numbers
+    async def answer(
+        self,
+        request: RequestT,
+        handler: Callable[[RequestT], Awaitable[ResponseT]],
+        convert: Callable[[JsonResponse], ResponseT],
+    ) -> ResponseT:
+        """The response of `handler`, or its error's, made by `convert`; raises nothing but a cancellation."""
+        metrics = self._metrics
         since_s = time.monotonic()
-        numbers.in_flight += 1
+        metrics.in_flight += 1
         try:
             with self._requests.one():
-                self._check_boot(asked)
-                reply = await handler(asked)
+                self._check_boot(request)
+                response = await handler(request)
         except Exception as error:
-            reply = refusing(refused(as_ours(error, asked)))
+            response = convert(error_response(to_worker_error(error, request)))
         finally:
-            numbers.in_flight -= 1
-        of = counted(asked.path, default=self._models.default, known=self._models.names)
-        numbers.answered(of, status=reply.status, took_s=time.monotonic() - since_s)
-        if self._presence.leaving:
-            reply.force_close()
-        return reply
+            metrics.in_flight -= 1
+        labels = request_labels(request.path, default=self._models.default, known=self._models.names)
+        metrics.answered(labels, status=response.status, took_s=time.monotonic() - since_s)
+        if self._state.leaving:
+            response.force_close()
+        return response
 
-    def _check_boot(self, asked: Asked) -> None:
-        boot = asked.headers.get("P2P-Boot")
-        if boot is not None and boot != self._presence.boot:
+    def _check_boot(self, request: IncomingRequest) -> None:
+        boot = request.headers.get("P2P-Boot")
+        if boot is not None and boot != self._state.boot:
             raise WrongWorker("Another process answers at this address now: look a worker up again.")
+
+
+def aiohttp_middleware(frame: RequestFrame) -> Middleware:
+    """`frame` around the requests that come through aiohttp."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await frame.answer(request, handler, to_aiohttp)
+        if isinstance(request.content.exception(), web.RequestPayloadError):
+            # After a body that cannot be decompressed nothing can be read; searching for its end would fail again.
+            request.content.feed_eof()
+            response.force_close()
+        return response
+
+    return answer

@@ -1,8 +1,8 @@
-"""The pieces of a `multipart/form-data` body, as they came -> its fields, the wanted ones with their content.
+"""The pieces of a `multipart/form-data` body -> its fields, the wanted ones with their content.
 
-Nothing is copied until a wanted field is cut out, and then once: delimiters are searched where the pieces are, a
-C search over each piece and one over each joint. Rules: RFC 2046 section 5.1.1, RFC 7578. Every error is a BadRequest
-or, where there is too much of something, a TooLarge.
+Bytes are copied once, when a wanted field is cut out: delimiters are searched in the pieces themselves, with one
+bytes.find over each piece and one over each joint. Rules: RFC 2046 section 5.1.1, RFC 7578. Every error is a
+BadRequest or, above a limit, a TooLarge.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _base64(content: bytes) -> bytes:
     return binascii.a2b_base64(content.translate(None, b"\r\n\t "), strict_mode=True)
 
 
-# RFC 7578 section 4.7 calls these deprecated; mail-minded clients send them all the same.
+# RFC 7578 section 4.7 calls these deprecated, but clients made for mail still send them.
 _DECODERS: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
     {"base64": _base64, "quoted-printable": quopri.decodestring}
 )
@@ -39,19 +39,19 @@ _DECODERS: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a form; its content is None where another name was wanted."""
+    """One field of a form; its content is None unless its name is the wanted one."""
 
     name: str
     content: bytes | None
 
 
 def is_form(content_type: str) -> bool:
-    """Whether a request with this Content-Type is read as a form."""
+    """Whether a request with this Content-Type is a form."""
     return content_type[:10].lower() == "multipart/"
 
 
 def boundary_of(content_type: str) -> bytes:
-    """The boundary that a multipart Content-Type names. Raises BadRequest where it names none that can be used."""
+    """The boundary in a multipart Content-Type. Raises BadRequest without a valid one."""
     boundary = _parameters(content_type).get("boundary", "").rstrip()
     if not (0 < len(boundary) <= 200 and boundary.isascii() and boundary.isprintable()):
         raise BadRequest(
@@ -62,7 +62,7 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def read_form(pieces: Sequence[bytes], boundary: bytes, *, wanted: str) -> Iterator[Field]:
-    """The fields of a whole body, in order; what stands before the first and after the last is passed over."""
+    """The fields of a whole body, in order; bytes before the first and after the last are ignored."""
     joined = _Pieces([b"\r\n", *pieces])  # the first delimiter need not have a line break before it
     delimiter = b"\r\n--" + boundary
     starts = joined.find_all(delimiter, at_most=FIELDS_AT_MOST + 1)
@@ -122,14 +122,14 @@ def _parameters(header: str) -> dict[str, str]:
 
 
 class _Pieces:
-    """One sequence of bytes that lies in memory in pieces."""
+    """A sequence of bytes that is stored in pieces."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = pieces
         self._bases = [0, *accumulate(map(len, pieces))]
 
     def find_all(self, needle: bytes, *, at_most: int) -> list[int]:
-        """Where `needle` is, up to `at_most` + 1 times."""
+        """The offsets of `needle`, at most `at_most` + 1 of them."""
         found: list[int] = []
         before, overlap = b"", len(needle) - 1
         for base, piece in zip(self._bases, self._pieces, strict=False):

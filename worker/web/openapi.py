@@ -1,29 +1,52 @@
-"""The routes of a worker -> its OpenAPI 3.1 description, generated: what is not in a route is not described."""
+"""The routes of a worker -> its OpenAPI 3.1 description at `/openapi.json`, generated from the routes alone."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
+from aiohttp import web
+
 from worker.errors import Busy, WorkerError, WrongWorker
 from worker.web.json_schema import schema
-from worker.web.routes import JSON, TEXT, Parameter, Route
+from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
 
 _BOOT = Parameter("P2P-Boot", "header", "string", "The boot id of the instance that was looked up; 421 if it is gone.")
 _ANYWHERE: tuple[type[WorkerError], ...] = (WrongWorker, WorkerError)
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorBody:
     """What comes instead of an answer."""
 
     error: Annotated[str, "One sentence that says what to do."]
 
 
-def described(routes: Sequence[Route], *, models: Sequence[str]) -> dict[str, Any]:
+class OpenApiRoute:
+    """`GET /openapi.json`; its document is made once, from the routes, of which it is one."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def routes(self) -> list[Route]:
+        """The one path."""
+        answer = {JSON: dict[str, Any]}
+        return [Route("GET", "/openapi.json", self.read, tag=OPERATION, summary="This description.", answer=answer)]
+
+    def describe(self, routes: Sequence[Route], models: Sequence[str]) -> None:
+        """Make the document of `routes`; `models` are the names that may stand in a path."""
+        self._text = json.dumps(openapi_document(routes, models=models))
+
+    async def read(self, _: web.Request) -> web.Response:
+        """The document."""
+        return web.Response(text=self._text, content_type=JSON)
+
+
+def openapi_document(routes: Sequence[Route], *, models: Sequence[str]) -> dict[str, Any]:
     """The OpenAPI document of `routes`, as JSON takes it; `models` are the names that may stand in a path."""
     parts: dict[str, Any] = {}
     paths: dict[str, dict[str, Any]] = {}
@@ -86,7 +109,7 @@ def _responses(route: Route, parts: dict[str, Any]) -> dict[str, Any]:
     for status, says in route.also.items():
         found[str(status)] = {"description": says, "content": _content(kinds, parts)}
     for error in (*route.refuses, *_ANYWHERE):
-        answer = {"description": _first_line(error), "content": {JSON: {"schema": schema(Refusal, parts)}}}
+        answer = {"description": _first_line(error), "content": {JSON: {"schema": schema(ErrorBody, parts)}}}
         if issubclass(error, Busy):
             wait = {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}
             answer["headers"] = {"Retry-After": wait}

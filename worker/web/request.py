@@ -1,4 +1,4 @@
-"""What is read of a request, on whichever road it came: aiohttp's own requests are such, and so are plain ones."""
+"""A request as the protocols read it: both aiohttp's own requests and those of the fast path have this interface."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from typing import Protocol
 
 
-class Content(Protocol):
-    """A body on its way in: some of it may be here, some may still come."""
+class RequestBody(Protocol):
+    """A body while it arrives: part of it may have arrived, the rest may follow."""
 
     def is_eof(self) -> bool:
-        """Whether the last byte of it has come, read or not."""
+        """Whether its last byte has arrived, read or not."""
 
     def read_nowait(self) -> bytes:
-        """What has come and was not read yet; b"" if that is nothing."""
+        """The bytes that have arrived and were not read yet; b"" if there are none."""
 
     async def readany(self) -> bytes:
-        """The next bytes, waited for; b"" at the end."""
+        """Wait for the next bytes; b"" at the end."""
 
 
-class Asked(Protocol):
-    """One request; the names of `headers` are found in any case, `query` is without its percent signs."""
+class IncomingRequest(Protocol):
+    """One request; names in `headers` are found in any case, `query` is percent-decoded."""
 
     @property
     def method(self) -> str:
@@ -28,11 +28,11 @@ class Asked(Protocol):
 
     @property
     def path(self) -> str:
-        """What is asked for, without the query."""
+        """The path, without the query."""
 
     @property
     def query(self) -> Mapping[str, str]:
-        """What stands behind the question mark."""
+        """The parameters of the query."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -40,8 +40,8 @@ class Asked(Protocol):
 
     @property
     def content_length(self) -> int | None:
-        """How many bytes the body will have, where the request says so."""
+        """The length of the body in bytes, where the request states it."""
 
     @property
-    def content(self) -> Content:
+    def content(self) -> RequestBody:
         """The body."""

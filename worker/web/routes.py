@@ -1,4 +1,4 @@
-"""One path of a worker with what it says: the application answers by it, and `/openapi.json` describes it."""
+"""`Route`: one path of a worker, from which the application is built and `/openapi.json` is generated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORM = "multipart/form-data"
 TEXT = "text/plain"
 
 OPERATION = "operation"
-"""The tag of what is no protocol's: health, numbers, the description."""
+"""The tag of the paths that belong to no protocol: health, metrics, the description."""
 
 PREDICTING = (
     errors.BadRequest,
@@ -29,12 +29,12 @@ PREDICTING = (
     errors.Overloaded,
     errors.DeadlinePassed,
 )
-"""What anything that predicts may be refused with."""
+"""The errors of a path that predicts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Something beside the body: `kind` is its JSON type, `pattern` what its text must look like."""
+    """A parameter in the query or a header: `kind` is its JSON type, `pattern` a regular expression of its text."""
 
     name: str
     place: Literal["query", "header"]
@@ -46,14 +46,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What is answered at `path` (in aiohttp's words), and how.
+    """One method of one `path` (in aiohttp's syntax).
 
     tag:     the protocol it belongs to
-    answer:  by media type the type hint of what comes with 200; `bytes` for an opaque body; {} if nothing does
-    takes:   the same of the request's body; {} if it has none
+    answer:  media type -> type hint of the body with status 200; `bytes` for an opaque body; {} if there is no 200
+    takes:   the same for the request's body; {} if it has none
     example: a JSON body that is answered with 200
-    also:    other statuses of a healthy worker, with what they mean
-    refuses: the errors that it may answer beside those that any path may
+    also:    other statuses of a healthy worker, with their meanings
+    refuses: the errors that it may answer with, beside those of every path
     """
 
     method: Literal["GET", "POST"]

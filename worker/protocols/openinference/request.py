@@ -1,4 +1,4 @@
-"""The body of an inference request, JSON with or without binary tensors behind it -> images and what is wanted."""
+"""The body of an inference request, JSON perhaps with binary tensors after it -> images and the wanted output."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _DTYPES: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """How the scores are to be answered: as they are or as the best `classes` of them, in JSON or binary."""
+class WantedOutput:
+    """The form of the output: all scores or the best `classes` of them, in JSON or binary."""
 
     binary: bool = False
     classes: int | None = None
@@ -45,20 +45,20 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """A request that was understood; `timeout_s` is None where the caller sets none."""
+    """A request that was read; `timeout_s` is None where the caller sets none."""
 
     images: Images
-    wanted: Wanted
+    wanted: WantedOutput
     id: str | None = None
     timeout_s: float | None = None
 
 
-RAW = Wanted(binary=True)
-"""What a request wants whose body is nothing but an image."""
+RAW = WantedOutput(binary=True)
+"""The wanted output of a request whose body is nothing but an image."""
 
 
 def read_inference(body: bytes, *, json_bytes: int | None, model: Model) -> Inference:
-    """What a body says whose first `json_bytes` (None: all) are JSON, and 0 that it is one image and no JSON.
+    """Read a body whose first `json_bytes` are JSON; None: all of them, 0: the body is one image.
 
     Raises BadRequest, or TooLarge for more images or pixels than are taken.
     """
@@ -67,14 +67,14 @@ def read_inference(body: bytes, *, json_bytes: int | None, model: Model) -> Infe
     size = len(body) if json_bytes is None else json_bytes
     if size > len(body):
         raise BadRequest(f"Inference-Header-Content-Length says {size} bytes of JSON, and the body has {len(body)}.")
-    asked = read(InferRequest, parse_json(body[:size]))
+    request = read(InferRequest, parse_json(body[:size]))
     binary = None if json_bytes is None else body[size:]
-    timeout = asked.parameters.timeout or 0
+    timeout = request.parameters.timeout or 0
     if timeout < 0:
         raise BadRequest("parameters.timeout must be a number of microseconds, or 0 for none.")
-    wanted = _wanted(asked.outputs, binary=asked.parameters.binary_data_output)
-    images = _images(_one_input(asked.inputs), binary, model)
-    return Inference(images, wanted, asked.id, timeout / 1e6 if timeout else None)
+    wanted = _wanted(request.outputs, binary=request.parameters.binary_data_output)
+    images = _images(_one_input(request.inputs), binary, model)
+    return Inference(images, wanted, request.id, timeout / 1e6 if timeout else None)
 
 
 def _one_input(inputs: Sequence[InputTensor]) -> InputTensor:
@@ -86,9 +86,9 @@ def _one_input(inputs: Sequence[InputTensor]) -> InputTensor:
     return inputs[0]
 
 
-def _wanted(outputs: Sequence[RequestedOutput], *, binary: bool) -> Wanted:
+def _wanted(outputs: Sequence[RequestedOutput], *, binary: bool) -> WantedOutput:
     if not outputs:
-        return Wanted(binary=binary)
+        return WantedOutput(binary=binary)
     names = [each.name for each in outputs]
     if names != [OUTPUT]:
         raise BadRequest(f"The model has one output, {OUTPUT!r}; the request asks for {_few(names)}.")
@@ -98,7 +98,7 @@ def _wanted(outputs: Sequence[RequestedOutput], *, binary: bool) -> Wanted:
     if parameters.classification is not None and parameters.classification < 1:
         raise BadRequest("parameters.classification must be at least 1.")
     chosen = binary if parameters.binary_data is None else parameters.binary_data
-    return Wanted(binary=chosen, classes=parameters.classification)
+    return WantedOutput(binary=chosen, classes=parameters.classification)
 
 
 def _images(tensor: InputTensor, binary: bytes | None, model: Model) -> Images:
@@ -118,7 +118,7 @@ def _images(tensor: InputTensor, binary: bytes | None, model: Model) -> Images:
 
 
 def _content(tensor: InputTensor, binary: bytes | None) -> Any:
-    """A tensor's `data`, or its bytes behind the JSON, of which it must have all."""
+    """A tensor's `data`, or the bytes after the JSON, which must all belong to it."""
     size = tensor.parameters.binary_data_size
     if (size is None) == (tensor.data is None):
         raise BadRequest("An input has either 'data', or 'parameters.binary_data_size' and its bytes behind the JSON.")
@@ -134,7 +134,7 @@ def _content(tensor: InputTensor, binary: bytes | None) -> Any:
 
 
 def _of_bytes(binary: bytes, count: int) -> list[bytes]:
-    """Elements of a binary BYTES tensor, each behind its length as a little-endian uint32."""
+    """The elements of a binary BYTES tensor; before each stands its length as a little-endian uint32."""
     found: list[bytes] = []
     at = 0
     while at < len(binary) and len(found) <= count:

@@ -1,4 +1,4 @@
-"""Scores -> the body of an inference answer, JSON with or without binary tensors behind it; compressed if asked."""
+"""Scores -> the body of an inference response: JSON, perhaps with binary tensors after it, perhaps compressed."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ _LEVEL = 1  # numbers compress little at any level
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A body, how many of its bytes are JSON where binary tensors follow, and its Content-Encoding."""
+class EncodedResponse:
+    """A body; the length of its JSON in bytes where binary tensors follow; its Content-Encoding."""
 
     body: bytes
     json_bytes: int | None = None
     coding: str | None = None
 
 
-def write_answer(inference: Inference, scores: Sequence[Scores], *, model: Model, accepts: str = "") -> Answer:
-    """What answers `inference`, from the scores [classes] of each of its images.
+def write_response(
+    inference: Inference, scores: Sequence[Scores], *, model: Model, accepts: str = ""
+) -> EncodedResponse:
+    """The response to `inference`, from the scores [classes] of each of its images.
 
     Compressed by the first of gzip and deflate that `accepts`, an Accept-Encoding, names. Raises ModelError.
     """
     plain = _plain(inference, scores, model)
     body, coding = _compressed(plain.body, accepts)
-    return Answer(body, plain.json_bytes, coding)
+    return EncodedResponse(body, plain.json_bytes, coding)
 
 
-def _plain(inference: Inference, scores: Sequence[Scores], model: Model) -> Answer:
+def _plain(inference: Inference, scores: Sequence[Scores], model: Model) -> EncodedResponse:
     head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
     if inference.id is not None:
         head["id"] = inference.id
@@ -50,10 +52,10 @@ def _plain(inference: Inference, scores: Sequence[Scores], model: Model) -> Answ
         binary = _binary(inference, scores, model)
         output["parameters"] = {"binary_data_size": len(binary)}
         text = json.dumps(head | {"outputs": [output]}).encode()
-        return Answer(text + binary, len(text))
+        return EncodedResponse(text + binary, len(text))
     data = _text(inference, scores, model)
     before = json.dumps(head)[:-1]
-    return Answer(f'{before},"outputs":[{json.dumps(output)[:-1]},"data":{data}}}]}}\n'.encode())
+    return EncodedResponse(f'{before},"outputs":[{json.dumps(output)[:-1]},"data":{data}}}]}}\n'.encode())
 
 
 def _compressed(body: bytes, accepts: str) -> tuple[bytes, str | None]:

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol V2: `/v2/...`, what KServe's, Triton's and MLServer's clients speak."""
+"""The Open Inference Protocol V2 at `/v2/...`, the protocol of KServe's, Triton's and MLServer's clients."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from aiohttp import web
 
 from worker.errors import BadRequest
 from worker.inference.predictor import Predictor
-from worker.protocols.common import Bodies, scores_of, timeout_s
+from worker.protocols.common import scores_of, timeout_s
 from worker.protocols.openinference.request import read_inference
-from worker.protocols.openinference.response import Answer, write_answer
+from worker.protocols.openinference.response import EncodedResponse, write_response
 from worker.protocols.openinference.schema import (
     INPUT,
     InferAnswer,
@@ -29,6 +29,7 @@ from worker.protocols.openinference.schema import (
     server_metadata,
 )
 from worker.repository.repository import Models
+from worker.web.body_reader import BodyReader
 from worker.web.routes import BYTES, DOT, JSON, PREDICTING, TIMEOUT, Parameter, Route
 
 JSON_BYTES = "Inference-Header-Content-Length"
@@ -43,15 +44,15 @@ _EXAMPLE: Any = {"inputs": [{"name": INPUT, "shape": [1], "datatype": "BYTES", "
 
 
 class OpenInference:
-    """The protocol over all `models`; `ready` says whether the worker takes requests."""
+    """The protocol for all `models`; `ready` says whether the worker takes requests."""
 
-    def __init__(self, models: Models, bodies: Bodies, *, ready: Callable[[], bool]) -> None:
+    def __init__(self, models: Models, body_reader: BodyReader, *, ready: Callable[[], bool]) -> None:
         self._models = models
-        self._bodies = bodies
+        self._body_reader = body_reader
         self._ready = ready
 
     def routes(self) -> list[Route]:
-        """What is answered."""
+        """The paths of the protocol."""
         about: dict[str, Any] = {"tag": _TAG, "summary": "What answers here.", "answer": {JSON: ServerMetadata}}
         return [
             Route("GET", "/v2/health/live", self.live, tag=_TAG, summary="Whether the process answers.",
@@ -64,7 +65,7 @@ class OpenInference:
         ]  # fmt: skip
 
     async def live(self, _: web.Request) -> web.Response:
-        """Always so where this is answered."""
+        """Always true: a process that is not alive does not answer."""
         return _json(Live(live=True))
 
     async def ready(self, _: web.Request) -> web.Response:
@@ -77,7 +78,7 @@ class OpenInference:
         return _json(server_metadata())
 
     async def model_ready(self, request: web.Request) -> web.Response:
-        """200 for a model that can be asked, else its 404 or 503."""
+        """200 for a model that takes requests, else its 404 or 503."""
         return _json(ModelReady(self._predictor(request).model.name, ready=True))
 
     async def model(self, request: web.Request) -> web.Response:
@@ -92,27 +93,27 @@ class OpenInference:
         deadline_s = predictor.deadline_s(timeout_s(request))
         json_bytes = _json_bytes(request)
         with predictor.receiving(deadline_s=deadline_s):
-            body = await self._bodies.body(request)
+            body = await self._body_reader.body(request)
             reading = partial(read_inference, body, json_bytes=json_bytes, model=predictor.model)
-            inference = await self._bodies.off_loop(0 if json_bytes == 0 else len(body), reading)
+            inference = await self._body_reader.off_loop(0 if json_bytes == 0 else len(body), reading)
         if inference.timeout_s is not None:
             deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
         scores = await scores_of(predictor, inference.images, deadline_s=deadline_s)
         accepts = request.headers.get("Accept-Encoding", "")
-        writing = partial(write_answer, inference, scores, model=predictor.model, accepts=accepts)
+        writing = partial(write_response, inference, scores, model=predictor.model, accepts=accepts)
         with predictor.numbers.stage("encode"):
-            return _answered(await self._bodies.off_loop(sum(row.nbytes for row in scores), writing))
+            return _to_aiohttp(await self._body_reader.off_loop(sum(row.nbytes for row in scores), writing))
 
     def _predictor(self, request: web.Request) -> Predictor:
         return self._models.find(request.match_info["name"], version=request.match_info.get("version"))
 
     def _of_model(self, path: str) -> list[Route]:
-        telling: dict[str, Any] = {"tag": _TAG, "refuses": PREDICTING[1:]}
+        describing: dict[str, Any] = {"tag": _TAG, "refuses": PREDICTING[1:]}
         return [
             Route("GET", f"{path}/ready", self.model_ready, summary="Whether a model can be asked.",
-                  answer={JSON: ModelReady}, **telling),
+                  answer={JSON: ModelReady}, **describing),
             Route("GET", path, self.model, summary="What a model takes and gives.",
-                  answer={JSON: ModelMetadata}, **telling),
+                  answer={JSON: ModelMetadata}, **describing),
             Route("POST", f"{path}/infer", self.infer, tag=_TAG, summary="The scores of images, or their best classes.",
                   takes={JSON: InferRequest, BYTES: bytes}, example=_EXAMPLE, answer={JSON: InferAnswer, BYTES: bytes},
                   parameters=(_SPLIT, TIMEOUT), refuses=PREDICTING),
@@ -128,13 +129,13 @@ def _json_bytes(request: web.Request) -> int | None:
     return int(text)
 
 
-def _answered(answer: Answer) -> web.Response:
-    headers = {"Content-Type": JSON if answer.json_bytes is None else BYTES}
-    if answer.coding:
-        headers["Content-Encoding"] = answer.coding
-    if answer.json_bytes is not None:
-        headers[JSON_BYTES] = str(answer.json_bytes)
-    return web.Response(body=answer.body, headers=headers)
+def _to_aiohttp(response: EncodedResponse) -> web.Response:
+    headers = {"Content-Type": JSON if response.json_bytes is None else BYTES}
+    if response.coding:
+        headers["Content-Encoding"] = response.coding
+    if response.json_bytes is not None:
+        headers[JSON_BYTES] = str(response.json_bytes)
+    return web.Response(body=response.body, headers=headers)
 
 
 def _json(document: Any, *, status: int = 200) -> web.Response:

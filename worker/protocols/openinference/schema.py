@@ -147,12 +147,12 @@ class InferAnswer:
 
 
 def server_metadata() -> ServerMetadata:
-    """What `/v2` says."""
+    """The document of `/v2`."""
     return ServerMetadata("p2p-serving", own_version(), list(EXTENSIONS))
 
 
 def model_metadata(model: Model, versions: Sequence[VersionStatus]) -> ModelMetadata:
-    """What is said of a model, of which `versions` are known."""
+    """The document of a model, of which `versions` are known."""
     return ModelMetadata(
         model.name,
         [each.version for each in versions if each.state == "AVAILABLE"],

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST: `/v1/models/NAME[/versions/N|/labels/L]` and its `:predict`, `:classify`."""
+"""TensorFlow Serving's REST API: `/v1/models/NAME[/versions/N|/labels/L]` with `:predict` and `:classify`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from worker.errors import BadRequest, NotFound
 from worker.inference.predictor import Predictor
-from worker.protocols.common import Bodies, scores_of, timeout_s
+from worker.protocols.common import scores_of, timeout_s
 from worker.protocols.tfserving.codec import decimal_rows
 from worker.protocols.tfserving.schema import (
     ClassifyRequest,
@@ -27,6 +27,7 @@ from worker.protocols.tfserving.schema import (
     status,
 )
 from worker.repository.repository import Models
+from worker.web.body_reader import BodyReader
 from worker.web.routes import DOT, JSON, PREDICTING, TIMEOUT, Route
 
 _TAG = "tfserving"
@@ -35,15 +36,15 @@ _ANY_VERSION = (_MODEL, _MODEL + "/versions/{version:[^/:]+}", _MODEL + "/labels
 
 
 class TFServing:
-    """The protocol over all `models`; `top` labels come of a classification."""
+    """The protocol for all `models`; a classification has `top` labels per image."""
 
-    def __init__(self, models: Models, bodies: Bodies, *, top: int) -> None:
+    def __init__(self, models: Models, body_reader: BodyReader, *, top: int) -> None:
         self._models = models
-        self._bodies = bodies
+        self._body_reader = body_reader
         self._top = top
 
     def routes(self) -> list[Route]:
-        """What is answered, for the version served by default, a numbered and a labelled one."""
+        """The paths for the version served by default, for a numbered and for a labelled one."""
         return [route for path in _ANY_VERSION for route in self._routes(path)]
 
     async def predict(self, request: web.Request) -> web.Response:
@@ -51,12 +52,12 @@ class TFServing:
         predictor = self._predictor(request)
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
-            body = await self._bodies.body(request)
+            body = await self._body_reader.body(request)
             reading = partial(read_predict, body, model=predictor.model)
-            images, columnar = await self._bodies.off_loop(len(body), reading)
+            images, columnar = await self._body_reader.off_loop(len(body), reading)
         scores = await scores_of(predictor, images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
-            numbers = await self._bodies.off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
+            numbers = await self._body_reader.off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
         return _json(f'{{"{"outputs" if columnar else "predictions"}":{numbers}}}')
 
     async def classify(self, request: web.Request) -> web.Response:
@@ -64,14 +65,14 @@ class TFServing:
         predictor = self._predictor(request)
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
-            body = await self._bodies.body(request)
-            images = await self._bodies.off_loop(len(body), partial(read_classify, body, model=predictor.model))
+            body = await self._body_reader.body(request)
+            images = await self._body_reader.off_loop(len(body), partial(read_classify, body, model=predictor.model))
         scores = await scores_of(predictor, images, deadline_s=deadline_s)
         with predictor.numbers.stage("encode"):
             return _json(json.dumps({"results": [predictor.model.top(row, self._top) for row in scores]}))
 
     async def regress(self, _: web.Request) -> web.Response:
-        """Always refused."""
+        """Always raises BadRequest."""
         raise BadRequest("This model classifies, it has no regression: ask :predict or :classify.")
 
     async def status(self, request: web.Request) -> web.Response:
@@ -91,26 +92,26 @@ class TFServing:
         return _json(json.dumps(asdict(metadata(self._predictor(request).model))))
 
     def _predictor(self, request: web.Request) -> Predictor:
-        asked = request.match_info
-        return self._models.find(asked["name"], version=asked.get("version"), label=asked.get("label"))
+        path = request.match_info
+        return self._models.find(path["name"], version=path.get("version"), label=path.get("label"))
 
     def _routes(self, path: str) -> list[Route]:
-        asking: dict[str, Any] = {"tag": _TAG, "parameters": (TIMEOUT,), "refuses": PREDICTING}
-        telling: dict[str, Any] = {"tag": _TAG, "refuses": PREDICTING[1:]}
+        predicting: dict[str, Any] = {"tag": _TAG, "parameters": (TIMEOUT,), "refuses": PREDICTING}
+        describing: dict[str, Any] = {"tag": _TAG, "refuses": PREDICTING[1:]}
         predicted: Any = Predictions | Outputs
         return [
             Route("POST", f"{path}:predict", self.predict, summary="Probabilities of all classes, for each image.",
                   takes={JSON: PredictRequest}, example={"instances": [{"b64": DOT}]},
-                  answer={JSON: predicted}, **asking),
+                  answer={JSON: predicted}, **predicting),
             Route("POST", f"{path}:classify", self.classify, summary="The best labels of each image.",
                   takes={JSON: ClassifyRequest}, example={"examples": [{"image": {"b64": DOT}}]},
-                  answer={JSON: Results}, **asking),
+                  answer={JSON: Results}, **predicting),
             Route("POST", f"{path}:regress", self.regress, summary="Refused: these models classify.",
-                  answer={}, **asking),
+                  answer={}, **predicting),
             Route("GET", path, self.status, summary="The state of the model's versions.",
-                  answer={JSON: ModelStatus}, **telling),
+                  answer={JSON: ModelStatus}, **describing),
             Route("GET", f"{path}/metadata", self.metadata, summary="The model's inputs and outputs.",
-                  answer={JSON: Metadata}, **telling),
+                  answer={JSON: Metadata}, **describing),
         ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""TensorFlow Serving's REST documents: bodies -> images, and what is known of a model -> its status and metadata.
+"""TensorFlow Serving's REST documents: request bodies -> images, a model's versions -> status and metadata.
 
-Nothing here waits or knows of HTTP. The names are of TensorFlow Serving's api_rest.md.
+The names are those of TensorFlow Serving's api_rest.md.
 """
 
 from __future__ import annotations
@@ -131,23 +131,23 @@ class Metadata:
 
 def read_predict(body: bytes, *, model: Model) -> tuple[Images, bool]:
     """The images of a predict request, and whether they came by columns. Raises BadRequest or TooLarge."""
-    asked = read(PredictRequest, parse_json(body))
-    _check_signature(asked.signature_name)
-    if (asked.instances is None) == (asked.inputs is None):
+    request = read(PredictRequest, parse_json(body))
+    _check_signature(request.signature_name)
+    if (request.instances is None) == (request.inputs is None):
         raise BadRequest("The JSON must have either 'instances' or 'inputs', and not both.")
-    if asked.inputs is None:
-        rows = [_named(each, f"instances[{i}]") for i, each in enumerate(_listed(asked.instances, "instances"))]
+    if request.inputs is None:
+        rows = [_named(each, f"instances[{i}]") for i, each in enumerate(_listed(request.instances, "instances"))]
         return _images(rows, "instances", model), False
-    columns = _named(asked.inputs, "inputs")
+    columns = _named(request.inputs, "inputs")
     return _images(_listed(columns, "inputs"), "inputs", model), True
 
 
 def read_classify(body: bytes, *, model: Model) -> Images:
     """The images of a classify request. Raises BadRequest or TooLarge."""
-    asked = read(ClassifyRequest, parse_json(body))
-    _check_signature(asked.signature_name)
-    context = asked.context if isinstance(asked.context, dict) else {}
-    examples = _listed(asked.examples, "examples")
+    request = read(ClassifyRequest, parse_json(body))
+    _check_signature(request.signature_name)
+    context = request.context if isinstance(request.context, dict) else {}
+    examples = _listed(request.examples, "examples")
     if not all(isinstance(example, dict) for example in examples):
         raise BadRequest('Each of \'examples\' must be an object: {"image": {"b64": "..."}}.')
     rows = [_named(context | example, f"examples[{i}]") for i, example in enumerate(examples)]
@@ -155,14 +155,14 @@ def read_classify(body: bytes, *, model: Model) -> Images:
 
 
 def status(versions: Sequence[VersionStatus]) -> ModelStatus:
-    """What is answered to a question for a model's state."""
+    """The document about the state of a model's versions."""
     return ModelStatus(
         [VersionState(v.version, v.state, LoadStatus("INTERNAL" if v.error else "OK", v.error)) for v in versions]
     )
 
 
 def metadata(model: Model) -> Metadata:
-    """The signatures of a model, in the words of TensorFlow's SignatureDef as JSON."""
+    """The signatures of a model, as TensorFlow's SignatureDef in JSON."""
 
     def tensor(name: str, dtype: str, *shape: int) -> dict[str, Any]:
         dim = [{"size": str(size), "name": ""} for size in shape]
@@ -185,7 +185,7 @@ def _check_signature(name: str | None) -> None:
 
 
 def _listed(value: Any, where: str) -> list[Any]:
-    """A list, or the array that a long one was made of; not more of it than a request may hold."""
+    """The entries of a list, or of the array that a long one became; TooLarge above the limit of images."""
     if not isinstance(value, list | np.ndarray):
         raise BadRequest(f"{where!r} must be a list with an entry for each image.")
     check_count(len(value))
@@ -193,7 +193,7 @@ def _listed(value: Any, where: str) -> list[Any]:
 
 
 def _named(value: Any, where: str) -> Any:
-    """What stands under the input's name; the value itself where no name is given."""
+    """The value under the input's name; the value itself where it has no name."""
     if not isinstance(value, dict) or set(value) == {"b64"}:
         return value
     if set(value) != {INPUT}:

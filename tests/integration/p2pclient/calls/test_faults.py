@@ -79,7 +79,7 @@ async def test_another_process_on_the_port_is_passed_over(fleet):
         assert (await client.classify(fleet.jpeg)).worker == other.address
 
 
-async def test_a_stranger_on_the_port_is_passed_over(fleet):
+async def test_a_older_owner_the_port_is_passed_over(fleet):
     """A program that is no worker, even one that says 400 or 404, does not fail the call."""
     stranger, worker = fleet.add(2)
     for status in (200, 400, 404):

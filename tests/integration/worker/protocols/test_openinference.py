@@ -77,13 +77,13 @@ async def test_health_and_metadata(worker: EchoWorker) -> None:
 
 async def test_a_leaving_worker_is_live_and_not_ready(worker: EchoWorker) -> None:
     """While leaving the worker is not ready, with 503, and still live."""
-    worker.running.presence.leaving = True
+    worker.running.state.leaving = True
     try:
         assert (await worker.get("/v2/health/live")).status == 200
         said = await worker.get("/v2/health/ready")
         assert (said.status, said.json) == (503, {"ready": False})
     finally:
-        worker.running.presence.leaving = False
+        worker.running.state.leaving = False
 
 
 @pytest.mark.parametrize(

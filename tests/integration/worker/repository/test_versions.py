@@ -41,7 +41,7 @@ from worker.repository.request_epochs import Requests
 from worker.repository.trial_load import prepare
 from worker.server.serve import running
 from worker.settings import WorkerSettings
-from worker.telemetry.metrics import Numbers
+from worker.telemetry.metrics import WorkerMetrics
 
 NOWHERE = ConsulSettings(url="http://127.0.0.1:9")
 
@@ -74,7 +74,7 @@ async def store_of(root: Path, **changes: Any) -> AsyncIterator[Store]:
     said, requests = settings(root, **changes), Requests()
     with running_threads(decoding=1) as threads:
         async with Store(
-            said.models[0], said, threads=threads, turns=Turns(), numbers=Numbers(), requests=requests
+            said.models[0], said, threads=threads, turns=Turns(), numbers=WorkerMetrics(), requests=requests
         ) as store:
             await store.load()
             yield store
@@ -440,7 +440,7 @@ async def test_a_version_is_tried_by_a_process_of_its_own(tmp_path: Path, monkey
     said = replace(said, source=ModelSource(path=tmp_path, engine="echo"))
     with running_threads(decoding=1) as threads:
         async with Store(
-            said.models[0], said, threads=threads, turns=Turns(), numbers=Numbers(), requests=Requests()
+            said.models[0], said, threads=threads, turns=Turns(), numbers=WorkerMetrics(), requests=Requests()
         ) as store:
             await store.load()
             publish(tmp_path, 2)
@@ -468,7 +468,7 @@ async def test_a_version_that_hangs_fails_in_time(tmp_path: Path) -> None:
     said = replace(settings(tmp_path, load_timeout_s=2.0), source=ModelSource(path=tmp_path, engine="onnx"))
     with running_threads(decoding=1) as threads:
         async with Store(
-            said.models[0], said, threads=threads, turns=Turns(), numbers=Numbers(), requests=Requests()
+            said.models[0], said, threads=threads, turns=Turns(), numbers=WorkerMetrics(), requests=Requests()
         ) as store:
             await store.load()
             others = children()

@@ -173,7 +173,7 @@ async def test_a_large_body_is_refused_before_it_is_sent(asking: Asking) -> None
 
 async def test_another_process_is_not_taken_for_this_one(asking: Asking) -> None:
     """A boot id that is not this process's: 421 for a request, 409 for a health check."""
-    boot = asking.worker.presence.boot
+    boot = asking.worker.state.boot
     assert (await asking.post(png(3, 1), **{"P2P-Boot": boot}))[0] == 200
     assert (await asking.post(png(3, 1), **{"P2P-Boot": "other"}))[0] == 421
     assert (await asking.get(f"/healthz?boot={boot}"))[0] == 200

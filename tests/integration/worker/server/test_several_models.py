@@ -141,7 +141,7 @@ async def test_a_hanging_model_takes_no_other_out(two: Two, loader: Loader, monk
     monkeypatch.setattr(runner, "STUCK_AFTER_S", 0.05)
     loader.hold.clear()
     hanging = asyncio.create_task(two.bright(two.cats.address, WHITE))
-    cats, dogs = (face.store for face in two.running.faces)
+    cats, dogs = (endpoint.store for endpoint in two.running.endpoints)
     await until(lambda: not cats.moving)
     assert dogs.moving
     assert await two.bright(two.dogs.address) == 0.2

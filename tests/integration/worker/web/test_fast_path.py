@@ -1,4 +1,4 @@
-"""The plain road over real connections: who hangs up, who is slow, who is refused, who is there at the end."""
+"""The fast path over real connections: clients that hang up, are slow, are refused, or wait while the worker ends."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.support.fast_and_slow_worker import Roads, two_roads
+from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 from tests.support.waiting import until
 from worker.batching.batcher import Batcher
 from worker.engines import echo
-from worker.fast_path.body import Incoming
-from worker.fast_path.connection import Road
+from worker.fast_path.body import FastPathBody
+from worker.fast_path.connection import FastPathConnection
 
 
 def image(width: int) -> bytes:
@@ -39,7 +39,7 @@ def post(body: bytes, *headers: bytes) -> bytes:
 
 @dataclass
 class Client:
-    """One connection to the plain road."""
+    """One connection to the fast path."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -57,18 +57,18 @@ class Client:
 
 @dataclass
 class Held:
-    """A worker with both roads, whose engine waits until `go` is set, and clients of its plain road."""
+    """A worker with both ports, whose engine waits until `go` is set, and clients of its fast path."""
 
-    roads: Roads
+    ports: FastAndSlowWorker
     go: threading.Event
     clients: list[Client] = field(default_factory=list)
 
     @property
     def batcher(self) -> Batcher:
-        return self.roads.store.current.batcher
+        return self.ports.store.current.batcher
 
     async def client(self, message: bytes) -> Client:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.roads.plain_port))
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.ports.fast_port))
         self.clients.append(client)
         client.writer.write(message)
         return client
@@ -112,8 +112,8 @@ def worker(go: threading.Event) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def make(**changes: Any) -> AsyncIterator[Held]:
-        async with two_roads(**changes) as roads:
-            held = Held(roads, go)
+        async with fast_and_slow_worker(**changes) as ports:
+            held = Held(ports, go)
             try:
                 yield held
             finally:
@@ -124,7 +124,7 @@ def worker(go: threading.Event) -> Callable[..., Any]:
     return make
 
 
-async def test_who_hangs_up_leaves_the_queue(worker: Callable[..., Any]) -> None:
+async def test_a_client_that_hangs_up_leaves_the_queue(worker: Callable[..., Any]) -> None:
     """A client that is gone while its image waits makes room at once, and its bytes are given back."""
     async with worker() as held:
         first = await held.predicting()
@@ -132,11 +132,11 @@ async def test_who_hangs_up_leaves_the_queue(worker: Callable[..., Any]) -> None
         await until(lambda: held.batcher.depth == 1)
         gone.writer.close()
         await until(lambda: held.batcher.depth == 0)
-        await until(lambda: held.roads.shared.receiving.held_bytes == len(image(30)))
-        assert held.roads.shared.numbers.in_flight == 1
+        await until(lambda: held.ports.shared.body_budget.held_bytes == len(image(30)))
+        assert held.ports.shared.metrics.in_flight == 1
         held.go.set()
         assert b" 200 OK" in await first.answer()
-        await until(lambda: held.roads.shared.numbers.in_flight == 0)
+        await until(lambda: held.ports.shared.metrics.in_flight == 0)
 
 
 async def test_a_refused_client_keeps_its_connection(worker: Callable[..., Any]) -> None:
@@ -156,13 +156,13 @@ async def test_a_refused_body_may_end_before_its_end_is_waited_for(
     worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of a refused body that comes in the moment of the refusal is its end: the next request is answered."""
-    linger = Road._linger
+    linger = FastPathConnection._linger
 
-    async def late(road: Road, content: Incoming, *, closing: bool) -> None:
+    async def late(connection: FastPathConnection, content: FastPathBody, *, closing: bool) -> None:
         await until(content.is_eof)
-        await linger(road, content, closing=closing)
+        await linger(connection, content, closing=closing)
 
-    monkeypatch.setattr(Road, "_linger", late)
+    monkeypatch.setattr(FastPathConnection, "_linger", late)
     async with worker(queue_most=1) as held:
         await held.full()
         message = post(image(32) + bytes(1000))
@@ -186,7 +186,7 @@ async def test_answers_come_in_the_order_of_the_requests(worker: Callable[..., A
         for n in range(1, 21):
             shares = dict(json.loads((await client.answer()).partition(b"\r\n\r\n")[2]))
             assert shares["width"] == pytest.approx(n / (n + 1), abs=1e-5)
-        assert held.roads.taken == 21
+        assert held.ports.taken == 21
 
 
 async def test_a_slow_sender_is_a_408(worker: Callable[..., Any]) -> None:
@@ -194,16 +194,16 @@ async def test_a_slow_sender_is_a_408(worker: Callable[..., Any]) -> None:
     async with worker(pause_s=0.2) as held:
         slow = await held.client(post(image(30))[:-5])
         assert b" 408 " in await slow.answer()
-        await until(lambda: held.roads.shared.receiving.held_bytes == 0, within_s=2)  # not only when it hangs up
+        await until(lambda: held.ports.shared.body_budget.held_bytes == 0, within_s=2)  # not only when it hangs up
 
 
-async def test_both_roads_share_one_budget(worker: Callable[..., Any]) -> None:
-    """Of bodies that exceed the memory for them together, the largest unfinished is refused, whatever its road."""
+async def test_fast_path_and_aiohttp_share_one_budget(worker: Callable[..., Any]) -> None:
+    """Of bodies that together exceed the memory for them, the largest unfinished is refused on either path."""
     async with worker(body_memory_bytes=300_000) as held:
         message = post(bytes(250_000))
         large = await held.client(message[:200_000])
-        await until(lambda: held.roads.shared.receiving.held_bytes > 190_000)
-        _, writer = await asyncio.open_connection("127.0.0.1", held.roads.other_port)
+        await until(lambda: held.ports.shared.body_budget.held_bytes > 190_000)
+        _, writer = await asyncio.open_connection("127.0.0.1", held.ports.slow_port)
         writer.write(post(bytes(150_000))[:-1])
         answer = await large.answer()
         assert (b" 503 " in answer, b"--body-memory" in answer) == (True, True)
@@ -231,11 +231,11 @@ async def test_a_client_that_does_not_read_is_not_read_from(worker: Callable[...
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.setblocking(False)
             loop = asyncio.get_running_loop()
-            await loop.sock_connect(deaf, ("127.0.0.1", held.roads.plain_port))
+            await loop.sock_connect(deaf, ("127.0.0.1", held.ports.fast_port))
             sending = asyncio.create_task(loop.sock_sendall(deaf, post(b"") * 100_000))
             taken = -1
-            while held.roads.taken != taken:
-                taken = held.roads.taken
+            while held.ports.taken != taken:
+                taken = held.ports.taken
                 await asyncio.sleep(0.3)
             assert 0 < taken < 100_000
             sending.cancel()
@@ -255,22 +255,22 @@ async def test_idle_connections_are_closed_and_busy_ones_are_not(worker: Callabl
         assert await busy.closed()
 
 
-async def test_leaving_says_goodbye(worker: Callable[..., Any]) -> None:
-    """While a worker leaves, each answer ends its connection, refusals too."""
+async def test_while_leaving_responses_close_the_connection(worker: Callable[..., Any]) -> None:
+    """While a worker leaves, each response closes its connection, refusals too."""
     async with worker() as held:
-        held.roads.presence.leaving = True
+        held.ports.state.leaving = True
         for message in (post(image(30)), post(b"no image")):
             client = await held.client(message)
             assert b"\r\nConnection: close\r\n" in await client.answer()
             assert await client.closed()
 
 
-async def test_the_end_waits_for_who_is_being_answered(worker: Callable[..., Any]) -> None:
+async def test_shutdown_waits_for_the_request_in_flight(worker: Callable[..., Any]) -> None:
     """Closing answers the request in flight, and closes connections without one."""
     async with worker(finish_s=10.0) as held:
         busy, idle = await held.predicting(), await held.client(post(b""))
         assert b" 400 " in await idle.answer()
-        ending = asyncio.create_task(held.roads.runner.cleanup())
+        ending = asyncio.create_task(held.ports.runner.cleanup())
         await asyncio.sleep(0.1)
         assert not ending.done()
         held.go.set()
@@ -279,10 +279,10 @@ async def test_the_end_waits_for_who_is_being_answered(worker: Callable[..., Any
         await asyncio.wait_for(ending, 5)
 
 
-async def test_the_end_does_not_wait_for_ever(worker: Callable[..., Any]) -> None:
+async def test_shutdown_does_not_wait_for_ever(worker: Callable[..., Any]) -> None:
     """What is not answered in the time to finish is cancelled, and its connection closed."""
     async with worker(finish_s=0.2) as held:
         busy = await held.predicting()
-        await asyncio.wait_for(held.roads.runner.cleanup(), 5)
+        await asyncio.wait_for(held.ports.runner.cleanup(), 5)
         assert await busy.closed()
-        assert held.roads.shared.numbers.in_flight == 0
+        assert held.ports.shared.metrics.in_flight == 0

@@ -82,7 +82,7 @@ async def test_the_examples_of_the_description_are_answered(echo: EchoWorker) ->
 
 async def test_schemathesis_finds_nothing_undescribed(echo: EchoWorker) -> None:
     """Shown and random requests meet no 5xx but 503 and 504, and no status, type or form that is not described."""
-    boot = echo.running.presence.boot
+    boot = echo.running.state.boot
     phases = ("examples", "fuzzing")
     code, report = await examine(echo.url, boot, examples=3, phases=phases, seed=1)
     assert code == 0, report

@@ -17,7 +17,7 @@ from worker.batching.core_scheduler import Turns
 from worker.batching.policy import Pace, Streams
 from worker.errors import DeadlinePassed, Overloaded
 from worker.inference.calibration import measure_pace
-from worker.telemetry.metrics import Numbers
+from worker.telemetry.metrics import WorkerMetrics
 
 POISON = 255
 
@@ -76,13 +76,13 @@ def streaming(engine: Streaming, turns: Turns) -> Batcher:
     """Alone on all cores an image takes 8 ms, 12 ms in a stream."""
     each = Pace(cap=2, batch_s=0.024, single_s=0.012)
     pace = Pace(cap=4, batch_s=0.032, single_s=0.008, streams=Streams(2, each))
-    numbers = Numbers().model("test")
+    numbers = WorkerMetrics().model("test")
     return Batcher(engine.predict, stream=engine.stream, pace=pace, queue_most=100, numbers=numbers, turns=turns)
 
 
 def batcher(engine: Engine, *, cap: int = 4, queue_most: int = 100, image_s: float = 0.0) -> Batcher:
     pace = Pace(cap=cap, batch_s=image_s * cap, single_s=image_s)
-    return Batcher(engine.predict, pace=pace, queue_most=queue_most, numbers=Numbers().model("test"))
+    return Batcher(engine.predict, pace=pace, queue_most=queue_most, numbers=WorkerMetrics().model("test"))
 
 
 def soon() -> float:
@@ -203,7 +203,7 @@ async def test_where_another_wants_the_cores_no_batch_is_at_hand() -> None:
     """A model with a full queue lets another one go after each of its batches, as if it could not plan ahead."""
     engine, turns = Engine(), Turns()
     engine.go.clear()
-    pace, numbers = Pace(cap=1, batch_s=0.0, single_s=0.0), Numbers().model("test")
+    pace, numbers = Pace(cap=1, batch_s=0.0, single_s=0.0), WorkerMetrics().model("test")
     async with Batcher(engine.predict, pace=pace, queue_most=100, numbers=numbers, turns=turns) as queue:
         asked = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(4)]
         await until(lambda: queue.running == 2)

@@ -1,4 +1,4 @@
-"""The plain road and the framework beside it: whatever is sent, a client cannot tell them apart."""
+"""The fast path and aiohttp alone: whatever a client sends, it cannot tell them apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.support.fast_and_slow_worker import Roads, two_roads
+from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 from tests.support.raw_http import conversation, undated
 
 LIMIT_BYTES = 5000
@@ -122,17 +122,17 @@ Both = Callable[[list[bytes]], list[tuple[bytes, bool]]]
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[tuple[Roads, Both]]:
-    """One worker with both roads, and what both say."""
+def worker() -> Iterator[tuple[FastAndSlowWorker, Both]]:
+    """One worker with both ports, and what both say."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        roads = runner.run(stack.enter_async_context(two_roads(max_body_bytes=LIMIT_BYTES)))
+        ports = runner.run(stack.enter_async_context(fast_and_slow_worker(max_body_bytes=LIMIT_BYTES)))
 
         async def say(fragments: list[bytes]) -> list[tuple[bytes, bool]]:
-            ports = (roads.plain_port, roads.other_port)
-            return await asyncio.gather(*(conversation(port, fragments) for port in ports))
+            numbers = (ports.fast_port, ports.slow_port)
+            return await asyncio.gather(*(conversation(port, fragments) for port in numbers))
 
-        yield roads, lambda fragments: runner.run(say(fragments))
+        yield ports, lambda fragments: runner.run(say(fragments))
         runner.run(stack.aclose())
 
 
@@ -156,17 +156,17 @@ CHECK = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 @example(fragments=[plain(IMAGES[0], b"P2P-Boot: another")[:-20], IMAGE[-20:], IMAGE])
 @example(fragments=[IMAGE.replace(b"Host: x", b"Host: x\r\nConnection: close"), IMAGE])
 @example(fragments=[plain(b""), plain(b"", target=b"/v2"), IMAGE])
-def test_a_client_cannot_tell_them_apart(worker: tuple[Roads, Both], fragments: list[bytes]) -> None:
-    """Whatever is sent, in whatever pieces, both roads say the same bytes and close at the same point."""
-    (road, closed), (other, other_closed) = worker[1](fragments)
-    said, expected = undated(road), undated(other)
+def test_a_client_cannot_tell_them_apart(worker: tuple[FastAndSlowWorker, Both], fragments: list[bytes]) -> None:
+    """Whatever is sent, in whatever pieces, both ports say the same bytes and close at the same point."""
+    (fast, closed), (slow, slow_closed) = worker[1](fragments)
+    said, expected = undated(fast), undated(slow)
     if said != expected and NO_HTTP in expected:
-        # aiohttp forgets good requests that come in one piece with what is no HTTP; the plain road answers them first.
+        # aiohttp forgets good requests that come in one piece with what is no HTTP; the fast path answers them first.
         before, _, complaint = expected.rpartition(NO_HTTP)
         assert said.startswith(before + b"HTTP/1.1 ")
         assert said.endswith(NO_HTTP + complaint)
         expected = said
-    assert (said, closed) == (expected, other_closed)
+    assert (said, closed) == (expected, slow_closed)
 
 
 @pytest.mark.parametrize(
@@ -182,9 +182,11 @@ def test_a_client_cannot_tell_them_apart(worker: tuple[Roads, Both], fragments: 
         ([plain(b"{}", target=b"/v2/models/classify/infer"), IMAGE], 0),
     ],
 )
-def test_plain_posts_take_the_plain_road(worker: tuple[Roads, Both], fragments: list[bytes], taken: int) -> None:
-    """The requests that matter are really answered by the plain road; after a check of health, too."""
-    roads, both = worker
-    before = roads.taken
+def test_plain_posts_take_the_fast_path(
+    worker: tuple[FastAndSlowWorker, Both], fragments: list[bytes], taken: int
+) -> None:
+    """The requests that matter are really answered by the fast path; after a health check, too."""
+    ports, both = worker
+    before = ports.taken
     both(fragments)
-    assert roads.taken - before == taken
+    assert ports.taken - before == taken

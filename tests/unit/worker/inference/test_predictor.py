@@ -29,7 +29,7 @@ from worker.images.decode import ImageSize
 from worker.inference.model import Model
 from worker.inference.predictor import Predictor
 from worker.system.loop_threads import Hands
-from worker.telemetry.metrics import Numbers
+from worker.telemetry.metrics import WorkerMetrics
 
 POISON = 255
 PACE = Pace(cap=4, batch_s=0.0, single_s=0.0)
@@ -74,7 +74,7 @@ class Bench:
     """What predictors of one process share."""
 
     decoding: Hands
-    numbers: Numbers = field(default_factory=Numbers)
+    numbers: WorkerMetrics = field(default_factory=WorkerMetrics)
     turns: Turns = field(default_factory=lambda: Turns(cores=2))
 
     def predictor(self, engine: Naming, *, queue_most: int = 100, cap: int = 4, streams: int = 1) -> Predictor:

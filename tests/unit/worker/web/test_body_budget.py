@@ -1,4 +1,4 @@
-"""Bodies come in within their budget and in time, over real connections; who is refused, and what becomes of it."""
+"""Bodies are received within their budget and their time limit, over real connections; which ones are refused."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from aiohttp import web
 
 from tests.support.waiting import until
 from worker.errors import WorkerError
-from worker.web.body_budget import PIECE_BYTES, Receiving
-from worker.web.body_reader import read_body
-from worker.web.refusals import refused
-from worker.web.responses import as_response
+from worker.web.body_budget import PIECE_BYTES, BodyBudget
+from worker.web.responses import error_response, to_aiohttp
 
 
 @dataclass
 class Receiver:
     """A server that receives bodies of up to 1,000,000 bytes and answers with their length, when it may."""
 
-    receiving: Receiving
+    budget: BodyBudget
     port: int
     go: asyncio.Event
 
@@ -39,13 +37,13 @@ class Receiver:
 async def receiver(
     *, most_bytes: int = 10_000_000, total_s: float = 20.0, pause_s: float = 20.0
 ) -> AsyncIterator[Receiver]:
-    receiving, go = Receiving(most_bytes=most_bytes, total_s=total_s, pause_s=pause_s), asyncio.Event()
+    budget, go = BodyBudget(most_bytes=most_bytes, total_s=total_s, pause_s=pause_s), asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
         try:
-            body = await read_body(request, receiving, limit_bytes=1_000_000)
+            body = b"".join(await budget.pieces(request, limit_bytes=1_000_000))
         except WorkerError as error:
-            return as_response(refused(error))
+            return to_aiohttp(error_response(error))
         await go.wait()
         return web.Response(text=f"{len(body)}\n")
 
@@ -56,13 +54,13 @@ async def receiver(
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield Receiver(receiving, runner.addresses[0][1], go)
+        yield Receiver(budget, runner.addresses[0][1], go)
     finally:
         await runner.cleanup()
 
 
 def held(server: Receiver, size: int) -> Callable[[], bool]:
-    return lambda: server.receiving.held_bytes == size
+    return lambda: server.budget.held_bytes == size
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
@@ -151,13 +149,13 @@ async def test_a_body_of_single_bytes_is_kept_in_few_pieces() -> None:
     """Chunks of one byte do not become a list of one-byte objects."""
     async with receiver() as server:
         seen: list[list[bytes]] = []
-        pieces = server.receiving.pieces
+        pieces = server.budget.pieces
 
         async def spied(request: web.Request, *, limit_bytes: int) -> list[bytes]:
             seen.append(await pieces(request, limit_bytes=limit_bytes))
             return seen[-1]
 
-        server.receiving.pieces = spied  # type: ignore[method-assign]  # to see what it gives
+        server.budget.pieces = spied  # type: ignore[method-assign]  # to see what it gives
         server.go.set()
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.support.small_models import brightness
 from worker.errors import BadRequest, TooLarge, WorkerError
-from worker.protocols.openinference.request import Inference, Wanted, read_inference
-from worker.protocols.openinference.response import write_answer
+from worker.protocols.openinference.request import Inference, WantedOutput, read_inference
+from worker.protocols.openinference.response import write_response
 
 MODEL = brightness()
 PIXELS = (np.arange(2 * 8 * 8 * 3) % 256).reshape(2, 8, 8, 3)
@@ -62,16 +62,16 @@ def test_pixels_of_any_datatype(dtype: str) -> None:
 
 def test_a_raw_body_is_one_image_with_a_binary_answer() -> None:
     """With 0 bytes of JSON the body is the image, and the answer binary."""
-    assert read_inference(b"abc", json_bytes=0, model=MODEL) == Inference([b"abc"], Wanted(binary=True))
+    assert read_inference(b"abc", json_bytes=0, model=MODEL) == Inference([b"abc"], WantedOutput(binary=True))
 
 
 def test_what_is_wanted_comes_from_outputs_and_parameters() -> None:
     """An output's own binary_data goes before the request's; classification and timeout are read; 0 is no timeout."""
     output = {"name": "probabilities", "parameters": {"classification": 3, "binary_data": False}}
     asked = understood(ENCODED, outputs=[output], parameters={"binary_data_output": True, "timeout": 1500}, id="7")
-    assert (asked.wanted, asked.id, asked.timeout_s) == (Wanted(binary=False, classes=3), "7", 0.0015)
+    assert (asked.wanted, asked.id, asked.timeout_s) == (WantedOutput(binary=False, classes=3), "7", 0.0015)
     asked = understood(ENCODED, parameters={"binary_data_output": True, "timeout": 0})
-    assert (asked.wanted, asked.id, asked.timeout_s) == (Wanted(binary=True), None, None)
+    assert (asked.wanted, asked.id, asked.timeout_s) == (WantedOutput(binary=True), None, None)
 
 
 SHAPED = {"name": "image", "shape": [1, 8, 8, 3], "datatype": "UINT8", "data": [0] * 192}
@@ -187,10 +187,10 @@ def test_classes_name_score_index_and_label() -> None:
     """The k best come as `score:index:label`, best first, in JSON or behind their lengths; k may exceed them all."""
     scores = [np.array([0.25, 0.75], np.float32), np.array([0.5, 0.5], np.float32)]
     texts = ["0.750000:1:bright", "0.250000:0:dark", "0.500000:0:dark", "0.500000:1:bright"]
-    plain = write_answer(Inference([], Wanted(classes=9)), scores, model=MODEL)
+    plain = write_response(Inference([], WantedOutput(classes=9)), scores, model=MODEL)
     (output,) = json.loads(plain.body)["outputs"]
     assert (output["shape"], output["datatype"], output["data"]) == ([2, 2], "BYTES", texts)
-    binary = write_answer(Inference([], Wanted(binary=True, classes=9)), scores, model=MODEL)
+    binary = write_response(Inference([], WantedOutput(binary=True, classes=9)), scores, model=MODEL)
     assert binary.body[binary.json_bytes :] == b"".join(struct.pack("<I", len(t)) + t.encode() for t in texts)
 
 
@@ -201,9 +201,9 @@ def test_classes_name_score_index_and_label() -> None:
 def test_answers_are_compressed_only_if_asked(accepts: str, coding: str | None) -> None:
     """An Accept-Encoding that takes gzip or deflate gets it; any other, and a short answer, comes as it is."""
     many = [np.array([0.25, 0.75], np.float32)] * 64
-    answer = write_answer(Inference([], Wanted()), many, model=MODEL, accepts=accepts)
+    answer = write_response(Inference([], WantedOutput()), many, model=MODEL, accepts=accepts)
     assert answer.coding == coding
-    assert write_answer(Inference([], Wanted()), many[:1], model=MODEL, accepts=accepts).coding is None
+    assert write_response(Inference([], WantedOutput()), many[:1], model=MODEL, accepts=accepts).coding is None
 
 
 def test_a_base64_image_is_what_was_encoded() -> None:

@@ -1,10 +1,10 @@
-"""Paths and what they are counted as."""
+"""Paths and the labels under which the metrics count them."""
 
 from __future__ import annotations
 
 import pytest
 
-from worker.web.request_labels import counted
+from worker.telemetry.request_labels import request_labels
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ from worker.web.request_labels import counted
 )
 def test_a_path_counts_for_a_known_model_and_its_protocol(path: str, model: str, protocol: str) -> None:
     """Each protocol's paths count as that protocol, for the model they name if it is there."""
-    assert counted(path, default="cats", known=("cats", "dogs")) == (model, protocol)
+    assert request_labels(path, default="cats", known=("cats", "dogs")) == (model, protocol)
