@@ -25,7 +25,7 @@ from benchmarks.harness.summary import markdown_row, markdown_table
 
 CONNECTIONS = 16
 BODY_BYTES = 35_000
-VARIANTS = ("plain", "aiohttp")
+VARIANTS = ("fast", "aiohttp")
 
 
 def serve_without(arguments: Sequence[str]) -> None:
@@ -33,13 +33,13 @@ def serve_without(arguments: Sequence[str]) -> None:
     from typing import Any
 
     import worker.server.serve
-    from worker.fast_path.aiohttp_connection import Connection
+    from worker.fast_path.aiohttp_connection import AiohttpConnection
 
     def ordinary(server: Any, _: Any, **options: Any) -> Any:
-        return lambda: Connection(server, loop=server._loop, **options)
+        return lambda: AiohttpConnection(server, loop=server._loop, **options)
 
     service: Any = worker.server.serve
-    service.roads = ordinary
+    service.connection_factory = ordinary
     run_p2p(["worker", *arguments])
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     ports = {variant: free_port() for variant in VARIANTS}
     programs = {
-        "plain": [*P2P, "worker"],
+        "fast": [*P2P, "worker"],
         "aiohttp": [sys.executable, "-m", "benchmarks.worker.fast_path", "--be-the-worker"],
     }
     with ExitStack() as stack:

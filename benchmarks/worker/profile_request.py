@@ -104,10 +104,10 @@ def serve_timed(arguments: Sequence[str], file: Path) -> None:
     """Run `p2p worker` with timers around every stage; write the records to `file` at the end."""
     from worker.inference.model import Model
     from worker.protocols.article import Article
-    from worker.web.body_budget import Receiving
+    from worker.web.body_budget import BodyBudget
 
     times: Any = StageTimes()
-    wrapped: Any = (Article, Receiving, Model)
+    wrapped: Any = (Article, BodyBudget, Model)
     article, receiving, model = wrapped
     article.answer = times.handler(article.answer)
     receiving.pieces = times.awaited("receive", receiving.pieces)

@@ -16,8 +16,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from worker.errors import BadRequest
 from worker.web.responses import error_response, to_aiohttp, unreadable_request
 
-SUPPORTED_AIOHTTP = ">=3.13.3,<3.15"
-"""As in pyproject.toml; the tests of this package run at the lowest and the highest of these versions."""
+SUPPORTED_AIOHTTP = ">=3.14.4,<3.15"
+"""As in pyproject.toml; .ci/run tests this package at the lowest and at the newest of these versions."""
 
 _PRIVATE_NAMES = ("_waiter", "_next_keepalive_close_time", "_process_keepalive")
 
