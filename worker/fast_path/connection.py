@@ -152,12 +152,12 @@ class FastPathConnection(AiohttpConnection):
             self.force_close()
             return
         self.restart_idle_time()
-        if self._held:
-            self._held = False
-            self.resume_reading_client()
         if self._pipelined:
             pipelined, self._pipelined = self._pipelined, b""
             self._begin(pipelined)
+        if self._held and len(self._pipelined) <= PIPELINED_BYTES:
+            self._held = False
+            self.resume_reading_client()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is answered; called by the transport."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -26,6 +27,7 @@ class Agent:
         self.leads = True
         self.refuses = True
         self.registered = 0
+        self.heartbeats = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.path == "/v1/status/leader":
@@ -33,6 +35,7 @@ class Agent:
         if self.refuses:
             return web.Response(status=403, text="Permission denied: Missing service:write on classify")
         self.registered += request.path == "/v1/agent/service/register"
+        self.heartbeats += request.path.startswith("/v1/agent/check/")
         return web.Response()
 
 
@@ -40,7 +43,7 @@ NO_SERVERS = "No known Consul servers"
 
 
 @asynccontextmanager
-async def registration(agent: Agent) -> AsyncIterator[Registration]:
+async def registration(agent: Agent, **options: Any) -> AsyncIterator[Registration]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", agent.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -49,7 +52,7 @@ async def registration(agent: Agent) -> AsyncIterator[Registration]:
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        yield Registration(ConsulSettings(url=url), WORKER, Checks("http://127.0.0.1:9001/healthz"))
+        yield Registration(ConsulSettings(url=url), WORKER, Checks("http://127.0.0.1:9001/healthz"), **options)
     finally:
         await runner.cleanup()
 
@@ -71,3 +74,24 @@ async def test_a_token_that_cannot_be_looked_up_is_tried_again(monkeypatch: pyte
         assert agent.registered == 0
         agent.leads, agent.refuses = True, False
         await until(lambda: agent.registered == 1, within_s=5)
+
+
+async def test_heartbeats_go_on_after_an_unexpected_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error that nobody foresaw is logged with its traceback, and the next heartbeat is sent all the same."""
+    monkeypatch.setattr(worker.registration, "HEARTBEAT_S", 0.05)
+    agent = Agent()
+    agent.refuses = False
+    asked = 0
+
+    def moving() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("dictionary changed size during iteration")
+        return True
+
+    async with registration(agent, moving=moving) as place, place:
+        await until(lambda: agent.heartbeats >= 2, within_s=5)
+    assert "dictionary changed size during iteration" in caplog.text

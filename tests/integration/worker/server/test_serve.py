@@ -21,7 +21,7 @@ from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
 from worker.artifacts.source import ModelSource
 from worker.engines import echo
-from worker.server.serve import RunningWorker, running
+from worker.server.serve import RunningWorker, running, serve
 from worker.settings import WorkerSettings
 
 
@@ -284,3 +284,25 @@ async def test_a_taken_port_is_refused_with_the_cure(shared_consul: ConsulProces
     with pytest.raises(SettingsError, match=f"{port}.*--port"):
         async with worker_on(shared_consul, port=port):
             pass
+
+
+async def test_a_signal_while_loading_ends_the_worker_at_once(
+    shared_consul: ConsulProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that is asked to end before its model is loaded does not load it first, and never registers."""
+    loading, stop = asyncio.Event(), asyncio.Event()
+
+    async def hangs(_: object) -> None:
+        loading.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("worker.repository.model_versions.Store.load", hangs)
+    settings = WorkerSettings(
+        consul=ConsulSettings(url=shared_consul.url), source=ModelSource(engine="echo"), service="never-there"
+    )
+    serving = asyncio.create_task(serve(settings, stop))
+    await loading.wait()
+    stop.set()
+    with caplog.at_level("INFO"):
+        await asyncio.wait_for(serving, 5)
+    assert "A signal came before the worker was ready." in caplog.text

@@ -22,8 +22,9 @@ from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_
 from tests.support.waiting import until
 from worker.batching.batcher import Batcher
 from worker.engines import echo
+from worker.fast_path import aiohttp_connection
 from worker.fast_path.body import FastPathBody
-from worker.fast_path.connection import FastPathConnection
+from worker.fast_path.connection import PIPELINED_BYTES, FastPathConnection
 
 
 def image(width: int) -> bytes:
@@ -224,6 +225,20 @@ async def test_a_sender_faster_than_its_reader_is_held_up(worker: Callable[..., 
         assert b" 200 OK" in await client.answer()
 
 
+async def test_requests_sent_ahead_are_not_collected(worker: Callable[..., Any]) -> None:
+    """While a client's requests are answered one by one, what it has sent ahead stays below a read and a limit."""
+    async with worker() as held:
+        client = await held.client(post(b"") * 20_000)
+        server = held.ports.runner.server
+        assert server is not None
+        await until(lambda: held.ports.taken > 100)
+        ahead = [0]
+        while held.ports.taken < 3000:
+            ahead += [len(connection._pipelined) for connection in server.connections]
+            await client.reader.readline()
+        assert 0 < max(ahead) <= PIPELINED_BYTES + (256 << 10)
+
+
 async def test_a_client_that_does_not_read_is_not_read_from(worker: Callable[..., Any]) -> None:
     """Answers that nobody takes do not pile up: no further request is begun."""
     async with worker() as held:
@@ -286,3 +301,26 @@ async def test_shutdown_does_not_wait_for_ever(worker: Callable[..., Any]) -> No
         await asyncio.wait_for(held.ports.runner.cleanup(), 5)
         assert await busy.closed()
         assert held.ports.shared.metrics.in_flight == 0
+
+
+@pytest.mark.parametrize("path", ["fast", "slow"])
+async def test_a_client_that_takes_none_of_its_response_loses_its_connection(
+    worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Responses that are not read hold their requests' bodies for a limited time only, on either path."""
+    monkeypatch.setattr(aiohttp_connection, "UNREAD_S", 0.2)
+    async with worker() as held:
+        loop, port = asyncio.get_running_loop(), getattr(held.ports, f"{path}_port")
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, ("127.0.0.1", port))
+
+            async def send_on() -> None:
+                while True:
+                    await loop.sock_sendall(deaf, post(b"no image") * 10_000)
+
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(send_on(), 20)
+        await until(lambda: held.ports.shared.metrics.in_flight == 0)
+        await until(lambda: held.ports.shared.body_budget.held_bytes == 0)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import web
 
 from tests.support.waiting import until
-from worker.errors import WorkerError
+from worker.errors import Overloaded, WorkerError
 from worker.web.body_budget import PIECE_BYTES, BodyBudget
 from worker.web.responses import error_response, to_aiohttp
 
@@ -187,3 +187,49 @@ async def test_bodies_that_are_too_large_or_broken_are_refused(headers: bytes, b
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n" + body)
         assert status in (await answered(reader)).partition(b"\r\n")[0]
         writer.close()
+
+
+class ScriptedBody:
+    """A body whose pieces arrive one for each time that `more` is set; the first is there from the start."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.more = asyncio.Event()
+        self._pieces = list(pieces)
+
+    def is_eof(self) -> bool:
+        return len(self._pieces) == 1
+
+    def read_nowait(self) -> bytes:
+        return self._pieces.pop(0)
+
+    async def readany(self) -> bytes:
+        if len(self._pieces) == 0:
+            return b""
+        piece = self._pieces.pop(0)
+        if not piece:
+            await self.more.wait()
+            return await self.readany()
+        return piece
+
+
+@dataclass
+class ScriptedRequest:
+    content: ScriptedBody
+    method: str = "POST"
+    path: str = "/"
+    content_length: int | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+async def test_a_refused_body_stays_refused_when_more_of_it_is_at_hand() -> None:
+    """A body that is refused in favour of another cannot go on because its next piece is there before its time-out."""
+    budget = BodyBudget(most_bytes=1000, total_s=20)
+    large = ScriptedBody(b"x" * 600, b"", b"x" * 200, b"x" * 200)
+    receiving = asyncio.create_task(budget.pieces(ScriptedRequest(large), limit_bytes=10_000))
+    await until(lambda: budget.held_bytes == 600)
+    large.more.set()  # from here on its task can run, and its next pieces wait
+    small = await budget.pieces(ScriptedRequest(ScriptedBody(b"y" * 500)), limit_bytes=10_000)
+    with pytest.raises(Overloaded):
+        await receiving
+    assert (small, budget.held_bytes) == ([b"y" * 500], 500)
