@@ -1,7 +1,7 @@
 """Histograms that are cheap to observe into: plain counters that become Prometheus's buckets at each scrape.
 
 An observation takes 0.12 microseconds instead of the 0.59 of prometheus_client's Histogram, which takes a lock for
-each bucket that it checks; a request makes six observations on the event loop (decision 18).
+each bucket that it checks; a request makes six observations on the event loop (decision 17).
 """
 
 from __future__ import annotations

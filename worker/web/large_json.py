@@ -3,7 +3,7 @@
 json.loads, like every fast parser, reads a whole document in one call, during which no other Python thread runs.
 Here json.loads gets the arrays of a large document one window at a time, and long arrays of numbers become numpy
 arrays at once, because a list of lists takes 20 times their memory. Python code walks through everything else. Large
-bodies are meant to be parsed in a thread. Decision 17 compares this with orjson and msgspec.
+bodies are meant to be parsed in a thread. Decision 16 compares this with orjson and msgspec.
 """
 
 from __future__ import annotations
