@@ -1,1 +1,1 @@
-"""One model behind HTTP: images are decoded, gathered into batches, predicted, and answered."""
+"""A worker: models behind HTTP. It decodes images, predicts them in batches, and is registered in Consul."""

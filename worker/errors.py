@@ -1,21 +1,21 @@
-"""Everything that a worker refuses or fails at: one class a kind, each with its HTTP status and its sentence.
+"""The errors of a worker: one class per kind, with its HTTP status; the message is a sentence for the user.
 
     WorkerError                 500   the base: catch this to catch all of ours
-    ├── BadRequest              400   what came cannot be read; sending it again will not help
+    ├── BadRequest              400   the request cannot be read; sending it again will not help
     ├── NotFound                404   no such model, version, label or path
     ├── WrongMethod             405   the path exists, the method does not
-    ├── TooSlow                 408   the body did not come in time
+    ├── TooSlow                 408   the body did not arrive in time
     ├── TooLarge                413   larger than a limit; the sentence names the limit and its flag
     ├── NotAnImage              415   not one of the image types taken here
     ├── WrongWorker             421   another process answers at this address now: look up again
-    ├── Busy                    503   come back after `retry_after_s`, or ask another worker
+    ├── Busy                    503   ask again after `retry_after_s`, or ask another worker
     │   ├── TooManyRequests     429   this caller's share is used up
     │   └── Overloaded          503   the queue is full, or the deadline could not be met
     ├── DeadlinePassed          504   the caller's time ran out before the prediction did
-    ├── ModelError              500   the model cannot be loaded or gives nonsense: not a request's fault
-    └── RetrainError            500   photos from which no model can be trained; only `p2p retrain` meets it
+    ├── ModelError              500   the model cannot be loaded, or its output is invalid: no fault of the request
+    └── RetrainError            500   photos from which no model can be trained; only `p2p retrain` raises it
 
-The sentence is the exception's text. It goes to the user as it is, so it names the cause and the cure.
+The user sees the message as it is, so it names the cause and what to do.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class WrongMethod(WorkerError):
 
 
 class TooSlow(WorkerError):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
     status = 408
 
@@ -77,7 +77,7 @@ class WrongWorker(WorkerError):
 
 
 class Busy(WorkerError):
-    """Not now: `retry_after_s` says in how many seconds it is worth asking again."""
+    """The worker cannot answer now; asking again makes sense after `retry_after_s` seconds."""
 
     status = 503
 
@@ -105,12 +105,12 @@ class DeadlinePassed(WorkerError):
 
 
 class ModelError(WorkerError):
-    """A model cannot be loaded, or gives what cannot be an answer."""
+    """A model cannot be loaded, or its output is invalid."""
 
     status = 500
 
 
 class RetrainError(WorkerError):
-    """The photos cannot make a model."""
+    """No model can be trained from the photos."""
 
     status = 500

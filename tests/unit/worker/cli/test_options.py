@@ -1,4 +1,4 @@
-"""What --model, repeated, and --service mean together."""
+"""What flags mean together: --model, repeated, and --service; and the defaults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from registry.runtime.errors import SettingsError
-from worker.cli.options import named_models, refuse_for_several
+from worker.artifacts.source import ModelSource
+from worker.cli.options import DEFAULT_MAX_PIXELS, named_models, refuse_for_several
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,8 @@ def test_one_models_flags_are_refused_for_several() -> None:
         refuse_for_several([None, "224x224"], port=0, count=2)
     with pytest.raises(SettingsError, match="--port 65534"):
         refuse_for_several([None], port=65534, count=3)
+
+
+def test_the_default_of_max_pixels_is_the_models() -> None:
+    """The flag's default, which stands apart so that the commands start quickly, is that of ModelSource."""
+    assert ModelSource().max_pixels == DEFAULT_MAX_PIXELS
