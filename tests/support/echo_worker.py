@@ -1,4 +1,4 @@
-"""A worker that answers with the engine that predicts nothing, and requests to it."""
+"""A worker with the engine `echo`, which has no model, and requests to it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class EchoWorker:
         return f"http://{self.running.instance.address}"
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
-        """One request; a body that is not bytes goes as JSON. Nothing is asked for or sent compressed by itself."""
+        """One request; a body that is not bytes is sent as JSON. Nothing is compressed unless the test says so."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         plain = {"Accept-Encoding": "identity"} | {name.replace("_", "-"): value for name, value in headers.items()}
         content = io.BytesIO(data) if data is not None else None  # aiohttp warns of large bytes
@@ -65,7 +65,7 @@ class EchoWorker:
 
 @asynccontextmanager
 async def echo_worker(consul_url: str, **changes: Any) -> AsyncIterator[EchoWorker]:
-    """A worker with the settings of the product, but for `changes`."""
+    """A worker with the default settings, except for `changes`."""
     source = ModelSource(engine="echo")
     settings = WorkerSettings(ConsulSettings(url=consul_url), source, **{"service": "echo", "drain_s": 0.0} | changes)
     async with running(settings) as worker, aiohttp.ClientSession(auto_decompress=False) as http:

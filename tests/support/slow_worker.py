@@ -1,7 +1,7 @@
-"""A whole worker as a program, whose stages take as long as a picture says: for signals in the middle of each.
+"""A worker as a program, whose stages take as long as an image's width says, for signals in the middle of a stage.
 
-python slow_worker.py CONSUL_URL PORT FINISH_S. A picture of 9 pixels' width takes a second to decode, one of 7 a
-second to predict, one of 5 for ever; all others no time. Standard error says what begins.
+python slow_worker.py CONSUL_URL PORT FINISH_S. An image of 9 pixels' width takes a second to decode, one of 7 a
+second to predict, one of 5 never ends; all others take no time. Standard error says which stage begins.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_only_listening_sockets_of_the_port_count() -> None:
     assert list(listening_inodes(lines, PORT)) == ["1", "4"]
 
 
-def test_an_older_process_is_a_stranger(tmp_path: Path) -> None:
+def test_an_older_process_is_reported(tmp_path: Path) -> None:
     """Whoever was there before the child cannot come from it."""
     proc = machine(tmp_path, line(7))
     process(proc, CHILD, started=100)
@@ -51,7 +51,7 @@ def test_an_older_process_is_a_stranger(tmp_path: Path) -> None:
     assert older_owner(PORT, child=CHILD, proc=proc) == PortOwner(400, "a (b) c", 99)
 
 
-def test_the_child_and_the_younger_are_none(tmp_path: Path) -> None:
+def test_the_child_and_younger_processes_are_accepted(tmp_path: Path) -> None:
     """The child itself, and what started after it, are its own: who publishes a container's port is younger."""
     proc = machine(tmp_path, line(7), line(8, port=20002))
     process(proc, CHILD, started=100, sockets=(7,))
@@ -68,7 +68,7 @@ def test_a_socket_shared_with_the_child_is_its_own(tmp_path: Path) -> None:
     assert older_owner(PORT, child=CHILD, proc=proc) is None
 
 
-def test_nobody_to_be_seen_is_no_stranger(tmp_path: Path) -> None:
+def test_without_visible_owners_the_port_is_the_childs(tmp_path: Path) -> None:
     """No listener, a listener whose process may not be looked at, no child, no /proc: no verdict."""
     proc = machine(tmp_path, line(7), line(8, port=20002))
     process(proc, 400, started=99, sockets=(8,))
