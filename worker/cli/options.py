@@ -180,10 +180,10 @@ class Pixels(NamedTuple):
 
 
 def named_models(models: Sequence[Path], *, service: str | None) -> Sequence[tuple[str, Path | None]]:
-    """Each model's name, which is its service's, and its path; None for the default model.
+    """The name of each model, which is that of its service, and its path; None for the default model.
 
-    What stands before the first = is a name unless a / is in it: a path like that is written out from /. Raises
-    SettingsError for names that are missing or given twice.
+    Text before the first = is a name if it has the form of one (letters, digits, dots, - and _); a relative path of
+    that form must be written as an absolute one. Raises SettingsError for names that are missing or given twice.
     """
     if not models:
         return [(service or WorkerSettings.service, None)]
@@ -204,9 +204,9 @@ def named_models(models: Sequence[Path], *, service: str | None) -> Sequence[tup
 
 
 def refuse_for_several(own: Sequence[object], *, port: int, count: int) -> None:
-    """SettingsError where one model's own flags (`own`, None where not given) are given with several models.
+    """Raise SettingsError where flags that describe one model (`own`, None if not given) come with several models.
 
-    Each model's `model.toml` says such things. Also where the ports after `port` do not suffice.
+    Several models state such things in their `model.toml`. SettingsError, too, if there are too few ports after `port`.
     """
     if any(value is not None for value in own):
         raise SettingsError(
@@ -218,7 +218,7 @@ def refuse_for_several(own: Sequence[object], *, port: int, count: int) -> None:
 
 
 def source_of(*, model: Path | None, pixels: Pixels, **flags: Any) -> ModelSource:
-    """What the flags that say something about the model mean together."""
+    """The flags about one model as its `ModelSource`. Raises BadParameter for one that cannot be read."""
     from worker.artifacts.source import ModelSource, Preprocess
 
     preprocess = Preprocess(
@@ -248,5 +248,5 @@ def _numbers(text: str, flag: str) -> tuple[float, ...]:
 
 
 def _cache() -> Path:
-    """Where what is made once a user is kept."""
+    """The folder of this user for what is made once and used again: exports, conversions, choices of engines."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-serving"

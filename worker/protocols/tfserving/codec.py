@@ -28,7 +28,7 @@ def decimals(row: NDArray[np.float32]) -> str:
 
 
 def _six_digits_do(row: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which of the numbers come back from their first six digits."""
+    """Which numbers are the same after rounding to six digits."""
     exact = row.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         scale = 10.0 ** (5 - np.floor(np.log10(np.abs(exact))))
