@@ -72,8 +72,8 @@ def rows(pids: Mapping[str, int], ports: Mapping[str, int], *, seconds: float, r
                 took = cost_us(pids[variant], ports[variant], request, seconds=seconds, status=status)
                 if number:  # the first round warms up
                     spent[variant].append(took)
-        plain, aiohttp = (statistics.median(spent[variant]) for variant in VARIANTS)
-        yield [name, f"{plain:.0f}", f"{aiohttp:.0f}", f"{plain / aiohttp:.2f}"]
+        fast, aiohttp = (statistics.median(spent[variant]) for variant in VARIANTS)
+        yield [name, f"{fast:.0f}", f"{aiohttp:.0f}", f"{fast / aiohttp:.2f}"]
 
 
 def main() -> None:
@@ -96,7 +96,7 @@ def main() -> None:
             pids[variant] = stack.enter_context(server([*program, *flags], core=None)).pid
         for port in ports.values():
             get(f"http://127.0.0.1:{port}/readyz")
-        print(markdown_table(["event loop, microseconds per request", *VARIANTS, "plain / aiohttp"], ()))
+        print(markdown_table(["event loop, microseconds per request", *VARIANTS, "fast / aiohttp"], ()))
         for row in rows(pids, ports, seconds=options.seconds, rounds=options.rounds):
             print(markdown_row(row), flush=True)
 

@@ -108,9 +108,9 @@ def serve_timed(arguments: Sequence[str], file: Path) -> None:
 
     times: Any = StageTimes()
     wrapped: Any = (Article, BodyBudget, Model)
-    article, receiving, model = wrapped
+    article, budget, model = wrapped
     article.answer = times.handler(article.answer)
-    receiving.pieces = times.awaited("receive", receiving.pieces)
+    budget.pieces = times.awaited("receive", budget.pieces)
     model.decode = times.called("decode", model.decode)
     model.predict = times.called("predict", model.predict)
     model.stream = times.called("predict", model.stream)
