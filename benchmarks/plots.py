@@ -109,22 +109,20 @@ def save_batching(path: Path, rows: Mapping[str, Mapping[str, Mapping[str, Mappi
 
     rows: milliseconds by load, by policy, by arrivals, by quantile
     """
-    styles = {"color": ("#a8851a", "#d4622a", "#a855f7", "#3b82f6"), "linestyle": (":", "--", "-", "-")}
+    styles = {"color": ("#a8851a", "#d4622a", "#3b82f6"), "linestyle": (":", "--", "-")}
     title = "From an image's arrival to its answer, in ms"
     with _figure(path, title, size=(7.6, 6.6)) as figure:
         panels = figure.subplots(len(rows), 2, sharex=True, sharey="row", squeeze=False)
         for (quantile, by_arrivals), axes_row in zip(rows.items(), panels, strict=True):
             for (arrivals, policies), axes in zip(by_arrivals.items(), axes_row, strict=False):
                 for number, (policy, line) in enumerate(policies.items()):
-                    wide = policy == "greedy"  # the line below ours, which it nearly coincides with
-                    style = {name: values[number % 4] for name, values in styles.items()}
-                    width, alpha = (5.5, 0.4) if wide else (1.8, 1.0)
-                    axes.plot(list(line), list(line.values()), lw=width, alpha=alpha, label=policy, **style)
+                    style = {name: values[number % 3] for name, values in styles.items()}
+                    axes.plot(list(line), list(line.values()), lw=1.8, label=policy, **style)
                 axes.set_title(f"{quantile}, {arrivals}")
                 axes.set_yscale("log")
                 _plain_ticks(axes, sorted(next(iter(policies.values()))))
                 axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        _add_legend(figure, panels[0][0], title, columns=4)
+        _add_legend(figure, panels[0][0], title, columns=3)
         figure.supxlabel("images that arrive, as a share of what the engine does in full batches", fontsize="medium")
 
 

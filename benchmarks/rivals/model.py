@@ -52,7 +52,7 @@ def load() -> Classifier:
     folder = Path(os.environ[MODEL])
     if not best_setup():
         return Signature(folder)
-    from worker.inference.model import ModelSource
+    from worker.artifacts.source import ModelSource
     from worker.inference.model import load as load_model
 
     with cores(setting("threads"), first=os.getpid()):

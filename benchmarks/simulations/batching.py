@@ -1,13 +1,13 @@
-"""Batching policies, simulated: ours, greedy, and fixed windows of 10 and 100 ms.
+"""Batching policies, simulated: ours, and fixed windows of 10 and 100 ms.
 
     python -m benchmarks.simulations.batching [--images 20000] [--picture docs/explanation/batching.svg]
     python -m benchmarks.simulations.batching --measure   # measures the pace table on this machine first, and keeps it
 
 Images arrive (Poisson, or as recorded by `benchmarks.simulations.record_arrivals` and stretched in time), are decoded,
 wait, and run in batches on one engine, whose seconds by batch size were measured. The load is 20, 50, 80 and 95% of
-what the engine can do with full batches. "ours" is `worker.batching.policy` itself, as the worker calls it. In the
-simulation there is no noise, and decoding takes no processor time from the engine: it compares policies with each
-other, but does not predict the figures of a machine.
+what the engine can do with full batches. "ours" takes what is queued as soon as the engine is free, in batches of the
+worker's own `worker.batching.policy`. In the simulation there is no noise, and decoding takes no processor time from
+the engine: it compares policies with each other, but does not predict the figures of a machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.harness.summary import markdown_table
 from benchmarks.plots import save_batching
 from benchmarks.simulations.simulated_worker import BatchTimes, Outcome, Policy, QueueState, simulate, simulate_loop
-from worker.batching.policy import Pace, gather_s
+from worker.batching.policy import Pace
 
 HERE = Path(__file__).parent
 PACE_FILE, ARRIVALS_FILE = HERE / "pace.json", HERE / "arrivals.json"
@@ -30,12 +30,7 @@ CLIENTS = (1, 4, 16, 64)
 HEAD = ("p50, ms", "p99, ms", "images per second", "images per batch")
 
 
-def ours(pace: Pace, state: QueueState) -> float:
-    wait_s = gather_s(pace, queued=state.queued, coming=state.coming, just_finished=state.just_finished)
-    return state.free_since_s + wait_s
-
-
-def greedy(_: Pace, state: QueueState) -> float:
+def ours(_: Pace, state: QueueState) -> float:
     return state.free_since_s
 
 
@@ -47,7 +42,6 @@ def window(window_s: float) -> Policy:
 POLICIES: Mapping[str, Policy] = {
     "window of 100 ms": window(0.1),
     "window of 10 ms": window(0.01),
-    "greedy": greedy,
     "ours": ours,
 }
 

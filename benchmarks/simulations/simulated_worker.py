@@ -25,14 +25,9 @@ WARMING = 0.05
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """What a policy may know when the engine is free and images are queued; times in seconds.
-
-    coming: images that are being decoded or wait for it
-    """
+    """What a policy may know when the engine is free and images are queued; times in seconds."""
 
     queued: int
-    coming: int
-    just_finished: bool
     oldest_since_s: float
     free_since_s: float
 
@@ -88,7 +83,6 @@ class _Worker:
     batches: int = 0
     decoding: int = 0
     running: bool = False
-    just_finished: bool = False
     free_since_s: float = 0.0
     number: int = 0
     begins_again: Callable[[float], None] | None = None
@@ -126,8 +120,6 @@ class _Worker:
         pace = self.times.pace
         state = QueueState(
             queued=len(self.queue),
-            coming=self.decoding + len(self.undecoded),
-            just_finished=self.just_finished,
             oldest_since_s=self.queue[0][1],
             free_since_s=self.free_since_s,
         )
@@ -148,7 +140,6 @@ class _Worker:
         if self.begins_again is not None:
             for _ in arrived:
                 self.begins_again(now_s)
-        self.just_finished = bool(self.queue)
         self.consider(now_s)
 
 

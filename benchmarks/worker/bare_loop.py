@@ -30,7 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness.affinity import cores
-from worker.inference.model import Model, ModelSource, load
+from worker.artifacts.source import ModelSource
+from worker.inference.model import Model, load
 from worker.system.cpu import usable_cores
 
 Pixels = NDArray[np.uint8]

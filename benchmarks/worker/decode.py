@@ -26,7 +26,7 @@ from PIL import Image
 from benchmarks.harness.summary import markdown_row, markdown_table
 from tests.support.photos import chelsea, china, encode
 from worker.images.decode import CROP_SHARE, ImageSize, decode
-from worker.system.process import keep_freed_memory
+from worker.system.memory import keep_freed_memory
 
 SIZE = ImageSize(224, 224, "crop", "bicubic")
 EDGE = round(224 / CROP_SHARE)

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from benchmarks.harness.inputs import default_model
 from benchmarks.harness.summary import markdown_table
-from worker.artifacts.formats import kind_of
-from worker.artifacts.source import ModelSource, locate, read_preprocess
-from worker.engines.base import Engine, warmup_images
+from worker.artifacts.formats import format_of
+from worker.artifacts.preprocess_config import read_preprocess
+from worker.artifacts.source import ModelSource, locate
+from worker.engines.base import Engine
+from worker.engines.sample_images import sample_images
 from worker.engines.selection.select import candidates, open_model
 from worker.errors import ModelError
 from worker.system.cpu import processor
@@ -31,7 +33,7 @@ def main() -> None:
     options = _arguments()
     path = locate(options.model or default_model()).path
     engines: dict[str, Engine] = {}
-    for one in candidates(ModelSource(path=path), kind_of(path)):
+    for one in candidates(ModelSource(path=path), format_of(path)):
         for precision in sorted(one.precisions, reverse=True):
             source = ModelSource(path=path, engine=one.name, precision=precision, preprocess=read_preprocess(path))
             try:
@@ -56,7 +58,7 @@ def _rates(engines: dict[str, Engine], size: int, rounds: int) -> dict[str, floa
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(1 + rounds):
         for name, engine in engines.items():
-            batch = warmup_images(engine.input, 1) * size
+            batch = sample_images(engine.input, 1) * size
             started_s = time.perf_counter()
             engine.predict(batch)
             seconds[name].append(time.perf_counter() - started_s)
@@ -79,7 +81,7 @@ def _print(engines: dict[str, Engine], rates: dict[int, dict[str, float]], path:
 
 def _answers(engine: Engine) -> NDArray[np.float32]:
     """Scores [16, classes] of sample images."""
-    return engine.predict(warmup_images(engine.input, 16))
+    return engine.predict(sample_images(engine.input, 16))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from aiohttp import web
 from registry.consul.settings import ConsulSettings
 from registry.runtime.aiohttp_logging import quiet_logger
 from worker.artifacts.source import ModelSource
-from worker.batching.core_scheduler import Turns
+from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.aiohttp_connection import AiohttpConnection
 from worker.fast_path.connection import connection_factory
 from worker.repository.loader import running_threads
-from worker.repository.model_versions import Store
-from worker.repository.repository import Models
-from worker.repository.request_epochs import Requests
+from worker.repository.model_versions import ModelVersions
+from worker.repository.repository import ModelRepository
+from worker.repository.request_epochs import RequestEpochs
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
@@ -34,7 +34,7 @@ class FastAndSlowWorker:
     """Both ports of one worker, its parts, and how many requests took the fast path."""
 
     runner: web.AppRunner
-    store: Store
+    store: ModelVersions
     state: EndpointState
     shared: SharedState
     fast_port: int = 0
@@ -51,15 +51,15 @@ async def fast_and_slow_worker(
     source = ModelSource(engine="echo")
     settings = WorkerSettings(consul=ConsulSettings(), source=source, finish_s=finish_s, **more)
     budget = BodyBudget(most_bytes=body_memory_bytes, total_s=settings.deadline_s, pause_s=pause_s)
-    shared, state = SharedState(WorkerMetrics(), Requests(), budget), EndpointState(boot="b1", ready=True)
+    shared, state = SharedState(WorkerMetrics(), RequestEpochs(), budget), EndpointState(boot="b1", ready=True)
     with running_threads(decoding=2) as threads:
-        store = Store(
-            settings.models[0], settings, threads=threads, turns=Turns(), numbers=shared.metrics,
+        store = ModelVersions(
+            settings.models[0], settings, threads=threads, scheduler=CoreScheduler(), numbers=shared.metrics,
             requests=shared.requests,
         )  # fmt: skip
         async with store:
             await store.load()
-            app = build_app(settings, Models([store]), state, shared)
+            app = build_app(settings, ModelRepository([store]), state, shared)
             runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=finish_s)
             await runner.setup()
             both = FastAndSlowWorker(runner, store, state, shared)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.base import InputSpec, Undivided
+from worker.engines.base import InputSpec, SingleStream
 from worker.images.decode import ImageSize
 from worker.inference.model import Model
 
 
-class Brightness(Undivided):
+class Brightness(SingleStream):
     """An engine of two classes, dark and bright: the probability of bright is the mean pixel's share of 255."""
 
     name = "brightness"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.artifacts.source import ModelSource
-from worker.engines.base import InputSpec, Undivided
+from worker.engines.base import InputSpec, SingleStream
 from worker.errors import ModelError
 from worker.images.decode import ImageSize
 from worker.inference.model import Model
@@ -35,7 +35,7 @@ def publish(root: Path, version: int, *, bright: float = 0.5, broken: str = "", 
     return folder
 
 
-class Constant(Undivided):
+class Constant(SingleStream):
     """An engine that answers the same to every image; `megabytes` of memory are its weights."""
 
     name = "constant"
@@ -84,5 +84,5 @@ class Loader:
         self.engines.append(engine)
         return Model(name, "1", LABELS, engine, 1_000_000)
 
-    async def prepare(self, source: ModelSource, *, name: str, within_s: float) -> None:
-        """As `worker.repository.trial_load.prepare`, without the child process that knows no such models."""
+    async def trial_load(self, source: ModelSource, *, name: str, within_s: float) -> None:
+        """As `worker.repository.trial_load.trial_load`, without the child process that knows no such models."""

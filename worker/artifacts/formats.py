@@ -1,6 +1,6 @@
-"""A model's file or folder -> what kind of model it is, told by its name; nothing is opened.
+"""A model's file or folder -> its format, which its name tells; no file is opened.
 
-A kind is what decides which engines can read a model (`worker.engines.frameworks`).
+The format decides which engines can read a model (`worker.engines.frameworks`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from typing import Literal
 
 from worker.errors import ModelError
 
-Kind = Literal[
+Format = Literal[
     "savedmodel", "keras", "graph", "onnx", "openvino", "tflite", "torchscript", "torchexport", "caffe"
 ]  # fmt: skip
 
-SUFFIXES: Mapping[str, Kind] = MappingProxyType(
+Precision = Literal["f32", "bf16"]
+"""The number format that an engine computes in."""
+
+SUFFIXES: Mapping[str, Format] = MappingProxyType(
     {
         ".keras": "keras",
         ".h5": "keras",
@@ -37,21 +40,21 @@ WANTED = (
     "a SavedModel's folder, or a .keras, .h5, .onnx, .xml (OpenVINO), .tflite, .pt or .ts (TorchScript), "
     ".pt2 (torch.export), .caffemodel (with its .prototxt) or .pb (frozen graph) file"
 )
-"""What can be served, in words for errors."""
+"""The formats that can be served, in words for errors."""
 
 
-def kind_of(path: Path) -> Kind:
-    """The kind of the model at `path`; ModelError, with the kinds that there are, for anything else."""
+def format_of(path: Path) -> Format:
+    """The format of the model at `path`; ModelError, with the formats that exist, for anything else."""
     if path.is_dir():
         return "savedmodel"
-    kind = SUFFIXES.get(path.suffix.lower())
-    if kind is None:
+    found = SUFFIXES.get(path.suffix.lower())
+    if found is None:
         raise ModelError(f"{path} is of no kind that is known here: --model wants {WANTED}.")
-    return kind
+    return found
 
 
 def model_in(folder: Path) -> Path | None:
-    """The model that a folder holds directly: the folder itself if it is a SavedModel, or its only model file."""
+    """The model directly in a folder: the folder itself if it is a SavedModel, or its only model file."""
     if (folder / "saved_model.pb").is_file():
         return folder
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
@@ -76,8 +79,8 @@ def parts_of(path: Path) -> list[Path]:
     if path.is_dir():
         inside = [file for name in ("variables", "assets") for file in (path / name).rglob("*")]
         return [path / "saved_model.pb", *sorted(file for file in inside if file.is_file())]
-    # Weights often lie beside: model.bin for model.xml, model.onnx.data for model.onnx.
+    # Weights are often in a file of their own: model.bin for model.xml, model.onnx.data for model.onnx.
     stem = path.name.removesuffix(path.suffix)
-    beside = {file for file in path.parent.iterdir() if file.is_file() and file.name.startswith(f"{stem}.")}
+    weights = {file for file in path.parent.iterdir() if file.is_file() and file.name.startswith(f"{stem}.")}
     pair = set(caffe_pair(path)) if path.suffix == ".caffemodel" else set()
-    return sorted(beside | {path} | pair)
+    return sorted(weights | {path} | pair)

@@ -1,4 +1,7 @@
-"""A labels.txt -> the names of the classes: line n names the model's output n."""
+"""A labels.txt -> the names of the classes: line n names the model's output n.
+
+Some tools write the number of the class before each name ("0 cat", "1 dog"); it is no part of the name.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,19 @@ def read_labels(path: Path | None, *, classes: int) -> tuple[str, ...]:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"The labels in {path} cannot be read ({error}); check --labels.") from error
-    names = tuple(line.strip() for line in text.rstrip().splitlines())
+    names = _without_numbers(tuple(line.strip() for line in text.rstrip().splitlines()))
     if len(names) != classes:
         raise ModelError(
             f"{path} names {len(names)} classes but the model has {classes}: give it one line for each, in order."
         )
+    return names
+
+
+def _without_numbers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names without their numbers, if every line has one and they count from 0."""
+    parts = [name.split(maxsplit=1) for name in names]
+    if all(len(part) == 2 and part[0] == str(number) for number, part in enumerate(parts)):
+        return tuple(part[1] for part in parts)
     return names
 
 

@@ -1,4 +1,4 @@
-"""A model's folder -> the versions that it holds, and what their files look like now."""
+"""A model's folder -> the numbered folders in it, and a fingerprint of each version's files."""
 
 from __future__ import annotations
 
@@ -7,39 +7,26 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from worker.artifacts.source import locate
-from worker.artifacts.version_plan import Files, Listing, canonical
-from worker.errors import ModelError
+from worker.artifacts.version_plan import Files, Listing, version_number
 
 QUIET_S = 5.0
-"""Files that nobody has touched for so long are not being copied."""
+"""Files that have not changed for this long are not being copied."""
 
 
-def versioned(path: Path | None) -> bool:
-    """Whether `path` is a folder of numbered versions, rather than a model itself."""
-    if path is None or not path.is_dir() or not folders(path):
-        return False
-    try:
-        inside = locate(path).path.relative_to(path).parts
-    except ModelError:  # no version is complete yet
-        return True
-    return bool(inside) and canonical(inside[0]) is not None
-
-
-def folders(root: Path) -> Mapping[str, Path]:
-    """The numbered folders in `root` by their version; any other name (3.tmp, .4) is none. Raises OSError."""
+def version_folders(root: Path) -> Mapping[str, Path]:
+    """The numbered folders in `root` by their version; other names (3.tmp, .4) are no versions. Raises OSError."""
     found: dict[str, Path] = {}
     for folder in sorted(root.iterdir()):
-        version = canonical(folder.name)
+        version = version_number(folder.name)
         if version is not None and folder.is_dir():
             found.setdefault(version, folder)
     return found
 
 
-def look(root: Path) -> Listing:
-    """What each numbered folder holds; those without a file are not there yet. Raises OSError for `root` alone."""
+def list_versions(root: Path) -> Listing:
+    """The files of each version; folders without a file are left out. Raises OSError only for `root` itself."""
     listing: dict[str, Files] = {}
-    for version, folder in folders(root).items():
+    for version, folder in version_folders(root).items():
         files = _files(folder)
         if files is not None:
             listing[version] = files
@@ -47,13 +34,13 @@ def look(root: Path) -> Listing:
 
 
 def _files(folder: Path) -> Files | None:
-    """Names, sizes and times of all files below `folder`, as one number; None where there are none.
+    """A fingerprint of names, sizes and times of all files below `folder`; None if there are none.
 
-    The time of change (ctime) is the one that no copying program sets back.
+    No copying program sets the time of change (ctime) back.
     """
     try:
         found = sorted(_below(str(folder)))
-    except OSError:  # it is being moved away, or is not readable yet
+    except OSError:  # the folder is being moved, or is not readable yet
         return None
     if not found:
         return None

@@ -1,7 +1,7 @@
-"""Which versions of a model should be loaded, and what each name for one means: pure decisions over plain data.
+"""Which versions of a model to load and unload, and which version a request means: pure decisions over plain data.
 
-Two looks at a model's folder, what is loaded and what failed -> what to load and unload next. Versions are the
-numbers of the folders, as text without leading zeros.
+Two readings of a model's folder, the loaded versions and the failed ones -> what to load and unload next. A version is
+the number of its folder, as text without leading zeros.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Literal
 from worker.errors import ModelError
 
 State = Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]
-"""A version's life, in the words of TensorFlow Serving; a version that could not be loaded is at its END."""
+"""The states of a version, in the words of TensorFlow Serving; one that could not be loaded is at its END."""
 
 STABLE, LATEST = "stable", "latest"
-"""Labels that always exist: the version served where none is named, and the highest that is loaded."""
+"""Labels that always exist: the default version, and the highest version that is loaded."""
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """How one version of a model is: its state, and `error`, a sentence, where loading it failed."""
+    """The state of one version, and `error`, a sentence, where loading it failed."""
 
     version: str
     state: State
@@ -33,9 +33,9 @@ class VersionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What one version's files looked like: `fingerprint` changes with every name, size or time of change.
+    """The files of one version: `fingerprint` changes with every name, size or time of change.
 
-    `quiet` says that nothing has been written there for a while: such files need no second look.
+    `quiet` says that nothing has been written there for a while: such files need no second reading.
     """
 
     fingerprint: int
@@ -43,7 +43,7 @@ class Files:
 
 
 Listing = Mapping[str, Files]
-"""The versions that a folder holds, at one look."""
+"""The versions in a folder, at one reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ LATEST_ONLY = Policy()
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class VersionPlan:
     """What to do next: `load` these in this order, `unload` those, and `wait` for these to be copied."""
 
     load: tuple[str, ...] = ()
@@ -82,19 +82,19 @@ class Plan:
     wait: tuple[str, ...] = ()
 
 
-def decide(
+def plan_versions(
     policy: Policy, *, now: Listing, before: Listing, loaded: Collection[str], failed: Mapping[str, int]
-) -> Plan:
-    """What to do after a look at the folder.
+) -> VersionPlan:
+    """Decide after a reading of the folder.
 
-    now, before: this look and the one before it
-    loaded:      the versions that serve; their files are looked at no more, a version is what was loaded
+    now, before: this reading and the one before it
+    loaded:      the versions that serve; changes of their files do not count, a version is what was loaded
     failed:      the fingerprint of the files with which each version could not be loaded
 
-    A version is loaded once it looks the same twice, so not while it is being copied. One that failed is tried
-    again when its files have changed. One is unloaded only when what replaces it is loaded, and one that is
-    gone from the folder only when it is missing twice and another is left: an empty answer of a file server
-    that hiccups ends nothing.
+    A version is loaded when two readings agree about its files, so not while it is being copied. A version that failed
+    is tried again when its files have changed. A version is unloaded only when its replacement is loaded; a version
+    that has disappeared from the folder only when two readings miss it and another version is left, so that one empty
+    answer of a file server unloads nothing.
     """
     there = {v for v in loaded if v in now or v in before}
     fresh = {v: files for v, files in now.items() if v not in loaded and failed.get(v) != files.fingerprint}
@@ -103,15 +103,15 @@ def decide(
     load = tuple(v for v in wanted if v not in loaded)
     unload = () if load or not wanted else tuple(sorted((v for v in loaded if v not in wanted), key=int))
     hoped = policy.wants(there | set(fresh))
-    return Plan(load, unload, tuple(v for v in hoped if v not in wanted))
+    return VersionPlan(load, unload, tuple(v for v in hoped if v not in wanted))
 
 
-def meant(
+def resolve_version(
     *, version: str | None, label: str | None, policy: Policy, labels: Mapping[str, str], loaded: Collection[str]
 ) -> str | None:
-    """The version that a request means by its number, or by a label, or by neither; None if by neither or label."""
+    """The version that a request names by number or label, or else the default version; None if there is none."""
     if version is not None:
-        return canonical(version) or version
+        return version_number(version) or version
     if label == LATEST:
         return max(loaded, key=int, default=None)
     stable = labels.get(STABLE)
@@ -119,8 +119,8 @@ def meant(
     return default if label in (None, STABLE) else labels.get(label or "")
 
 
-def canonical(number: str) -> str | None:
-    """A folder's name as a version: 0001 is version 1; None for a name that is no number."""
+def version_number(number: str) -> str | None:
+    """The version of a folder's name: 0001 is version 1; None for a name that is no decimal number in ASCII."""
     return str(int(number)) if number.isascii() and number.isdigit() and len(number) < 20 else None
 
 
@@ -128,7 +128,7 @@ def parse_policy(text: str) -> Policy:
     """The policy that `--version-policy` says: latest, all, or numbers with commas. Raises ModelError."""
     if text in ("latest", "all"):
         return Policy("latest" if text == "latest" else "all")
-    named = tuple(canonical(part.strip()) or "" for part in text.split(","))
+    named = tuple(version_number(part.strip()) or "" for part in text.split(","))
     if "" in named:
         raise ModelError(f"--version-policy is latest, all, or numbers such as 3 or 2,3, not {text[:40]!r}.")
     return Policy("named", tuple(dict.fromkeys(named)))
@@ -139,7 +139,7 @@ def parse_labels(texts: Iterable[str]) -> Mapping[str, str]:
     labels: dict[str, str] = {}
     for text in texts:
         name, equals, number = text.partition("=")
-        version = canonical(number)
+        version = version_number(number)
         if not equals or version is None or not _LABEL.fullmatch(name):
             raise ModelError(f"--version-label takes NAME=NUMBER, such as canary=3, not {text[:40]!r}.")
         if name == LATEST:

@@ -1,1 +1,1 @@
-"""Images wait, batches run; nothing here knows what a model is."""
+"""Collects images into batches and runs them on the cores; knows nothing about models."""

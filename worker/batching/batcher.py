@@ -1,6 +1,6 @@
-"""The queue before one engine: images come in one by one, are let in or refused, and wait for their scores.
+"""The queue before one engine: images arrive one by one, are admitted or refused, and wait for their scores.
 
-Runs on one event loop. Every caller gets exactly its own scores or its own error.
+Belongs to one event loop. Each caller gets exactly the scores of its own images, or its own error.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from worker.batching.core_scheduler import Turns
-from worker.batching.policy import Pace, Room, crowded, expected_wait_s, refusal
-from worker.batching.queue import Image, Line, Scores, Waiting
-from worker.batching.runner import Lanes, Predict
+from worker.batching.core_scheduler import CoreScheduler
+from worker.batching.policy import Capacity, Pace, crowded, expected_wait_s, refusal
+from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
+from worker.batching.runner import BatchRunner, Predict
 from worker.errors import Overloaded
 from worker.telemetry.metrics import ModelMetrics
 
 QUEUE_BYTES = 512 << 20
-"""Memory for images that wait, unless told otherwise: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
+"""Memory for images that wait, by default: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
 
 _WHY = {
     "queue": "its queue is full",
@@ -33,7 +33,7 @@ class Batcher:
     predict:          a sequence of images to scores [n, classes]; called from one thread at a time
     stream:           the same on one core, called by as many threads at a time as the pace has streams
     queue_most:       images that may wait, encoded or decoded; queue_bytes_most: their memory, in bytes
-    turns:            the gate before the cores, where several batchers share them
+    scheduler:        shares the cores among several batchers
     sizes:            the only batch sizes that the engine should see: batches are padded to them
     ahead:            assemble the next full batch while one runs: for engines that leave the cores free
     """
@@ -47,27 +47,27 @@ class Batcher:
         queue_most: int,
         numbers: ModelMetrics,
         queue_bytes_most: int = QUEUE_BYTES,
-        turns: Turns | None = None,
+        scheduler: CoreScheduler | None = None,
         sizes: Sequence[int] = (),
         ahead: bool = False,
     ) -> None:
         self.pace = pace
-        self._room = Room(queue_most, queue_bytes_most)
+        self._room = Capacity(queue_most, queue_bytes_most)
         self._numbers = numbers
-        self._line = Line(numbers=numbers)
-        self._left = asyncio.Event()
-        self._coming = _Coming(self._has_come)
+        self._queue = ImageQueue(numbers=numbers)
+        self._left = asyncio.Event()  # an image or a request has left
+        self._coming = _Coming(self._left.set)
         self._encoded = 0
         self._held_bytes = 0
         self._crowded = False
-        self._lanes = Lanes(
-            self._line,
+        self._runner = BatchRunner(
+            self._queue,
             predict=predict,
             stream=stream,
             pace=pace,
             sizes=tuple(sizes),
             ahead=ahead,
-            turns=turns or Turns(),
+            scheduler=scheduler or CoreScheduler(),
             numbers=numbers,
             coming=lambda: self._coming.count,
             depth=lambda: self.depth,
@@ -75,34 +75,34 @@ class Batcher:
         )
 
     async def __aenter__(self) -> Batcher:
-        await self._lanes.__aenter__()
+        await self._runner.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Ends at once: what still waits is refused. `drained` first, to answer it."""
-        await self._lanes.__aexit__()
-        self._line.close()
+        """End at once and refuse the images that wait; await `drained` first to have them answered."""
+        await self._runner.__aexit__()
+        self._queue.close()
 
     @property
     def moving(self) -> bool:
-        """Whether predictions get done: False when one batch has been running far too long."""
-        return self._lanes.moving
+        """Whether predictions get done, see `BatchRunner.moving`."""
+        return self._runner.moving
 
     @property
     def crowded(self) -> bool:
-        """Whether the queue is nearly full: this worker should get less for a while."""
+        """Whether the queue is nearly full, so that this worker should get fewer requests for a while."""
         self._crowded = crowded(queued=self.depth, most=self._room.images, before=self._crowded)
         return self._crowded
 
     @property
     def depth(self) -> int:
         """Images that wait, encoded or decoded."""
-        return self._encoded + len(self._line)
+        return self._encoded + len(self._queue)
 
     @property
     def running(self) -> int:
         """Images that are being predicted."""
-        return self._lanes.running
+        return self._runner.running
 
     @property
     def held_bytes(self) -> int:
@@ -110,29 +110,24 @@ class Batcher:
         return self._held_bytes
 
     async def drained(self) -> None:
-        """Wait until nobody is on the way, waits or is being predicted."""
+        """Wait until no image is being received, waits or is being predicted."""
         while self._coming.count or self.depth or self.running:
             self._left.clear()
             await self._left.wait()
 
     def coming(self) -> AbstractContextManager[object]:
-        """Around receiving and decoding: a request is on its way, and a batch may wait a moment for it."""
+        """A context around receiving and decoding a request: `next_batch` counts it, and `drained` waits for it."""
         return self._coming
-
-    def _has_come(self) -> None:
-        self._left.set()
-        if not self._coming.count:
-            self._lanes.arrived()
 
     def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0) -> None:
         """Raise Overloaded if `images` that arrive now have no room, or no chance by `deadline_s` (monotonic)."""
         depth = self.depth
-        ahead = depth + self._lanes.running
-        wait_s = expected_wait_s(self.pace, ahead=ahead, images=images, slower=self._lanes.slower)
+        ahead = depth + self._runner.running
+        wait_s = expected_wait_s(self.pace, ahead=ahead, images=images, slower=self._runner.slower)
         refused = refusal(
             self._room,
-            waiting=Room(depth, self._held_bytes),
-            more=Room(images, nbytes),
+            waiting=Capacity(depth, self._held_bytes),
+            more=Capacity(images, nbytes),
             wait_s=wait_s,
             left_s=deadline_s - time.monotonic(),
         )
@@ -142,15 +137,15 @@ class Batcher:
             raise Overloaded(why, retry_after_s=refused.retry_after_s)
 
     def decoding(self, images: int, *, nbytes: int, deadline_s: float) -> AbstractContextManager[object]:
-        """Around waiting for a decoding thread and decoding: the images count as waiting. Raises Overloaded.
+        """A context around decoding, and waiting for it: the images count as waiting. Raises Overloaded.
 
-        `nbytes` is the memory that they take, encoded or decoded, whichever is more.
+        `nbytes` is the memory that the images take, encoded or decoded, whichever is more.
         """
         self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes)
         return _Decoding(self._decode, images, nbytes)
 
     def _decode(self, images: int, nbytes: int) -> None:
-        """So many more are to be decoded; fewer, if negative."""
+        """Count `images` more that are to be decoded; fewer, if the number is negative."""
         self._encoded += images
         self._held_bytes += nbytes
         if images > 0:
@@ -158,7 +153,7 @@ class Batcher:
             return
         self._coming.__exit__(None, None, None)
         if not self.depth:
-            self._lanes.emptied()
+            self._runner.emptied()
 
     async def submit(self, image: Image, *, deadline_s: float) -> Scores:
         """Scores [classes] of one image; see `submit_all`."""
@@ -168,53 +163,53 @@ class Batcher:
         """Scores [classes] of each image, in order, or the error of the first that has none.
 
         Raises Overloaded when there is no room, DeadlinePassed when `deadline_s` passed in the queue. A caller
-        that is cancelled costs no prediction if its batch has not begun. Images that were `admitted` with their
-        request are not asked whether they can be in time, only whether their memory is there.
+        that is cancelled costs no prediction if its batch has not begun. For images that were `admitted` with their
+        request, only their memory is checked again, not the deadline.
         """
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
             self.admit(deadline_s=deadline_s, images=len(images), nbytes=nbytes)
         loop = asyncio.get_running_loop()
-        waiting = [Waiting(image, deadline_s, loop.create_future()) for image in images]
+        waiting = [QueuedImage(image, deadline_s, loop.create_future()) for image in images]
         self._held_bytes += nbytes
         try:
-            self._line.add(waiting)
-            self._lanes.arrived()
+            self._queue.add(waiting)
+            self._runner.arrived()
             return [await one.answer for one in waiting]
         finally:
             self._held_bytes -= nbytes
             self._give_up(waiting)
             self._left.set()
 
-    def _give_up(self, waiting: list[Waiting]) -> None:
-        """Whoever has no answer by now wants none: it makes room at once."""
+    def _give_up(self, waiting: list[QueuedImage]) -> None:
+        """Images without an answer by now want none, so their places become free at once."""
         gone = 0
         for one in waiting:
             if one.answer.done() and not one.answer.cancelled():
-                one.answer.exception()  # of several images only the first error is told
+                one.answer.exception()  # of several images only the first error is raised
                 continue
             one.answer.cancel()
             gone += 1
-            self._line.forget(one)
+            self._queue.remove(one)
         if gone:
             self._numbers.rejected("gone", gone)
 
 
 class _Coming(AbstractContextManager[object]):
-    """The requests on their way; entered once for each of them. All requests pass here: no generator's cost."""
+    """Counts the requests that are being received or decoded; one object for all, which costs less than a generator."""
 
-    __slots__ = ("_has_come", "count")
+    __slots__ = ("_left", "count")
 
-    def __init__(self, has_come: Callable[[], None]) -> None:
+    def __init__(self, left: Callable[[], None]) -> None:
         self.count = 0
-        self._has_come = has_come
+        self._left = left
 
     def __enter__(self) -> None:
         self.count += 1
 
     def __exit__(self, *_: object) -> None:
         self.count -= 1
-        self._has_come()
+        self._left()
 
 
 class _Decoding(AbstractContextManager[object]):

@@ -1,6 +1,7 @@
-"""Decoded images that wait for the engine: in at one end, out as batches at the other.
+"""Decoded images that wait for the engine: they enter at one end and leave as batches at the other.
 
-Who is cancelled leaves from the middle at once; who is too late is told so when its turn comes.
+A cancelled image leaves from the middle at once; an image whose deadline has passed gets its error when its batch is
+taken.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ Scores = NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
-    """One image and whom to tell; `deadline_s` and `since_s` are monotonic times."""
+class QueuedImage:
+    """One image and the future that gets its scores; `deadline_s` and `since_s` are monotonic times."""
 
     image: Image
     deadline_s: float
@@ -31,57 +32,57 @@ class Waiting:
     since_s: float = field(default_factory=time.monotonic)
 
     def wanted(self, now_s: float) -> bool:
-        """Whether somebody still wants the answer, and can have it in time."""
+        """Whether the caller still waits for the answer, and its deadline has not passed."""
         return not self.answer.done() and self.deadline_s >= now_s
 
     def fail(self, error: WorkerError) -> None:
-        """Tell the error, unless there is an answer already or nobody listens any more."""
+        """Answer with an error, unless there is an answer already or the caller has left."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
 
-class Line:
-    """The images before one engine; of one event loop."""
+class ImageQueue:
+    """The images before one engine; belongs to one event loop."""
 
     def __init__(self, *, numbers: ModelMetrics) -> None:
         self._numbers = numbers
-        self._queue: OrderedDict[Waiting, None] = OrderedDict()
+        self._queue: OrderedDict[QueuedImage, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def add(self, waiting: Sequence[Waiting]) -> None:
-        """At the end of the line."""
-        self._queue.update(dict.fromkeys(waiting))
+    def add(self, images: Sequence[QueuedImage]) -> None:
+        """Append images."""
+        self._queue.update(dict.fromkeys(images))
 
-    def forget(self, waiting: Waiting) -> None:
-        """One that wants no answer any more, if it is still here."""
-        self._queue.pop(waiting, None)
+    def remove(self, image: QueuedImage) -> None:
+        """Remove an image that wants no answer any more, if it is still here."""
+        self._queue.pop(image, None)
 
-    def take(self, images: int) -> list[Waiting]:
-        """The next batch, of at most so many; empty where nobody is left who can have an answer in time."""
-        members: list[Waiting] = []
+    def take(self, images: int) -> list[QueuedImage]:
+        """Take the next batch, of at most `images`; empty if no image is left whose deadline can be met."""
+        members: list[QueuedImage] = []
         while self._queue and len(members) < images:
-            members += self.refuse_late([self._queue.popitem(last=False)[0]])
+            members += self.reject_expired([self._queue.popitem(last=False)[0]])
         return members
 
-    def refuse_late(self, members: Sequence[Waiting]) -> list[Waiting]:
-        """Those of `members` who still want an answer; who is too late for one is told so."""
+    def reject_expired(self, members: Sequence[QueuedImage]) -> list[QueuedImage]:
+        """The images of `members` that still want an answer; the others get an error if their deadline has passed."""
         now_s = time.monotonic()
-        wanted = [waiting for waiting in members if waiting.wanted(now_s)]
-        for waiting in members:
-            if waiting.deadline_s < now_s and not waiting.answer.done():
+        wanted = [image for image in members if image.wanted(now_s)]
+        for image in members:
+            if image.deadline_s < now_s and not image.answer.done():
                 self._numbers.rejected("expired")
-                waiting.fail(DeadlinePassed("The deadline passed before a prediction began."))
+                image.fail(DeadlinePassed("The deadline passed before a prediction began."))
         return wanted
 
     def close(self) -> None:
-        """Whoever still waits is told that this worker closes."""
-        refuse_closing(tuple(self._queue))
+        """Answer all images that wait with the error of a worker that closes."""
+        reject_closing(tuple(self._queue))
         self._queue.clear()
 
 
-def refuse_closing(members: Sequence[Waiting]) -> None:
-    """None of them will be answered."""
-    for waiting in members:
-        waiting.fail(Overloaded("This worker is closing: ask for another one.", retry_after_s=1))
+def reject_closing(members: Sequence[QueuedImage]) -> None:
+    """Answer all `members` with the error of a worker that closes."""
+    for image in members:
+        image.fail(Overloaded("This worker is closing: ask for another one.", retry_after_s=1))

@@ -66,8 +66,8 @@ def label(
       p2p label cat.jpg
       find photos -name '*.jpg' | p2p label -
     """
+    from worker.cli.label_files import label_files
     from worker.errors import WorkerError
-    from worker.inference.label_files import label_files
     from worker.inference.model import load
 
     source = source_of(

@@ -17,9 +17,10 @@ from registry.runtime.errors import SettingsError
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
-    from worker.artifacts.source import Channels as ChannelsWord
-    from worker.artifacts.source import ModelSource, Order
-    from worker.artifacts.source import Outputs as OutputsWord
+    from worker.artifacts.preprocess_config import Channels as ChannelsWord
+    from worker.artifacts.preprocess_config import Order
+    from worker.artifacts.preprocess_config import Outputs as OutputsWord
+    from worker.artifacts.source import ModelSource
     from worker.images.decode import Resize as ResizeWord
 
 DEFAULT_MAX_PIXELS = 50_000_000
@@ -219,7 +220,8 @@ def refuse_for_several(own: Sequence[object], *, port: int, count: int) -> None:
 
 def source_of(*, model: Path | None, pixels: Pixels, **flags: Any) -> ModelSource:
     """The flags about one model as its `ModelSource`. Raises BadParameter for one that cannot be read."""
-    from worker.artifacts.source import ModelSource, Preprocess
+    from worker.artifacts.preprocess_config import Preprocess
+    from worker.artifacts.source import ModelSource
 
     preprocess = Preprocess(
         size=_size(pixels.size) if pixels.size else None,

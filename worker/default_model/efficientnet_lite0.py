@@ -74,7 +74,7 @@ def _blocks() -> Iterable[tuple[int, int, int, int]]:
 
 
 def _block(x: Any, weights: Weights, name: str, kernel: int, stride: int, expansion: int, channels: int) -> Any:
-    """An inverted bottleneck: widen, filter each channel by itself, narrow; added to its input if it fits."""
+    """An inverted bottleneck: widen, filter each channel separately, narrow; plus its input if the shapes are equal."""
     start, width = x, x.shape[-1]
     if expansion > 1:
         x = _relu(_norm(_conv(x, weights, f"{name}_expand_conv", width * expansion), weights, f"{name}_bn0"))

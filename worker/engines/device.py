@@ -1,4 +1,4 @@
-"""`--device` and the GPUs that a framework sees -> the one to use, or none."""
+"""`--device` and the GPUs that a framework sees -> the GPU to use, or the CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ compilation when it is first seen."""
 
 
 def pick(device: str, *, seen: int, framework: str) -> int | None:
-    """The number of the GPU that `device` ("auto", "cpu", "gpu", "gpu:1") means, of `seen` ones; None for the CPU.
+    """The number of the GPU that `device` ("auto", "cpu", "gpu", "gpu:1") means, of `seen` GPUs; None for the CPU.
 
     Raises ModelError for a GPU that the framework does not see, and for a word that is none of these.
     """
@@ -32,5 +32,5 @@ def pick(device: str, *, seen: int, framework: str) -> int | None:
 
 
 def name_of(number: int | None) -> str:
-    """As /readyz shows it: "cpu", "gpu:0"."""
+    """The device's name, as /readyz shows it: "cpu", "gpu:0"."""
     return "cpu" if number is None else f"gpu:{number}"

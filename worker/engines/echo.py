@@ -1,6 +1,6 @@
-"""No model at all: answers each image's own shape, for measuring and testing the road without its end.
+"""An engine without a model, for measuring and testing all that comes before a prediction.
 
-Two classes, width and height, each with its share of the two: a square gives 0.5 and 0.5.
+Its two classes, width and height, are each image's own shares of their sum: a square gives 0.5 and 0.5.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.base import InputSpec, Undivided
+from worker.engines.base import InputSpec, SingleStream
 
 LABELS = ("width", "height")
 
 
-class Echo(Undivided):
+class Echo(SingleStream):
     """The engine that predicts nothing."""
 
     name = "echo"

@@ -1,4 +1,4 @@
-"""The engines that there are: what each reads, what it is installed as, and the module that loads with it."""
+"""The engines that exist: the formats that each reads, the package that it needs, and the module that loads with it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 
-from worker.artifacts.formats import Kind
-from worker.artifacts.source import ModelSource, Precision
+from worker.artifacts.formats import Format, Precision
+from worker.artifacts.source import ModelSource
 from worker.engines.base import Engine
-from worker.engines.selection.report import Row
 from worker.errors import ModelError
-from worker.system.memory import settle
+from worker.system.memory import freeze_heap
 
 
 @dataclass(frozen=True)
@@ -22,12 +21,12 @@ class Framework:
     """One engine.
 
     name:    as `--engine` takes it
-    module:  loads a model with it: `load(source)`
-    package: what is imported; distribution: what is installed; extra: of ours, that installs it
-    reads:   the kinds of models that it reads itself
-    converted: the form in which it takes what TensorFlow has loaded, by the file's name; None if in none.
-        TensorFlow itself has one that it loads in a moment.
-    precisions: what it can compute in
+    module:  its `load(source)` loads a model with this engine
+    package: what is imported; distribution: what is installed; extra: ours that installs it
+    reads:   the formats that it reads itself
+    converted: the name of the file that TensorFlow's models are converted to for this engine; None if they are not.
+        TensorFlow itself has such a file, which loads quickly.
+    precisions: the number formats that it can compute in
     """
 
     name: str
@@ -35,18 +34,18 @@ class Framework:
     package: str
     distribution: str
     extra: str
-    reads: frozenset[Kind]
+    reads: frozenset[Format]
     converted: str | None = None
     precisions: frozenset[Precision] = frozenset({"f32"})
 
     @property
     def installed(self) -> bool:
-        """Whether its package is there; nothing is imported."""
+        """Whether its package is installed; nothing is imported."""
         return importlib.util.find_spec(self.package) is not None
 
     @property
     def version(self) -> str | None:
-        """The version that is installed, if any."""
+        """The installed version; None if it is not installed."""
         try:
             return importlib.metadata.version(self.distribution)
         except importlib.metadata.PackageNotFoundError:
@@ -54,17 +53,17 @@ class Framework:
 
     @property
     def missing(self) -> str:
-        """What to do where it is not installed."""
+        """What to do if it is not installed."""
         return f"not installed: pip install 'p2p-serving[{self.extra}]'"
 
     def load(self, source: ModelSource) -> Engine:
-        """Import the framework and load the model with it, its outputs as they come. Raises ModelError."""
+        """Import the framework and load the model; its outputs may be logits. Raises ModelError."""
         if not self.installed:
             raise ModelError(f"The engine {self.name} is {self.missing}.")
         if source.precision not in self.precisions:
             raise ModelError(f"The engine {self.name} computes in {' and '.join(self.precisions)} only.")
         module = import_module(self.module)
-        settle()
+        freeze_heap()
         engine: Engine = module.load(source)
         return engine
 
@@ -105,7 +104,7 @@ _IN_ORDER = (
 )
 
 FRAMEWORKS: Mapping[str, Framework] = MappingProxyType({framework.name: framework for framework in _IN_ORDER})
-"""By name. Of those that read a kind of model, the first that is installed is the reference for the others."""
+"""By name. Of the engines that read a format, the first that is installed is the reference for the others."""
 
 
 def framework(name: str) -> Framework:
@@ -115,28 +114,25 @@ def framework(name: str) -> Framework:
     return FRAMEWORKS[name]
 
 
-def readers(kind: Kind) -> list[Framework]:
-    """The engines that read a kind of model themselves, the reference first."""
-    return [framework for framework in _IN_ORDER if kind in framework.reads]
+def readers(model_format: Format) -> list[Framework]:
+    """The engines that read a format themselves, the reference first."""
+    return [framework for framework in _IN_ORDER if model_format in framework.reads]
 
 
-def able(kind: Kind) -> list[Framework]:
-    """The engines that read a kind of model themselves, then those that take it when TensorFlow has converted it."""
-    convertible = kind in FRAMEWORKS["tensorflow"].reads and FRAMEWORKS["tensorflow"].installed
+def supporting(model_format: Format) -> list[Framework]:
+    """The engines that read a format themselves, then those that take it when TensorFlow has converted it."""
+    convertible = model_format in FRAMEWORKS["tensorflow"].reads and FRAMEWORKS["tensorflow"].installed
     others = [one for one in _IN_ORDER if convertible and one.converted]
-    return list(dict.fromkeys([*readers(kind), *others]))
+    return list(dict.fromkeys([*readers(model_format), *others]))
 
 
-def absent(kind: Kind) -> list[Row]:
-    """A row for each engine that could run a model if it were installed."""
-    return [Row(one.name, left_out=one.missing) for one in able(kind) if not one.installed]
-
-
-def reference(kind: Kind) -> Framework:
-    """The engine whose answers count for a kind of model; ModelError, with what to install, if there is none."""
-    able = readers(kind)
-    found = next((framework for framework in able if framework.installed), None)
+def reference(model_format: Format) -> Framework:
+    """The engine whose answers count for a format; ModelError, with what to install, if there is none."""
+    candidates = readers(model_format)
+    found = next((framework for framework in candidates if framework.installed), None)
     if found is None:
-        extras = " or ".join(f"'p2p-serving[{framework.extra}]'" for framework in able)
-        raise ModelError(f"Nothing that is installed here runs a model of the kind {kind}: pip install {extras}.")
+        extras = " or ".join(f"'p2p-serving[{framework.extra}]'" for framework in candidates)
+        raise ModelError(
+            f"Nothing that is installed here runs a model of the kind {model_format}: pip install {extras}."
+        )
     return found

@@ -1,20 +1,51 @@
-"""The first step of a network, measured -> the range of pixel values that it was made for.
+"""The first layers of a network, run on zeros and on ones -> the range of pixel values that the network expects.
 
-Many models scale their input themselves: Keras's Rescaling and Normalization layers, retrain.py's Sub and Mul,
-a Normalize layer exported to ONNX. An engine's module runs what stands between the input and the first real
-layer on zeros and on ones; the gain tells.
+Many models scale their input themselves: Keras's Rescaling and Normalization layers, retrain.py's Sub and Mul, a
+Normalize layer exported to ONNX. An engine runs the operations between the input and the first real layer, and their
+gain tells the range. docs/decisions/0020-pixel-range.md lists the models for which it decides.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
 from worker.engines.input_plan import UNIT, UNTOUCHED, Scaling
+
+_log = logging.getLogger(__name__)
+
+_ANY_LENGTH = 224  # of a dimension of any length
+
+
+def measured_range(
+    first_layers: Callable[[NDArray[Any]], NDArray[Any]],
+    shape: Sequence[int | None],
+    dtype: DTypeLike = np.float32,
+) -> Scaling | None:
+    """`pixel_range` of the operations `first_layers`, whose input has this shape (None: any length) and type."""
+    sizes = [length or (1 if axis == 0 else _ANY_LENGTH) for axis, length in enumerate(shape)]
+    offset, one = (float(np.mean(first_layers(fill(sizes, dtype)), dtype=np.float64)) for fill in (np.zeros, np.ones))
+    return pixel_range(one - offset, offset)
+
+
+def probed(detect: Callable[[], Scaling | None]) -> Scaling | None:
+    """The result of `detect`; None, with a log line, if the first layers cannot be run as that assumes."""
+    try:
+        return detect()
+    except Exception as error:  # a framework may raise anything; the model itself may work
+        _log.info("The range of the model's pixels could not be found out from its first layers: %s", error)
+        return None
 
 
 def pixel_range(gain: float, offset: float) -> Scaling | None:
-    """Mean and std for a model whose first step is x * gain + offset; None if that step does nothing.
+    """Mean and std for a model whose first layers compute x * gain + offset; None if they change nothing.
 
-    Networks see numbers of about 1, or pixels less their mean. So a small gain (1/255, 1/127.5, 1/58) or a
-    large offset (-104) belongs to pixels of 0..255, and a gain of 1 or more to pixels of 0..1.
+    Networks are trained on numbers of about 1, or on pixels minus their mean. So a small gain (1/255, 1/127.5, 1/58) or
+    a large offset (-104) belongs to pixels of 0..255, and a gain of 1 or more to pixels of 0..1.
     """
     if gain == 1 and offset == 0:
         return None

@@ -1,8 +1,8 @@
 """PyTorch: a TorchScript file or one of torch.export -> an engine that takes uint8 images.
 
-TorchScript does not say what its input is: it is taken to be [n, 3, height, width] of floats, 224 x 224 unless
-model.toml or --size says otherwise. A file of torch.export says its shape and type. Both are read without
-running anybody's pickle: a file that holds a pickled module or bare weights is refused.
+A TorchScript file does not contain the shape of its input: [n, 3, height, width] of floats is assumed, 224 x 224 unless
+model.toml or --size says otherwise. A file of torch.export contains shape and type. Both are read without running a
+pickle from the file: a file that holds a pickled module or only weights is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from worker.artifacts.source import ModelSource
-from worker.engines.adapter import Run, Runner, first_line
+from worker.engines.adapter import EngineAdapter, Forward, first_line
 from worker.engines.device import GPU_BATCHES, name_of, pick
 from worker.engines.input_plan import Images, feed, layout_of, plan, scaling_of, spec_of, usual_scaling
 from worker.errors import ModelError
@@ -33,7 +33,7 @@ _TYPES: Mapping[Any, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class _Network:
-    """A module on its device, and what its input is: shape (None: any length) and type."""
+    """A module on its device, and its input's shape (None: any length) and type."""
 
     call: Callable[[Any], Any]
     shape: list[int | None]
@@ -41,7 +41,7 @@ class _Network:
     platform: str
 
 
-def load(source: ModelSource) -> Runner:
+def load(source: ModelSource) -> EngineAdapter:
     """Load the .pt, .ts or .pt2 file of `source`; raises ModelError with the cause and the cure."""
     if source.path is None:
         raise ModelError(f"PyTorch reads .pt, .ts and .pt2 files, not {source.graph}.")
@@ -49,12 +49,12 @@ def load(source: ModelSource) -> Runner:
     device = torch.device("cpu" if number is None else f"cuda:{number}")
     torch.set_num_threads(usable_cores())
     network = _network(source, source.path, device)
-    layout = layout_of(network.shape, usual="nchw", said=source.preprocess.layout)
+    layout = layout_of(network.shape, usual="nchw", requested=source.preprocess.layout)
     whole = not network.dtype.is_floating_point
     scaling = scaling_of(source.preprocess, own=None, usual=usual_scaling(layout), whole=whole)
     prepared = plan(layout, source.preprocess, scaling=scaling)
-    return Runner(
-        _running(network, device, feed(prepared, _TYPES[network.dtype])),
+    return EngineAdapter(
+        _forward(network, device, feed(prepared, _TYPES[network.dtype])),
         spec_of(prepared, source.preprocess),
         name="torch",
         platform=network.platform,
@@ -66,7 +66,7 @@ def load(source: ModelSource) -> Runner:
 def _network(source: ModelSource, path: Path, device: Any) -> _Network:
     read = _exported if _is_exported(path) else _scripted
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, whose files people have all the same
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, whose files are still in use
         try:
             network = read(source, path, device)
         except RuntimeError as error:
@@ -77,7 +77,7 @@ def _network(source: ModelSource, path: Path, device: Any) -> _Network:
 
 
 def _scripted(source: ModelSource, path: Path, device: Any) -> _Network:
-    """TorchScript with its weights as constants, in the type that they have."""
+    """A TorchScript file with its weights as constants, in their own type."""
     module = torch.jit.load(str(path), map_location=device).eval()
     dtype = next((weights.dtype for weights in module.parameters()), torch.float32)
     height, width = source.preprocess.size or (_EDGE, _EDGE)
@@ -87,7 +87,7 @@ def _scripted(source: ModelSource, path: Path, device: Any) -> _Network:
 
 
 def _exported(_: ModelSource, path: Path, device: Any) -> _Network:
-    """A program of torch.export, whose input says its own shape; lengths that may vary are symbols there."""
+    """A file of torch.export, which contains the shape of its input; variable lengths are symbols there."""
     program = torch.export.load(str(path))
     names = program.graph_signature.user_inputs
     entries = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
@@ -98,7 +98,7 @@ def _exported(_: ModelSource, path: Path, device: Any) -> _Network:
 
 
 def _is_exported(path: Path) -> bool:
-    """Told by the names inside the archive. Raises ModelError for what is neither of the two."""
+    """Whether the names in the archive are those of torch.export. Raises ModelError if it is not TorchScript either."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()} | set(archive.namelist())
@@ -114,18 +114,18 @@ def _is_exported(path: Path) -> bool:
     return False
 
 
-def _running(network: _Network, device: Any, fill: Callable[[Images], NDArray[Any]]) -> Run:
-    def run(images: Images) -> NDArray[Any]:
+def _forward(network: _Network, device: Any, fill: Callable[[Images], NDArray[Any]]) -> Forward:
+    def forward(images: Images) -> NDArray[Any]:
         with torch.inference_mode():
             scores = _scores(network.call(torch.from_numpy(fill(images)).to(device)))
             result: NDArray[Any] = scores.float().cpu().numpy()
         return result
 
-    return run
+    return forward
 
 
 def _scores(outputs: Any) -> Any:
-    """The scores among what a network gives: it alone, a named `logits`, or the first of several."""
+    """The scores among a network's outputs: its only output, the one named `logits`, or the first of several."""
     if isinstance(outputs, dict):
         return outputs["logits"] if "logits" in outputs else next(iter(outputs.values()))
     return outputs[0] if isinstance(outputs, tuple | list) else outputs

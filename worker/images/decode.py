@@ -1,8 +1,8 @@
-"""Encoded image bytes -> one uint8 array [height, width, 3] in RGB, upright, of the size the model asks for.
+"""Encoded image bytes -> one uint8 array [height, width, 3] in RGB, upright, in the size that the model takes.
 
-bytes -> kind and pixel count from the header -> Pillow decodes -> colours become grey, RGB or RGBA ->
-cropped and scaled -> laid on white -> turned as EXIF says -> array. Every refusal is one of `worker.errors`.
-Safe in many threads at once; Pillow lets go of the interpreter lock while it decodes and scales.
+bytes -> kind and pixel count from the header -> Pillow decodes -> colours become grey, RGB or RGBA -> cropped and
+scaled -> drawn on white -> turned as EXIF says -> array. Every refusal is one of `worker.errors`. Many threads may
+decode at once; Pillow releases the interpreter lock while it decodes and scales.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
 from worker.images.progressive_jpeg import without_details
 from worker.images.sniff import KINDS, canvas, kind_of
 
-# Of damaged EXIF data Pillow warns, with a text of its own for each damage, and Python keeps every text that it
-# has shown. What clients send must fill neither the log nor the memory.
+# Pillow warns of damaged EXIF data, with another text for each damage, and Python keeps every text that it has shown.
+# Such images must fill neither the log nor the memory.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 Resize = Literal["crop", "stretch"]
 Filter = Literal["bicubic", "bilinear"]
 
 CROP_SHARE = 0.875
-"""How much of the shorter side a centre crop keeps: 224 of 256, as ImageNet models are evaluated."""
+"""The share of the shorter side that a centre crop keeps: 224 of 256, as ImageNet models are evaluated."""
 
 _GAP = 2.0
 """Large images are first reduced by whole factors to no less than this times the target; half a grey level off."""
@@ -73,10 +73,10 @@ _LYING = (5, 6, 7, 8)  # orientations in which width and height change places
 
 @dataclass(frozen=True)
 class ImageSize:
-    """The size that a model eats, and how an image comes to it.
+    """The size that a model takes, and how images are brought to it.
 
-    `crop` scales the shorter side to size / 0.875 and cuts out the centre, as ImageNet models are
-    evaluated; `stretch` scales both sides, as retrain.py and Keras's image_dataset_from_directory do.
+    `crop` scales the shorter side to size / 0.875 and cuts out the centre, as ImageNet models are evaluated; `stretch`
+    scales both sides, as retrain.py and Keras's image_dataset_from_directory do.
     """
 
     height: int
@@ -86,14 +86,14 @@ class ImageSize:
 
 
 def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_pixels: int) -> NDArray[np.uint8]:
-    """Decode one image to uint8 [height, width, 3], RGB; with `size` None in its own size.
+    """Decode one image to uint8 [height, width, 3], RGB, in the given size, or in its own size if that is None.
 
-    Takes JPEG, PNG, WebP, GIF and BMP, of animations the first frame. Transparent images are laid on white,
-    because that is how they look where they were made to be seen; 16 bits a colour are scaled to 8.
+    Takes JPEG, PNG, WebP, GIF and BMP, and the first frame of animations. Transparent images are drawn on white, the
+    usual background of web pages; 16 bits per colour are scaled to 8.
     Raises NotAnImage for any other kind, TooLarge above `max_pixels` (width x height, as the header says)
     before a pixel is decoded, BadRequest for empty, damaged and truncated images.
     """
-    content = bytes(data)  # costs nothing where it is bytes already
+    content = bytes(data)  # no copy if the data are bytes already
     kind = _kind(content)
     with _damage_refused(kind):
         _check_pixels(canvas(kind, content), max_pixels)
@@ -107,7 +107,7 @@ def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_
 
 def _open(kind: str, content: bytes) -> ImageFile:
     image = _READERS[kind](io.BytesIO(content))
-    image.decodermaxblock = len(content)  # all of it is here: no need to decode it in pieces of 64 kB
+    image.decodermaxblock = len(content)  # the whole file is in memory: no need to decode pieces of 64 kB
     return image
 
 
@@ -122,10 +122,10 @@ def _kind(content: bytes) -> str:
 
 @contextmanager
 def _damage_refused(kind: str) -> Iterator[None]:
-    """Make one of our errors of whatever Pillow raises.
+    """Turn every error of Pillow into one of ours.
 
-    Its readers parse in Python and let out what that meets in damaged files: OSError, SyntaxError,
-    ValueError, KeyError, IndexError, struct.error, zlib.error and others, changing with its version.
+    Its readers parse in Python and do not catch what damaged files cause: OSError, SyntaxError, ValueError, KeyError,
+    IndexError, struct.error, zlib.error and others, which change with its version.
     """
     try:
         yield
@@ -160,9 +160,9 @@ def _picture(image: ImageFile, extent: tuple[float, float], size: ImageSize | No
 
 
 def _reduced(image: JpegImageFile, content: bytes, size: ImageSize) -> tuple[ImageFile, tuple[float, float]]:
-    """Let libjpeg decode at 1/2, 1/4 or 1/8, as long as the filter sees `_JPEG_GAP` times the target: much quicker.
+    """Let libjpeg decode at 1/2, 1/4 or 1/8 while the result has `_JPEG_GAP` times the target size: much quicker.
 
-    Gives the width and height that the whole image then has: of 1067 rows at 1/2 the last of 534 is only half there.
+    Also returns the exact width and height of the reduced image: of 1067 rows at 1/2, the last of 534 is only a half.
     """
     share = CROP_SHARE if size.resize == "crop" else 1.0
     edge = math.ceil(max(size.height, size.width) / share * _JPEG_GAP)
@@ -182,12 +182,12 @@ def _orientation(image: ImageFile) -> int:
     """EXIF's orientation; 1, upright, without one and where EXIF is damaged: the pixels may still be good."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # the same variety as in _damage_refused
+    except Exception:  # the same errors as in _damage_refused
         return 1
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Any of Pillow's colour modes as one that scales well: L, RGB, or RGBA if something may be transparent."""
+    """The image in a colour mode that scales well: L, RGB, or RGBA if a pixel may be transparent."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -196,7 +196,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _fit(picture: Image.Image, extent: tuple[float, float], size: ImageSize, *, lying: bool) -> Image.Image:
-    """Crop and scale a picture; `extent` is the width and height of what of it is image."""
+    """Crop and scale a picture; `extent` is the exact width and height of the image in it."""
     width, height = (size.height, size.width) if lying else (size.width, size.height)
     box = _centre(extent, width / height) if size.resize == "crop" else (0.0, 0.0, *extent)
     return picture.resize((width, height), _FILTERS[size.filter], box=box, reducing_gap=_GAP)

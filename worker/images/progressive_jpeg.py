@@ -1,10 +1,10 @@
-"""A progressive JPEG -> the same file without the scans that decoding it at 1/8 has no use for.
+"""A progressive JPEG -> the same file without the scans that decoding at 1/8 does not use.
 
-At 1/8 each 8 x 8 block becomes one pixel, its average (the DC coefficient, ITU T.81 section G.1.1), and whatever
-else was read of it is thrown away; only of colours that are stored at half the resolution libjpeg takes more. It
-wants another scan all the same: without one it takes the file for half loaded, and blurs it. So it gets one that
-says of every block that the rest is zero, which is some bytes. To read all scans of 12 megapixels costs a hundred
-milliseconds, so a third of that, and the pixels are the same.
+At 1/8 each 8 x 8 block becomes one pixel, its average (the DC coefficient, ITU T.81 section G.1.1), and libjpeg
+discards the other coefficients; only of colours stored at half the resolution does it use more. Without any further
+scan libjpeg takes the file for half loaded and blurs it. So it gets a scan of a few bytes that says for every block
+that the other coefficients are zero. Reading all scans of 12 megapixels takes a hundred milliseconds, this a third of
+that, and the pixels are the same.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def without_details(data: bytes) -> bytes | None:
-    """The file with an empty AC scan for all those of each component in full resolution.
+    """The file with one empty AC scan in place of all AC scans of each component in full resolution.
 
-    None where it does not end as a JPEG must: whoever decodes it shall say so.
+    None if the file does not end as a JPEG must; the decoder then reports the damage.
     """
     kept, at = [data[:2]], 2
     full: dict[int, int] = {}
@@ -65,10 +65,10 @@ def _full_components(frame: bytes) -> dict[int, int]:
 
 
 def _empty_scan(component: int, blocks: int) -> bytes:
-    """A scan of one component that says of so many blocks that all but the average is zero.
+    """A scan of one component that says for `blocks` blocks that all coefficients but the average are zero.
 
-    Blocks without more are counted in runs (ITU T.81 section G.1.2.2): the symbol n stands for 2**n of them and as
-    many more as the n bits behind it say. Here each symbol is its own code of four bits.
+    Such blocks are counted in runs (ITU T.81 section G.1.2.2): the symbol n stands for 2**n blocks plus the number in
+    the n bits after it. Here the code of each symbol is the symbol itself, in four bits.
     """
     bits = ""
     while blocks:
@@ -82,5 +82,5 @@ def _empty_scan(component: int, blocks: int) -> bytes:
 
 
 def _is_details(scan: bytes, full: Container[int]) -> bool:
-    """Whether a scan is of one component, a full one, and holds no averages (ITU T.81 section B.2.3)."""
+    """Whether a scan holds no averages, and one component in full resolution (ITU T.81 section B.2.3)."""
     return len(scan) == 6 and scan[0] == 1 and scan[1] in full and scan[3] > 0

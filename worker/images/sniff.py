@@ -1,8 +1,8 @@
 """The first bytes of an image -> its kind, and for GIF and WebP the size of its canvas.
 
-Kinds are told by their signatures, never by a file name or a Content-Type header. The readers of GIF and
-WebP take memory for the whole canvas when they open a file, so its size must be known before that; the
-readers of the other kinds only look at the header.
+The signature tells the kind, never a file name or a Content-Type header. The readers of GIF and WebP allocate memory
+for the whole canvas when they open a file, so its size must be known before that; the readers of the other kinds read
+only the header.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def kind_of(data: bytes) -> str | None:
 
 
 def canvas(kind: str, data: bytes) -> tuple[int, int]:
-    """Width and height of a GIF's or WebP's canvas; (0, 0) for other kinds and where the header ends early."""
+    """Width and height of a GIF's or WebP's canvas; (0, 0) for other kinds and if the header is incomplete."""
     if kind == "GIF":
         return _gif_canvas(data)
     return _webp_canvas(data) if kind == "WebP" else (0, 0)
@@ -45,7 +45,7 @@ def _gif_canvas(data: bytes) -> tuple[int, int]:
 
 
 def _first_frame(data: bytes, at: int) -> int:
-    """Where the first image descriptor starts, or where the data end; ValueError if too much stands before it."""
+    """Where the first image descriptor starts, or where the data end; ValueError if too many blocks precede it."""
     for _ in range(_MOST_BLOCKS):
         byte = data[at : at + 1]
         if byte in (b"", b";", b","):
@@ -60,13 +60,13 @@ def _first_frame(data: bytes, at: int) -> int:
 
 
 def _palette(data: bytes, at: int) -> int:
-    """How many bytes the colour table takes that the flags at `at` announce."""
+    """The size in bytes of the colour table that the flags at `at` announce."""
     flags = _number(data, at, 1)
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _webp_canvas(data: bytes) -> tuple[int, int]:
-    """As the first chunk says (RFC 9649, sections 2.5 to 2.7)."""
+    """The size in the first chunk (RFC 9649, sections 2.5 to 2.7)."""
     chunk = data[12:16]
     if chunk == b"VP8X":
         return _number(data, 24, 3) + 1, _number(data, 27, 3) + 1

@@ -1,1 +1,1 @@
-"""A loaded model that answers: image bytes in, scores out."""
+"""A loaded model: image bytes in, scores out."""

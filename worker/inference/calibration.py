@@ -1,4 +1,9 @@
-"""Before the first request: every batch size runs some times, is measured, and the cap is learned."""
+"""Before the first request, each batch size runs some times and is measured; the pace and the cap follow from that.
+
+A worker's first model is measured while no other worker of the machine measures (`measure_exclusively`). A new version
+is warmed while the old one serves, in batches no larger than those in use, with rests between them
+(`warm_while_serving`), so that a request waits at most for one more batch of a size that is common here.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,10 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
@@ -17,97 +24,165 @@ from numpy.typing import NDArray
 from worker.batching.padding import assemble
 from worker.batching.policy import Pace, Streams, learn_pace
 from worker.inference.model import Model
+from worker.system.file_lock import file_lock
 
 logger = logging.getLogger(__name__)
 
-Between = Callable[[], AbstractContextManager[object]]
-"""Entered around every batch of a warm-up: `Turns.from_thread` lets those of models that serve go in between."""
+BatchGate = Callable[[], AbstractContextManager[object]]
+"""A context around each measured batch: `CoreScheduler.background_steps` lets batches of serving models go first."""
 
 Batch = Sequence[NDArray[np.uint8]]
-Run = Callable[[Batch], object]
+Predict = Callable[[Batch], object]
 
 SIZES = (1, 2, 4, 8, 16)
 STREAM_SIZES = (1, 2, 4)
-"""Of each stream's batches: one core is soon as quick as it gets."""
+"""Batch sizes of a stream: one core soon reaches its best throughput."""
 
 ROUNDS = 5
 SLOW_S = 1.0
-"""A batch that takes longer than this is not tried larger: warm-up must end."""
+"""After a batch that takes longer than this no larger one is tried: calibration must end."""
+
+OTHERS_FIRST_S = 30.0
+"""How long a worker that starts waits for others of its machine that measure; then it measures at the same time."""
+
+SERVING_ROUNDS = 3
+REST = 3.0
+"""A rest is this many times as long as the batch before it: warming takes a quarter of the time."""
 
 
-class _Way(NamedTuple):
-    """So many images at a time, on all cores or in each of all streams."""
+class _Shape(NamedTuple):
+    """A batch of `size` images on all cores, or one of them in each stream at the same time."""
 
     stream: bool
     size: int
 
 
-def measure_pace(model: Model, *, between: Between = nullcontext) -> Pace:
+def measure_exclusively(
+    model: Model, *, lock: Path, gate: BatchGate = nullcontext, within_s: float = OTHERS_FIRST_S
+) -> Pace:
+    """The pace of a process's first model, measured when other workers that start at this moment have measured.
+
+    Two that measure at once on the same cores find batches slow that are not, and use smaller ones from then on. If
+    another process holds `lock` for all of `within_s`, it hangs or there are many of them: then this worker measures at
+    the same time, as it does where the lock cannot be made.
+    """
+    with ExitStack() as stack:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            if not stack.enter_context(file_lock(lock, within_s=within_s)):
+                logger.warning("Other workers have been measuring for %g s: measuring at the same time.", within_s)
+        except OSError as error:
+            logger.debug("Measuring without waiting for other workers: %s", error)
+        return measure_pace(model, gate=gate)
+
+
+def measure_pace(model: Model, *, gate: BatchGate = nullcontext) -> Pace:
     """The pace of a freshly loaded model; blocks for as long as the predictions take."""
     count = model.engine.streams
-    ways = [_Way(stream=False, size=size) for size in sorted({1, *(model.engine.fixed_batches or SIZES)})]
+    shapes = [_Shape(stream=False, size=size) for size in sorted({1, *(model.engine.fixed_batches or SIZES)})]
     if count > 1:
-        ways += [_Way(stream=True, size=size) for size in STREAM_SIZES]
-    batch_of = batches_of(model)
+        shapes += [_Shape(stream=True, size=size) for size in STREAM_SIZES]
+    batch_of = _batches_of(model)
     with ThreadPoolExecutor(count, thread_name_prefix="warm") as threads:
 
-        def seconds_of(way: _Way) -> float:
-            batch = batch_of(way.size)
-            if not way.stream:
-                return timed(model.predict, batch)
-            return fmean(threads.map(partial(timed, model.stream), [batch] * count))
+        def seconds_of(shape: _Shape) -> float:
+            batch = batch_of(shape.size)
+            if not shape.stream:
+                return _timed(model.predict, batch)
+            return fmean(threads.map(partial(_timed, model.stream), [batch] * count))
 
-        seconds = _measured(ways, seconds_of, between)
-    wide = {way.size: took_s for way, took_s in seconds.items() if not way.stream}
-    each = {way.size: took_s for way, took_s in seconds.items() if way.stream}
-    pace = learn_pace(wide, streams=Streams(count, learn_pace(each)) if each else None)
-    _say(pace, wide, each)
+        seconds = _measured(shapes, seconds_of, gate)
+    all_cores = {shape.size: took_s for shape, took_s in seconds.items() if not shape.stream}
+    each = {shape.size: took_s for shape, took_s in seconds.items() if shape.stream}
+    pace = learn_pace(all_cores, streams=Streams(count, learn_pace(each)) if each else None)
+    _log_pace(pace, all_cores, each)
     return pace
 
 
-def _measured(ways: Sequence[_Way], seconds_of: Callable[[_Way], float], between: Between) -> Mapping[_Way, float]:
-    """The least seconds of each way, out of some.
+def warm_while_serving(model: Model, *, serving: Pace, gate: BatchGate = nullcontext) -> Pace:
+    """Run each batch size that `serving` has some times; the pace of the new model, with the cap of `serving`.
 
-    All take turns, and the least time of each counts: what disturbs a measurement only ever adds to it, and a
-    disturbance that lasts meets all alike.
+    `gate` is a context around each batch: batches of the version that serves go first. A measurement while other
+    models use the cores says little about the best batch size, so that is not learned again.
     """
-    seconds: dict[_Way, float] = {}
+    batch_of = _batches_of(model)
+    all_cores = _measured_with_rests(model.predict, batch_of, serving.cap, gate)
+    if serving.streams is None or model.engine.streams == 1:
+        return all_cores
+    each = _measured_with_rests(model.stream, batch_of, serving.streams.each.cap, gate)
+    return replace(all_cores, streams=Streams(model.engine.streams, each))
 
-    def measure(way: _Way) -> float:
-        with between():
-            return seconds_of(way)
 
-    for way in ways:
-        if not any(took_s > SLOW_S for known, took_s in seconds.items() if known.stream == way.stream):
-            seconds[way] = measure(way)  # with caches and allocations, as a first bound
+def sizes_up_to(cap: int) -> list[int]:
+    """1, 2, 4, ... and `cap` itself."""
+    return sorted({cap, *(1 << power for power in range(cap.bit_length()))})
+
+
+def _measured(
+    shapes: Sequence[_Shape], seconds_of: Callable[[_Shape], float], gate: BatchGate
+) -> Mapping[_Shape, float]:
+    """The least seconds of each shape, out of several rounds.
+
+    All shapes run in each round, and the least time of each counts: a disturbance only ever adds time, and one that
+    lasts affects all shapes alike.
+    """
+    seconds: dict[_Shape, float] = {}
+
+    def measure(shape: _Shape) -> float:
+        with gate():
+            return seconds_of(shape)
+
+    for shape in shapes:
+        if not any(took_s > SLOW_S for known, took_s in seconds.items() if known.stream == shape.stream):
+            seconds[shape] = measure(shape)  # with caches and allocations, as a first bound
     for _ in range(ROUNDS):
-        for way, took_s in seconds.items():
+        for shape, took_s in seconds.items():
             if took_s <= SLOW_S:
-                seconds[way] = min(took_s, measure(way))
+                seconds[shape] = min(took_s, measure(shape))
     return seconds
 
 
-def _say(pace: Pace, wide: Mapping[int, float], each: Mapping[int, float]) -> None:
-    chosen = f"{pace.streams.count} streams of up to {pace.streams.each.cap}" if pace.streams else "no streams"
-    beside = f"; of each stream: {_table(each)}" if each else ""
-    logger.info("Images a second by batch size: %s%s. Batches of up to %d, %s.", _table(wide), beside, pace.cap, chosen)
+def _measured_with_rests(predict: Predict, batch_of: Callable[[int], Batch], cap: int, gate: BatchGate) -> Pace:
+    seconds: dict[int, float] = {}
+    for size in sizes_up_to(cap):
+        batch = batch_of(size)
+        seconds[size] = min(_timed_with_rest(predict, batch, gate) for _ in range(SERVING_ROUNDS))
+        if seconds[size] > SLOW_S:
+            break
+    cap = max(seconds)
+    return Pace(cap=cap, batch_s=seconds[cap], single_s=seconds[1])
 
 
-def _table(seconds: Mapping[int, float]) -> str:
-    return ", ".join(f"{size}: {size / s:.0f}" for size, s in seconds.items())
+def _timed_with_rest(predict: Predict, batch: Batch, gate: BatchGate) -> float:
+    with gate():
+        took_s = _timed(predict, batch)
+    time.sleep(REST * took_s)
+    return took_s
 
 
-def batches_of(model: Model) -> Callable[[int], Batch]:
-    """What makes batches of so many example images, padded as the engine wants them.
+def _timed(predict: Predict, batch: Batch) -> float:
+    """The seconds that one prediction takes."""
+    started_s = time.perf_counter()
+    predict(batch)
+    return time.perf_counter() - started_s
 
-    The image is made once: that takes longer than many a prediction.
+
+def _batches_of(model: Model) -> Callable[[int], Batch]:
+    """A function that makes batches of n example images, padded as the engine wants them.
+
+    The example is made once: that takes longer than many a prediction.
     """
     example, sizes = model.example(), model.engine.fixed_batches or ()
     return lambda size: assemble([example] * size, sizes)
 
 
-def timed(run: Run, batch: Batch) -> float:
-    """The seconds that one prediction takes."""
-    started_s = time.perf_counter()
-    run(batch)
-    return time.perf_counter() - started_s
+def _log_pace(pace: Pace, all_cores: Mapping[int, float], each: Mapping[int, float]) -> None:
+    chosen = f"{pace.streams.count} streams of up to {pace.streams.each.cap}" if pace.streams else "no streams"
+    streams = f"; of each stream: {_rates(each)}" if each else ""
+    logger.info(
+        "Images a second by batch size: %s%s. Batches of up to %d, %s.", _rates(all_cores), streams, pace.cap, chosen
+    )
+
+
+def _rates(seconds: Mapping[int, float]) -> str:
+    return ", ".join(f"{size}: {size / s:.0f}" for size, s in seconds.items())

@@ -1,7 +1,7 @@
-"""A model, loaded: image bytes -> array -> probabilities -> labels, and what it says about itself.
+"""A loaded model: image bytes -> array -> probabilities -> labels, and its description.
 
-`load` finds the files, lets an engine load them and puts the labels to it. What happens to a request between
-`decode` and `predict` (waiting, batching) is not known here.
+`load` finds the files, lets an engine load them and adds the labels. This module does not know what happens to a
+request between `decode` and `predict` (waiting, batching).
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.artifacts.formats import kind_of
+from worker.artifacts.formats import format_of
 from worker.artifacts.labels import read_labels
-from worker.artifacts.source import ModelSource, Place, Preprocess, locate, read_preprocess
+from worker.artifacts.preprocess_config import read_preprocess
+from worker.artifacts.source import ModelSource, Place, locate
 from worker.default_model import export
 from worker.engines import echo
-from worker.engines.base import FILELESS, Engine, warmup_images
+from worker.engines.base import FILELESS, Engine
+from worker.engines.outputs import SLACK, ensure_finite
+from worker.engines.sample_images import sample_images
 from worker.engines.selection.report import Choice
 from worker.engines.selection.select import open_model
 from worker.errors import ModelError
 from worker.images import decode
-
-__all__ = ["Model", "ModelSource", "Preprocess", "load"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _MILLION = 1_000_000  # scores are rounded down to six digits, so that no choice
 
 @dataclass(frozen=True)
 class Model:
-    """A model that answers: `decode` from any thread, `predict` and `stream` as its engine has them."""
+    """A loaded model; call `decode` from any thread, `predict` and `stream` as its engine allows."""
 
     name: str
     version: str
@@ -45,7 +46,7 @@ class Model:
     choice: Choice | None = None
 
     def decode(self, data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
-        """One encoded image as this model eats it: uint8 [height, width, 3]; errors as of `images.decode`."""
+        """Decode one image to what this model takes: uint8 [height, width, 3]; errors as of `images.decode`."""
         return decode.decode(data, size=self.engine.input.size, max_pixels=self.max_pixels)
 
     def predict(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -55,32 +56,33 @@ class Model:
         return self.engine.predict(batch)
 
     def stream(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """As `predict`, of at least one image, computed by the calling thread alone."""
+        """As `predict`, for at least one image, computed by the calling thread only."""
         return self.engine.stream(batch)
 
     def top(self, scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]:
         """The k best labels of one image's scores [classes], best first; all of them if k is larger.
 
-        Scores are rounded down to six digits and add up to at most 1. Of equals the first class comes first.
+        Scores are rounded down to six digits. Probabilities add up to at most 1; independent scores are not changed.
+        Of equal scores the first class comes first.
         Raises ModelError if a score is not a number.
         """
         total = float(scores.sum(dtype=np.float64))
-        if not math.isfinite(total):  # as it is not if any score is not
-            raise ModelError("The model's answer to this image is not a number: check the model and its scaling.")
+        if not math.isfinite(total):  # a sum is finite only if all scores are
+            ensure_finite(scores)
         best = _best(scores, max(0, min(k, scores.size)))
         shares = _shares([score for score, _ in best], total)
         return [(self.labels[index], share) for (_, index), share in zip(best, shares, strict=True)]
 
     def example(self) -> NDArray[np.uint8]:
-        """An image as `decode` gives them, for warming up and measuring."""
-        return warmup_images(self.engine.input, 1)[0]
+        """An image as `decode` returns them, for calibration."""
+        return sample_images(self.engine.input, 1)[0]
 
     def close(self) -> None:
-        """Give the memory back; it predicts no more."""
+        """Release the memory; the model predicts no more."""
         self.engine.close()
 
     def describe(self) -> dict[str, Any]:
-        """What /readyz says of it, as JSON takes it."""
+        """What /readyz says about the model, as values for JSON."""
         size = self.engine.input.size
         return {
             "name": self.name,
@@ -99,10 +101,10 @@ class Model:
         }
 
 
-def load(source: ModelSource, *, name: str, ahead: bool = False) -> Model:
-    """Load what `source` says, as the model called `name`; raises ModelError with the cause and the cure.
+def load(source: ModelSource, *, name: str, trial: bool = False) -> Model:
+    """Load `source` as the model called `name`; raises ModelError with the cause and the cure.
 
-    `ahead` is for a trial, see `open_model`.
+    `trial` marks a trial load, see `open_model`.
     """
     if source.path is not None and source.graph is not None:
         raise ModelError("Give either --model or --graph, not both.")
@@ -110,15 +112,17 @@ def load(source: ModelSource, *, name: str, ahead: bool = False) -> Model:
         return Model(name, "1", echo.LABELS, echo.Echo(), source.max_pixels)
     place = _place(source)
     preprocess = source.preprocess.over(read_preprocess(place.path))
-    graph = source.graph is not None or kind_of(place.path) == "graph"
+    graph = source.graph is not None or format_of(place.path) == "graph"
     path, graph_path = (None, place.path) if graph else (place.path, None)
     found = replace(source, path=path, graph=graph_path, preprocess=preprocess)
-    engine, choice = open_model(found, ahead=ahead)
+    engine, choice = open_model(found, trial=trial)
     try:
-        labels = read_labels(place.labels, classes=engine.classes)
+        labels = engine.labels or read_labels(place.labels, classes=engine.classes)
     except ModelError:
         engine.close()
         raise
+    if engine.labels and place.labels:
+        _log.info("The model contains its labels: those in %s are not used.", place.labels)
     _log.info("Loaded %s version %s from %s: %d classes.", name, place.version, place.path, engine.classes)
     return Model(name, place.version, labels, engine, source.max_pixels, choice)
 
@@ -142,7 +146,12 @@ def _best(scores: NDArray[np.float32], k: int) -> list[tuple[float, int]]:
 
 
 def _shares(chosen: Sequence[float], total: float) -> list[float]:
-    """Scores as JSON gives them: multiples of a millionth that add up to at most 1, also in binary fractions."""
+    """Scores for JSON: multiples of a millionth.
+
+    Their sum is at most 1, also when a client adds them as floats, unless they are independent.
+    """
+    if total > 1 + SLACK:
+        return [math.floor(score * _MILLION) / _MILLION for score in chosen]
     whole = max(1.0, total)  # a sum of many rounded float32 may be a little more than 1
     shares = [math.floor(score / whole * _MILLION) / _MILLION for score in chosen]
     if max(sum(shares), sum(reversed(shares)), math.fsum(shares)) > 1:  # in whatever order a client adds them

@@ -1,6 +1,6 @@
-"""The one road from an encoded image to scores: decode in a thread, wait for a batch, predict.
+"""The one path from an encoded image to its scores: a thread decodes it, it waits for a batch, the engine predicts.
 
-Every protocol comes in here, so that limits, deadlines and numbers are the same for all.
+Every protocol calls it, so that limits, deadlines and metrics are the same for all.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 
 from worker.batching.batcher import Batcher
-from worker.batching.core_scheduler import Turns
+from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
 from worker.batching.queue import Image, Scores
 from worker.errors import DeadlinePassed
 from worker.inference.model import Model
-from worker.system.loop_threads import Hands
+from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
 
 
 class Predictor:
-    """A model behind the decoding threads and its batcher; use as an async context manager."""
+    """A model with decoding threads and a batcher before it; use as an async context manager."""
 
     def __init__(
-        self, model: Model, batcher: Batcher, *, decoding: Hands, deadline_s: float, numbers: WorkerMetrics
+        self, model: Model, batcher: Batcher, *, decoding: LoopThreads, deadline_s: float, numbers: WorkerMetrics
     ) -> None:
         self.model = model
         self.batcher = batcher
@@ -41,16 +41,16 @@ class Predictor:
         model: Model,
         pace: Pace,
         *,
-        decoding: Hands,
+        decoding: LoopThreads,
         queue_most: int,
         deadline_s: float,
         numbers: WorkerMetrics,
-        turns: Turns | None = None,
+        scheduler: CoreScheduler | None = None,
     ) -> Predictor:
-        """One with a batcher as the model's engine wants it.
+        """A predictor whose batcher fits the model's engine.
 
-        The next batch is assembled while one runs only where an accelerator predicts: on the cores of an engine
-        that uses them all there is nothing to win (docs/explanation/batching.md has the measurement).
+        The next batch is assembled while one runs only where a GPU predicts: an engine that uses all cores leaves none
+        for that (docs/decisions/0022-padding-and-assembling-ahead.md).
         """
         engine = model.engine
         batcher = Batcher(
@@ -59,7 +59,7 @@ class Predictor:
             pace=pace,
             queue_most=queue_most,
             numbers=numbers.model(model.name),
-            turns=turns,
+            scheduler=scheduler,
             sizes=engine.fixed_batches or (),
             ahead=engine.device != "cpu" and engine.input.size is not None,
         )
@@ -86,7 +86,7 @@ class Predictor:
         return time.monotonic() + min(self._deadline_s, timeout_s if timeout_s is not None else self._deadline_s)
 
     def receiving(self, *, deadline_s: float) -> AbstractContextManager[object]:
-        """Around reading a request's body. Raises Overloaded, before a byte of it is read."""
+        """A context around reading a request's body. Raises Overloaded, before a byte of it is read."""
         self.batcher.admit(deadline_s=deadline_s)
         return _Receiving(self.batcher.coming(), self.numbers.stage("receive"))
 
@@ -102,8 +102,8 @@ class Predictor:
         return await self.batcher.submit_all(images, deadline_s=deadline_s)
 
     async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
-        """Images that are cancelled or too late while they wait for a thread are not decoded."""
-        decoding = [self._decoding.do(self._decode_in_time, data, deadline_s) for data in encoded]
+        """Decode in threads, but not images that are cancelled or late by the time a thread is free."""
+        decoding = [self._decoding.submit(self._decode_in_time, data, deadline_s) for data in encoded]
         try:
             with self.numbers.stage("decode"):
                 return [await future for future in decoding]
@@ -116,7 +116,7 @@ class Predictor:
         finally:
             for future in decoding:
                 if not future.cancel() and not future.cancelled():
-                    future.exception()  # of several images only the first error is told
+                    future.exception()  # of several images only the first error is raised
 
     def _decode_in_time(self, data: bytes, deadline_s: float) -> Image:
         if time.monotonic() > deadline_s:
@@ -125,7 +125,7 @@ class Predictor:
 
 
 class _Receiving(AbstractContextManager[object]):
-    """A request on its way, and the time that it takes; all requests pass here: no generator's cost."""
+    """Counts and times the reading of a request's body; a class, because a generator costs each request more."""
 
     __slots__ = ("_coming", "_timing")
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from worker.errors import BadRequest, WrongMethod
 from worker.protocols.common import timeout_s
-from worker.repository.repository import Models
+from worker.repository.repository import ModelRepository
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, to_aiohttp
@@ -31,7 +31,7 @@ class Form:
 class Article:
     """The article's protocol for the model `name`; without `?top=` a response holds `top` labels per image."""
 
-    def __init__(self, models: Models, name: str, body_reader: BodyReader, *, top: int) -> None:
+    def __init__(self, models: ModelRepository, name: str, body_reader: BodyReader, *, top: int) -> None:
         self._models = models
         self._name = name
         self._body_reader = body_reader

@@ -1,4 +1,4 @@
-"""The models that one worker serves, by name and version: where every protocol finds its predictor."""
+"""The models that one worker serves, by name and version: every protocol finds its predictor here."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from collections.abc import Sequence
 from worker.artifacts.version_plan import VersionStatus
 from worker.errors import NotFound
 from worker.inference.predictor import Predictor
-from worker.repository.model_versions import Store
+from worker.repository.model_versions import ModelVersions
 
 
-class Models:
-    """The stores of one worker, by the name of their service; `default`, else the first, is the one of a port."""
+class ModelRepository:
+    """The models of one worker, by the name of their service; `default` (else the first) is the one of this port."""
 
-    def __init__(self, stores: Sequence[Store], *, default: str | None = None) -> None:
-        self._stores = {store.name: store for store in stores}
-        self.default = default or stores[0].name
+    def __init__(self, models: Sequence[ModelVersions], *, default: str | None = None) -> None:
+        self._models = {model.name: model for model in models}
+        self.default = default or models[0].name
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every model's name."""
-        return tuple(self._stores)
+        return tuple(self._models)
 
-    def store(self, name: str) -> Store:
+    def versions(self, name: str) -> ModelVersions:
         """One model's versions. Raises NotFound, with the names that exist."""
         try:
-            return self._stores[name]
+            return self._models[name]
         except KeyError:
-            raise NotFound(f"There is no model {name!r} here; there is {', '.join(self._stores)}.") from None
+            raise NotFound(f"There is no model {name!r} here; there is {', '.join(self._models)}.") from None
 
     def find(self, name: str, *, version: str | None = None, label: str | None = None) -> Predictor:
-        """The predictor of one version; of the one that `label` means; else of the one served by default.
+        """The predictor of `version`, or of the version that `label` means, or else of the default version.
 
-        Raises NotFound for a name, version or label that is not known, Overloaded for a version that is loading.
+        Raises NotFound for a name, version or label that does not exist, Overloaded for a version that is loading.
         """
-        return self.store(name).find(version=version, label=label)
+        return self.versions(name).find(version=version, label=label)
 
     def statuses(self, name: str) -> Sequence[VersionStatus]:
-        """What is known of each version of a model, newest first. Raises NotFound."""
-        return self.store(name).statuses()
+        """What is known about each version of a model, newest first. Raises NotFound."""
+        return self.versions(name).statuses()

@@ -1,7 +1,7 @@
-"""Which requests had begun by a moment, so that what they may hold is kept until the last of them has ended.
+"""Which requests had begun by a given moment, so that what they use is kept until the last of them has ended.
 
-A request takes its predictor at its beginning and uses it later. After another version has taken over, the
-old one may be closed when all requests that began before have ended; those that began since know only the new.
+A request takes its predictor at its beginning and uses it later. After a version swap the old predictor may be closed
+when all requests that had begun before the swap have ended; later requests know only the new one.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import asyncio
 from contextlib import AbstractContextManager
 
 
-class Requests:
-    """The requests of one worker, counted by generation; on one event loop."""
+class RequestEpochs:
+    """The requests of one worker, counted by epoch; belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._generations = [_Generation()]
+        self._epochs = [_Epoch()]
 
-    def one(self) -> AbstractContextManager[object]:
-        """Around the whole of a request, which begins now."""
-        return self._generations[-1]
+    def track(self) -> AbstractContextManager[object]:
+        """A context around the whole of a request that begins now."""
+        return self._epochs[-1]
 
-    async def begun_have_ended(self) -> None:
+    async def earlier_ended(self) -> None:
         """Return when every request that has begun by now has ended."""
-        before = list(self._generations)
-        self._generations.append(_Generation())
-        for generation in before:
-            while generation.running:
-                generation.idle.clear()
-                await generation.idle.wait()
-        self._generations = [g for g in self._generations if g not in before]
+        earlier = list(self._epochs)
+        self._epochs.append(_Epoch())
+        for epoch in earlier:
+            while epoch.running:
+                epoch.idle.clear()
+                await epoch.idle.wait()
+        self._epochs = [epoch for epoch in self._epochs if epoch not in earlier]
 
 
-class _Generation(AbstractContextManager[object]):
+class _Epoch(AbstractContextManager[object]):
     """The requests that began between two moments; entered once for each of them."""
 
     __slots__ = ("idle", "running")

@@ -1,8 +1,8 @@
-"""A new version is loaded first by a process apart, in time that nobody wants; the one that serves loads it after.
+"""A trial load: a child process loads a new version before the worker does, in processor time that nothing else wants.
 
-What that finds out (that the model loads at all, which engine suits it, its converted form) is in the engines'
-cache afterwards, so little is left to do where requests wait. A model that crashes its loader, fills the memory or
-never comes to an end costs that process and not the worker.
+Its results (that the model loads at all, which engine suits it, its converted form) are in the engines' cache
+afterwards, so the worker has little left to do while it serves. A model that crashes its loader, fills the memory or
+never finishes loading ends the child and not the worker.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from functools import partial
 
 from worker.artifacts.source import ModelSource
 from worker.errors import ModelError
-from worker.system.child_call import apart
+from worker.system.child_call import call_in_child
 
 
-async def prepare(source: ModelSource, *, name: str, within_s: float) -> None:
-    """Load `source` once in a process of its own; raises ModelError where that fails, or takes longer."""
+async def trial_load(source: ModelSource, *, name: str, within_s: float) -> None:
+    """Load `source` once in a child process; raises ModelError where that fails or takes longer than `within_s`."""
     try:
         async with asyncio.timeout(within_s) as limit:
-            await apart(partial(_load_once, source, name), beside_callers=True)
+            await call_in_child(partial(_load_once, source, name), when_idle=True)
     except TimeoutError:
         if not limit.expired():
             raise
@@ -30,6 +30,6 @@ async def prepare(source: ModelSource, *, name: str, within_s: float) -> None:
 
 
 def _load_once(source: ModelSource, name: str) -> None:
-    from worker.inference.model import load  # this process is here for what that loads
+    from worker.inference.model import load  # only the child imports what this loads
 
-    load(source, name=name, ahead=True).close()
+    load(source, name=name, trial=True).close()

@@ -8,8 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from worker.inference.predictor import Predictor
-from worker.repository.model_versions import Store
-from worker.repository.repository import Models
+from worker.repository.model_versions import ModelVersions
+from worker.repository.repository import ModelRepository
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.endpoint_state import EndpointState
 from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
@@ -21,10 +21,10 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class AdminRoutes:
     """Liveness and readiness of the model that the port is for, and the metrics of the whole worker."""
 
-    def __init__(self, state: EndpointState, models: Models, metrics: WorkerMetrics) -> None:
+    def __init__(self, state: EndpointState, models: ModelRepository, metrics: WorkerMetrics) -> None:
         self._state = state
         self._models = models
-        self._store = models.store(models.default)
+        self._store = models.versions(models.default)
         self._metrics = metrics
 
     def routes(self) -> list[Route]:
@@ -61,7 +61,7 @@ class AdminRoutes:
             "waiting_for": reasons,
             "boot": state.boot,
             "model": self._models.default,
-            "models": {name: _model(self._models.store(name)) for name in self._models.names},
+            "models": {name: _model(self._models.versions(name)) for name in self._models.names},
         }
         return web.json_response(body, status=503 if reasons else 200)
 
@@ -70,7 +70,7 @@ class AdminRoutes:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": _METRICS_TYPE})
 
 
-def reasons_not_ready(store: Store, *, ready: bool, leaving: bool) -> Sequence[str]:
+def reasons_not_ready(store: ModelVersions, *, ready: bool, leaving: bool) -> Sequence[str]:
     """Sentences that say why a worker is not ready; none if it is. `ready` says that all its models are loaded."""
     if leaving:
         return ["It is leaving: it finishes what it has begun and ends."]
@@ -81,7 +81,7 @@ def reasons_not_ready(store: Store, *, ready: bool, leaving: bool) -> Sequence[s
     return [] if ready else ["The other models of this worker are not loaded yet."]
 
 
-def _model(store: Store) -> dict[str, Any]:
+def _model(store: ModelVersions) -> dict[str, Any]:
     """One model's versions, as JSON takes them."""
     loaded, labels = store.loaded, store.labels
     versions = [

@@ -10,8 +10,8 @@ from aiohttp import web
 from worker.protocols.article import Article
 from worker.protocols.openinference.routes import OpenInference
 from worker.protocols.tfserving.routes import TFServing
-from worker.repository.repository import Models
-from worker.repository.request_epochs import Requests
+from worker.repository.repository import ModelRepository
+from worker.repository.request_epochs import RequestEpochs
 from worker.server.admin_routes import AdminRoutes
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
@@ -30,7 +30,7 @@ class SharedState:
     """What all ports of a worker share: its metrics, its requests, and the budget for the bodies that it holds."""
 
     metrics: WorkerMetrics
-    requests: Requests
+    requests: RequestEpochs
     body_budget: BodyBudget
 
 
@@ -38,7 +38,9 @@ FAST_PATH_HANDLER: web.AppKey[Callable[[IncomingRequest], Awaitable[JsonResponse
 """How an application answers `POST /` when the fast path, instead of aiohttp, has read the request."""
 
 
-def build_app(settings: WorkerSettings, models: Models, state: EndpointState, shared: SharedState) -> web.Application:
+def build_app(
+    settings: WorkerSettings, models: ModelRepository, state: EndpointState, shared: SharedState
+) -> web.Application:
     """The application of one port: `POST /` is for its default model, all other paths name their model."""
     body_reader = BodyReader(settings.max_body_bytes, shared.body_budget)
     article = Article(models, models.default, body_reader, top=settings.top)
@@ -53,7 +55,7 @@ def build_app(settings: WorkerSettings, models: Models, state: EndpointState, sh
 
 def _routes(
     settings: WorkerSettings,
-    models: Models,
+    models: ModelRepository,
     state: EndpointState,
     shared: SharedState,
     body_reader: BodyReader,

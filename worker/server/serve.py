@@ -23,18 +23,19 @@ from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.listen import BACKLOG, bind, port_of
 from registry.runtime.race import finishes_first
 from registry.runtime.supervise import cancel_all, start_supervised
-from worker.batching.core_scheduler import Turns
+from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.connection import connection_factory
 from worker.registration import Registration, advertised
 from worker.repository.loader import running_threads
-from worker.repository.model_versions import Store
-from worker.repository.repository import Models
-from worker.repository.request_epochs import Requests
+from worker.repository.model_versions import ModelVersions
+from worker.repository.repository import ModelRepository
+from worker.repository.request_epochs import RequestEpochs
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
-from worker.system.memory import give_back
-from worker.system.process import keep_freed_memory, open_many_files, run_in_long_stretches
+from worker.system.memory import keep_freed_memory, release_memory
+from worker.system.process import open_many_files
+from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
@@ -49,7 +50,7 @@ IDLE_S = 75.0
 class ModelEndpoint:
     """One model of a worker as clients see it: its port, its state, its registration's boot id."""
 
-    store: Store
+    store: ModelVersions
     listener: socket.socket
     state: EndpointState
 
@@ -77,7 +78,7 @@ class RunningWorker:
         return self.endpoints[0].state
 
     @property
-    def store(self) -> Store:
+    def store(self) -> ModelVersions:
         """The first model's versions."""
         return self.endpoints[0].store
 
@@ -89,7 +90,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     """
     keep_freed_memory()
     open_many_files()
-    run_in_long_stretches()
+    use_batch_scheduling()
     ready = asyncio.Event()
     if not await finishes_first(_serve(settings, stop, ready), _stopped_before(ready, stop)):
         logger.info("A signal came before the worker was ready.")
@@ -118,22 +119,22 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     """A worker, registered on entry; on exit it has left, drained and closed."""
     most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
     body_budget = BodyBudget(most_bytes=most_bytes, total_s=settings.deadline_s)
-    shared, turns = SharedState(WorkerMetrics(), Requests(), body_budget), Turns(usable_cores())
+    shared, scheduler = SharedState(WorkerMetrics(), RequestEpochs(), body_budget), CoreScheduler(usable_cores())
     async with AsyncExitStack() as stack:
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         endpoints: list[ModelEndpoint] = []
         for served, listener in zip(settings.models, stack.enter_context(_listening(settings)), strict=True):
-            store = Store(
-                served, settings, threads=threads, turns=turns, numbers=shared.metrics, requests=shared.requests
+            store = ModelVersions(
+                served, settings, threads=threads, scheduler=scheduler, numbers=shared.metrics, requests=shared.requests
             )
             await stack.enter_async_context(store)
             endpoints.append(ModelEndpoint(store, listener, EndpointState(boot=uuid.uuid4().hex)))
         for endpoint in endpoints:
-            models = Models([endpoint.store for endpoint in endpoints], default=endpoint.store.name)
+            models = ModelRepository([endpoint.store for endpoint in endpoints], default=endpoint.store.name)
             await stack.enter_async_context(_answering(settings, endpoint, models, shared))
         for endpoint in endpoints:
             await endpoint.store.load()
-        await asyncio.get_running_loop().run_in_executor(threads.loading, give_back)
+        await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
         for endpoint in endpoints:
             endpoint.state.ready = True
         instances = await stack.enter_async_context(_registered(settings, endpoints))
@@ -152,7 +153,7 @@ def _listening(settings: WorkerSettings) -> Iterator[Sequence[socket.socket]]:
 
 @asynccontextmanager
 async def _answering(
-    settings: WorkerSettings, endpoint: ModelEndpoint, models: Models, shared: SharedState
+    settings: WorkerSettings, endpoint: ModelEndpoint, models: ModelRepository, shared: SharedState
 ) -> AsyncIterator[None]:
     """The HTTP server of one port; closing finishes what is in flight."""
     app = build_app(settings, models, endpoint.state, shared)

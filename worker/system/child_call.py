@@ -1,11 +1,11 @@
-"""A heavy, rare piece of work -> done in a process of its own, so that what it loads is gone when it is done.
+"""A function call that runs in a child process, so that all that it loads is gone when it returns.
 
-Exporting, choosing and trying need TensorFlow: seconds to import, half a gigabyte of memory, and its threads. A
-worker that serves meanwhile, or afterwards with another engine, should notice none of it. A piece of work that
-crashes, fills the memory or hangs ends that process and not the worker.
+Exporting a model, comparing engines and trial loads need TensorFlow: seconds to import, half a gigabyte of memory,
+and its threads. A worker that serves meanwhile, or later with another engine, is not affected. A call that crashes,
+fills the memory or hangs ends the child and not the worker.
 
-The work goes to the child's standard input, pickled, what became of it comes back on its standard output. The child
-ends with whoever waits for it: killed when the waiting is cancelled, by the kernel where its parent is.
+The pickled call goes to the child's standard input, its outcome returns on the child's standard output. The child ends
+with its caller: it is killed when the wait is cancelled, and by the kernel when its parent dies.
 """
 
 from __future__ import annotations
@@ -22,34 +22,51 @@ from typing import Any, TypeVar, cast
 
 from registry.runtime.parent_death import die_with_parent
 from worker.errors import ModelError
-from worker.system.process import run_when_idle
+from worker.system.scheduling import use_idle_scheduling
 
-GENTLY = 5
-"""How much nicer the process is than this one: what is served meanwhile goes first."""
+NICENESS = 5
+"""How much nicer the child is than this process, whose requests go first."""
 
 _LENGTH_BYTES = 8
 
 T = TypeVar("T")
 
 
-def in_child(work: Callable[[], T]) -> T:
-    """As `apart`, for a thread without an event loop; blocks until the work is done."""
-    return asyncio.run(apart(work))
+WITHIN_S = 600.0
+"""How long a blocking call may take: its caller may hold a lock that other processes wait for."""
 
 
-async def apart(work: Callable[[], T], *, beside_callers: bool = False) -> T:
-    """What `work` returns, or raises, in a new process; all of it must be picklable.
+def call_in_child_blocking(work: Callable[[], T], *, within_s: float = WITHIN_S) -> T:
+    """`call_in_child` for a thread without an event loop; ModelError if it takes longer than `within_s`."""
 
-    It is a little nicer than this one, or, `beside_callers` who wait for answers, has only the time that nobody wants.
-    Not multiprocessing: that would run the program's main module again, which need not be ready for it.
-    In its own session a Ctrl-C does not reach it: that is for this process to act on. Whatever it has started goes
-    with it. Raises ModelError if it dies of itself.
+    async def limited() -> T:
+        try:
+            async with asyncio.timeout(within_s) as limit:
+                return await call_in_child(work)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise ModelError(
+                f"The process that prepares the model took longer than {within_s:g} s and was ended: it hangs or was "
+                "stopped."
+            ) from None
+
+    return asyncio.run(limited())
+
+
+async def call_in_child(work: Callable[[], T], *, when_idle: bool = False) -> T:
+    """Return what `work` returns, or raise what it raises, in a new process; all of it must be picklable.
+
+    The child is a little nicer than this process; with `when_idle` it has only the processor time that no other
+    process wants. It is no multiprocessing child: that would run the program's main module again, which need not be
+    ready for it. It has its own session, so a Ctrl-C reaches only this process, which decides what to do. Processes
+    that the child has started are killed with it. Raises ModelError if the child dies.
     """
     program = f"""
 import sys
 sys.path[:] = {sys.path!r}
-from worker.system.child_call import work_as_child
-work_as_child(beside_callers={beside_callers}, parent={os.getpid()})
+from worker.system.child_call import serve_call
+serve_call(when_idle={when_idle}, parent={os.getpid()})
 """
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program),
@@ -66,7 +83,7 @@ work_as_child(beside_callers={beside_callers}, parent={os.getpid()})
         ) from None
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # nobody waits for it any more
+            os.killpg(child.pid, signal.SIGKILL)  # its reply is here, or its caller has left
         await child.wait()
     result, error = pickle.loads(reply)
     if error is not None:
@@ -77,34 +94,34 @@ work_as_child(beside_callers={beside_callers}, parent={os.getpid()})
 async def _exchange(child: asyncio.subprocess.Process, request: bytes) -> bytes:
     """Send the request, keep the pipe open as a sign of life, and read the reply.
 
-    Its length goes before it: a process that a library forked there may hold the pipe open for longer.
+    The reply starts with its length: a process that a library forked in the child may hold the pipe open for longer.
     """
     assert child.stdin is not None
     assert child.stdout is not None
-    with contextlib.suppress(ConnectionError):  # it has ended already; its silence says so
+    with contextlib.suppress(ConnectionError):  # the child has ended; its missing reply says so
         child.stdin.write(request)
         await child.stdin.drain()
     length = await child.stdout.readexactly(_LENGTH_BYTES)
     return await child.stdout.readexactly(int.from_bytes(length))
 
 
-def work_as_child(*, beside_callers: bool, parent: int) -> None:
-    """The other side of `apart`: do what standard input says, and answer on standard output."""
+def serve_call(*, when_idle: bool, parent: int) -> None:
+    """The child's side of `call_in_child`: run the call that standard input holds, and reply on standard output."""
     end_with_parent = die_with_parent(signal.SIGKILL, parent=parent)
-    if end_with_parent is not None:  # also where the work hangs with Python's lock in its hand
+    if end_with_parent is not None:  # also where the call hangs while it holds Python's lock
         end_with_parent()
-    os.nice(GENTLY)
-    if beside_callers:
-        run_when_idle()
+    os.nice(NICENESS)
+    if when_idle:
+        use_idle_scheduling()
     answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints is not the answer
+    os.dup2(2, 1)  # what the call prints is not its reply
     work = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_pipe, name="end-with-pipe", daemon=True).start()
     reply = pickle.dumps(_outcome(work))
     sys.stdout.flush()
     answer.write(len(reply).to_bytes(_LENGTH_BYTES) + reply)
     answer.flush()
-    signal.pause()  # it is killed now; to end in order takes a framework long
+    signal.pause()  # the caller kills it now; an orderly end takes a framework long
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
@@ -113,12 +130,12 @@ def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # of another library, and of a kind that cannot travel
+        except Exception:  # another library's error that cannot be pickled
             return None, ModelError(str(error))
         return None, error
 
 
 def _end_with_pipe() -> None:
-    """End when whoever waits has closed the pipe: where the kernel does not tell (registry/orphans.py)."""
+    """End when the caller has closed the pipe, where the kernel does not tell (registry.runtime.parent_death)."""
     os.read(0, 1)  # without Python's lock on the file, which a process that is forked here would inherit
     os._exit(1)

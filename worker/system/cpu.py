@@ -1,4 +1,7 @@
-"""How many cores this process may use: an engine with more threads than that waits for itself."""
+"""The cores that this process may use, and the processor's name.
+
+An engine with more threads than usable cores waits for its own threads.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 from pathlib import Path
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Of a container: microseconds it may compute in each period, and the period, or "max" (cgroup v2)."""
+"""A container's quota (cgroup v2): microseconds of processor time in each period, or "max", and the period."""
 
 
 def usable_cores(quota: Path = _QUOTA) -> int:
@@ -21,7 +24,7 @@ def usable_cores(quota: Path = _QUOTA) -> int:
 
 
 def processor() -> str:
-    """The processor's name and how many of its cores may be used: what timings hold for."""
+    """The processor's name, its usable cores and the vector units that matter here: what timings are valid for."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""One process of a machine after the other: a lock on a file, which the system takes back from one that dies."""
+"""A lock on a file, held by one process of the machine at a time; the system releases it when its holder dies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-_LOOK_S = 0.05  # flock(2) has no limit of its own, so it is tried again and again
+_RETRY_S = 0.05  # flock(2) takes no timeout, so it is tried again and again
 
 
 @contextmanager
-def alone(file: Path, *, within_s: float | None = None) -> Iterator[bool]:
-    """Hold the lock `file`, which is made where it is not there; wait for it, at most `within_s` if that is given.
+def file_lock(file: Path, *, within_s: float | None = None) -> Iterator[bool]:
+    """Hold the lock on `file`, which is created if it is missing; wait for it, at most `within_s` if that is given.
 
-    Gives whether it is held: False where another has held it for all that time. Raises OSError.
+    Yields whether the lock is held: False where another process has held it for all that time. Raises OSError.
     """
     with open(file, "w") as lock:
         yield _locked(lock, within_s)
@@ -33,6 +33,6 @@ def _locked(lock: IO[str], within_s: float | None) -> bool:
         except BlockingIOError:
             if time.monotonic() >= end_s:
                 return False
-            time.sleep(_LOOK_S)
+            time.sleep(_RETRY_S)
         else:
             return True

@@ -1,1 +1,1 @@
-"""Turns folders of photos into a model."""
+"""Trains a model from folders of photos."""

@@ -1,8 +1,8 @@
-"""Photos in folders -> a model of your own labels: transfer learning, as in the article's retrain.py.
+"""Photos in folders -> a model for their labels: transfer learning, as in the article's retrain.py.
 
-photos -> what the default model's last layer but one sees in each (kept in the out folder, so a second run
-is quick) -> a softmax layer learns labels from that -> default model and new layer together as a SavedModel
-with labels.txt and model.toml, which `p2p worker --model OUT` serves.
+photos -> features of each photo from the default model's penultimate layer (cached in the output folder, so that a
+second run is quick) -> a softmax layer learns the labels from the features -> default model and new layer together as a
+SavedModel with labels.txt and model.toml, which `p2p worker --model OUT` serves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.artifacts.labels import write_labels
-from worker.artifacts.source import DEFAULT_MAX_PIXELS, write_preprocess
+from worker.artifacts.preprocess_config import write_preprocess
+from worker.artifacts.source import DEFAULT_MAX_PIXELS
 from worker.default_model import export
 from worker.engines.tensorflow.quiet_import import quiet_tensorflow
 from worker.errors import RetrainError, WorkerError
@@ -35,14 +36,14 @@ Features = NDArray[np.float32]
 Say = Callable[[str], None]
 
 _SIZE = ImageSize(efficientnet_lite0.EDGE, efficientnet_lite0.EDGE, "crop", "bicubic")
-_TOGETHER = 16  # photos whose features are computed in one call
+_FEATURE_BATCH = 16  # photos whose features are computed in one call
 _BATCH = 100  # photos a training step, as in retrain.py
 _LEARNING_RATE = 0.005
 
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """What came out: the model's folder, its labels, how many photos were used for what, and how well it did."""
+    """The result: the model's folder, its labels, the number of photos by use, and the accuracy."""
 
     out: Path
     labels: tuple[str, ...]
@@ -53,7 +54,7 @@ class RetrainResult:
     test_accuracy: float
 
     def __str__(self) -> str:
-        """As the command prints it."""
+        """The text that the command prints."""
         return (
             f"Test accuracy {self.test_accuracy:.1%} on {self.test} photos that were not trained on. "
             f"Serve it: p2p worker --model {self.out}"
@@ -63,15 +64,15 @@ class RetrainResult:
 def retrain(*, image_dir: Path, out: Path, steps: int = 200, say: Say = print) -> RetrainResult:
     """Train a model for the labels that the sub-folders of `image_dir` are named for, into `out`.
 
-    `say` gets a line of progress now and then, and one for each photo that cannot be read and is left out.
+    `say` gets lines of progress, and a line for each photo that cannot be read and is left out.
     Raises RetrainError for fewer than two labels or too few photos, ModelError if the default model is missing.
     """
-    folders = find_photos(image_dir, apart_from=out)
+    folders = find_photos(image_dir, exclude=out)
     weights = export.weights()
     body = efficientnet_lite0.features(weights)
-    seen = _look([file for files in folders.values() for file in files], out / "bottlenecks", body, say)
-    photos = _photos(folders, seen)
-    rows, truth = np.stack([seen[photo.path] for photo in photos]), np.array([photo.label for photo in photos])
+    features = _features_of([file for files in folders.values() for file in files], out / "bottlenecks", body, say)
+    photos = _photos(folders, features)
+    rows, truth = np.stack([features[photo.path] for photo in photos]), np.array([photo.label for photo in photos])
     kernel, bias = _train(photos, rows, truth, labels=len(folders), steps=steps, say=say)
     test = _of(photos, "test")
     accuracy = _accuracy(rows[test] @ kernel + bias, truth[test])
@@ -81,31 +82,31 @@ def retrain(*, image_dir: Path, out: Path, steps: int = 200, say: Say = print) -
     return RetrainResult(out, tuple(folders), train, validation, len(test), skipped, accuracy)
 
 
-def _look(files: Sequence[Path], kept: Path, body: keras.Model, say: Say) -> dict[Path, Features]:
-    """What the network sees in each photo, [1280], from `kept` where it was computed before."""
-    folder = kept / export.digest()[:12]
+def _features_of(files: Sequence[Path], cache: Path, body: keras.Model, say: Say) -> dict[Path, Features]:
+    """The features [1280] of each photo, from `cache` if they were computed before."""
+    folder = cache / export.digest()[:12]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RetrainError(f"{kept.parent} cannot be written ({error}): name another folder with --out.") from error
-    seen: dict[Path, Features] = {}
+        raise RetrainError(f"{cache.parent} cannot be written ({error}): name another folder with --out.") from error
+    features: dict[Path, Features] = {}
     waiting: list[tuple[Path, Path, NDArray[np.uint8]]] = []
     for number, file in enumerate(files, start=1):
         try:
             data = file.read_bytes()
             place = folder / f"{hashlib.sha256(data).hexdigest()}.npy"
             if place.is_file():
-                seen[file] = np.load(place)
+                features[file] = np.load(place)
             else:
                 waiting.append((file, place, decode(data, size=_SIZE, max_pixels=DEFAULT_MAX_PIXELS)))
         except (OSError, WorkerError) as error:
             say(f"{file} is left out: {error}")
-        if len(waiting) == _TOGETHER or number == len(files):
-            seen |= _compute(waiting, body)
+        if len(waiting) == _FEATURE_BATCH or number == len(files):
+            features |= _compute(waiting, body)
             waiting.clear()
         if number % 100 == 0 or number == len(files):
             say(f"Looked at {number} of {len(files)} photos.")
-    return seen
+    return features
 
 
 def _compute(waiting: Sequence[tuple[Path, Path, NDArray[np.uint8]]], body: keras.Model) -> dict[Path, Features]:
@@ -115,15 +116,15 @@ def _compute(waiting: Sequence[tuple[Path, Path, NDArray[np.uint8]]], body: kera
     for (_, place, _), row in zip(waiting, rows, strict=True):
         part = place.with_suffix(".part.npy")
         np.save(part, row)
-        os.replace(part, place)  # a run that is stopped leaves no half-written one
+        os.replace(part, place)  # a run that is stopped leaves no half-written file
     return {file: row for (file, _, _), row in zip(waiting, rows, strict=True)}
 
 
-def _photos(folders: Mapping[str, Sequence[Path]], seen: Mapping[Path, Features]) -> list[Photo]:
+def _photos(folders: Mapping[str, Sequence[Path]], features: Mapping[Path, Features]) -> list[Photo]:
     """The photos that could be read, each with its label's number and its part."""
     photos = []
     for number, (label, files) in enumerate(folders.items()):
-        usable = [file for file in files if file in seen]
+        usable = [file for file in files if file in features]
         parts = assign(label, [file.name for file in usable])
         photos += [Photo(file, number, part) for file, part in zip(usable, parts, strict=True)]
     return photos
@@ -150,7 +151,7 @@ def _train(
 
 
 def _of(photos: Sequence[Photo], part: Part) -> NDArray[np.int64]:
-    """The numbers of the photos that are for `part`."""
+    """The indices of the photos in `part`."""
     return np.array([number for number, photo in enumerate(photos) if photo.part == part], dtype=np.int64)
 
 
@@ -159,7 +160,7 @@ def _accuracy(scores: Features, truth: NDArray[np.int64]) -> float:
 
 
 def _write(out: Path, model: keras.Model, labels: tuple[str, ...]) -> None:
-    """Export beside, then move over what an earlier run left, the graph last."""
+    """Export to a temporary folder, then replace the files of an earlier run, the graph last."""
     part = Path(tempfile.mkdtemp(prefix="making-", dir=out))
     try:
         efficientnet_lite0.export(model, part)

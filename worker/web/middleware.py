@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from worker.errors import WrongWorker
-from worker.repository.repository import Models
-from worker.repository.request_epochs import Requests
+from worker.repository.repository import ModelRepository
+from worker.repository.request_epochs import RequestEpochs
 from worker.telemetry.metrics import WorkerMetrics
 from worker.telemetry.request_labels import request_labels
 from worker.web.endpoint_state import EndpointState
@@ -40,7 +40,9 @@ ResponseT = TypeVar("ResponseT", bound=AnyResponse)
 class RequestFrame:
     """The steps around every request to one port."""
 
-    def __init__(self, state: EndpointState, models: Models, metrics: WorkerMetrics, requests: Requests) -> None:
+    def __init__(
+        self, state: EndpointState, models: ModelRepository, metrics: WorkerMetrics, requests: RequestEpochs
+    ) -> None:
         self._state = state
         self._models = models
         self._metrics = metrics
@@ -57,7 +59,7 @@ class RequestFrame:
         since_s = time.monotonic()
         metrics.in_flight += 1
         try:
-            with self._requests.one():
+            with self._requests.track():
                 self._check_boot(request)
                 response = await handler(request)
         except Exception as error:

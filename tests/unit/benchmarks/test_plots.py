@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.plots import save_balancing, save_bandwidth, save_batching, save_request_stages
 
-LATENCIES = {"ours": {0.2: 20.0, 0.5: 90.0}, "greedy": {0.2: 21.0, 0.5: 91.0}}
+LATENCIES = {"ours": {0.2: 20.0, 0.5: 90.0}, "window of 10 ms": {0.2: 21.0, 0.5: 91.0}}
 WAYS = {"ours": {20: 9.0, 50: 9.5}, "random": {20: 900.0, 50: 9.6}}
 ROUTES = {"proxy": {1: 9.0, 2: 9.5}, "direct": {1: 9.0, 2: 18.0}}
 
@@ -26,7 +26,7 @@ PICTURES: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     ),
     "batching": (
         partial(save_batching, rows={"p99": {"Poisson": LATENCIES, "recorded": LATENCIES}}),
-        {"ours", "greedy", "p99, Poisson", "p99, recorded", "20%"},
+        {"ours", "window of 10 ms", "p99, Poisson", "p99, recorded", "20%"},
     ),
     "request": (
         partial(save_request_stages, rows={"a form": (1.0, 30.0)}, stages=("decode", "predict"), cores=2),

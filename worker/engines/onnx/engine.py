@@ -1,29 +1,30 @@
 """ONNX Runtime: an .onnx file -> an engine that takes uint8 images.
 
-Shapes and types are read from the model, pixel ranges from its metadata where it has them (ONNX,
-docs/MetadataProps.md), else from its first step.
+Shape and type of the input are those of the model; the pixel range is that of its metadata, if it has them (ONNX,
+docs/MetadataProps.md), else that of its first layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from worker.artifacts.source import Channels, ModelSource
-from worker.engines.adapter import Run, Runner, first_line
+from worker.artifacts.preprocess_config import Channels
+from worker.artifacts.source import ModelSource
+from worker.engines.adapter import EngineAdapter, Forward, first_line
 from worker.engines.device import GPU_BATCHES, name_of, pick
 from worker.engines.input_plan import (
+    SIGNED,
     SLIM,
     UNIT,
     UNTOUCHED,
     Images,
+    InputPlan,
     Layout,
-    Plan,
     Scaling,
     feed,
     layout_of,
@@ -32,6 +33,11 @@ from worker.engines.input_plan import (
     spec_of,
     usual_scaling,
 )
+from worker.engines.layer_names import choose_layer
+from worker.engines.onnx.class_scores import array_of, holds_maps, keys_of, scores_output
+from worker.engines.onnx.runtime import onnxruntime
+from worker.engines.pixel_range import probed
+from worker.engines.sample_images import sample_images
 from worker.errors import ModelError
 from worker.system.cpu import usable_cores
 
@@ -55,32 +61,32 @@ _MOST_GPUS = 16
 _QUIET = 3  # ONNX Runtime's severities: 3 is errors only
 
 
-def load(source: ModelSource) -> Runner:
+def load(source: ModelSource) -> EngineAdapter:
     """Load the .onnx file of `source`; raises ModelError with the cause and the cure."""
     if source.path is None or source.path.suffix.lower() != ".onnx":
         raise ModelError(f"ONNX Runtime reads .onnx files, not {source.path or source.graph}.")
-    number = _gpu(source)
-    cores = usable_cores()
-    session = _session(source, threads=cores, number=number)
-    if number is not None and _CUDA not in session.get_providers():  # it goes on without a GPU that it cannot use
-        if source.device != "auto":
-            raise ModelError(f"--device {source.device}: ONNX Runtime cannot use it: check CUDA and cuDNN.")
-        number = None
-    entry = _one(session.get_inputs(), source.input_layer, "--input-layer")
-    exit_ = _one(session.get_outputs(), source.output_layer, "--output-layer")
+    session, number = _session_on_device(source)
+    entry = choose_layer({node.name: node for node in session.get_inputs()}, source.input_layer, "--input-layer")
+    exit_ = scores_output(session.get_outputs(), source.output_layer)
     dtype = _TYPES.get(entry.type)
     if dtype is None:
         raise ModelError(f"The model's input {entry.name} is a {entry.type}; only images as numbers can be fed.")
     shape = [size if isinstance(size, int) and size > 0 else None for size in entry.shape]
-    layout = layout_of(shape, usual="nchw", said=source.preprocess.layout)
+    layout = layout_of(shape, usual="nchw", requested=source.preprocess.layout)
     prepared = _plan(source, layout, entry.name, dtype, session.get_modelmeta().custom_metadata_map)
-    streams = cores if number is None else 1
-    alone = session if streams == 1 else _session(source, threads=1, number=None)
-    return Runner(
-        _running(session, entry.name, exit_.name, prepared, dtype),
-        spec_of(prepared, source.preprocess),
-        on_one_core=_running(alone, entry.name, exit_.name, prepared, dtype),
+    spec = spec_of(prepared, source.preprocess)
+    fill = feed(prepared, dtype)
+    keys: tuple[Any, ...] = ()
+    if holds_maps(exit_):
+        keys = keys_of(_run(session, entry, exit_, fill(sample_images(spec, spec.batch or 1))))
+    streams = usable_cores() if number is None else 1
+    one_core = session if streams == 1 else _session(source, threads=1, number=None)
+    return EngineAdapter(
+        _forward(session, entry, exit_, fill, keys),
+        spec,
+        on_one_core=_forward(one_core, entry, exit_, fill, keys),
         streams=streams,
+        labels=keys if keys and isinstance(keys[0], str) else None,
         name="onnx",
         platform="onnx_onnxv1",
         device=name_of(number),
@@ -88,36 +94,55 @@ def load(source: ModelSource) -> Runner:
     )
 
 
-def _plan(source: ModelSource, layout: Layout, entry: str, dtype: Any, metadata: Mapping[str, str]) -> Plan:
-    said = source.preprocess
+def _session_on_device(source: ModelSource) -> tuple[Any, int | None]:
+    """The model on the device that `source` asks for, and the GPU's number, if it is one."""
+    number = _gpu(source)
+    session = _session(source, threads=usable_cores(), number=number)
+    if number is None or _CUDA in session.get_providers():
+        return session, number
+    if source.device != "auto":  # ONNX Runtime ignores a GPU that it cannot use
+        raise ModelError(f"--device {source.device}: ONNX Runtime cannot use it: check CUDA and cuDNN.")
+    return session, None
+
+
+def _plan(source: ModelSource, layout: Layout, entry: str, dtype: Any, metadata: Mapping[str, str]) -> InputPlan:
+    requested = source.preprocess
     whole = bool(np.issubdtype(dtype, np.integer))
     own = _RANGES.get(metadata.get("Image.NominalPixelRange", ""))
-    if own is None and not whole and not (said.mean and said.std):
-        from worker.engines.onnx.first_layers import own_scaling
+    if dtype is np.int8:
+        own = SIGNED
+    elif own is None and not whole and not (requested.mean and requested.std):
+        from worker.engines.onnx.first_layers import detect_scaling
 
-        own = own_scaling(source.path, entry)
-    scaling = scaling_of(said, own=own, usual=usual_scaling(layout), whole=whole)
+        own = probed(lambda: detect_scaling(source.path, entry))
+    scaling = scaling_of(requested, own=own, usual=usual_scaling(layout), whole=whole)
     channels = _ORDERS.get(metadata.get("Image.BitmapPixelFormat", ""), "rgb")
-    return plan(layout, said, scaling=scaling, channels=channels)
+    return plan(layout, requested, scaling=scaling, channels=channels)
 
 
-def _running(session: Any, entry: str, exit_: str, plan: Plan, dtype: Any) -> Run:
-    fill = feed(plan, dtype)
+def _forward(
+    session: Any, entry: Any, exit_: Any, fill: Callable[[Images], NDArray[Any]], keys: Sequence[Any]
+) -> Forward:
+    """The function from images to scores; `keys` are those of a model that gives maps from label to score."""
 
-    def run(images: Images) -> NDArray[Any]:
-        (scores,) = session.run([exit_], {entry: fill(images)})
-        return np.asarray(scores)
+    def forward(images: Images) -> NDArray[Any]:
+        scores = _run(session, entry, exit_, fill(images))
+        return array_of(scores, keys) if keys else np.asarray(scores)
 
-    return run
+    return forward
+
+
+def _run(session: Any, entry: Any, exit_: Any, values: NDArray[Any]) -> Any:
+    return session.run([exit_.name], {entry.name: values})[0]
 
 
 def _session(source: ModelSource, *, threads: int, number: int | None) -> Any:
-    """The model on GPU `number`, or on so many of the cores."""
+    """The model on GPU `number`, or on `threads` cores."""
     try:
         return onnxruntime.InferenceSession(
             str(source.path), sess_options=_options(threads), providers=_providers(number, source.gpu_memory_growth)
         )
-    except Exception as error:  # its errors share no base class of its own
+    except Exception as error:  # its errors have no common base class
         raise ModelError(f"{source.path} cannot be loaded by ONNX Runtime: {first_line(error)}") from error
 
 
@@ -125,13 +150,13 @@ def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
     options.intra_op_num_threads = threads
-    # Threads that spin between predictions take the cores from decoding, and predict no faster.
+    # Threads that spin between predictions take cores from decoding, and predict no faster.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
 def _gpu(source: ModelSource) -> int | None:
-    # It does not tell how many GPUs there are; whether it uses this one is seen when the session is made.
+    # It does not say how many GPUs there are; the session shows whether it uses this one.
     seen = _MOST_GPUS if _CUDA in onnxruntime.get_available_providers() else 0
     return pick(source.device, seen=seen, framework="ONNX Runtime")
 
@@ -142,12 +167,3 @@ def _providers(number: int | None, growth: bool) -> list[Any]:
         return [cpu]
     strategy = "kSameAsRequested" if growth else "kNextPowerOfTwo"
     return [(_CUDA, {"device_id": number, "arena_extend_strategy": strategy}), cpu]
-
-
-def _one(nodes: Sequence[Any], name: str | None, flag: str) -> Any:
-    """The input or output that was asked for, with or without `:0`; else the only one, or the first output."""
-    wanted = name.removesuffix(":0") if name else None
-    found = [node for node in nodes if wanted is None or node.name.removesuffix(":0") == wanted]
-    if len(found) != 1:
-        raise ModelError(f"{flag} must name one of these of the model: {', '.join(n.name for n in nodes)}.")
-    return found[0]

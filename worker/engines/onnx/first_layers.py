@@ -1,6 +1,6 @@
-"""An .onnx file -> its first step, run on zeros and on ones: see `worker.engines.pixel_range`.
+"""The operations of an .onnx file between its input and its first real layer, for `worker.engines.pixel_range`.
 
-The step is cut out with the package onnx, which `p2p-serving[onnx]` brings; without it nothing is found.
+The package onnx cuts them out; `p2p-serving[onnx]` installs it. Without it nothing is detected.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from worker.engines.input_plan import Scaling
-from worker.engines.pixel_range import pixel_range
+from worker.engines.onnx.runtime import onnxruntime
+from worker.engines.pixel_range import measured_range
 
 _PASSING = frozenset(
     (
@@ -21,37 +21,31 @@ _PASSING = frozenset(
         *("Mul", "Sub", "Add", "Div", "BatchNormalization", "Gather", "Slice", "Split", "Concat"),
     )
 )
-"""Operations that move or scale pixels, each by itself."""
-
-_ANY = 224  # the length of a dimension that may have any
+"""Operations that move or scale each pixel independently."""
 
 
-def own_scaling(path: Path | None, entry: str) -> Scaling | None:
-    """Mean and std to prepare pixels with, where the model scales its input `entry` by itself; None where not."""
+def detect_scaling(path: Path | None, entry: str) -> Scaling | None:
+    """Mean and std to prepare pixels with, if the model scales its input `entry` itself; None if it does not."""
     if path is None or importlib.util.find_spec("onnx") is None:
         return None
     import onnx
 
     model = onnx.load(str(path), load_external_data=False)
-    step = _first_step(model, entry)
-    if step is None:
+    nodes, end = _first_layers(model, entry)
+    if not nodes:
         return None
-    nodes, end = step
     (given,) = (value for value in model.graph.input if value.name == entry)
     out = onnx.helper.make_empty_tensor_value_info(end)
     needed = {name for node in nodes for name in node.input}
     constants = [tensor for tensor in model.graph.initializer if tensor.name in needed]
-    graph = onnx.helper.make_graph(nodes, "first-step", [given], [out], constants)
+    graph = onnx.helper.make_graph(nodes, "first-layers", [given], [out], constants)
     cut = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     onnx.external_data_helper.load_external_data_for_model(cut, str(path.parent))
-    return pixel_range(*_measure(cut.SerializeToString(), given))
+    return _measured(cut.SerializeToString(), given)
 
 
-def _first_step(model: Any, entry: str) -> tuple[list[Any], str] | None:
-    """The nodes that only move or scale what comes in, with their constants, and the name of the last one's output.
-
-    None if the input goes to a real layer at once.
-    """
+def _first_layers(model: Any, entry: str) -> tuple[list[Any], str]:
+    """The nodes that only move or scale the input, with their constants, and the name of the last one's output."""
     consumers: dict[str, list[Any]] = {}
     makers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
@@ -66,16 +60,13 @@ def _first_step(model: Any, entry: str) -> tuple[list[Any], str] | None:
             break
         nodes += [*others, node]
         end = node.output[0]
-    return (nodes, end) if nodes else None
+    return nodes, end
 
 
-def _measure(model: bytes, given: Any) -> tuple[float, float]:
+def _measured(model: bytes, given: Any) -> Scaling | None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    dims = given.type.tensor_type.shape.dim
-    shape = [dim.dim_value or (1 if axis == 0 else _ANY) for axis, dim in enumerate(dims)]
     dtype = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
-    offset = session.run(None, {given.name: np.zeros(shape, dtype)})[0].mean()
-    once = session.run(None, {given.name: np.ones(shape, dtype)})[0].mean()
-    return float(once) - float(offset), float(offset)
+    shape = [dim.dim_value or None for dim in given.type.tensor_type.shape.dim]
+    return measured_range(lambda values: session.run(None, {given.name: values})[0], shape, dtype)

@@ -1,14 +1,13 @@
-"""A model as OpenVINO has read it -> its first step, run on zeros and on ones: see `worker.engines.pixel_range`."""
+"""The operations of an OpenVINO model between its input and its first real layer, for `worker.engines.pixel_range`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import openvino
 
 from worker.engines.input_plan import Scaling
-from worker.engines.pixel_range import pixel_range
+from worker.engines.pixel_range import measured_range
 
 _PASSING = frozenset(
     (
@@ -16,29 +15,20 @@ _PASSING = frozenset(
         *("Multiply", "Subtract", "Add", "Divide", "Gather", "StridedSlice", "Reverse", "Concat", "Split"),
     )
 )
-"""Operations that move or scale pixels, each by itself."""
-
-_ANY = 224  # the length of a dimension that may have any
+"""Operations that move or scale each pixel independently."""
 
 
-def own_scaling(model: Any, entry: Any) -> Scaling | None:
-    """Mean and std to prepare pixels with, where the model scales its input `entry` by itself; None where not."""
+def detect_scaling(model: Any, entry: Any) -> Scaling | None:
+    """Mean and std to prepare pixels with, if the model scales its input `entry` itself; None if it does not."""
     end = entry
     while (passing := _next(end)) is not None:
         end = passing
     if end is entry:
         return None
-    step = openvino.Model([end], [entry.get_node()], "first-step")
-    request = openvino.Core().compile_model(step, "CPU").create_infer_request()
-    shape = [
-        dim.get_length() if dim.is_static else (1 if axis == 0 else _ANY)
-        for axis, dim in enumerate(entry.get_partial_shape())
-    ]
-    dtype = entry.get_element_type().to_dtype()
-    offset, once = (
-        float(np.mean(request.infer([value(shape, dtype)])[0], dtype=np.float64)) for value in (np.zeros, np.ones)
-    )
-    return pixel_range(once - offset, offset)
+    first_layers = openvino.Model([end], [entry.get_node()], "first-layers")
+    request = openvino.Core().compile_model(first_layers, "CPU").create_infer_request()
+    shape = [dim.get_length() if dim.is_static else None for dim in entry.get_partial_shape()]
+    return measured_range(lambda values: request.infer([values])[0], shape, entry.get_element_type().to_dtype())
 
 
 def _next(port: Any) -> Any | None:

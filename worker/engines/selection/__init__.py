@@ -1,1 +1,1 @@
-"""Which engine serves a model: compared once, and the choice kept."""
+"""Selects the engine that serves a model: engines are compared once, and the choice is saved."""

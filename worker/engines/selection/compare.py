@@ -1,7 +1,7 @@
-"""A model and the engines that may serve it -> their answers and times compared, the best one's recipe kept.
+"""A model and several engines -> their answers and times compared, and the choice of the best one saved.
 
-Runs in a process of its own (see `choosing`): the reference is loaded, what others read is made of it, each is
-checked against it on pictures with structure and timed in turn with the others.
+Runs in a child process (see `select`): the reference is loaded and converted for the other engines, each engine's
+answers on sample images are compared with the reference's, and all are timed in alternation.
 """
 
 from __future__ import annotations
@@ -20,37 +20,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.artifacts.formats import Kind, kind_of
-from worker.artifacts.source import ModelSource, Preprocess
-from worker.engines.base import Engine, warmup_images
-from worker.engines.frameworks import absent, framework, reference
-from worker.engines.load import settle
-from worker.engines.selection.report import TOLERANCE, Choice, Recipe, Row, difference, disagreement, fastest
-from worker.engines.selection.saved_choice import prepared, write
+from worker.artifacts.formats import Format, format_of
+from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.source import ModelSource
+from worker.engines.base import Engine
+from worker.engines.frameworks import framework, reference, supporting
+from worker.engines.load import as_classifier
+from worker.engines.sample_images import sample_images
+from worker.engines.selection.report import TOLERANCE, Choice, LoadOptions, Row, difference, disagreement, fastest
+from worker.engines.selection.saved_choice import load_with, save_choice
 from worker.errors import ModelError
 
 _log = logging.getLogger(__name__)
 
 SIZES = (1, 8)
-"""Batch sizes that are timed: a lone request, and a busy worker; that of an engine with streams, too, in these."""
+"""Batch sizes that are timed: for single requests, and for a worker with a queue."""
 
-_PICTURES = 8
+_SAMPLES = 8
 _ROUNDS = 7
 _LEAST = 3
-_ENOUGH_S = 3.0  # of timing one batch size; `_LEAST` rounds are made in any case
+_ENOUGH_S = 3.0  # for timing one batch size, but at least `_LEAST` rounds
 
 
 def compare(source: ModelSource, *, names: Sequence[str], folder: Path) -> None:
-    """Fill an empty folder with the choice among `names` and what the chosen one needs. Raises ModelError."""
-    kind: Kind = "graph" if source.graph is not None else kind_of(source.path or Path())
-    judge = reference(kind)
+    """Fill an empty folder with the choice among `names` and the files of the chosen engine. Raises ModelError."""
+    model_format: Format = "graph" if source.graph is not None else format_of(source.path or Path())
+    judge = reference(model_format)
     raw = judge.load(replace(source, precision="f32"))
     files, rows = _convert(raw, names, folder)
-    base = settle(raw, source)
-    if judge.name in files and not _stays_right(base, source, files[judge.name], folder):
+    base = as_classifier(raw, source)
+    if judge.name in files and not _converts_faithfully(base, source, files[judge.name], folder):
         del files[judge.name]
-    recipes = {name: _recipe(base, name, files.get(name)) for name in names if name not in rows}
-    engines, checked = _checked(source, base, recipes, folder)
+    options = {name: _options(base, name, files.get(name)) for name in names if name not in rows}
+    engines, checked = _checked(source, base, options, folder)
     rows |= checked
     streams = _timed_streams(engines, base)
     for name, rates in _timed(engines, base).items():
@@ -60,12 +62,17 @@ def compare(source: ModelSource, *, names: Sequence[str], folder: Path) -> None:
         reasons = "; ".join(f"{row.engine}: {row.left_out}" for row in rows.values())
         raise ModelError(f"No engine can serve this model in {source.precision}: {reasons}.")
     why = "asked for" if source.engine == chosen else f"the fastest that agrees with {judge.name}"
-    table = (*(rows[name] for name in names), *absent(kind))
-    write(folder, Choice(chosen, judge.name, why, source.precision, table), recipes[chosen])
+    table = (*(rows[name] for name in names), *not_installed(model_format))
+    save_choice(folder, Choice(chosen, judge.name, why, source.precision, table), options[chosen])
+
+
+def not_installed(model_format: Format) -> list[Row]:
+    """A row for each engine that could run a model of this format if it were installed."""
+    return [Row(one.name, left_out=one.missing) for one in supporting(model_format) if not one.installed]
 
 
 def _convert(raw: Engine, names: Sequence[str], folder: Path) -> tuple[dict[str, str], dict[str, Row]]:
-    """Write what TensorFlow has loaded in the form that each other engine takes: files' names, and rows of failures."""
+    """Convert a model that TensorFlow has loaded for each other engine; the files' names, and rows of failures."""
     files: dict[str, str] = {}
     rows: dict[str, Row] = {}
     if raw.name != "tensorflow":
@@ -78,60 +85,60 @@ def _convert(raw: Engine, names: Sequence[str], folder: Path) -> tuple[dict[str,
         "model.session": convert.write_session,
     }
     for name in names:
-        form = framework(name).converted
-        if form is None:
+        file = framework(name).converted
+        if file is None:
             continue
         try:
-            writers[form](raw, folder / form)
-            files[name] = form
+            writers[file](raw, folder / file)
+            files[name] = file
         except ModelError as error:
-            if name == raw.name:  # it can load the model's own files as well
+            if name == raw.name:  # TensorFlow can load the model's own files, too
                 _log.info("The model is loaded slowly, from its own files, at every start: %s", error)
             else:
                 rows[name] = Row(name, left_out=_reason(error, folder))
     return files, rows
 
 
-def _recipe(base: Engine, name: str, file: str | None) -> Recipe:
-    """How an engine is to be loaded so that it does as the reference `base` does."""
+def _options(base: Engine, name: str, file: str | None) -> LoadOptions:
+    """How to load an engine so that it gives the same answers as the reference `base`."""
     seen = base.input
     preprocess: Preprocess | None = seen.preprocess
-    if file is not None:  # pixels go into the converted model as they are
+    if file is not None:  # the converted model takes unscaled pixels
         preprocess = replace(seen.preprocess, channels="rgb", mean=(0.0,), std=(1.0,), layout="nhwc")
     elif name == base.name:
         preprocess = None
-    return Recipe(file, preprocess, seen.batch, seen.pixels, base.platform)
+    return LoadOptions(file, preprocess, seen.batch, seen.pixels, base.platform)
 
 
-def _stays_right(base: Engine, source: ModelSource, file: str, folder: Path) -> bool:
-    """Whether the reference `base` answers the same when it is loaded from the file that was made of it."""
-    pictures = warmup_images(base.input, _PICTURES)
+def _converts_faithfully(base: Engine, source: ModelSource, file: str, folder: Path) -> bool:
+    """Whether the reference `base` gives the same answers when it is loaded from its converted file."""
+    samples = sample_images(base.input, _SAMPLES)
     try:
-        engine = prepared(replace(source, precision="f32"), base.name, _recipe(base, base.name, file), folder)
-        found = engine.predict(pictures)
+        engine = load_with(replace(source, precision="f32"), base.name, _options(base, base.name, file), folder)
+        found = engine.predict(samples)
     except ModelError as error:
         reason = str(error)
     else:
         engine.close()
-        reason = disagreement(base.predict(pictures), found, tolerance=TOLERANCE["f32"])
+        reason = disagreement(base.predict(samples), found, tolerance=TOLERANCE["f32"])
     if reason:
         _log.warning("The model is loaded slowly, from its own files, at every start: what was made of it %s.", reason)
     return not reason
 
 
 def _checked(
-    source: ModelSource, base: Engine, recipes: Mapping[str, Recipe], folder: Path
+    source: ModelSource, base: Engine, options: Mapping[str, LoadOptions], folder: Path
 ) -> tuple[dict[str, Engine], dict[str, Row]]:
-    """The engines that agree with the reference `base`, loaded, and a row for each of all of them."""
-    pictures = warmup_images(base.input, _PICTURES)
-    wanted = base.predict(pictures)
+    """The loaded engines that agree with the reference `base`, and a row for every engine."""
+    samples = sample_images(base.input, _SAMPLES)
+    wanted = base.predict(samples)
     engines: dict[str, Engine] = {}
     rows: dict[str, Row] = {}
-    for name, recipe in recipes.items():
-        itself = name == base.name and recipe.file is None and source.precision == "f32"
+    for name, each in options.items():
+        itself = name == base.name and each.file is None and source.precision == "f32"
         try:
-            engine = base if itself else prepared(source, name, recipe, folder)
-            found = engine.predict(pictures)
+            engine = base if itself else load_with(source, name, each, folder)
+            found = engine.predict(samples)
         except ModelError as error:
             rows[name] = Row(name, left_out=_reason(error, folder))
             continue
@@ -143,7 +150,7 @@ def _checked(
 
 
 def _reason(error: ModelError, folder: Path) -> str:
-    """The error within a sentence, without the name of a folder that will be gone when it is read."""
+    """The error as part of a sentence, without the name of the temporary folder."""
     return str(error).replace(f"{folder}{os.sep}", "").rstrip(".")
 
 
@@ -151,36 +158,36 @@ def _timed(engines: Mapping[str, Engine], base: Engine) -> dict[str, dict[int, f
     """Images a second of each engine by batch size."""
     rates: dict[str, dict[int, float]] = {name: {} for name in engines}
     for size in SIZES if base.input.batch != 1 else SIZES[:1]:
-        batch = warmup_images(base.input, size)
-        took_s = _in_turn({name: partial(_seconds, engine.predict, batch) for name, engine in engines.items()})
+        batch = sample_images(base.input, size)
+        took_s = _alternated({name: partial(_seconds, engine.predict, batch) for name, engine in engines.items()})
         for name, seconds in took_s.items():
             rates[name][size] = size / seconds
     return rates
 
 
 def _timed_streams(engines: Mapping[str, Engine], base: Engine) -> dict[str, float]:
-    """Images a second of those that have streams, of all of them together, each with one image at a time."""
-    having = {name: engine for name, engine in engines.items() if engine.streams > 1}
-    images = warmup_images(base.input, 1)
-    with ThreadPoolExecutor(max((engine.streams for engine in having.values()), default=1)) as threads:
+    """Images a second of each engine with streams: of all its streams together, one image at a time in each."""
+    with_streams = {name: engine for name, engine in engines.items() if engine.streams > 1}
+    images = sample_images(base.input, 1)
+    with ThreadPoolExecutor(max((engine.streams for engine in with_streams.values()), default=1)) as threads:
 
         def seconds(engine: Engine) -> float:
             each = partial(_seconds, engine.stream)
             return statistics.fmean(threads.map(each, [images] * engine.streams))
 
-        took_s = _in_turn({name: partial(seconds, engine) for name, engine in having.items()})
-    return {name: having[name].streams / seconds for name, seconds in took_s.items()}
+        took_s = _alternated({name: partial(seconds, engine) for name, engine in with_streams.items()})
+    return {name: with_streams[name].streams / seconds for name, seconds in took_s.items()}
 
 
-def _in_turn(ways: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """The median seconds of each, which take turns; the first one of each warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+def _alternated(calls: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """The median seconds of each; they run in alternation, and the first run of each is a warm-up."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     started_s = time.perf_counter()
     for number in range(1 + _ROUNDS):
         if number > _LEAST and time.perf_counter() - started_s > _ENOUGH_S:
             break
-        for name, way in ways.items():
-            seconds[name].append(way())
+        for name, call in calls.items():
+            seconds[name].append(call())
     return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
 
 

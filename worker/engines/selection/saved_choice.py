@@ -1,4 +1,4 @@
-"""What was chosen for a model, kept as `choice.json` -> the engine, loaded to do as the reference does."""
+"""The choice of an engine, saved as `choice.json` -> the engine, loaded to give the same answers as the reference."""
 
 from __future__ import annotations
 
@@ -7,47 +7,48 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from worker.artifacts.source import ModelSource, Preprocess
+from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.source import ModelSource
 from worker.engines.base import Engine
 from worker.engines.load import load_engine
-from worker.engines.selection.report import Choice, Recipe, Row
+from worker.engines.selection.report import Choice, LoadOptions, Row
 
 _FILE = "choice.json"
 
 
-def prepared(source: ModelSource, name: str, recipe: Recipe, folder: Path) -> Engine:
-    """The engine called `name` with the model of `source`, as `recipe` says. Raises ModelError."""
-    if recipe.file is not None:
-        source = replace(source, path=folder / recipe.file, graph=None, input_layer=None, output_layer=None)
-    if recipe.preprocess is not None:
-        source = replace(source, preprocess=recipe.preprocess)
+def load_with(source: ModelSource, name: str, options: LoadOptions, folder: Path) -> Engine:
+    """The engine called `name` with the model of `source`, loaded with `options`. Raises ModelError."""
+    if options.file is not None:
+        source = replace(source, path=folder / options.file, graph=None, input_layer=None, output_layer=None)
+    if options.preprocess is not None:
+        source = replace(source, preprocess=options.preprocess)
     engine = load_engine(source, name)
-    engine.platform = recipe.platform
-    engine.input = replace(engine.input, batch=recipe.batch or engine.input.batch, pixels=recipe.pixels)
+    engine.platform = options.platform
+    engine.input = replace(engine.input, batch=options.batch or engine.input.batch, pixels=options.pixels)
     return engine
 
 
-def write(folder: Path, choice: Choice, recipe: Recipe) -> None:
-    """Keep both in `folder`, and of the converted models there only the one that is needed."""
+def save_choice(folder: Path, choice: Choice, options: LoadOptions) -> None:
+    """Save both in `folder`, and remove the converted models that the chosen engine does not need."""
     for file in folder.iterdir():
-        if file.name != recipe.file:
+        if file.name != options.file:
             file.unlink()
-    kept = {"choice": choice.describe(), "recipe": asdict(recipe)}
-    (folder / _FILE).write_text(json.dumps(kept, indent=1), "utf-8")
+    saved = {"choice": choice.describe(), "options": asdict(options)}
+    (folder / _FILE).write_text(json.dumps(saved, indent=1), "utf-8")
 
 
-def read(folder: Path) -> tuple[Choice, Recipe]:
-    """What `write` wrote. Raises OSError, ValueError, KeyError or TypeError if it is damaged."""
-    kept = json.loads((folder / _FILE).read_text("utf-8"))
+def read_choice(folder: Path) -> tuple[Choice, LoadOptions]:
+    """The values that `save_choice` wrote. Raises OSError, ValueError, KeyError or TypeError if they are damaged."""
+    saved = json.loads((folder / _FILE).read_text("utf-8"))
     rows = tuple(
         Row(**{**row, "images_per_s": {int(size): rate for size, rate in row["images_per_s"].items()}})
-        for row in kept["choice"]["rows"]
+        for row in saved["choice"]["rows"]
     )
-    said = kept["recipe"]["preprocess"]
-    preprocess = None if said is None else Preprocess(**{key: _as_set(value) for key, value in said.items()})
-    return Choice(**{**kept["choice"], "rows": rows}), Recipe(**{**kept["recipe"], "preprocess": preprocess})
+    values = saved["options"]["preprocess"]
+    preprocess = None if values is None else Preprocess(**{key: _tuples(value) for key, value in values.items()})
+    return Choice(**{**saved["choice"], "rows": rows}), LoadOptions(**{**saved["options"], "preprocess": preprocess})
 
 
-def _as_set(value: Any) -> Any:
-    """JSON knows no tuples."""
+def _tuples(value: Any) -> Any:
+    """JSON has no tuples."""
     return tuple(value) if isinstance(value, list) else value

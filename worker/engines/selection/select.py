@@ -1,8 +1,8 @@
-"""`--engine` and what is installed -> the engine that serves a model, chosen once and kept.
+"""`--engine` and the installed engines -> the engine that serves a model; the choice is made once and saved.
 
-Where several engines can run a model they are compared in a process of their own (`comparing`), so that a
-worker never holds TensorFlow in memory only because it was asked for its opinion. What comes out is kept in
-the cache folder under a digest of all that it depends on: the next start loads the chosen engine and no other.
+If several engines can run a model, a child process compares them (`compare`), so that the worker itself never loads
+TensorFlow only for the comparison. The result is saved in the cache folder under a digest of all that it depends on:
+the next start loads the chosen engine and no other.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from functools import partial
 from pathlib import Path
 
 import worker.engines
-from worker.artifacts.formats import Kind, kind_of, parts_of
+from worker.artifacts.formats import Format, format_of, parts_of
 from worker.artifacts.source import ModelSource
 from worker.engines.base import Engine
-from worker.engines.frameworks import FRAMEWORKS, Framework, able, absent, framework, reference
+from worker.engines.frameworks import FRAMEWORKS, Framework, framework, reference, supporting
 from worker.engines.load import load_engine
-from worker.engines.selection.compare import compare
+from worker.engines.selection.compare import compare, not_installed
 from worker.engines.selection.report import Choice
-from worker.engines.selection.saved_choice import prepared, read
+from worker.engines.selection.saved_choice import load_with, read_choice
 from worker.errors import ModelError
-from worker.system.build_once import made_once
-from worker.system.child_call import in_child
+from worker.system.build_once import build_once
+from worker.system.child_call import call_in_child_blocking
 from worker.system.cpu import processor
 
 _log = logging.getLogger(__name__)
 
 _UNUSED_S = 30 * 24 * 3600.0
-"""Choices that no start has used for so long are removed when another is made."""
+"""A choice that no start has used for this long is removed when another is made."""
 
 
-def open_model(source: ModelSource, *, ahead: bool = False) -> tuple[Engine, Choice]:
+def open_model(source: ModelSource, *, trial: bool = False) -> tuple[Engine, Choice]:
     """The model of `source`, whose `path` or `graph` must be set, loaded with the engine that is to serve it.
 
-    `ahead` says that this is a trial: whatever makes it quick to load the next time may be made now.
+    `trial` marks a trial load: then files that make the next load quicker are made now.
     Raises ModelError with the cause and the cure.
     """
-    kind: Kind = "graph" if source.graph is not None else kind_of(source.path or Path())
-    rivals = candidates(source, kind)
+    model_format: Format = "graph" if source.graph is not None else format_of(source.path or Path())
+    rivals = candidates(source, model_format)
     names = [rival.name for rival in rivals]
-    quicker = names == ["tensorflow"] and (ahead or _folder(source, names).is_dir())
-    if not quicker and not _to_be_compared(source, kind, rivals):
+    convert = names == ["tensorflow"] and (trial or _folder(source, names).is_dir())
+    if not convert and not _to_be_compared(source, model_format, rivals):
         (name,) = names
         why = "asked for" if source.engine == name else "the only one installed that runs this model"
-        choice = Choice(name, reference(kind).name, why, rows=tuple(absent(kind)))
+        choice = Choice(name, reference(model_format).name, why, rows=tuple(not_installed(model_format)))
         engine = load_engine(source, name)
     else:
         engine, choice = _compared(source, names)
@@ -57,50 +57,50 @@ def open_model(source: ModelSource, *, ahead: bool = False) -> tuple[Engine, Cho
     return engine, choice
 
 
-def candidates(source: ModelSource, kind: Kind) -> list[Framework]:
-    """The engines that may serve a model: the one asked for, or each that is installed and can have it."""
+def candidates(source: ModelSource, model_format: Format) -> list[Framework]:
+    """The engines that may serve a model: the requested one, or each that is installed and supports the format."""
     if source.engine != "auto":
         asked = framework(source.engine)
         if not asked.installed:
             raise ModelError(f"The engine {asked.name} is {asked.missing}.")
-        if asked not in able(kind):
+        if asked not in supporting(model_format):
             raise ModelError(
-                f"The engine {asked.name} cannot run a model of the kind {kind}: "
-                f"--engine takes {' or '.join(one.name for one in able(kind))}."
+                f"The engine {asked.name} cannot run a model of the kind {model_format}: "
+                f"--engine takes {' or '.join(one.name for one in supporting(model_format))}."
             )
         return [asked]
-    reference(kind)  # says what to install if nothing is
-    return [one for one in able(kind) if one.installed]
+    reference(model_format)  # raises, with what to install, if nothing is
+    return [one for one in supporting(model_format) if one.installed]
 
 
-def _to_be_compared(source: ModelSource, kind: Kind, rivals: Sequence[Framework]) -> bool:
-    return len(rivals) > 1 or source.precision != "f32" or kind not in rivals[0].reads
+def _to_be_compared(source: ModelSource, model_format: Format, rivals: Sequence[Framework]) -> bool:
+    return len(rivals) > 1 or source.precision != "f32" or model_format not in rivals[0].reads
 
 
 def _compared(source: ModelSource, names: Sequence[str]) -> tuple[Engine, Choice]:
-    """Load what was chosen at an earlier start, or choose; anew if what was chosen can be loaded no more."""
+    """Load the saved choice, or choose; choose again if the saved choice cannot be loaded any more."""
     folder = _folder(source, names)
-    kept = folder.is_dir()
-    _make(source, names, folder)
+    saved = folder.is_dir()
+    _choose(source, names, folder)
     try:
-        return _load_kept(source, folder)
+        return _load_saved(source, folder)
     except (ModelError, OSError, ValueError, KeyError, TypeError) as error:
-        if not kept:
+        if not saved:
             raise
         _log.warning("The engine chosen earlier does not load any more (%s): choosing anew.", error)
     shutil.rmtree(folder, ignore_errors=True)
-    _make(source, names, folder)
-    return _load_kept(source, folder)
+    _choose(source, names, folder)
+    return _load_saved(source, folder)
 
 
-def _make(source: ModelSource, names: Sequence[str], folder: Path) -> None:
-    def make(part: Path) -> None:
+def _choose(source: ModelSource, names: Sequence[str], folder: Path) -> None:
+    def build(part: Path) -> None:
         _log.info("Comparing the engines %s with this model; it is done once.", ", ".join(names))
         _remove_unused(folder.parent)
-        in_child(partial(compare, source, names=tuple(names), folder=part))
+        call_in_child_blocking(partial(compare, source, names=tuple(names), folder=part))
 
     try:
-        made_once(folder, make)
+        build_once(folder, build)
     except OSError as error:
         raise ModelError(
             f"The choice of an engine cannot be kept in {folder.parent} ({error}): name another folder with "
@@ -108,14 +108,14 @@ def _make(source: ModelSource, names: Sequence[str], folder: Path) -> None:
         ) from error
 
 
-def _load_kept(source: ModelSource, folder: Path) -> tuple[Engine, Choice]:
-    choice, recipe = read(folder)
+def _load_saved(source: ModelSource, folder: Path) -> tuple[Engine, Choice]:
+    choice, options = read_choice(folder)
     os.utime(folder)
-    return prepared(source, choice.chosen, recipe, folder), choice
+    return load_with(source, choice.chosen, options, folder), choice
 
 
 def _folder(source: ModelSource, names: Sequence[str]) -> Path:
-    """Where the choice among these engines is kept."""
+    """The folder of the choice among these engines."""
     return source.cache / "engines" / _key(source, names)
 
 
@@ -133,6 +133,6 @@ def _key(source: ModelSource, names: Sequence[str]) -> str:
 
 
 def _remove_unused(folder: Path) -> None:
-    for kept in folder.iterdir():
-        if kept.is_dir() and kept.stat().st_mtime < time.time() - _UNUSED_S:
-            shutil.rmtree(kept, ignore_errors=True)
+    for choice in folder.iterdir():
+        if choice.is_dir() and choice.stat().st_mtime < time.time() - _UNUSED_S:
+            shutil.rmtree(choice, ignore_errors=True)

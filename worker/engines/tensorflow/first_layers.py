@@ -1,15 +1,13 @@
-"""A frozen graph of TensorFlow -> its first step, run on zeros and on ones: see `worker.engines.pixel_range`."""
+"""The operations of a frozen graph between its input and its first real layer, for `worker.engines.pixel_range`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from worker.engines.input_plan import Scaling
-from worker.engines.pixel_range import pixel_range
-from worker.engines.tensorflow.program import ANY_EDGE
+from worker.engines.pixel_range import measured_range
 
 _PASSING = frozenset(
     (
@@ -21,11 +19,11 @@ _PASSING = frozenset(
         *("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"),
     )
 )
-"""Operations that move or scale pixels, each by itself."""
+"""Operations that move or scale each pixel independently."""
 
 
-def own_scaling(frozen: Any, input_name: str) -> Scaling | None:
-    """Mean and std to prepare pixels with, where the graph scales its input by itself; None where it does not.
+def detect_scaling(frozen: Any, input_name: str) -> Scaling | None:
+    """Mean and std to prepare pixels with, if the graph scales its input itself; None if it does not.
 
     `frozen` is a graph without variables, `input_name` its placeholder's name.
     """
@@ -33,12 +31,13 @@ def own_scaling(frozen: Any, input_name: str) -> Scaling | None:
     with graph.as_default():
         tf.graph_util.import_graph_def(frozen.as_graph_def(), name="")
     start = graph.get_tensor_by_name(f"{input_name}:0")
-    gain, offset = _measure(graph, start, _last_passing(start))
-    return pixel_range(gain, offset)
+    end = _last_passing(start)
+    with tf.compat.v1.Session(graph=graph) as session:
+        return measured_range(lambda values: session.run(end, {start: values}), start.shape.as_list())
 
 
 def _last_passing(start: Any) -> Any:
-    """Follow the input forward through all passing operations, to the tensor that the first other one takes."""
+    """Follow the input through all passing operations, to the tensor that the first other operation takes."""
     reached, waiting = {start.name}, [start]
     for tensor in waiting:
         for op in tensor.consumers():
@@ -48,11 +47,3 @@ def _last_passing(start: Any) -> Any:
             reached.update(out.name for out in new)
             waiting.extend(new)
     return start
-
-
-def _measure(graph: Any, start: Any, end: Any) -> tuple[float, float]:
-    shape = [size or (1 if axis == 0 else ANY_EDGE) for axis, size in enumerate(start.shape)]
-    with tf.compat.v1.Session(graph=graph) as session:
-        offset = session.run(end, {start: np.zeros(shape)}).mean()
-        once = session.run(end, {start: np.ones(shape)}).mean()
-    return float(once - offset), float(offset)

@@ -1,8 +1,8 @@
 """A frozen graph, as the article's retrain.py writes it, and the names of two of its tensors -> a `Program`.
 
-Whatever tensor is named as the input is replaced by ours, so the graph's own placeholder, its fixed batch of
-one and its JPEG decoder need not be kept: a graph that starts with `DecodeJpeg/contents` is entered behind
-the decoder, and then takes every kind of image that `worker.images.decode` takes.
+Our images replace the tensor that is named as the input, so the graph's own placeholder, its fixed batch of one and its
+JPEG decoder are not used: a graph that starts with `DecodeJpeg/contents` is entered after the decoder, and then takes
+every kind of image that `worker.images.decode` takes.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from worker.engines.input_plan import SLIM, UNIT, Scaling
 from worker.engines.tensorflow.program import Program, Tensor
-from worker.engines.tensorflow.removed_ops import modernized
 from worker.errors import ModelError
 
 _DECODERS = ("DecodeJpeg", "DecodePng", "DecodeImage", "DecodeBmp", "DecodeAndCropJpeg")
 _MOST_NAMES = 20  # in an error's list of layers
 
-# What retrain.py prepared images with, by the name of its input; slim's MobileNet and Inception: `SLIM`.
+# The scaling that retrain.py used, by the name of its input; slim's MobileNet and Inception: `SLIM`.
 _BY_NAME: Mapping[str, Scaling] = MappingProxyType({"Mul": ((128.0,), (128.0,)), "Placeholder": UNIT})
-_INCEPTION_EDGE = 299  # behind `Mul`, where the graph does not say it
+_OLD_NORM = "BatchNormWithGlobalNormalization"  # removed in GraphDef version 9
+_INCEPTION_EDGE = 299  # after `Mul`, if the graph does not contain it
 
 
 def from_graph(path: Path, *, input_layer: str | None, output_layer: str | None) -> Program:
-    """Read a GraphDef and enter it at `input_layer`, leave it at `output_layer`; with or without `:0`.
+    """Read a GraphDef and use its part from `input_layer` to `output_layer`; names with or without `:0`.
 
     Without names: retrain.py's `DecodeJpeg/contents` and `final_result`, else the only placeholder and the
     only softmax. Raises ModelError for anything else, with the names that exist.
     """
-    definition = modernized(_read(path))
+    definition = _modernized(_read(path))
     graph = tf.Graph()
     with graph.as_default():
         try:
@@ -78,7 +78,7 @@ def _cut(definition: Any, entry: str, exit_: str, spec: Any) -> Any:
 
 
 def _tensor(graph: Any, name: str | None, flag: str, likely: list[str], usual: str) -> Any:
-    """The tensor that `name` means; without a name the usual one, else the only likely one."""
+    """The tensor called `name`; without a name the usual one, else the only likely one."""
     every = [op.name for op in graph.get_operations() if op.outputs]
     if name is None:
         found = usual if usual in every else likely[0] if len(likely) == 1 else None
@@ -102,14 +102,14 @@ def _inputs(graph: Any) -> list[str]:
 
 
 def _outputs(graph: Any) -> list[str]:
-    """Softmaxes first, then whatever nothing else uses."""
+    """Softmaxes if there are any, else operations whose outputs no other operation uses."""
     ends = [op for op in graph.get_operations() if op.outputs and not any(t.consumers() for t in op.outputs)]
     softmaxes = [op.name for op in graph.get_operations() if op.type == "Softmax"]
     return softmaxes or [op.name for op in ends if op.type not in ("Placeholder", "Const")]
 
 
 def _behind_decoder(tensor: Any) -> Any:
-    """Of encoded bytes, the pixels that the graph's own decoder makes of them, if it is plain to see."""
+    """The output of the graph's own decoder, if `tensor` holds encoded bytes and a decoder is its only consumer."""
     consumers = tensor.consumers()
     if tensor.dtype == tf.string and len(consumers) == 1 and consumers[0].type in _DECODERS:
         return consumers[0].outputs[0]
@@ -117,7 +117,7 @@ def _behind_decoder(tensor: Any) -> Any:
 
 
 def _leads(entry: Any, exit_: Any) -> bool:
-    """Whether the one tensor takes part in the other."""
+    """Whether `exit_` depends on `entry`."""
     seen: set[str] = set()
     waiting = [exit_]
     while waiting:
@@ -131,7 +131,7 @@ def _leads(entry: Any, exit_: Any) -> bool:
 
 
 def _shape(tensor: Any) -> Any:
-    """The shape to feed a tensor with: any number of images, and of any size if one image comes from a decoder."""
+    """The shape to feed a tensor with: any number of images; of any size if the tensor is a decoder's output."""
     if tensor.dtype == tf.string:
         return tensor.shape
     if tensor.shape.rank is None:
@@ -144,3 +144,31 @@ def _shape(tensor: Any) -> Any:
 
 def _scaling(entry: Any) -> Scaling:
     return _BY_NAME.get(entry.op.name, SLIM)
+
+
+def _modernized(definition: Any) -> Any:
+    """The GraphDef with FusedBatchNorm, which computes the same, for a normalization that TensorFlow has removed.
+
+    The Inception graph that the article's retrain.py downloads (December 2015, GraphDef version 8) uses it. TensorFlow
+    still runs it in a session, but in no function.
+    """
+    result = tf.compat.v1.GraphDef()
+    result.CopyFrom(definition)
+    for node in [node for node in result.node if node.op == _OLD_NORM]:
+        _replace_norm(result, node)
+    return result
+
+
+def _replace_norm(graph: Any, node: Any) -> None:
+    """(x - mean) / sqrt(variance + epsilon) * gamma + beta, where `gamma` may be switched off."""
+    x, mean, variance, beta, gamma = node.input
+    epsilon = node.attr["variance_epsilon"].f
+    if not node.attr["scale_after_normalization"].b:
+        ones = graph.node.add(name=f"{node.name}/ones", op="OnesLike", input=[gamma])
+        ones.attr["T"].type = tf.float32.as_datatype_enum
+        gamma = ones.name
+    node.op = "FusedBatchNorm"
+    node.input[:] = [x, gamma, beta, mean, variance]
+    del node.attr["variance_epsilon"], node.attr["scale_after_normalization"]
+    node.attr["epsilon"].f = epsilon
+    node.attr["is_training"].b = False

@@ -1,6 +1,6 @@
-"""uint8 images [n, height, width, 3] -> what a TensorFlow model's input wants, as a function of TensorFlow.
+"""An `InputPlan` as operations of TensorFlow: uint8 images [n, height, width, 3] -> the model's input.
 
-What it wants is a `Plan` of `worker.engines.input_plan`. A model that decodes images itself gets encoded ones.
+A model that decodes images itself gets encoded images.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from worker.artifacts.source import Preprocess
-from worker.engines.input_plan import Layout, Plan, layout_of
+from worker.artifacts.preprocess_config import Preprocess
+from worker.engines.input_plan import InputPlan, Layout, layout_of
 from worker.engines.tensorflow.program import Program, Tensor
 from worker.errors import ModelError
 
 
-def layout(program: Program, said: Preprocess) -> Layout:
-    """Tell the dimensions of the model's input apart; ModelError for an input that is no image."""
+def layout(program: Program, requested: Preprocess) -> Layout:
+    """Interpret the shape of the model's input; ModelError for an input that is no image."""
     if not program.takes_bytes:
-        return layout_of(program.spec.shape.as_list(), said=said.layout)
-    if said.mean or said.std or said.channels or said.layout:
+        return layout_of(program.spec.shape.as_list(), requested=requested.layout)
+    if requested.mean or requested.std or requested.channels or requested.layout:
         raise ModelError("The model decodes images by itself: leave out --mean, --std, --channels and --layout.")
     return Layout(None, 1, single=True)
 
 
-def prepare(program: Program, plan: Plan) -> Callable[[Tensor], Tensor]:
-    """The function of TensorFlow that `plan` describes."""
+def prepare(program: Program, plan: InputPlan) -> Callable[[Tensor], Tensor]:
+    """A TensorFlow function that executes `plan`."""
     if program.takes_bytes:
-        # The model decodes somewhere inside: hand it the upright RGB image, encoded without loss.
+        # The model decodes inside: its input is the upright RGB image, encoded without loss.
         ones = [1] * (program.spec.shape.rank or 0)
         return lambda images: tf.reshape(tf.io.encode_png(images[0], compression=1), ones)
 

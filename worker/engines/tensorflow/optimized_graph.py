@@ -1,8 +1,8 @@
-"""A frozen graph -> the same in few operations, kept in a file; and from there a session, which is made quickly.
+"""A frozen graph -> a file with the same graph in fewer operations -> a session that loads it quickly.
 
-To load a SavedModel and to make its constants takes seconds of Python, and Python's lock for tens of milliseconds at
-a time; whoever answers requests in that process waits. So that is done once, by a process apart. What is left here is
-one import of a graph that TensorFlow's optimizer has been over, which then needs not be optimized again.
+Loading a SavedModel and freezing it takes seconds of Python code, which hold Python's lock for tens of milliseconds at
+a time; requests in that process wait. So a child process does it once. The worker then imports a graph that
+TensorFlow's optimizer has already optimized (docs/decisions/0007-swaps.md).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager import context
 from tensorflow.python.grappler import tf_optimizer
 
-from worker.artifacts.source import Preprocess
-from worker.engines.adapter import Runner
+from worker.artifacts.preprocess_config import Preprocess
+from worker.engines.adapter import EngineAdapter
 from worker.engines.input_plan import UNTOUCHED, Images, layout_of, plan, spec_of, stacked
 from worker.errors import ModelError
 
@@ -27,31 +27,31 @@ SUFFIX = ".session"
 _ENTRY, _EXIT = "images", "scores"
 
 
-class SessionEngine(Runner):
-    """An engine around a session whose graph goes from uint8 `images` [n, height, width, 3] to `scores`."""
+class SessionEngine(EngineAdapter):
+    """An engine that runs a session of a graph from uint8 `images` [n, height, width, 3] to `scores`."""
 
-    def __init__(self, path: Path, said: Preprocess) -> None:
-        self._session: Any = tf.compat.v1.Session(graph=_imported(path), config=_as_it_is())
+    def __init__(self, path: Path, requested: Preprocess) -> None:
+        self._session: Any = tf.compat.v1.Session(graph=_imported(path), config=_without_optimizer())
         graph = self._session.graph
         call = self._session.make_callable(f"{_EXIT}:0", feed_list=[f"{_ENTRY}:0"])
         shape = graph.get_tensor_by_name(f"{_ENTRY}:0").shape.as_list()
 
-        def run(images: Images) -> NDArray[Any]:
+        def forward(images: Images) -> NDArray[Any]:
             scores: NDArray[Any] = call(stacked(images))
             return scores
 
-        prepared = plan(layout_of(shape), said, scaling=UNTOUCHED)
-        super().__init__(run, spec_of(prepared, said), name="tensorflow", platform="tensorflow_graphdef")
+        prepared = plan(layout_of(shape), requested, scaling=UNTOUCHED)
+        super().__init__(forward, spec_of(prepared, requested), name="tensorflow", platform="tensorflow_graphdef")
 
     def close(self) -> None:
-        """Let go of the graph and its constants."""
+        """Release the graph and its constants."""
         super().close()
         self._session.close()
         self._session = None
 
 
 def write(frozen: Any, file: Path) -> None:
-    """Write the graph of a frozen function (see `tf_program`) from uint8 images to scores, in few operations."""
+    """Write the optimized graph of a frozen function (see `program`) from uint8 images to scores."""
     definition = frozen.graph.as_graph_def()
     exit_ = definition.node.add(name=_EXIT, op="Identity", input=[frozen.outputs[0].name])
     exit_.attr["T"].type = frozen.outputs[0].dtype.as_datatype_enum
@@ -59,14 +59,14 @@ def write(frozen: Any, file: Path) -> None:
 
 
 def _simplified(definition: Any) -> Any:
-    """The GraphDef as Grappler, TensorFlow's optimizer, leaves it, with nodes of these two names kept."""
+    """The GraphDef after Grappler, TensorFlow's optimizer, which keeps the nodes of these two names."""
     graph = tf.Graph()
     with graph.as_default():
         tf.graph_util.import_graph_def(definition, name="")
     whole = tf.compat.v1.train.export_meta_graph(graph_def=definition, graph=graph)
     whole.collection_def["train_op"].node_list.value.extend([_ENTRY, _EXIT])
     config = config_pb2.ConfigProto()
-    config.graph_options.rewrite_options.min_graph_nodes = -1  # small ones, too
+    config.graph_options.rewrite_options.min_graph_nodes = -1  # optimize small graphs, too
     return tf_optimizer.OptimizeGraph(config, whole)
 
 
@@ -82,8 +82,8 @@ def _imported(path: Path) -> Any:
     return graph
 
 
-def _as_it_is() -> Any:
-    """The process's own settings of threads and devices, without another optimization of the graph."""
+def _without_optimizer() -> Any:
+    """The process's settings of threads and devices, without another optimization of the graph."""
     config = config_pb2.ConfigProto()
     config.CopyFrom(context.context().config)
     config.graph_options.rewrite_options.disable_meta_optimizer = True

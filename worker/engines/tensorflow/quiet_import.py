@@ -1,4 +1,4 @@
-"""TensorFlow's start-up chatter, kept off the terminal: what is left on stderr is ours, or matters.
+"""Imports TensorFlow without its start-up messages on stderr, so that only messages that matter appear there.
 
 Since TensorFlow 2.19 its C++ side writes to file descriptor 2 while it is imported, whatever
 TF_CPP_MIN_LOG_LEVEL says (tensorflow/tensorflow#100442), so those lines are filtered there.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Informational and warning lines of absl and of the older logger, and absl's line about itself.
-_CHATTER = re.compile(
+_STARTUP_MESSAGE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog\(\)"
     rb"|[IW]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+:\d+\]"
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] \S+:\d+\]"
@@ -23,11 +23,11 @@ _CHATTER = re.compile(
 
 @contextmanager
 def quiet_tensorflow() -> Iterator[None]:
-    """Keep TensorFlow's chatter off stderr while it is imported here, and set its logs to errors only.
+    """Keep TensorFlow's start-up messages off stderr during an import, and set its logs to errors only.
 
     All other lines, of any thread, still reach stderr. A log level that the environment sets stays.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the only way to tell TensorFlow's C++ side
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ side reads only this
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
     real = os.dup(2)
@@ -39,7 +39,7 @@ def quiet_tensorflow() -> Iterator[None]:
     try:
         yield
     finally:
-        os.dup2(real, 2)  # closes the pipe's last writing end: the filter reads its end and stops
+        os.dup2(real, 2)  # closes the pipe's last writing end, so the filter stops
         filtering.join(timeout=1)  # a child process that was started meanwhile may hold the pipe open for longer
         os.close(real)
 
@@ -47,5 +47,5 @@ def quiet_tensorflow() -> Iterator[None]:
 def _filter(source: int, target: int) -> None:
     with os.fdopen(source, "rb") as lines:
         for line in lines:
-            if not _CHATTER.match(line):
+            if not _STARTUP_MESSAGE.match(line):
                 os.write(target, line)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from worker.engines.input_plan import UNIT
+from worker.engines.layer_names import choose_layer
 from worker.engines.tensorflow.program import Program, Tensor
 from worker.errors import ModelError
 
@@ -25,12 +28,17 @@ def from_saved_model(path: Path, *, input_layer: str | None, output_layer: str |
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
         raise ModelError(f"The SavedModel in {path} cannot be loaded: {error}") from error
     signature = _signature(model.signatures, path)
+    if _parses_examples(signature):
+        raise ModelError(
+            f"The signature of the SavedModel in {path} takes tf.Example messages, not images: export it anew with a "
+            "signature that takes images [n, height, width, 3] or encoded images."
+        )
     inputs = signature.structured_input_signature[1]
     outputs = {name: spec for name, spec in signature.structured_outputs.items() if spec.dtype.is_floating}
-    feed = _one(inputs, input_layer, "--input-layer", path)
-    fetch = _one(outputs, output_layer, "--output-layer", path)
+    feed = choose_layer({name: name for name in inputs}, input_layer, "--input-layer")
+    fetch = choose_layer({name: name for name in outputs}, output_layer, "--output-layer")
 
-    def call(value: Tensor, keep: Any = model) -> Tensor:  # the signature lives only as long as its model
+    def call(value: Tensor, keep: Any = model) -> Tensor:  # the signature exists only as long as its model
         return signature(**{feed: value})[fetch]
 
     spec = inputs[feed]
@@ -39,16 +47,37 @@ def from_saved_model(path: Path, *, input_layer: str | None, output_layer: str |
 
 def from_keras(path: Path) -> Program:
     """Load a .keras or .h5 file without what only training needs; ModelError if that cannot be done."""
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ModelError(
+            f"The Keras model in {path} cannot be loaded: it is damaged or no .keras file (a zip archive)."
+        )
     try:
-        # Old .h5 files carry optimizer state that this Keras refuses; safe_mode lets no code of the file run.
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever rebuilding a layer raises
+        # Old .h5 files contain optimizer state that this Keras refuses; with safe_mode no code from the file runs.
+        model = keras.models.load_model(
+            path, compile=False, safe_mode=True, custom_objects={"DepthwiseConv2D": _Keras2DepthwiseConv2D}
+        )
+    except Exception as error:  # rebuilding a layer may raise anything
         raise ModelError(f"The Keras model in {path} cannot be loaded: {error}") from error
     inputs, outputs = model.inputs or [], model.outputs or []
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs: a classifier has one of each.")
     spec = tf.TensorSpec(inputs[0].shape, inputs[0].dtype, name="images")
     return Program(lambda value: model(value, training=False), spec, "keras", UNIT)
+
+
+class _Keras2DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]  # keras publishes no types
+    """The layer as Keras 2 wrote it, with `groups: 1`, which Keras 3 refuses."""
+
+    def __init__(self, *args: Any, groups: int = 1, **kwargs: Any) -> None:
+        if groups != 1:
+            raise ValueError(f"DepthwiseConv2D has {groups} groups; it can only have 1.")
+        super().__init__(*args, **kwargs)
+
+
+def _parses_examples(signature: Any) -> bool:
+    definition = signature.graph.as_graph_def()
+    nodes = chain(definition.node, *(function.node_def for function in definition.library.function))
+    return any(node.op.startswith("ParseExample") for node in nodes)
 
 
 def _signature(signatures: Mapping[str, Any], path: Path) -> Any:
@@ -58,13 +87,3 @@ def _signature(signatures: Mapping[str, Any], path: Path) -> Any:
         names = ", ".join(sorted(signatures)) or "none"
         raise ModelError(f"The SavedModel in {path} has no signature serving_default (it has {names}): export it anew.")
     return next(iter(signatures.values()))
-
-
-def _one(named: Mapping[str, Any], name: str | None, flag: str, path: Path) -> str:
-    """The name that was asked for, with or without `:0`, else the only one there is."""
-    wanted = name.removesuffix(":0") if name else None
-    if wanted in named:
-        return str(wanted)
-    if wanted is None and len(named) == 1:
-        return next(iter(named))
-    raise ModelError(f"{flag} must name one of these of the SavedModel in {path}: {', '.join(sorted(named))}.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from worker.batching.queue import Scores
-from worker.errors import ModelError
+from worker.engines.outputs import ensure_finite
 from worker.inference.model import Model
 from worker.protocols.openinference.request import Inference
 from worker.protocols.openinference.schema import OUTPUT
@@ -80,8 +80,7 @@ def _described(inference: Inference, scores: Sequence[Scores], model: Model) -> 
 def _binary(inference: Inference, scores: Sequence[Scores], model: Model) -> bytes:
     if inference.wanted.classes is None:
         numbers = np.asarray(scores, "<f4")
-        if not np.isfinite(numbers).all():
-            raise ModelError("The model gave an answer that is not a number: check the model and its scaling.")
+        ensure_finite(numbers)
         return numbers.tobytes()
     texts = [text.encode() for text in _best(inference.wanted.classes, scores, model)]
     return b"".join(struct.pack("<I", len(text)) + text for text in texts)

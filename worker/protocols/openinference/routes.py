@@ -28,7 +28,7 @@ from worker.protocols.openinference.schema import (
     model_metadata,
     server_metadata,
 )
-from worker.repository.repository import Models
+from worker.repository.repository import ModelRepository
 from worker.web.body_reader import BodyReader
 from worker.web.routes import BYTES, DOT, JSON, PREDICTING, TIMEOUT, Parameter, Route
 
@@ -46,7 +46,7 @@ _EXAMPLE: Any = {"inputs": [{"name": INPUT, "shape": [1], "datatype": "BYTES", "
 class OpenInference:
     """The protocol for all `models`; `ready` says whether the worker takes requests."""
 
-    def __init__(self, models: Models, body_reader: BodyReader, *, ready: Callable[[], bool]) -> None:
+    def __init__(self, models: ModelRepository, body_reader: BodyReader, *, ready: Callable[[], bool]) -> None:
         self._models = models
         self._body_reader = body_reader
         self._ready = ready

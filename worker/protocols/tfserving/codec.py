@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.errors import ModelError
+from worker.engines.outputs import ensure_finite
 
 
 def decimals(row: NDArray[np.float32]) -> str:
@@ -15,8 +15,7 @@ def decimals(row: NDArray[np.float32]) -> str:
 
     The rule of TensorFlow Serving's util/json_tensor.cc (WriteDecimal). Raises ModelError for what is no number.
     """
-    if not np.isfinite(row).all():
-        raise ModelError("The model gave an answer that is not a number: check the model and its scaling.")
+    ensure_finite(row)
     values = row.tolist()
     texts = ("%.9g " * len(values) % tuple(values)).split()
     for index in np.flatnonzero(_six_digits_do(row)).tolist():

@@ -26,7 +26,7 @@ from worker.protocols.tfserving.schema import (
     read_predict,
     status,
 )
-from worker.repository.repository import Models
+from worker.repository.repository import ModelRepository
 from worker.web.body_reader import BodyReader
 from worker.web.routes import DOT, JSON, PREDICTING, TIMEOUT, Route
 
@@ -38,7 +38,7 @@ _ANY_VERSION = (_MODEL, _MODEL + "/versions/{version:[^/:]+}", _MODEL + "/labels
 class TFServing:
     """The protocol for all `models`; a classification has `top` labels per image."""
 
-    def __init__(self, models: Models, body_reader: BodyReader, *, top: int) -> None:
+    def __init__(self, models: ModelRepository, body_reader: BodyReader, *, top: int) -> None:
         self._models = models
         self._body_reader = body_reader
         self._top = top

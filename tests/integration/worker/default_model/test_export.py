@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from tests.support.photos import chelsea_jpeg, china_jpeg, coffee_jpeg, flower_jpeg
+from worker.artifacts.source import ModelSource
 from worker.default_model import export
 from worker.errors import ModelError
-from worker.inference.model import Model, ModelSource, load
+from worker.inference.model import Model, load
 
 # Exporting the model and comparing engines on it take 10 s and 20 s of a quiet machine, once for the whole module.
 pytestmark = pytest.mark.timeout(400)
@@ -28,7 +29,8 @@ EXPORT = (
 LATER = """
 import json, re, sys
 from pathlib import Path
-from worker.inference.model import ModelSource, load
+from worker.artifacts.source import ModelSource
+from worker.inference.model import load
 model = load(ModelSource(cache=Path(sys.argv[1]), engine=sys.argv[2]), name="classify")
 (scores,) = model.predict([model.decode(sys.stdin.buffer.read())])
 print(json.dumps({
@@ -152,7 +154,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_loading_a_model_needs_no_tensorflow_until_it_is_loaded() -> None:
     """Importing worker.inference.model, images and label loads no framework."""
-    code = "import sys, worker.inference.model, worker.inference.label_files; "
+    code = "import sys, worker.inference.model, worker.cli.label_files; "
     code += "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from tests.support.dense_model import EDGE, IMAGENET, answers, write_caffe, write_onnx, write_torch
 from tests.support.photos import chelsea_jpeg, china_jpeg, coffee_jpeg
+from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.source import ModelSource
 from worker.errors import ModelError
-from worker.inference.model import Model, ModelSource, Preprocess, load
+from worker.inference.model import Model, load
 
 PHOTOS = (chelsea_jpeg(), coffee_jpeg(), china_jpeg())
 SIZE = Preprocess(size=(EDGE, EDGE))
@@ -22,7 +24,9 @@ SIZE = Preprocess(size=(EDGE, EDGE))
 LOADED = """
 import sys
 from pathlib import Path
-from worker.inference.model import ModelSource, Preprocess, load
+from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.source import ModelSource
+from worker.inference.model import load
 model = load(ModelSource(path=Path(sys.argv[1]), preprocess=Preprocess(size=(12, 12))), name="m")
 model.predict([model.example()] * 2)
 frameworks = {"tensorflow", "keras", "onnxruntime", "onnx", "openvino", "cv2", "torch"} & set(sys.modules)

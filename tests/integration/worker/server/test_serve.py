@@ -296,7 +296,7 @@ async def test_a_signal_while_loading_ends_the_worker_at_once(
         loading.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("worker.repository.model_versions.Store.load", hangs)
+    monkeypatch.setattr("worker.repository.model_versions.ModelVersions.load", hangs)
     settings = WorkerSettings(
         consul=ConsulSettings(url=shared_consul.url), source=ModelSource(engine="echo"), service="never-there"
     )

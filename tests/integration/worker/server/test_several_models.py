@@ -46,7 +46,7 @@ def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
     """Models that load in no time; white images wait for `hold`."""
     loader = Loader()
     monkeypatch.setattr(worker.repository.loader, "load", loader.load)
-    monkeypatch.setattr(worker.repository.model_versions, "prepare", loader.prepare)
+    monkeypatch.setattr(worker.repository.model_versions, "trial_load", loader.trial_load)
     return loader
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.support.photos import chelsea, chelsea_jpeg, china, china_jpeg, coffee, coffee_jpeg, jpeg
+from worker.artifacts.source import ModelSource
 from worker.errors import RetrainError
-from worker.inference.model import ModelSource, load
+from worker.inference.model import load
 from worker.training.retrain import retrain
 
 # Keras 3 and NumPy 2 disagree on how arrays are copied, in Keras's own saving and training.

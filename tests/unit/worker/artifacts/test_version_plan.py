@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.artifacts.version_plan import Files, Plan, Policy, decide, meant, parse_labels, parse_policy
+from worker.artifacts.version_plan import (
+    Files,
+    Policy,
+    VersionPlan,
+    parse_labels,
+    parse_policy,
+    plan_versions,
+    resolve_version,
+)
 from worker.errors import ModelError
 
 LATEST, ALL = Policy("latest"), Policy("all")
@@ -20,38 +28,70 @@ def listing(**changes: int) -> dict[str, Files]:
 @pytest.mark.parametrize(
     ("sentence", "policy", "now", "before", "loaded", "failed", "plan"),
     [
-        ("nothing there, nothing to do", LATEST, {}, {}, (), {}, Plan()),
-        ("one look is not enough", LATEST, listing(v1=1), {}, (), {}, Plan(wait=("1",))),
-        ("the same twice is whole", LATEST, listing(v1=1), listing(v1=1), (), {}, Plan(load=("1",))),
-        ("quiet files need no second look", LATEST, {"1": Files(1, quiet=True)}, {}, (), {}, Plan(load=("1",))),
-        ("still being copied", LATEST, listing(v1=1, v2=5), listing(v1=1, v2=4), "1", {}, Plan(wait=("2",))),
-        ("the highest of several", LATEST, listing(v9=1, v10=1), listing(v9=1, v10=1), (), {}, Plan(load=("10",))),
-        ("a new one is loaded first", LATEST, listing(v1=1, v2=1), listing(v1=1, v2=1), "1", {}, Plan(load=("2",))),
-        ("then the old one let go", LATEST, listing(v1=1, v2=1), listing(v1=1, v2=1), "12", {}, Plan(unload=("1",))),
-        ("a lower one is left alone", LATEST, listing(v1=1, v2=1), listing(v1=1, v2=1), "2", {}, Plan()),
-        ("one that failed is left alone", LATEST, listing(v1=1, v2=1), listing(v1=1, v2=1), "1", {"2": 1}, Plan()),
+        ("nothing there, nothing to do", LATEST, {}, {}, (), {}, VersionPlan()),
+        ("one look is not enough", LATEST, listing(v1=1), {}, (), {}, VersionPlan(wait=("1",))),
+        ("the same twice is whole", LATEST, listing(v1=1), listing(v1=1), (), {}, VersionPlan(load=("1",))),
+        ("quiet files need no second look", LATEST, {"1": Files(1, quiet=True)}, {}, (), {}, VersionPlan(load=("1",))),
+        ("still being copied", LATEST, listing(v1=1, v2=5), listing(v1=1, v2=4), "1", {}, VersionPlan(wait=("2",))),
+        (
+            "the highest of several",
+            LATEST,
+            listing(v9=1, v10=1),
+            listing(v9=1, v10=1),
+            (),
+            {},
+            VersionPlan(load=("10",)),
+        ),
+        (
+            "a new one is loaded first",
+            LATEST,
+            listing(v1=1, v2=1),
+            listing(v1=1, v2=1),
+            "1",
+            {},
+            VersionPlan(load=("2",)),
+        ),
+        (
+            "then the old one let go",
+            LATEST,
+            listing(v1=1, v2=1),
+            listing(v1=1, v2=1),
+            "12",
+            {},
+            VersionPlan(unload=("1",)),
+        ),
+        ("a lower one is left alone", LATEST, listing(v1=1, v2=1), listing(v1=1, v2=1), "2", {}, VersionPlan()),
+        (
+            "one that failed is left alone",
+            LATEST,
+            listing(v1=1, v2=1),
+            listing(v1=1, v2=1),
+            "1",
+            {"2": 1},
+            VersionPlan(),
+        ),
         (
             "one that failed is tried again when its files have changed",
-            *(LATEST, listing(v1=1, v2=7), listing(v1=1, v2=7), "1", {"2": 1}, Plan(load=("2",))),
+            *(LATEST, listing(v1=1, v2=7), listing(v1=1, v2=7), "1", {"2": 1}, VersionPlan(load=("2",))),
         ),
         (
             "and not while they are changing",
-            *(LATEST, listing(v1=1, v2=7), listing(v1=1, v2=6), "1", {"2": 1}, Plan(wait=("2",))),
+            *(LATEST, listing(v1=1, v2=7), listing(v1=1, v2=6), "1", {"2": 1}, VersionPlan(wait=("2",))),
         ),
-        ("what is loaded is looked at no more", LATEST, listing(v1=9), listing(v1=1), "1", {}, Plan()),
-        ("taken away: back to the one before", LATEST, listing(v1=1), listing(v1=1), "2", {}, Plan(load=("1",))),
-        ("missing once is no news", LATEST, listing(v1=1), listing(v1=1, v2=1), "2", {}, Plan()),
-        ("an empty folder ends nothing", LATEST, {}, {}, "2", {}, Plan()),
-        ("all, the highest first", ALL, listing(v1=1, v2=1), listing(v1=1, v2=1), (), {}, Plan(load=("2", "1"))),
-        ("all stay", ALL, listing(v1=1, v2=1), listing(v1=1, v2=1), "12", {}, Plan()),
-        ("of all one was taken away", ALL, listing(v1=1), listing(v1=1), "12", {}, Plan(unload=("2",))),
-        ("of all one failed", ALL, listing(v1=1, v2=1), listing(v1=1, v2=1), "1", {"2": 1}, Plan()),
+        ("what is loaded is looked at no more", LATEST, listing(v1=9), listing(v1=1), "1", {}, VersionPlan()),
+        ("taken away: back to the one before", LATEST, listing(v1=1), listing(v1=1), "2", {}, VersionPlan(load=("1",))),
+        ("missing once is no news", LATEST, listing(v1=1), listing(v1=1, v2=1), "2", {}, VersionPlan()),
+        ("an empty folder ends nothing", LATEST, {}, {}, "2", {}, VersionPlan()),
+        ("all, the highest first", ALL, listing(v1=1, v2=1), listing(v1=1, v2=1), (), {}, VersionPlan(load=("2", "1"))),
+        ("all stay", ALL, listing(v1=1, v2=1), listing(v1=1, v2=1), "12", {}, VersionPlan()),
+        ("of all one was taken away", ALL, listing(v1=1), listing(v1=1), "12", {}, VersionPlan(unload=("2",))),
+        ("of all one failed", ALL, listing(v1=1, v2=1), listing(v1=1, v2=1), "1", {"2": 1}, VersionPlan()),
         (
             "those that are named and no other",
             *(Policy("named", ("2", "1")), listing(v1=1, v2=1, v3=1), listing(v1=1, v2=1, v3=1), "1", {}),
-            Plan(load=("2",)),
+            VersionPlan(load=("2",)),
         ),
-        ("one named, not there", Policy("named", ("7",)), listing(v1=1), listing(v1=1), (), {}, Plan()),
+        ("one named, not there", Policy("named", ("7",)), listing(v1=1), listing(v1=1), (), {}, VersionPlan()),
     ],
 )
 def test_what_to_do(
@@ -61,10 +101,10 @@ def test_what_to_do(
     before: dict[str, Files],
     loaded: str,
     failed: dict[str, int],
-    plan: Plan,
+    plan: VersionPlan,
 ) -> None:
     """Each sentence holds for two looks at the folder, what is loaded and what failed."""
-    assert decide(policy, now=now, before=before, loaded=list(loaded), failed=failed) == plan, sentence
+    assert plan_versions(policy, now=now, before=before, loaded=list(loaded), failed=failed) == plan, sentence
 
 
 numbers = st.integers(0, 12).map(str)
@@ -85,7 +125,7 @@ def test_something_always_serves(
     policy: Policy, now: dict[str, Files], before: dict[str, Files], loaded: set[str], failed: dict[str, int]
 ) -> None:
     """Whatever the folder shows, the last that serves is never let go of, nothing is loaded twice, nor in pieces."""
-    plan = decide(policy, now=now, before=before, loaded=loaded, failed=failed)
+    plan = plan_versions(policy, now=now, before=before, loaded=loaded, failed=failed)
     assert not loaded or set(plan.unload) < loaded
     assert not (set(plan.load) & loaded)
     assert all(now[v].quiet or now[v] == before[v] for v in plan.load)
@@ -97,9 +137,9 @@ def test_looks_at_an_unchanging_folder_come_to_rest(policy: Policy, now: dict[st
     """Acted upon again and again, the plans for a folder that stays as it is end, with what the policy wants."""
     loaded: set[str] = set()
     for _ in range(2 * len(now) + 2):
-        plan = decide(policy, now=now, before=now, loaded=loaded, failed={})
+        plan = plan_versions(policy, now=now, before=now, loaded=loaded, failed={})
         loaded = (loaded | set(plan.load[:1])) - set(plan.unload)
-    assert plan == Plan()
+    assert plan == VersionPlan()
     assert loaded == set(policy.wants(now))
 
 
@@ -126,7 +166,7 @@ def test_what_a_name_means(
     version: str | None, label: str | None, policy: Policy, labels: dict[str, str], loaded: str, answers: str | None
 ) -> None:
     """A number means itself, a label what it was set to, and neither what is stable."""
-    assert meant(version=version, label=label, policy=policy, labels=labels, loaded=list(loaded)) == answers
+    assert resolve_version(version=version, label=label, policy=policy, labels=labels, loaded=list(loaded)) == answers
 
 
 def test_flags_are_read() -> None:

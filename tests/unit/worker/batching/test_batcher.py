@@ -13,9 +13,9 @@ import pytest
 from tests.support.small_models import brightness
 from tests.support.waiting import until
 from worker.batching.batcher import Batcher, Image, Scores
-from worker.batching.core_scheduler import Turns
+from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace, Streams
-from worker.errors import DeadlinePassed, Overloaded
+from worker.errors import DeadlinePassed, Overloaded, WorkerError
 from worker.inference.calibration import measure_pace
 from worker.telemetry.metrics import WorkerMetrics
 
@@ -72,12 +72,14 @@ class Hanging(Streaming):
         return super().stream(images)
 
 
-def streaming(engine: Streaming, turns: Turns) -> Batcher:
+def streaming(engine: Streaming, scheduler: CoreScheduler) -> Batcher:
     """Alone on all cores an image takes 8 ms, 12 ms in a stream."""
     each = Pace(cap=2, batch_s=0.024, single_s=0.012)
     pace = Pace(cap=4, batch_s=0.032, single_s=0.008, streams=Streams(2, each))
     numbers = WorkerMetrics().model("test")
-    return Batcher(engine.predict, stream=engine.stream, pace=pace, queue_most=100, numbers=numbers, turns=turns)
+    return Batcher(
+        engine.predict, stream=engine.stream, pace=pace, queue_most=100, numbers=numbers, scheduler=scheduler
+    )
 
 
 def batcher(engine: Engine, *, cap: int = 4, queue_most: int = 100, image_s: float = 0.0) -> Batcher:
@@ -110,11 +112,26 @@ async def test_a_free_engine_takes_what_is_there_up_to_the_cap() -> None:
     assert engine.batches == [[0], [1, 2, 3, 4], [5, 6]]
 
 
+async def test_a_free_engine_never_waits_for_requests_that_are_coming() -> None:
+    """After a batch the next begins at once with what is queued, though other requests are still being received."""
+    engine = Engine()
+    async with batcher(engine, cap=4, image_s=1.0) as queue:
+        with queue.coming(), queue.coming(), queue.coming():
+            engine.go.clear()
+            first = await begun(queue, engine, 0)
+            second = asyncio.create_task(queue.submit(image(1), deadline_s=soon()))
+            await until(lambda: queue.depth == 1)
+            engine.go.set()
+            async with asyncio.timeout(5):
+                await asyncio.gather(first, second)
+    assert engine.batches == [[0], [1]]
+
+
 async def test_a_lone_image_has_all_cores_and_several_share_them() -> None:
     """One image runs alone on all cores; those that come meanwhile run in streams, at the same time."""
     engine = Streaming(abreast=2)
     engine.go.clear()
-    async with streaming(engine, Turns(cores=2)) as queue:
+    async with streaming(engine, CoreScheduler(cores=2)) as queue:
         tasks = [asyncio.create_task(queue.submit(image(1), deadline_s=soon()))]
         await asyncio.to_thread(engine.entered.wait, 5)
         tasks += [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(2, 6)]
@@ -127,11 +144,11 @@ async def test_a_lone_image_has_all_cores_and_several_share_them() -> None:
 
 async def test_streams_are_used_where_the_cores_are_another_models() -> None:
     """An image that could have all cores does not wait for them where another model has one."""
-    engine, turns = Streaming(abreast=1), Turns(cores=2)
-    others = await turns.take(1)
-    async with streaming(engine, turns) as queue:
+    engine, scheduler = Streaming(abreast=1), CoreScheduler(cores=2)
+    others = await scheduler.acquire(1)
+    async with streaming(engine, scheduler) as queue:
         assert (await queue.submit(image(1), deadline_s=soon()))[0] == 1
-        turns.give_back(others)
+        scheduler.release(others)
         assert (await queue.submit(image(2), deadline_s=soon()))[0] == 2
     assert (engine.streamed, engine.batches) == ([[1]], [[2]])
 
@@ -139,7 +156,7 @@ async def test_streams_are_used_where_the_cores_are_another_models() -> None:
 async def test_a_stream_that_hangs_leaves_the_other() -> None:
     """While one stream's batch does not end, others are answered by the other one."""
     engine = Hanging(abreast=1)
-    async with streaming(engine, Turns(cores=2)) as queue:
+    async with streaming(engine, CoreScheduler(cores=2)) as queue:
         hanging = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (POISON, 1)]
         await hanging[1]
         for value in range(2, 5):
@@ -150,9 +167,9 @@ async def test_a_stream_that_hangs_leaves_the_other() -> None:
 
 
 async def test_a_stream_that_hangs_holds_no_full_batches_up() -> None:
-    """Batches that the threads have at hand are answered by whichever is free, not only by the one that hangs."""
+    """Batches handed over in advance are answered by whichever thread is free, not only by the one that hangs."""
     engine = Hanging(abreast=1)
-    async with streaming(engine, Turns(cores=2)) as queue:
+    async with streaming(engine, CoreScheduler(cores=2)) as queue:
         hanging = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (POISON, 1)]
         await hanging[1]
         rows = await queue.submit_all([image(v) for v in range(2, 20)], deadline_s=soon())
@@ -162,7 +179,7 @@ async def test_a_stream_that_hangs_holds_no_full_batches_up() -> None:
         assert (await hanging[0])[0] == POISON
 
 
-async def test_a_full_batch_is_at_hand_before_it_is_needed() -> None:
+async def test_a_full_batch_is_handed_over_in_advance() -> None:
     """While one runs the thread has the next full one, and goes on without the event loop; what is not full waits."""
     engine = Engine()
     engine.go.clear()
@@ -179,8 +196,8 @@ async def test_a_full_batch_is_at_hand_before_it_is_needed() -> None:
     assert engine.batches == [[0], [1, 2], [3]]
 
 
-async def test_who_leaves_or_is_late_at_hand_is_not_predicted() -> None:
-    """Between being handed to a thread and being begun a caller may go or its time pass: others get their own."""
+async def test_who_leaves_or_is_late_in_advance_is_not_predicted() -> None:
+    """While its batch waits in a thread, a caller may leave or its deadline pass: the others get their own scores."""
     engine = Engine()
     engine.go.clear()
     async with batcher(engine, cap=3) as queue:
@@ -199,20 +216,20 @@ async def test_who_leaves_or_is_late_at_hand_is_not_predicted() -> None:
     assert engine.batches == [[0], [3]]
 
 
-async def test_where_another_wants_the_cores_no_batch_is_at_hand() -> None:
+async def test_where_another_model_wants_the_cores_no_batch_is_handed_over() -> None:
     """A model with a full queue lets another one go after each of its batches, as if it could not plan ahead."""
-    engine, turns = Engine(), Turns()
+    engine, scheduler = Engine(), CoreScheduler()
     engine.go.clear()
     pace, numbers = Pace(cap=1, batch_s=0.0, single_s=0.0), WorkerMetrics().model("test")
-    async with Batcher(engine.predict, pace=pace, queue_most=100, numbers=numbers, turns=turns) as queue:
+    async with Batcher(engine.predict, pace=pace, queue_most=100, numbers=numbers, scheduler=scheduler) as queue:
         asked = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(4)]
         await until(lambda: queue.running == 2)
-        another = asyncio.create_task(turns.take())
+        another = asyncio.create_task(scheduler.acquire())
         await asyncio.sleep(0)
         engine.go.set()
-        turn = await another
+        slot = await another
         assert len(engine.batches) == 2
-        turns.give_back(turn)
+        scheduler.release(slot)
         await asyncio.gather(*asked)
 
 
@@ -271,6 +288,18 @@ async def test_a_hung_engine_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
         assert queue.moving
 
 
+async def test_other_threads_may_ask_whether_it_moves() -> None:
+    """The heartbeats' thread iterates over the batches that run while the event loop starts and ends some."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine) as queue:
+        first = await begun(queue, engine, 1)
+        asking = iter(queue._runner._given.values())
+        engine.go.set()
+        await first
+        assert len(list(asking)) == 1
+
+
 async def test_the_estimate_follows_what_batches_really_take() -> None:
     """A worker whose batches take far longer than measured at load tells longer waits, while it has work."""
     engine = Engine()
@@ -304,3 +333,31 @@ def test_warming_up_pads_to_the_sizes_that_an_engine_wants() -> None:
     model.engine.predict = watched  # type: ignore[method-assign]  # the test listens in
     assert measure_pace(model).cap in (1, 2, 6)
     assert set(seen) == {2, 6}
+
+
+async def test_an_unexpected_error_ends_no_batches(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task that runs batches logs an unexpected error and starts again; while all of them fail nothing moves."""
+    engine = Engine()
+    async with batcher(engine) as queue:
+        with monkeypatch.context() as broken:
+            broken.setattr("worker.batching.runner.next_batch", lambda *_, **__: 1 / 0)
+            waiting = asyncio.create_task(queue.submit(image(1), deadline_s=soon()))
+            others = asyncio.create_task(queue.submit(image(2), deadline_s=soon()))
+            await until(lambda: not queue.moving)
+            assert not waiting.done()
+        assert sorted(int(row[0]) for row in await asyncio.gather(waiting, others)) == [1, 2]
+        assert queue.moving
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_images_of_a_batch_that_could_not_run_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected error after images have left the queue is their answer: no caller waits for ever."""
+    engine = Engine()
+    async with batcher(engine) as queue:
+        with monkeypatch.context() as broken:
+            broken.setattr("worker.batching.runner.BatchRunner._answer", lambda *_: 1 / 0)
+            with pytest.raises(WorkerError, match="log says why"):
+                await queue.submit(image(1), deadline_s=soon())
+        assert (await queue.submit(image(2), deadline_s=soon()))[0] == 2

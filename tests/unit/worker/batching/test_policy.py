@@ -1,4 +1,4 @@
-"""The batcher's policy: sizes, waits and refusals as plain numbers."""
+"""The batcher's policy: batch sizes, expected waits and refusals as plain numbers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.batching.padding import padded_size
 from worker.batching.policy import (
     CAP_TOLERANCE,
     SURPRISE_AT_MOST,
-    WAIT_AT_MOST_S,
-    Next,
+    Capacity,
+    NextBatch,
     Pace,
-    Room,
     Streams,
     batch_size,
     crowded,
     expected_wait_s,
-    gather_s,
     learn_pace,
-    next_run,
-    padded,
+    next_batch,
     refusal,
     slowdown,
 )
@@ -50,21 +48,6 @@ def test_the_cap_is_within_the_tolerance_of_the_best(seconds: dict[int, float]) 
     pace = learn_pace(seconds)
     best = max(size / s for size, s in seconds.items())
     assert pace.cap / pace.batch_s >= best * (1 - CAP_TOLERANCE)
-
-
-@pytest.mark.parametrize(
-    ("queued", "coming", "just_finished"), [(1, 0, True), (1, 3, False), (8, 3, True), (9, 3, True)]
-)
-def test_a_free_engine_does_not_wait(queued: int, coming: int, just_finished: bool) -> None:
-    """Nobody on the way, no batch before it, or a full batch: run at once."""
-    assert gather_s(PACE, queued=queued, coming=coming, just_finished=just_finished) == 0
-
-
-def test_it_waits_a_moment_for_those_on_the_way() -> None:
-    """Under load it waits for requests that are being decoded, at most 2 ms or a tenth of a prediction."""
-    assert gather_s(PACE, queued=1, coming=3, just_finished=True) == WAIT_AT_MOST_S
-    quick = Pace(cap=8, batch_s=0.002, single_s=0.001)
-    assert gather_s(quick, queued=1, coming=3, just_finished=True) == pytest.approx(0.0001)
 
 
 def test_the_expected_wait_counts_what_is_before() -> None:
@@ -136,7 +119,7 @@ def test_a_batch_is_never_empty_nor_above_the_cap(queued: int, sizes: set[int], 
     pace = Pace(cap=cap, batch_s=0.01 * cap, single_s=0.01)
     size = batch_size(pace, queued=queued, sizes=sorted(sizes))
     assert 1 <= size <= min(queued, cap)
-    assert padded(size, sorted(sizes)) >= size
+    assert padded_size(size, sorted(sizes)) >= size
 
 
 STREAMS = replace(PACE, cap=4, batch_s=0.032, single_s=0.008, streams=Streams(2, Pace(2, 0.024, 0.012)))
@@ -158,9 +141,9 @@ STREAMS = replace(PACE, cap=4, batch_s=0.032, single_s=0.008, streams=Streams(2,
 def test_all_cores_for_one_or_one_core_for_each(
     queued: int, coming: int, running: int, images: int, stream: bool
 ) -> None:
-    """All cores run one batch only while nothing else runs and everybody is answered sooner so."""
-    found = next_run(STREAMS, queued=queued, coming=coming, running=running, sizes=())
-    assert found == Next(images, stream=stream)
+    """All cores run one batch only while nothing else runs and all images are answered sooner that way."""
+    found = next_batch(STREAMS, queued=queued, coming=coming, running=running, sizes=())
+    assert found == NextBatch(images, stream=stream)
 
 
 @given(
@@ -171,19 +154,19 @@ def test_all_cores_for_one_or_one_core_for_each(
     cap=st.integers(1, 8),
     quicker=st.floats(0.1, 10),
 )
-def test_a_run_is_never_empty_nor_above_a_cap(
+def test_a_batch_on_any_cores_is_never_empty_nor_above_a_cap(
     queued: int, coming: int, running: int, count: int, cap: int, quicker: float
 ) -> None:
-    """At least one image, at most what is queued and its way's cap; never all cores beside something that runs."""
+    """At least one image, at most what is queued and the cap; never all cores while another batch runs."""
     each = Pace(cap=cap, batch_s=0.01 * cap, single_s=0.01)
     pace = Pace(cap=8, batch_s=0.08 / quicker, single_s=0.01 / quicker, streams=Streams(count, each))
-    found = next_run(pace, queued=queued, coming=coming, running=running, sizes=())
+    found = next_batch(pace, queued=queued, coming=coming, running=running, sizes=())
     assert 1 <= found.images <= min(queued, cap if found.stream else 8)
     assert found.stream or not running
 
 
-def test_streams_count_only_where_they_answer_more() -> None:
-    """Two streams of 10 ms an image are kept beside 6 ms on all cores, not beside 4 ms."""
+def test_streams_are_used_only_where_they_answer_more() -> None:
+    """Two streams of 10 ms an image are preferred to 6 ms an image on all cores, but not to 4 ms."""
     streams = Streams(2, Pace(1, 0.010, 0.010))
     assert learn_pace({1: 0.006}, streams=streams).streams == streams
     assert learn_pace({1: 0.004}, streams=streams).streams is None
@@ -195,25 +178,25 @@ def test_the_wait_in_streams_is_told_by_what_all_of_them_do() -> None:
     assert expected_wait_s(STREAMS, ahead=10) == pytest.approx(10 * 0.006 + 0.012)
 
 
-NONE = Room(0, 0)
-ROOM = Room(images=10, nbytes=1000)
+NONE = Capacity(0, 0)
+ROOM = Capacity(images=10, nbytes=1000)
 
 
 @pytest.mark.parametrize(
     ("waiting", "more", "left_s", "reason", "retry_after_s"),
     [
-        (NONE, Room(1, 10), 5, None, None),
-        (NONE, Room(64, 9000), 5, None, None),
-        (Room(9, 0), Room(1, 0), 5, None, None),
-        (Room(9, 0), Room(2, 0), 5, "queue", 2),
-        (Room(1, 990), Room(1, 10), 5, None, None),
-        (Room(1, 990), Room(1, 11), 5, "memory", 2),
-        (Room(1, 10), Room(1, 10), 1.5, "deadline", 0.5),
-        (NONE, Room(1, 10), -1, "deadline", 2),
+        (NONE, Capacity(1, 10), 5, None, None),
+        (NONE, Capacity(64, 9000), 5, None, None),
+        (Capacity(9, 0), Capacity(1, 0), 5, None, None),
+        (Capacity(9, 0), Capacity(2, 0), 5, "queue", 2),
+        (Capacity(1, 990), Capacity(1, 10), 5, None, None),
+        (Capacity(1, 990), Capacity(1, 11), 5, "memory", 2),
+        (Capacity(1, 10), Capacity(1, 10), 1.5, "deadline", 0.5),
+        (NONE, Capacity(1, 10), -1, "deadline", 2),
     ],
 )
 def test_who_is_refused_and_why(
-    waiting: Room, more: Room, left_s: float, reason: str | None, retry_after_s: float | None
+    waiting: Capacity, more: Capacity, left_s: float, reason: str | None, retry_after_s: float | None
 ) -> None:
     """No room in images or in bytes, or too late; where nothing waits there is room for any one request."""
     refused = refusal(ROOM, waiting=waiting, more=more, wait_s=2.0, left_s=left_s)

@@ -1,10 +1,13 @@
-"""How a new version is warmed beside one that serves."""
+"""How a first model is measured, and how a new version is warmed while the old one serves."""
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +15,16 @@ from numpy.typing import NDArray
 
 from tests.support.small_models import Brightness, brightness
 from worker.batching.policy import Pace, Streams
-from worker.inference import warm_beside as warming
-from worker.inference.calibration import ROUNDS, STREAM_SIZES, measure_pace
-from worker.inference.warm_beside import sizes_up_to, warm_beside
+from worker.inference.calibration import (
+    ROUNDS,
+    SERVING_ROUNDS,
+    STREAM_SIZES,
+    measure_exclusively,
+    measure_pace,
+    sizes_up_to,
+    warm_while_serving,
+)
+from worker.system.file_lock import file_lock
 
 
 class Recording(Brightness):
@@ -34,10 +44,10 @@ def test_every_size_that_is_common_is_warmed(cap: int, sizes: list[int]) -> None
     """Powers of two and the cap, none larger: each runs some times, and the cap stays."""
     assert sizes_up_to(cap) == sizes
     engine = Recording()
-    pace = warm_beside(replace(brightness(), engine=engine), serving=Pace(cap=cap, batch_s=1.0, single_s=1.0))
+    pace = warm_while_serving(replace(brightness(), engine=engine), serving=Pace(cap=cap, batch_s=1.0, single_s=1.0))
     assert pace.cap == cap
     assert 0 < pace.single_s < 1.0
-    assert engine.sizes == [size for size in sizes for _ in range(warming.ROUNDS)]
+    assert engine.sizes == [size for size in sizes for _ in range(SERVING_ROUNDS)]
 
 
 class Streaming(Recording):
@@ -60,8 +70,8 @@ def test_streams_are_warmed_where_they_serve() -> None:
     serving = replace(alone, streams=Streams(2, Pace(cap=4, batch_s=1.0, single_s=1.0)))
     for pace, sizes in ((serving, [1, 2, 4]), (alone, [])):
         engine = Streaming()
-        warmed = warm_beside(replace(brightness(), engine=engine), serving=pace).streams
-        assert engine.streamed == [size for size in sizes for _ in range(warming.ROUNDS)]
+        warmed = warm_while_serving(replace(brightness(), engine=engine), serving=pace).streams
+        assert engine.streamed == [size for size in sizes for _ in range(SERVING_ROUNDS)]
         assert (warmed and (warmed.count, warmed.each.cap)) == ((2, 4) if sizes else None)
 
 
@@ -83,5 +93,32 @@ def test_a_fresh_models_streams_are_measured_together() -> None:
 
 def test_a_slow_model_is_not_tried_larger(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a batch takes long, larger ones are not tried, and the cap is that size."""
-    monkeypatch.setattr(warming, "SLOW_S", 0.0)
-    assert warm_beside(brightness(), serving=Pace(cap=8, batch_s=1.0, single_s=1.0)).cap == 1
+    monkeypatch.setattr("worker.inference.calibration.SLOW_S", 0.0)
+    assert warm_while_serving(brightness(), serving=Pace(cap=8, batch_s=1.0, single_s=1.0)).cap == 1
+
+
+def test_a_first_model_is_measured_when_other_workers_are_done(tmp_path: Path) -> None:
+    """A worker that starts while another measures waits until that one has ended."""
+    lock, done = tmp_path / "cache" / "pace.lock", threading.Event()
+    lock.parent.mkdir()
+
+    def learn() -> None:
+        measure_exclusively(brightness(), lock=lock)
+        done.set()
+
+    learner = threading.Thread(target=learn)
+    with file_lock(lock) as held:
+        assert held
+        learner.start()
+        assert not done.wait(0.3)
+    assert done.wait(10)
+    learner.join()
+
+
+def test_a_worker_that_hangs_blocks_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After a while a worker measures though another holds the lock; where no lock can be made, at once."""
+    lock = tmp_path / "pace.lock"
+    with file_lock(lock), caplog.at_level(logging.WARNING):
+        assert measure_exclusively(brightness(), lock=lock, within_s=0.1).cap >= 1
+    assert "measuring at the same time" in caplog.text
+    assert measure_exclusively(brightness(), lock=lock / "no folder" / "pace.lock").cap >= 1

@@ -20,22 +20,22 @@ from prometheus_client import generate_latest
 
 from tests.support.waiting import until
 from worker.batching.batcher import Batcher
-from worker.batching.core_scheduler import Turns
+from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace, Streams
 from worker.batching.queue import Scores
-from worker.engines.base import InputSpec, Undivided
+from worker.engines.base import InputSpec, SingleStream
 from worker.errors import BadRequest, DeadlinePassed, NotAnImage, Overloaded, WorkerError
 from worker.images.decode import ImageSize
 from worker.inference.model import Model
 from worker.inference.predictor import Predictor
-from worker.system.loop_threads import Hands
+from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
 
 POISON = 255
 PACE = Pace(cap=4, batch_s=0.0, single_s=0.0)
 
 
-class Naming(Undivided):
+class Naming(SingleStream):
     """An engine that answers each image's first value and its own version; POISON fails its batch."""
 
     name = "naming"
@@ -73,9 +73,9 @@ class Naming(Undivided):
 class Bench:
     """What predictors of one process share."""
 
-    decoding: Hands
+    decoding: LoopThreads
     numbers: WorkerMetrics = field(default_factory=WorkerMetrics)
-    turns: Turns = field(default_factory=lambda: Turns(cores=2))
+    scheduler: CoreScheduler = field(default_factory=lambda: CoreScheduler(cores=2))
 
     def predictor(self, engine: Naming, *, queue_most: int = 100, cap: int = 4, streams: int = 1) -> Predictor:
         return Predictor.over(
@@ -90,7 +90,7 @@ class Bench:
             queue_most=queue_most,
             deadline_s=10,
             numbers=self.numbers,
-            turns=self.turns,
+            scheduler=self.scheduler,
         )
 
     def rejected(self, reason: str) -> float:
@@ -109,7 +109,7 @@ def bench() -> Iterator[Bench]:
 
 @contextmanager
 def sharing() -> Iterator[Bench]:
-    decoding = Hands(1, name="decode")
+    decoding = LoopThreads(1, name="decode")
     try:
         yield Bench(decoding)
     finally:
@@ -120,7 +120,7 @@ def sharing() -> Iterator[Bench]:
 def no_thread_free(bench: Bench) -> Iterator[None]:
     """While the only decoding thread is busy with something else."""
     go = threading.Event()
-    bench.decoding.do(go.wait, 10)
+    bench.decoding.submit(go.wait, 10)
     try:
         yield
     finally:
@@ -208,7 +208,7 @@ def _settled(
     One image more is there, which is held in the engine.
     """
     waiting = sum(len(one.values) for one, task in zip(asked, tasks, strict=True) if not task.done())
-    return waiting + 1 == sum(len(predictor.batcher._line) + predictor.batcher.running for predictor in predictors)
+    return waiting + 1 == sum(len(predictor.batcher._queue) + predictor.batcher.running for predictor in predictors)
 
 
 def _check(one: Asked, outcome: object) -> None:
@@ -346,7 +346,7 @@ async def test_what_waits_when_a_batcher_closes_is_refused(bench: Bench) -> None
     engine.go.clear()
     async with bench.predictor(engine) as predictor:
         tasks = [asyncio.create_task(predictor.predict([encoded(v)], deadline_s=soon())) for v in range(9)]
-        await until(lambda: len(predictor.batcher._line) + predictor.batcher.running == 9)
+        await until(lambda: len(predictor.batcher._queue) + predictor.batcher.running == 9)
     outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
     engine.go.set()
     assert all(isinstance(outcome, Overloaded) for outcome in outcomes)

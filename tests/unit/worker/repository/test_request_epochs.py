@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from worker.repository.request_epochs import Requests
+from worker.repository.request_epochs import RequestEpochs
 
 
 async def ended(waiting: asyncio.Task[None]) -> bool:
@@ -15,12 +15,12 @@ async def ended(waiting: asyncio.Task[None]) -> bool:
 
 async def test_requests_that_began_before_are_waited_for() -> None:
     """The wait ends with the last request that had begun; those that begin later do not prolong it."""
-    requests = Requests()
-    with requests.one():
-        with requests.one():
-            waiting = asyncio.create_task(requests.begun_have_ended())
+    requests = RequestEpochs()
+    with requests.track():
+        with requests.track():
+            waiting = asyncio.create_task(requests.earlier_ended())
             assert not await ended(waiting)
-            later = requests.one()
+            later = requests.track()
             later.__enter__()
         assert not await ended(waiting)
     assert await ended(waiting)
@@ -29,14 +29,14 @@ async def test_requests_that_began_before_are_waited_for() -> None:
 
 async def test_waits_may_overlap() -> None:
     """Two swaps at once: each waits for the requests that began before it, the later one for both."""
-    requests = Requests()
-    first = requests.one()
+    requests = RequestEpochs()
+    first = requests.track()
     first.__enter__()
-    one = asyncio.create_task(requests.begun_have_ended())
+    one = asyncio.create_task(requests.earlier_ended())
     await ended(one)
-    second = requests.one()
+    second = requests.track()
     second.__enter__()
-    two = asyncio.create_task(requests.begun_have_ended())
+    two = asyncio.create_task(requests.earlier_ended())
     await ended(two)
     second.__exit__(None, None, None)
     assert not await ended(one)
@@ -48,7 +48,7 @@ async def test_waits_may_overlap() -> None:
 
 async def test_without_requests_nothing_is_waited_for() -> None:
     """An idle worker lets go at once, again and again."""
-    requests = Requests()
+    requests = RequestEpochs()
     for _ in range(3):
         async with asyncio.timeout(1):
-            await requests.begun_have_ended()
+            await requests.earlier_ended()

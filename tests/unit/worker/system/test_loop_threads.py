@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.waiting import until
-from worker.system.loop_threads import Hands
+from worker.system.loop_threads import LoopThreads
 
 
 @pytest.fixture
-def hands() -> Iterator[Hands]:
+def threads() -> Iterator[LoopThreads]:
     """One thread."""
-    one = Hands(1, name="test")
+    one = LoopThreads(1, name="test")
     yield one
     one.close()
 
@@ -26,7 +26,7 @@ class Kept:
     """Something whose end can be seen."""
 
 
-async def test_everybody_gets_their_own_in_order(hands: Hands) -> None:
+async def test_everybody_gets_their_own_in_order(threads: LoopThreads) -> None:
     """Jobs run in the order in which they were given, and each caller gets its result or its error."""
     ran: list[int] = []
 
@@ -36,35 +36,35 @@ async def test_everybody_gets_their_own_in_order(hands: Hands) -> None:
             raise ValueError(f"{number}")
         return number * number
 
-    answers = await asyncio.gather(*(hands.do(work, number) for number in range(5)), return_exceptions=True)
+    answers = await asyncio.gather(*(threads.submit(work, number) for number in range(5)), return_exceptions=True)
     assert ran == [*range(5)]
     assert [repr(answer) for answer in answers] == ["0", "1", "ValueError('2')", "9", "16"]
 
 
 async def test_as_many_at_a_time_as_there_are_threads() -> None:
     """Two threads do two jobs at the same time."""
-    two, together = Hands(2, name="test"), threading.Barrier(2)
+    two, together = LoopThreads(2, name="test"), threading.Barrier(2)
     try:
-        await asyncio.gather(two.do(together.wait, 10), two.do(together.wait, 10))
+        await asyncio.gather(two.submit(together.wait, 10), two.submit(together.wait, 10))
     finally:
         two.close()
 
 
-async def test_who_is_cancelled_before_is_never_begun(hands: Hands) -> None:
+async def test_who_is_cancelled_before_is_never_begun(threads: LoopThreads) -> None:
     """A job whose caller leaves while it waits is passed over; one that runs ends without anybody to tell."""
     go = threading.Event()
     ran: list[int] = []
-    running = hands.do(go.wait, 10)
-    waiting = hands.do(ran.append, 1)
+    running = threads.submit(go.wait, 10)
+    waiting = threads.submit(ran.append, 1)
     running.cancel()
     waiting.cancel()
     go.set()
-    assert await hands.do(len, ran) == 0
+    assert await threads.submit(len, ran) == 0
 
 
 async def test_closing_cancels_what_has_not_begun() -> None:
     """What runs is not waited for, what waits and what comes later is cancelled, and the thread ends."""
-    hands, go = Hands(1, name="closing"), threading.Event()
+    threads, go = LoopThreads(1, name="closing"), threading.Event()
     begun = threading.Event()
 
     def work() -> int:
@@ -72,22 +72,22 @@ async def test_closing_cancels_what_has_not_begun() -> None:
         go.wait(10)
         return 1
 
-    running, waiting = hands.do(work), hands.do(work)
+    running, waiting = threads.submit(work), threads.submit(work)
     await asyncio.to_thread(begun.wait, 5)
-    hands.close()
+    threads.close()
     assert not running.done()
     assert waiting.cancelled()
-    assert hands.do(work).cancelled()
+    assert threads.submit(work).cancelled()
     go.set()
     assert await running == 1
     await until(lambda: not any(thread.name.startswith("closing") for thread in threading.enumerate()))
 
 
-async def test_a_thread_without_work_holds_nothing(hands: Hands) -> None:
+async def test_a_thread_without_work_holds_nothing(threads: LoopThreads) -> None:
     """What a job was given and what came of it are let go when it is done, not when there is another one."""
     kept = Kept()
     seen = weakref.ref(kept)
-    await hands.do(lambda given: [given], kept)
+    await threads.submit(lambda given: [given], kept)
     del kept
 
     def gone() -> bool:
@@ -97,16 +97,27 @@ async def test_a_thread_without_work_holds_nothing(hands: Hands) -> None:
     await until(gone)
 
 
-def test_an_event_loop_that_has_ended_is_not_told(hands: Hands) -> None:
+def test_an_event_loop_that_has_ended_is_not_told(threads: LoopThreads) -> None:
     """A job that outlives its event loop ends quietly, and its thread goes on for another one."""
     go = threading.Event()
 
     async def begin() -> None:
-        hands.do(go.wait, 10)
+        threads.submit(go.wait, 10)
 
     async def again() -> int:
-        return await hands.do(len, "four")
+        return await threads.submit(len, "four")
 
     asyncio.run(begin())
     go.set()
     assert asyncio.run(again()) == 4
+
+
+async def test_a_stop_iteration_reaches_its_caller(threads: LoopThreads) -> None:
+    """An error that no future takes is told all the same, as a RuntimeError; its caller does not wait for ever."""
+
+    def work() -> None:
+        raise StopIteration("end")
+
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="StopIteration: end"):
+            await threads.submit(work)

@@ -61,7 +61,7 @@ def test_folders_are_labels(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     for file in ("rose/b.jpg", "rose/a.png", "rose/.hidden", "daisy/c", "loose.jpg"):
         (tmp_path / file).touch()
-    found = find_photos(tmp_path, apart_from=tmp_path / "out")
+    found = find_photos(tmp_path, exclude=tmp_path / "out")
     assert {label: [file.name for file in files] for label, files in found.items()} == {
         "daisy": ["c"],
         "rose": ["a.png", "b.jpg"],
@@ -72,7 +72,7 @@ def test_folders_are_labels(tmp_path: Path) -> None:
 def test_fewer_than_two_labels_are_an_error(tmp_path: Path) -> None:
     """No folder, an empty one, and one with a single label: each says what is needed."""
     with pytest.raises(RetrainError, match="There is no folder"):
-        find_photos(tmp_path / "none", apart_from=tmp_path)
+        find_photos(tmp_path / "none", exclude=tmp_path)
     (tmp_path / "photos" / "rose").mkdir(parents=True)
     with pytest.raises(RetrainError, match="has 1 sub-folder; it needs two or more"):
-        find_photos(tmp_path / "photos", apart_from=tmp_path)
+        find_photos(tmp_path / "photos", exclude=tmp_path)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import os
-import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +13,9 @@ import pytest
 
 from tests.support.dense_model import IMAGENET, answers, write_onnx
 from tests.support.photos import chelsea_jpeg
-from tests.support.waiting import until
+from worker.artifacts.source import ModelSource
 from worker.errors import ModelError
-from worker.inference.model import ModelSource, load
-from worker.system.child_call import apart, in_child
+from worker.inference.model import load
 from worker.system.cpu import usable_cores
 
 
@@ -73,7 +68,7 @@ def test_what_is_damaged_or_fails_is_chosen_anew(source: ModelSource, caplog: py
         caplog.clear()
         assert load(source, name="m").engine.classes == 4
         assert sum("choosing anew" in line for line in caplog.messages) == 1
-        assert json.loads(file.read_text())["recipe"]["file"] is None
+        assert json.loads(file.read_text())["options"]["file"] is None
 
 
 def test_another_model_or_flag_is_another_choice(source: ModelSource) -> None:
@@ -122,54 +117,3 @@ def test_a_cache_that_cannot_be_written_is_named(source: ModelSource) -> None:
     source.cache.touch()
     with pytest.raises(ModelError, match=r"choice of an engine cannot be kept in .*--engine"):
         load(source, name="m")
-
-
-# Work in a process of its own
-
-
-def test_a_child_returns_raises_and_prints_nothing_of_ours(capfd: pytest.CaptureFixture[str]) -> None:
-    """Results and errors travel; what the work prints goes to stderr; a process that dies is an error."""
-    assert in_child(partial(divmod, 7, 2)) == (3, 1)
-    with pytest.raises(ModelError, match="never"):
-        in_child(_fail)
-    with pytest.raises(ModelError, match="killed, or crashed"):
-        in_child(sys.exit)
-    in_child(partial(print, "chatter"))
-    assert capfd.readouterr().out == ""
-
-
-def _fail() -> None:
-    raise ModelError("never")
-
-
-async def test_work_beside_callers_has_only_the_time_that_nobody_wants() -> None:
-    """The process has the policy for that, as have all that it starts."""
-    assert await apart(partial(os.sched_getscheduler, 0), beside_callers=True) == os.SCHED_IDLE
-    assert await apart(partial(os.sched_getscheduler, 0)) == os.sched_getscheduler(0)
-
-
-async def test_work_that_is_given_up_leaves_no_process(tmp_path: Path) -> None:
-    """When nobody waits any more, the process that works ends, and the one that it waits for itself."""
-    told = tmp_path / "pids"
-    working = asyncio.create_task(apart(partial(_work_for_ever, told, nested=True)))
-    pids = await until(lambda: told.exists() and len(told.read_text().splitlines()) == 2 and told.read_text().split())
-    working.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await working
-    await until(lambda: not any(_runs(pid) for pid in pids))
-
-
-def _work_for_ever(told: Path, *, nested: bool) -> None:
-    with open(told, "a") as file:
-        file.write(f"{os.getpid()}\n")
-    if nested:
-        in_child(partial(_work_for_ever, told, nested=False))
-    signal.pause()
-
-
-def _runs(pid: str) -> bool:
-    """Whether it is more than an entry that its next of kin have not looked at yet."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_text())
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.support.photos import encode
 from tests.support.small_models import brightness
-from worker.inference.label_files import label_files
+from worker.cli.label_files import label_files
 
 
 def run(names: list[str], *, as_json: bool = False, top: int = 5) -> tuple[int, list[str], list[str]]:

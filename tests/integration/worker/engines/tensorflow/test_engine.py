@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.support.photos import chelsea, chelsea_jpeg, china_jpeg, coffee_jpeg, encode, flower_jpeg
 from tests.support.small_models import run_graph, write_graph
-from worker.engines.base import warmup_images
+from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.source import ModelSource
+from worker.engines.sample_images import sample_images
 from worker.engines.selection.compare import compare
-from worker.engines.selection.saved_choice import prepared, read
+from worker.engines.selection.saved_choice import load_with, read_choice
 from worker.engines.selection.select import open_model
 from worker.engines.tensorflow.quiet_import import quiet_tensorflow
 from worker.errors import ModelError, NotAnImage
 from worker.images.decode import ImageSize, decode
-from worker.inference.model import Model, ModelSource, Preprocess, load
+from worker.inference.model import Model, load
 
 with quiet_tensorflow():
     import keras
@@ -339,6 +343,37 @@ def test_a_savedmodel_without_a_usual_signature_names_those_it_has(tmp_path: Pat
         load(named(path=tmp_path / "many"), name="many")
 
 
+def test_a_signature_of_tf_examples_is_told_from_one_of_images(tmp_path: Path) -> None:
+    """A string input that is parsed as a tf.Example is no encoded image, and the error says so."""
+
+    def serve(examples: Any) -> Any:
+        parsed = tf.io.parse_example(examples, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})
+        return {"scores": tf.zeros([tf.size(parsed["image/encoded"]), 3])}
+
+    path = save(tmp_path / "m", serve, tf.TensorSpec([None], tf.string))
+    with pytest.raises(ModelError, match=r"takes tf\.Example messages, not images"):
+        load(named(path=path), name="m")
+
+
+def test_a_file_of_keras_2_is_read(tmp_path: Path) -> None:
+    """Keras 2 wrote `groups: 1` into depthwise convolutions, which Keras 3 refuses; other numbers stay an error."""
+    images = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.DepthwiseConv2D(3)(images))
+    network = keras.Model(images, keras.layers.Dense(2, activation="softmax")(pooled))
+    network.save(tmp_path / "model.h5")
+    for groups in (1, 2):
+        with h5py.File(tmp_path / "model.h5", "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            for layer in config["config"]["layers"]:
+                if layer["class_name"] == "DepthwiseConv2D":
+                    layer["config"]["groups"] = groups
+            file.attrs["model_config"] = json.dumps(config)
+        if groups == 1:
+            assert load(named(path=tmp_path / "model.h5"), name="m").engine.classes == 2
+    with pytest.raises(ModelError, match="2 groups"):
+        load(named(path=tmp_path / "model.h5"), name="m")
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
@@ -408,15 +443,15 @@ def test_what_is_kept_answers_as_the_model_does(tmp_path: Path) -> None:
     source = named(path=tmp_path / "m.keras")
     (tmp_path / "kept").mkdir()
     compare(source, names=("tensorflow",), folder=tmp_path / "kept")
-    choice, recipe = read(tmp_path / "kept")
-    assert (choice.chosen, recipe.file) == ("tensorflow", "model.session")
-    wanted, found = open_model(source)[0], prepared(source, "tensorflow", recipe, tmp_path / "kept")
+    choice, options = read_choice(tmp_path / "kept")
+    assert (choice.chosen, options.file) == ("tensorflow", "model.session")
+    wanted, found = open_model(source)[0], load_with(source, "tensorflow", options, tmp_path / "kept")
     assert (found.input, found.platform, found.classes) == (
         replace(wanted.input, preprocess=found.input.preprocess),
         wanted.platform,
         wanted.classes,
     )
-    images = warmup_images(wanted.input, 3)
+    images = sample_images(wanted.input, 3)
     assert close(found.predict(images), wanted.predict(images))
     assert close(found.predict(images[:1]), wanted.predict(images[:1]))
     found.close()

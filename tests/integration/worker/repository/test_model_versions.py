@@ -33,12 +33,12 @@ from tests.support.versioned_model import Loader, publish
 from tests.support.waiting import until
 from worker.artifacts.source import ModelSource
 from worker.artifacts.version_plan import Policy
-from worker.batching.core_scheduler import Turns
+from worker.batching.core_scheduler import CoreScheduler
 from worker.errors import ModelError, NotFound, Overloaded
 from worker.repository.loader import running_threads
-from worker.repository.model_versions import Store
-from worker.repository.request_epochs import Requests
-from worker.repository.trial_load import prepare
+from worker.repository.model_versions import ModelVersions
+from worker.repository.request_epochs import RequestEpochs
+from worker.repository.trial_load import trial_load
 from worker.server.serve import running
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
@@ -60,7 +60,7 @@ def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
     """Models that load in no time, or when told to."""
     loader = Loader()
     monkeypatch.setattr(worker.repository.loader, "load", loader.load)
-    monkeypatch.setattr(worker.repository.model_versions, "prepare", loader.prepare)
+    monkeypatch.setattr(worker.repository.model_versions, "trial_load", loader.trial_load)
     return loader
 
 
@@ -70,17 +70,17 @@ def settings(root: Path, *, consul: ConsulSettings = NOWHERE, **changes: Any) ->
 
 
 @asynccontextmanager
-async def store_of(root: Path, **changes: Any) -> AsyncIterator[Store]:
-    said, requests = settings(root, **changes), Requests()
+async def store_of(root: Path, **changes: Any) -> AsyncIterator[ModelVersions]:
+    said, requests = settings(root, **changes), RequestEpochs()
     with running_threads(decoding=1) as threads:
-        async with Store(
-            said.models[0], said, threads=threads, turns=Turns(), numbers=WorkerMetrics(), requests=requests
+        async with ModelVersions(
+            said.models[0], said, threads=threads, scheduler=CoreScheduler(), numbers=WorkerMetrics(), requests=requests
         ) as store:
             await store.load()
             yield store
 
 
-def states(store: Store) -> dict[str, str]:
+def states(store: ModelVersions) -> dict[str, str]:
     return {status.version: status.state for status in store.statuses()}
 
 
@@ -116,6 +116,34 @@ async def test_what_is_being_copied_is_not_loaded(tmp_path: Path, loader: Loader
         publish(tmp_path, 2)
         await until(lambda: store.current.model.version == "2")
     assert loader.loads == ["1", "2"]
+
+
+async def test_an_unexpected_error_does_not_end_the_watch(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and new versions are loaded as before when it is over."""
+    publish(tmp_path, 1)
+    async with store_of(tmp_path) as store:
+        with monkeypatch.context() as broken:
+            broken.setattr("worker.repository.model_versions.plan_versions", lambda *_, **__: 1 / 0)
+            await until(lambda: "ZeroDivisionError" in caplog.text)
+        publish(tmp_path, 2)
+        await until(lambda: states(store) == {"2": "AVAILABLE"})
+
+
+async def test_a_load_that_hangs_does_not_keep_a_worker_that_ends(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that loads is busy for ever; closing leaves its work to the end of the process."""
+    monkeypatch.setattr("worker.repository.loader.CLOSE_S", 0.1)
+    publish(tmp_path, 1)
+    try:
+        async with asyncio.timeout(10), store_of(tmp_path):
+            loader.loading.clear()
+            publish(tmp_path, 2)
+            await until(lambda: loader.loads == ["1", "2"])
+    finally:
+        loader.loading.set()
 
 
 async def test_a_version_that_fails_leaves_the_old_one_serving(
@@ -377,7 +405,7 @@ async def test_a_lookup_finds_every_version_that_is_served(consul_url: str, tmp_
     async with running(said):
         (found,) = await Watching(catalog, "each").now()
         assert found.version == "1"
-        assert [Selector(version=version).fits(found) for version in ("1", "2", "3", "")] == [True, True, False, True]
+        assert [Selector(version=version).matches(found) for version in ("1", "2", "3", "")] == [True, True, False, True]
     await catalog.close()
 
 
@@ -439,8 +467,13 @@ async def test_a_version_is_tried_by_a_process_of_its_own(tmp_path: Path, monkey
     said = settings(tmp_path)
     said = replace(said, source=ModelSource(path=tmp_path, engine="echo"))
     with running_threads(decoding=1) as threads:
-        async with Store(
-            said.models[0], said, threads=threads, turns=Turns(), numbers=WorkerMetrics(), requests=Requests()
+        async with ModelVersions(
+            said.models[0],
+            said,
+            threads=threads,
+            scheduler=CoreScheduler(),
+            numbers=WorkerMetrics(),
+            requests=RequestEpochs(),
         ) as store:
             await store.load()
             publish(tmp_path, 2)
@@ -457,7 +490,7 @@ async def test_a_version_is_tried_by_a_process_of_its_own(tmp_path: Path, monkey
 async def test_what_a_trial_says_is_the_error(tmp_path: Path) -> None:
     """A model that cannot be loaded there is refused with the same sentence as here."""
     with pytest.raises(ModelError, match="There is no model at"):
-        await prepare(ModelSource(path=tmp_path / "missing"), name="missing", within_s=60)
+        await trial_load(ModelSource(path=tmp_path / "missing"), name="missing", within_s=60)
 
 
 async def test_a_version_that_hangs_fails_in_time(tmp_path: Path) -> None:
@@ -467,8 +500,13 @@ async def test_a_version_that_hangs_fails_in_time(tmp_path: Path) -> None:
     write_onnx(tmp_path / "1" / "m.onnx")
     said = replace(settings(tmp_path, load_timeout_s=2.0), source=ModelSource(path=tmp_path, engine="onnx"))
     with running_threads(decoding=1) as threads:
-        async with Store(
-            said.models[0], said, threads=threads, turns=Turns(), numbers=WorkerMetrics(), requests=Requests()
+        async with ModelVersions(
+            said.models[0],
+            said,
+            threads=threads,
+            scheduler=CoreScheduler(),
+            numbers=WorkerMetrics(),
+            requests=RequestEpochs(),
         ) as store:
             await store.load()
             others = children()

@@ -1,4 +1,4 @@
-"""File names -> labels, here and now, without a server: one line of output a file, as soon as it is known."""
+"""File names -> labels, without a server: one line of output per file, as soon as its labels are known."""
 
 from __future__ import annotations
 

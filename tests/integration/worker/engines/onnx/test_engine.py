@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from tests.support.dense_model import EDGE, IMAGENET, answers, write_onnx
 from tests.support.photos import chelsea_jpeg, china_jpeg, coffee_jpeg, flower_jpeg
+from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.source import ModelSource
 from worker.errors import ModelError
-from worker.inference.model import Model, ModelSource, Preprocess, load
+from worker.inference.model import Model, load
 
 PHOTOS = (chelsea_jpeg(), coffee_jpeg(), china_jpeg(), flower_jpeg())
 UNIT = (0.0, 255.0)
@@ -141,3 +147,38 @@ def test_a_gpu_that_does_not_work_is_not_shown_as_one(tmp_path: Path, monkeypatc
     assert (model.describe()["device"], model.engine.fixed_batches) == ("cpu", None)
     with pytest.raises(ModelError, match="ONNX Runtime cannot use it: check CUDA and cuDNN"):
         load(ModelSource(path=path, engine="onnx", device="gpu"), name="m")
+
+
+def test_a_size_that_only_seems_free_is_found_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model whose height and width are free but that flattens them works at one size: images are scaled to it."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    weights = np.random.default_rng(1).normal(0, 0.01, (3 * 224 * 224, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["sums"]),
+        helper.make_node("Softmax", ["sums"], ["scores"]),
+    ]
+    entry = helper.make_tensor_value_info("images", floats, ["n", 3, "height", "width"])
+    exit_ = helper.make_tensor_value_info("scores", floats, ["n", 3])
+    graph = helper.make_graph(nodes, "flat", [entry], [exit_], [onnx.numpy_helper.from_array(weights, "weights")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "m.onnx")
+    with caplog.at_level("INFO"):
+        model = load(ModelSource(path=tmp_path / "m.onnx", engine="onnx"), name="m")
+    assert "fails at other sizes than 224 x 224" in caplog.text
+    assert model.predict(seen(model)).shape == (len(PHOTOS), 3)
+    assert model.engine.input.batch is None
+    model.close()
+
+
+def test_onnx_runtime_reports_nothing(tmp_path: Path) -> None:
+    """A process that loads a model with ONNX Runtime writes no device id, which its telemetry would send."""
+    model = write_onnx(tmp_path / "model.onnx")
+    code = (
+        "import sys; from pathlib import Path; from worker.artifacts.source import ModelSource; "
+        "from worker.inference.model import load; "
+        "load(ModelSource(path=Path(sys.argv[1]), engine='onnx'), name='m')"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    homes = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home" / "cache")}
+    subprocess.run([sys.executable, "-c", code, str(model)], env=environment | homes, check=True)
+    assert not list(tmp_path.rglob("deviceid"))
