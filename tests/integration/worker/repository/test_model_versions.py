@@ -405,7 +405,12 @@ async def test_a_lookup_finds_every_version_that_is_served(consul_url: str, tmp_
     async with running(said):
         (found,) = await Watching(catalog, "each").now()
         assert found.version == "1"
-        assert [Selector(version=version).matches(found) for version in ("1", "2", "3", "")] == [True, True, False, True]
+        assert [Selector(version=version).matches(found) for version in ("1", "2", "3", "")] == [
+            True,
+            True,
+            False,
+            True,
+        ]
     await catalog.close()
 
 
