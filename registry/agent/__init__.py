@@ -1,11 +1,11 @@
 """A Consul agent for one machine, in memory: registrations and key-value writes in, Consul's own JSON out.
 
-It speaks as much of Consul's HTTP API (as of 1.8.7) as this project, py-consul, the npm package
-`consul`, Prometheus and the `consul` command line use, with Consul's shapes, status codes, index
-semantics and blocking queries, and runs TTL, HTTP and TCP checks for real. It binds loopback only,
-has no access control, keeps nothing on disk and says so when it starts; it is no member of any cluster.
+It speaks Consul's HTTP API (as of 1.8.7) with Consul's shapes, status codes, index semantics and blocking queries:
+agent, catalog, health, key-value store, sessions, transactions, events and coordinates. What it does not have
+answers as a real agent does that has it switched off. It runs TTL, HTTP and TCP checks. It listens on loopback
+addresses only, has no access control and keeps nothing on disk; it is no member of any cluster.
 
-A request flows `http` (bytes, routes) -> `agent_api`, `catalog_api`, `kv_api` (translate) -> `agent`
-(registrations, checks, maintenance) -> `store` and `kv` (state) -> `changes` (the index, and who waits for it).
-Nothing in this package imports anything of ours from outside it.
+A request passes `server` (bytes) -> `api` (translates) -> `agent` (registrations, checks, maintenance) -> `state`
+(catalogue, keys, sessions, and the index that every change raises). Of the rest of the project this package imports
+`registry.runtime` only.
 """

@@ -1,15 +1,15 @@
 """What can go wrong in the embedded agent.
 
 AgentError
-├── NotLoopback      asked to listen where others could reach it
-├── PortTaken        something else listens there
-└── Refusal          a request that is answered with a status and a sentence
+├── NotLoopback      asked to listen on an address that other machines can reach
+├── PortTaken        another program listens on the port
+└── ApiError         a request that is answered with an error status and a sentence
     └── BadRequest   400
 """
 
 from __future__ import annotations
 
-__all__ = ["AgentError", "BadRequest", "NotLoopback", "PortTaken", "Refusal"]
+__all__ = ["AgentError", "ApiError", "BadRequest", "NotLoopback", "PortTaken"]
 
 
 class AgentError(Exception):
@@ -24,8 +24,8 @@ class PortTaken(AgentError):
     """The address cannot be bound because another program has it."""
 
 
-class Refusal(AgentError):
-    """A request answered with `status` and, as plain text, the sentence; where there is one, Consul's own."""
+class ApiError(AgentError):
+    """A request answered with `status` and a sentence as plain text: Consul's own where Consul has one."""
 
     def __init__(self, status: int, sentence: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(sentence)
@@ -33,7 +33,7 @@ class Refusal(AgentError):
         self.headers = headers or {}
 
 
-class BadRequest(Refusal):
+class BadRequest(ApiError):
     """The request itself is wrong: 400."""
 
     def __init__(self, sentence: str) -> None:

@@ -1,7 +1,7 @@
-"""The agent's HTTP server: bytes to calls, answers to bytes, and the start and stop of the whole agent.
+"""The agent's HTTP server: reads requests, writes responses, and starts and stops the whole agent.
 
-A path that is not clean is redirected to the one that is, and a method that a path does not have gets 405 and a
-list of those it has, as in Consul. Every refusal is a status and one sentence of plain text.
+As in Consul, a path that is not clean is redirected to the one that is, and a method that a path does not have is
+answered 405 with a list of those it has. Every refusal is a status and one sentence of plain text.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from urllib.parse import quote
 from aiohttp import web
 
 from registry.agent.agent import Agent
-from registry.agent.api.message import Answer, Call, Query, decoded, text_answer
+from registry.agent.api.formats.message import Query, Request, Response, decoded, text_response
 from registry.agent.api.routes import Routes, clean, route, routes
-from registry.agent.errors import BadRequest, NotLoopback, PortTaken, Refusal
+from registry.agent.errors import ApiError, BadRequest, NotLoopback, PortTaken
 from registry.agent.state.records import Node
+from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ VERSION = "1.8.7+embedded"
 """What the agent says it is: the Consul whose API it speaks, and that it is not that Consul."""
 
 _MAX_BODY_BYTES = 512 * 1024
-# A client that stops in the middle of a body is answered 408 and not waited for.
+# A client that stops in the middle of a body is answered 408.
 _BODY_TIMEOUT_S = 10.0
 _SHUTDOWN_S = 0.5
 _BACKLOG = 1024
@@ -51,24 +52,24 @@ class RunningAgent:
     @property
     def url(self) -> str:
         """The agent's address as CONSUL_HTTP_ADDR wants it."""
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        return f"http://{host_port(self.host, self.port)}"
 
 
 @asynccontextmanager
 async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
     """Run an agent on a loopback `host` and `port` (0: any free one) while the context is open.
 
-    Leaving it answers whoever still waits, stops every check and closes the port. Raises NotLoopback and
+    Leaving it answers the clients that still wait, stops every check and closes the port. Raises NotLoopback and
     PortTaken.
     """
     listener = await _listen(host, port)
     address, bound = listener.getsockname()[:2]
-    node = Node(id=str(uuid.uuid4()), name=socket.gethostname(), address=address)
+    node = _own_node(address)
     running = RunningAgent(host=address, port=bound)
     requests_log = quiet_logger(f"{__name__}.requests")
     async with Agent(node=node, port=bound, version=VERSION) as agent:
         handler = partial(_respond, routes(agent))
-        # Without handler_cancellation a client that went away would go on waiting here.
+        # Without handler_cancellation the read of a client that went away would go on waiting.
         server = web.Server(handler, handler_cancellation=True, access_log=None, logger=requests_log)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
@@ -77,8 +78,19 @@ async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
         try:
             yield running
         finally:
-            agent.store.changes.close()
+            agent.state.changes.close()
             await runner.cleanup()
+
+
+def _own_node(address: str) -> Node:
+    version = f"ipv{ip_address(address).version}"
+    return Node(
+        id=str(uuid.uuid4()),
+        name=socket.gethostname(),
+        address=address,
+        tagged_addresses=dict.fromkeys(("lan", f"lan_{version}", "wan", f"wan_{version}"), address),
+        meta={"consul-network-segment": ""},
+    )
 
 
 async def _listen(host: str, port: int) -> socket.socket:
@@ -104,48 +116,48 @@ async def _listen(host: str, port: int) -> socket.socket:
 async def _respond(table: Routes, request: web.BaseRequest) -> web.Response:
     try:
         answer = await _answer(table, request)
-    except Refusal as refusal:
-        answer = text_answer(refusal.status, str(refusal), refusal.headers)
+    except ApiError as refusal:
+        answer = text_response(refusal.status, str(refusal), refusal.headers)
     return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
 
-async def _answer(table: Routes, request: web.BaseRequest) -> Answer:
+async def _answer(table: Routes, request: web.BaseRequest) -> Response:
     raw, _, query = request.raw_path.partition("?")
     if not raw.startswith("/") or _BROKEN_ESCAPE.search(raw):
         raise BadRequest("The request's target is not a path with well-formed %-escapes.")
     path = decoded(raw)
-    if not path.isprintable():  # as Consul; besides, an id may be said back in a header
+    if not path.isprintable():  # as in Consul; besides, a header of the response may contain an id
         raise BadRequest("The path holds characters that cannot be printed.")
     found = route(table, path)
     if clean(path) != path or (found != path and f"{path}/" in table):
         target = clean(path) if clean(path) != path else f"{path}/"
         query = quote(query.encode("utf-8", errors="surrogateescape"), safe=string.punctuation)
-        return Answer(301, headers={"Location": quote(target) + (f"?{query}" if query else "")})
+        return Response(301, headers={"Location": quote(target) + (f"?{query}" if query else "")})
     if found is None:
-        return Answer(404)
+        return Response(404)
     handlers = table[found]
     allowed = {"Allow": ",".join(["OPTIONS", *handlers])}
     if request.method == "OPTIONS":
-        return Answer(headers=allowed)
+        return Response(headers=allowed)
     if request.method not in handlers:
-        raise Refusal(405, f"method {request.method} not allowed", headers=allowed)
-    call = Call(request.method, path, path.removeprefix(found), Query(query), await _body(request))
+        raise ApiError(405, f"method {request.method} not allowed", headers=allowed)
+    call = Request(request.method, path, path.removeprefix(found), Query(query), await _body(request))
     return await handlers[request.method](call)
 
 
 async def _body(request: web.BaseRequest) -> bytes:
-    """The request's body. Raises Refusal if it is too large or does not come."""
+    """The request's body. Raises ApiError if it is too large or does not come."""
     announced = request.content_length or 0
     if announced <= _MAX_BODY_BYTES:
         try:
             async with asyncio.timeout(_BODY_TIMEOUT_S):
                 body = await request.read()
         except TimeoutError:
-            raise Refusal(408, f"The body did not arrive within {_BODY_TIMEOUT_S:g} s.") from None
+            raise ApiError(408, f"The body did not arrive within {_BODY_TIMEOUT_S:g} s.") from None
         announced = len(body)
         if announced <= _MAX_BODY_BYTES:
             return body
-    raise Refusal(
+    raise ApiError(
         413,
         f"Request body({announced} bytes) too large, max size: {_MAX_BODY_BYTES} bytes.",
         headers={"Connection": "close"},

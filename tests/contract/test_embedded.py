@@ -1,4 +1,4 @@
-"""What only the embedded agent has to keep: a bound on its memory, and honest answers to what it does not have."""
+"""What only the embedded agent must keep: a bound on its memory, and plain responses to what it does not have."""
 
 from __future__ import annotations
 
@@ -33,22 +33,35 @@ async def test_memory(embedded_agent: Consul, ours: Api, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "word"),
+    ("method", "path"),
     [
-        ("PUT", "session/create", "real Consul"),
-        ("PUT", "txn", "real Consul"),
-        ("PUT", "catalog/register", "real Consul"),
-        ("GET", "event/list", "real Consul"),
-        ("PUT", "agent/leave", "real Consul"),
-        ("PUT", "kv/a?acquire=b", "sessions"),
-        ("GET", "health/service/a?filter=b", "filter"),
+        ("PUT", "agent/leave"),
+        ("PUT", "agent/join/192.0.2.1"),
+        ("GET", "agent/monitor?loglevel=info"),
+        ("GET", "agent/metrics"),
+        ("GET", "agent/host"),
+        ("PUT", "config"),
+        ("POST", "query"),
+        ("PUT", "query/a"),
+        ("GET", "snapshot"),
+        ("PUT", "snapshot"),
+        ("GET", "internal/ui/services"),
+        ("PUT", "operator/autopilot/configuration"),
     ],
 )
-async def test_what_it_does_not_have(ours: Api, method: str, path: str, word: str) -> None:
-    """What Consul has and this agent has not is refused with 501 and a sentence that says so."""
+async def test_what_it_does_not_have(ours: Api, method: str, path: str) -> None:
+    """What has no switch of its own in Consul is refused as by an agent whose block_endpoints names it."""
     reply = await ours.ask(method, path)
-    assert reply.status == 501
-    assert word in reply.text
+    assert (reply.status, reply.text) == (403, "Endpoint is blocked by agent configuration")
+
+
+@pytest.mark.parametrize(
+    "field", [{"Kind": "connect-proxy"}, {"Connect": {"Native": True}}, {"Connect": {"SidecarService": {}}}]
+)
+async def test_no_service_mesh(ours: Api, field: dict[str, object]) -> None:
+    """A registration for the service mesh is refused with a sentence that names what to leave out."""
+    reply = await ours.put("agent/service/register", {"Name": "a", **field})
+    assert (reply.status, "no service mesh" in reply.text) == (400, True)
 
 
 async def test_it_says_what_it_is(ours: Api) -> None:

@@ -1,225 +1,181 @@
-"""/v1/agent/...: what this agent itself holds and runs. Translates requests into the verbs of `agent`."""
+"""/v1/agent: what this agent itself holds and runs. Translates requests into the verbs of `agent`."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 from collections.abc import Awaitable, Callable
 
 from registry.agent.agent import Agent
-from registry.agent.api.blocking_query import options
-from registry.agent.api.json_body import decode_object
-from registry.agent.api.json_views import agent_check, agent_health_check, agent_service, aggregated, content_hash
-from registry.agent.api.message import Answer, Call, Query, boolean, flag, json_answer, text_answer
-from registry.agent.checks.definitions import check_definition, service_definition
-from registry.agent.errors import BadRequest, Refusal
-from registry.agent.state.catalog import OWN_CHECK_ID, OWN_SERVICE_ID, SERVICES
+from registry.agent.api.blocking_query import query_options
+from registry.agent.api.formats.filter_fields import HEALTH_CHECK, NODE_SERVICE
+from registry.agent.api.formats.json_body import decode_object
+from registry.agent.api.formats.json_views import (
+    Json,
+    agent_check,
+    agent_health_check,
+    agent_service,
+    aggregated,
+    content_hash,
+)
+from registry.agent.api.formats.message import Query, Request, Response, boolean, flag, json_response, text_response
+from registry.agent.api.formats.registration_body import check_definition, service_definition
+from registry.agent.api.selection import filter_of
+from registry.agent.api.self_description import describe, member
+from registry.agent.errors import ApiError, BadRequest
+from registry.agent.state.catalog import SERVICES
 from registry.agent.state.records import Service, Status
 
-# Of the agent's own health endpoint: what a load balancer is to see.
+# The statuses of the agent's own health endpoint, as load balancers want them.
 _HEALTH_STATUS = {"passing": 200, "warning": 429, "critical": 503, "maintenance": 503}
+_WORST_FIRST = ("maintenance", "critical", "warning", "passing")
 
 
 class AgentApi:
-    """The handlers of /v1/agent; each takes a Call and gives an Answer, or raises Refusal."""
+    """The handlers of /v1/agent; each takes a Request and returns a Response, or raises ApiError."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._node = agent.store.node
 
-    async def services(self, call: Call) -> Answer:
-        """GET services: all services by id."""
-        options(call.query, self._node)
-        return json_answer({i: agent_service(s) for i, s in self._agent.services.items()}, call)
+    async def services(self, request: Request) -> Response:
+        """GET services: all services by id; ?filter= narrows it."""
+        query_options(request.query, self._agent.node)
+        wanted = filter_of(request, NODE_SERVICE)
+        entries = {service_id: agent_service(service) for service_id, service in self._agent.services.items()}
+        return json_response({service_id: entry for service_id, entry in entries.items() if wanted(entry)}, request)
 
-    async def service(self, call: Call) -> Answer:
+    async def service(self, request: Request) -> Response:
         """GET service/ID: one service; with ?hash= of what the client knows, waits until it is another."""
-        until_s = asyncio.get_running_loop().time() + options(call.query, self._node).wait_s
-        known = call.query.text("hash")
-        service = self._known(call.rest)
-        while known and content_hash(service) == known and not self._agent.store.changes.closed:
+        until_s = asyncio.get_running_loop().time() + query_options(request.query, self._agent.node).wait_s
+        known = request.query.text("hash")
+        changes = self._agent.state.changes
+        service = self._known(request.rest)
+        while known and content_hash(service) == known and not changes.closed:
             left_s = until_s - asyncio.get_running_loop().time()
             if left_s <= 0:
                 break
-            await self._agent.store.changes.wait(SERVICES, left_s)
-            service = self._known(call.rest)
+            await changes.wait(SERVICES, left_s)
+            service = self._known(request.rest)
         value = content_hash(service)
         headers = {"X-Consul-ContentHash": value}
-        return json_answer(agent_service(service) | {"ContentHash": value}, call, headers=headers)
+        return json_response(agent_service(service) | {"ContentHash": value}, request, headers=headers)
 
     def _known(self, service_id: str) -> Service:
         service = self._agent.service(service_id)
         if service is None:
-            raise Refusal(404, f"unknown service ID: {service_id}")
+            raise ApiError(404, f"unknown service ID: {service_id}")
         return service
 
-    async def checks(self, call: Call) -> Answer:
-        """GET checks: all checks by id."""
-        options(call.query, self._node)
-        return json_answer({i: agent_check(self._node, c) for i, c in self._agent.checks.items()}, call)
+    async def checks(self, request: Request) -> Response:
+        """GET checks: all checks by id; ?filter= narrows it."""
+        query_options(request.query, self._agent.node)
+        wanted = filter_of(request, HEALTH_CHECK)
+        entries = {check_id: agent_check(check) for check_id, check in self._agent.checks.items()}
+        return json_response({check_id: entry for check_id, entry in entries.items() if wanted(entry)}, request)
 
-    async def register(self, call: Call) -> Answer:
+    async def register(self, request: Request) -> Response:
         """PUT service/register."""
-        definition = service_definition(decode_object(call.body))
-        self._agent.register(definition, replace_checks=flag(call.query, "replace-existing-checks"))
-        return Answer()
+        definition = service_definition(decode_object(request.body))
+        self._agent.register(definition, replace_checks=flag(request.query, "replace-existing-checks"))
+        return Response()
 
-    async def deregister(self, call: Call) -> Answer:
+    async def deregister(self, request: Request) -> Response:
         """PUT service/deregister/ID."""
-        if not call.rest:
+        if not request.rest:
             raise BadRequest("ServiceID missing")
-        self._agent.deregister(call.rest)
-        return Answer()
+        self._agent.deregister(request.rest)
+        return Response()
 
-    async def maintain_service(self, call: Call) -> Answer:
+    async def maintain_service(self, request: Request) -> Response:
         """PUT service/maintenance/ID?enable=true&reason=..."""
-        if not call.rest:
+        if not request.rest:
             raise BadRequest("Missing service ID")
-        enable = _enable(call.query)
-        service = self._agent.service(call.rest)
+        enable = _enable(request.query)
+        service = self._agent.service(request.rest)
         if service is None:
-            raise Refusal(404, f'No service registered with ID "{call.rest}"')
-        self._agent.maintain(service, enable=enable, reason=call.query.text("reason"))
-        return Answer()
+            raise ApiError(404, f'No service registered with ID "{request.rest}"')
+        self._agent.maintain(service, enable=enable, reason=request.query.text("reason"))
+        return Response()
 
-    async def maintain_node(self, call: Call) -> Answer:
+    async def maintain_node(self, request: Request) -> Response:
         """PUT maintenance?enable=true&reason=..."""
-        self._agent.maintain(None, enable=_enable(call.query), reason=call.query.text("reason"))
-        return Answer()
+        self._agent.maintain(None, enable=_enable(request.query), reason=request.query.text("reason"))
+        return Response()
 
-    async def register_check(self, call: Call) -> Answer:
+    async def register_check(self, request: Request) -> Response:
         """PUT check/register."""
-        self._agent.register_check(check_definition(decode_object(call.body)))
-        return Answer()
+        self._agent.register_check(check_definition(decode_object(request.body)))
+        return Response()
 
-    async def deregister_check(self, call: Call) -> Answer:
+    async def deregister_check(self, request: Request) -> Response:
         """PUT check/deregister/ID."""
-        if not call.rest:
+        if not request.rest:
             raise BadRequest("CheckID missing")
-        self._agent.deregister_check(call.rest)
-        return Answer()
+        self._agent.deregister_check(request.rest)
+        return Response()
 
-    def beat(self, status: Status) -> Callable[[Call], Awaitable[Answer]]:
+    def heartbeat(self, status: Status) -> Callable[[Request], Awaitable[Response]]:
         """PUT check/pass|warn|fail/ID?note=...: the handler that reports `status`."""
 
-        async def handler(call: Call) -> Answer:
-            self._agent.beat(call.rest, status, call.query.text("note"))
-            return Answer()
+        async def handler(request: Request) -> Response:
+            self._agent.heartbeat(request.rest, status, request.query.text("note"))
+            return Response()
 
         return handler
 
-    async def update(self, call: Call) -> Answer:
+    async def update(self, request: Request) -> Response:
         """PUT check/update/ID with {"Status", "Output"}."""
-        fields = decode_object(call.body)
+        fields = decode_object(request.body)
         fields.only(("Status", "Output"))
         status = fields.text("Status")
         if status not in tuple(Status):
             raise BadRequest(f"Invalid check status: '{status}'")
-        self._agent.beat(call.rest, Status(status), fields.text("Output"))
-        return Answer()
+        self._agent.heartbeat(request.rest, Status(status), fields.text("Output"))
+        return Response()
 
-    async def health_by_id(self, call: Call) -> Answer:
+    async def health_by_id(self, request: Request) -> Response:
         """GET health/service/id/ID: 200, 429 or 503 by the worst of its checks and the node's."""
-        service = self._agent.service(call.rest)
+        service = self._agent.service(request.rest)
         if service is None:
-            reason = f"ServiceId {call.rest} not found"
+            reason = f"ServiceId {request.rest} not found"
             value: object = {"AggregatedStatus": "critical", "Service": None, "Checks": None}
-            value = reason if call.query.text("format") == "text" else value
-            return json_answer(value, call, status=404, headers={"X-Consul-Reason": reason})
-        word = self._word(service)
-        return _health_answer(call, word, self._health(service, word))
+            value = reason if request.query.text("format") == "text" else value
+            return json_response(value, request, status=404, headers={"X-Consul-Reason": reason})
+        status, health = self._health(service)
+        return _health_response(request, status, health)
 
-    async def health_by_name(self, call: Call) -> Answer:
+    async def health_by_name(self, request: Request) -> Response:
         """GET health/service/name/NAME: all instances, and the status of the worst."""
-        services = [s for s in self._agent.store.instances(call.rest) if s.id != OWN_SERVICE_ID]
+        services = [service for service in self._agent.services.values() if service.name == request.rest]
         if not services:
-            reason = f"ServiceName {call.rest} Not Found"
-            value: object = reason if call.query.text("format") == "text" else []
-            return json_answer(value, call, status=404, headers={"X-Consul-Reason": reason})
-        words = [self._word(service) for service in services]
-        worst = next(w for w in ("maintenance", "critical", "warning", "passing") if w in words)
-        return _health_answer(call, worst, [self._health(s, w) for s, w in zip(services, words, strict=True)])
+            reason = f"ServiceName {request.rest} Not Found"
+            value: object = reason if request.query.text("format") == "text" else []
+            return json_response(value, request, status=404, headers={"X-Consul-Reason": reason})
+        found = [self._health(service) for service in services]
+        statuses = {status for status, _ in found}
+        worst = next(status for status in _WORST_FIRST if status in statuses)
+        return _health_response(request, worst, [health for _, health in found])
 
-    def _word(self, service: Service) -> str:
-        return aggregated(self._agent.store.checks_of(service.id) + self._agent.store.checks_of(""))
+    def _health(self, service: Service) -> tuple[str, Json]:
+        """The status of a service with all its checks, and both as JSON."""
+        checks = [*self._agent.checks_of(service.id), *self._agent.checks_of("")]
+        status = aggregated(checks)
+        entries = [agent_health_check(check) for check in checks]
+        return status, {"AggregatedStatus": status, "Service": agent_service(service), "Checks": entries}
 
-    def _health(self, service: Service, word: str) -> dict[str, object]:
-        of_node = [check for check in self._agent.store.checks_of("") if check.id != OWN_CHECK_ID]
-        mine = self._agent.store.checks_of(service.id) + of_node
-        return {
-            "AggregatedStatus": word,
-            "Service": agent_service(service),
-            "Checks": [agent_health_check(self._node, check) for check in mine],
-        }
+    async def members(self, request: Request) -> Response:
+        """GET members: this node, alone; ?wan names its datacenter, too."""
+        return json_response([member(self._agent, wan=request.query.given("wan"))], request)
 
-    async def members(self, call: Call) -> Answer:
-        """GET members: this node, alone."""
-        return json_answer([self._member()], call)
-
-    async def self(self, call: Call) -> Answer:
+    async def self(self, request: Request) -> Response:
         """GET self: who this agent is; what tools read of it, not Consul's whole configuration."""
-        node, version = self._node, self._agent.version
-        value = {
-            "Config": {
-                "Datacenter": node.datacenter,
-                "NodeName": node.name,
-                "NodeID": node.id,
-                "Revision": "",
-                "Server": True,
-                "Version": version,
-            },
-            "DebugConfig": {
-                "Datacenter": node.datacenter,
-                "NodeName": node.name,
-                "NodeID": node.id,
-                "DevMode": True,
-            },
-            "Coord": None,
-            "Member": self._member(),
-            "Stats": self._stats(),
-            "Meta": dict(node.meta),
-        }
-        return json_answer(value, call)
-
-    def _member(self) -> dict[str, object]:
-        node = self._node
-        tags = {"build": f"{self._agent.version}:", "dc": node.datacenter, "id": node.id, "role": "consul"}
-        return {
-            "Name": node.name,
-            "Addr": node.address,
-            "Port": self._agent.port,
-            "Tags": {"acls": "0", "bootstrap": "1", "segment": "", "vsn": "2", **tags},
-            "Status": 1,
-            "ProtocolMin": 1,
-            "ProtocolMax": 5,
-            "ProtocolCur": 2,
-            "DelegateMin": 2,
-            "DelegateMax": 5,
-            "DelegateCur": 4,
-        }
-
-    def _stats(self) -> dict[str, dict[str, str]]:
-        checks = self._agent.checks
-        return {
-            "agent": {
-                "check_monitors": "0",
-                "check_ttls": str(sum(check.kind == "ttl" for check in checks.values())),
-                "checks": str(len(checks)),
-                "services": str(len(self._agent.services)),
-            },
-            "build": {"prerelease": "embedded", "revision": "", "version": self._agent.version},
-            "consul": {"acl": "disabled", "bootstrap": "true", "leader": "true", "server": "true"},
-            "raft": {"applied_index": str(self._agent.store.changes.index), "state": "Leader"},
-            "runtime": {"os": platform.system().lower(), "cpu_count": str(os.cpu_count() or 1)},
-        }
+        return json_response(describe(self._agent), request)
 
 
-def _health_answer(call: Call, word: str, value: object) -> Answer:
-    headers = {"X-Consul-Reason": word}
-    if call.query.text("format") == "text":
-        return text_answer(_HEALTH_STATUS[word], word, {"Content-Type": "text/plain", **headers})
-    return json_answer(value, call, status=_HEALTH_STATUS[word], headers=headers)
+def _health_response(request: Request, status: str, value: object) -> Response:
+    headers = {"X-Consul-Reason": status}
+    if request.query.text("format") == "text":
+        return text_response(_HEALTH_STATUS[status], status, {"Content-Type": "text/plain", **headers})
+    return json_response(value, request, status=_HEALTH_STATUS[status], headers=headers)
 
 
 def _enable(query: Query) -> bool:

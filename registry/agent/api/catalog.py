@@ -1,159 +1,139 @@
-"""/v1/catalog, /v1/health and /v1/status: the catalogue as Consul's servers would show it. Reads only."""
+"""/v1/catalog: nodes and services as Consul's servers show them, and registrations that concern no agent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from registry.agent.agent import Agent
-from registry.agent.api.blocking_query import Reading, Reads
-from registry.agent.api.json_views import Json, catalog_check, catalog_service, health_service, node_entry
-from registry.agent.api.message import Answer, Call, flag, json_answer
-from registry.agent.errors import BadRequest
-from registry.agent.state.catalog import CHECKS, NODES, SERVICES, service_topic
-from registry.agent.state.index import Topic
-from registry.agent.state.records import Check, Service, Status
+from registry.agent.api.blocking_query import BlockingReads, ReadResult, refuse_other_datacenter
+from registry.agent.api.formats.catalog_body import deregistration, registration
+from registry.agent.api.formats.filter_fields import NODE, NODE_SERVICE, SERVICE_NODE
+from registry.agent.api.formats.json_body import decode_object
+from registry.agent.api.formats.json_views import Json, catalog_service, health_service, node_entry
+from registry.agent.api.formats.message import Request, Response, json_response
+from registry.agent.api.selection import chosen_instances, filter_of, has_node_meta, name_in
+from registry.agent.errors import ApiError
+from registry.agent.state.catalog import NODE_SERVICES, NODES, SERVICES, CatalogChange, service_topic
+from registry.agent.state.store import StateStore
 
 
 class CatalogApi:
-    """The handlers; each takes a Call and gives an Answer, or raises Refusal."""
+    """The handlers; each takes a Request and returns a Response, or raises ApiError."""
 
-    def __init__(self, agent: Agent, reads: Reads) -> None:
-        self._agent = agent
-        self._store = agent.store
-        self._node = agent.store.node
-        self._at = agent.store.changes.at
+    def __init__(self, state: StateStore, reads: BlockingReads) -> None:
+        self._state = state
+        self._catalog = state.catalog
         self._reads = reads
 
-    async def health_service(self, call: Call) -> Answer:
-        """GET health/service/NAME: instances with node and checks; ?passing and ?tag= (repeatable) narrow it."""
-        name, passing = _named(call, "service name"), flag(call.query, "passing")
+    async def register(self, request: Request) -> Response:
+        """PUT register: a node, and a service and checks of it."""
+        body = registration(decode_object(request.body), default_datacenter=self._state.node.datacenter)
+        refuse_other_datacenter(body.node.datacenter, self._state.node)
+        known = self._catalog.nodes.get(body.node.name)
+        with self._state.transaction():
+            if not (known and body.skip_node_update):
+                with _naming("failed inserting node: {}"):
+                    self._state.ensure_node(body.node)
+            if body.service:
+                with _naming("failed inserting service: {}"):
+                    self._state.ensure_service(body.service)
+            for check in body.checks:
+                with _naming(f'failed inserting check: {{}} on node "{check.node}"'):
+                    self._state.ensure_check(check)
+        return json_response(True, request)
 
-        def read() -> Reading:
-            node_checks = self._store.checks_of("")
-            entries = []
-            for service in self._chosen(call):
-                checks = [*node_checks, *self._store.checks_of(service.id)]
-                if not passing or all(check.status is Status.PASSING for check in checks):
-                    entries.append(
-                        {
-                            "Node": self._entry(),
-                            "Service": health_service(service),
-                            "Checks": [catalog_check(self._node, check) for check in checks],
-                        }
-                    )
-            return Reading(self._store.service_index(name, with_checks=True), service_topic(name), entries)
+    async def deregister(self, request: Request) -> Response:
+        """PUT deregister: a service, a check, or a node with all that is on it."""
+        body = deregistration(decode_object(request.body))
+        refuse_other_datacenter(body.datacenter, self._state.node)
+        if body.service_id:
+            change = CatalogChange(gone_services=[(body.node, body.service_id)])
+        elif body.check_id:
+            change = CatalogChange(gone_checks=[(body.node, body.check_id)])
+        else:
+            change = CatalogChange(gone_nodes=[body.node])
+        self._state.commit(change)
+        return json_response(True, request)
 
-        return await self._reads.answer(call, read, asked=("health", name, passing, *_narrowed(call)))
+    async def datacenters(self, request: Request) -> Response:
+        """GET datacenters: this agent's own."""
+        return json_response([self._state.node.datacenter], request)
 
-    async def catalog_service(self, call: Call) -> Answer:
-        """GET catalog/service/NAME: instances with their node."""
-        name = _named(call, "service name")
+    async def nodes(self, request: Request) -> Response:
+        """GET nodes: all nodes, by name."""
+        wanted = filter_of(request, NODE)
 
-        def read() -> Reading:
-            entries = [catalog_service(self._node, service) for service in self._chosen(call)]
-            return Reading(self._store.service_index(name, with_checks=False), service_topic(name), entries)
+        def read() -> ReadResult:
+            nodes = (node for _, node in sorted(self._catalog.nodes.items()) if has_node_meta(request, node))
+            return ReadResult(self._state.changes.at(NODES), NODES, [e for e in map(node_entry, nodes) if wanted(e)])
 
-        return await self._reads.answer(call, read, asked=("catalog", name, *_narrowed(call)))
+        return await self._reads.respond(request, read)
 
-    async def catalog_services(self, call: Call) -> Answer:
-        """GET catalog/services: names and the tags in use."""
+    async def services(self, request: Request) -> Response:
+        """GET services: the names of services and the tags in use. As in Consul 1.8, ?filter= is not looked at."""
 
-        def read() -> Reading:
+        def read() -> ReadResult:
             tags: dict[str, set[str]] = {}
-            for service in self._store.services.values() if self._is_meant(call) else ():
-                tags.setdefault(service.name, set()).update(service.tags)
-            return Reading(self._at(SERVICES), SERVICES, {name: sorted(tags[name]) for name in sorted(tags)})
+            for service in self._catalog.services.values():
+                if has_node_meta(request, self._catalog.nodes[service.node]):
+                    tags.setdefault(service.name, set()).update(service.tags)
+            value = {name: sorted(tags[name]) for name in sorted(tags)}
+            return ReadResult(self._state.changes.at(SERVICES), SERVICES, value)
 
-        return await self._reads.answer(call, read, asked=("services", *_narrowed(call)))
+        return await self._reads.respond(request, read)
 
-    async def catalog_nodes(self, call: Call) -> Answer:
-        """GET catalog/nodes: this node, alone."""
+    async def service(self, request: Request) -> Response:
+        """GET service/NAME: instances with their node; ?tag= (repeatable) and ?filter= narrow it."""
+        name, wanted = name_in(request, "service name"), filter_of(request, SERVICE_NODE)
 
-        def read() -> Reading:
-            return Reading(self._at(NODES), NODES, [self._entry()] if self._is_meant(call) else [])
+        def read() -> ReadResult:
+            instances = chosen_instances(request, self._catalog, name)
+            entries = (catalog_service(self._catalog.nodes[service.node], service) for service in instances)
+            index = self._catalog.service_index(name, with_checks=False)
+            return ReadResult(index, service_topic(name), [entry for entry in entries if wanted(entry)])
 
-        return await self._reads.answer(call, read, asked=("nodes", *_narrowed(call)))
+        return await self._reads.respond(request, read)
 
-    async def catalog_node(self, call: Call) -> Answer:
-        """GET catalog/node/NAME: the node and its services by id; null for another node."""
-        return await self._services_of_node(call, listed=False)
+    async def connect(self, request: Request) -> Response:
+        """GET connect/NAME: without a service mesh, none."""
+        name_in(request, "service name")
+        filter_of(request, SERVICE_NODE)
+        return await self._reads.respond(
+            request, lambda: ReadResult(self._catalog.index(with_checks=False), SERVICES, [])
+        )
 
-    async def catalog_node_services(self, call: Call) -> Answer:
-        """GET catalog/node-services/NAME: the node and a list of its services."""
-        return await self._services_of_node(call, listed=True)
+    async def gateway_services(self, request: Request) -> Response:
+        """GET gateway-services/NAME: without gateways, null."""
+        name_in(request, "gateway name")
+        return await self._reads.respond(request, lambda: ReadResult(1, SERVICES, None))
 
-    async def _services_of_node(self, call: Call, *, listed: bool) -> Answer:
-        name = _named(call, "node name")
+    async def node(self, request: Request) -> Response:
+        """GET node/NAME: the node and its services by id; null for an unknown node."""
+        return await self._services_of_node(request, listed=False)
 
-        def read() -> Reading:
-            if name not in (self._node.name, self._node.id):
-                return Reading(1, SERVICES, None)
-            services = [health_service(s) for _, s in sorted(self._store.services.items())]
-            value = {"Node": self._entry(), "Services": services if listed else {s["ID"]: s for s in services}}
-            return Reading(self._store.catalog_index(with_checks=False), SERVICES, value)
+    async def node_services(self, request: Request) -> Response:
+        """GET node-services/NAME: the node and a list of its services."""
+        return await self._services_of_node(request, listed=True)
 
-        return await self._reads.answer(call, read, asked=("node", name, listed))
+    async def _services_of_node(self, request: Request, *, listed: bool) -> Response:
+        name, wanted = name_in(request, "node name"), filter_of(request, NODE_SERVICE)
 
-    async def datacenters(self, call: Call) -> Answer:
-        """GET catalog/datacenters: the one there is."""
-        return json_answer([self._node.datacenter], call)
+        def read() -> ReadResult:
+            node = self._catalog.find_node(name)
+            if node is None:
+                return ReadResult(1, NODE_SERVICES, None)
+            entries = (health_service(service) for service in self._catalog.services_on(node.name))
+            services: list[Json] = [entry for entry in entries if wanted(entry)]
+            value = {"Node": node_entry(node), "Services": services if listed else {s["ID"]: s for s in services}}
+            return ReadResult(self._catalog.index(with_checks=False), NODE_SERVICES, value)
 
-    async def health_checks(self, call: Call) -> Answer:
-        """GET health/checks/NAME: the checks of all instances of a service."""
-        name = _named(call, "service name")
-        return await self._checks(call, service_topic(name), lambda check: check.service_name == name)
-
-    async def health_node(self, call: Call) -> Answer:
-        """GET health/node/NAME: every check there is on the node."""
-        here = _named(call, "node name") in (self._node.name, self._node.id)
-        return await self._checks(call, CHECKS, lambda check: here)
-
-    async def health_state(self, call: Call) -> Answer:
-        """GET health/state/any|passing|warning|critical: every check in that state."""
-        state = _named(call, "check state")
-        return await self._checks(call, CHECKS, lambda check: state in ("any", check.status))
-
-    async def _checks(self, call: Call, topic: Topic, wanted: Callable[[Check], bool]) -> Answer:
-        def read() -> Reading:
-            checks = self._store.checks.values() if self._is_meant(call) else ()
-            chosen = sorted((c for c in checks if wanted(c)), key=lambda c: c.id)
-            return Reading(self._at(CHECKS), topic, [catalog_check(self._node, check) for check in chosen])
-
-        return await self._reads.answer(call, read, asked=(call.path, call.rest, *_narrowed(call)))
-
-    async def leader(self, call: Call) -> Answer:
-        """GET status/leader: this agent's address."""
-        return json_answer(self._address(), call)
-
-    async def peers(self, call: Call) -> Answer:
-        """GET status/peers: this agent's address, alone."""
-        return json_answer([self._address()], call)
-
-    def _address(self) -> str:
-        host = f"[{self._node.address}]" if ":" in self._node.address else self._node.address
-        return f"{host}:{self._agent.port}"
-
-    def _entry(self) -> Json:
-        return node_entry(self._node, self._store.node_index)
-
-    def _chosen(self, call: Call) -> list[Service]:
-        """The instances of the service that `rest` names which have all tags of the query, whatever their case."""
-        wanted = {tag.lower() for tag in call.query.texts("tag")}
-        instances = self._store.instances(call.rest) if self._is_meant(call) else []
-        return [s for s in instances if wanted <= {tag.lower() for tag in s.tags}]
-
-    def _is_meant(self, call: Call) -> bool:
-        """Whether the node has all the metadata that the query asks for (?node-meta=key:value)."""
-        pairs = (text.partition(":") for text in call.query.texts("node-meta"))
-        return all(self._node.meta.get(key) == value for key, _, value in pairs)
+        return await self._reads.respond(request, read)
 
 
-def _named(call: Call, what: str) -> str:
-    if not call.rest:
-        raise BadRequest(f"Missing {what}")
-    return call.rest
-
-
-def _narrowed(call: Call) -> tuple[object, ...]:
-    """What in the query changes an answer, as part of what tells one question from another."""
-    return tuple(call.query.texts("tag")), tuple(call.query.texts("node-meta"))
+@contextmanager
+def _naming(sentence: str) -> Iterator[None]:
+    """Say in which part of a registration a refusal came up."""
+    try:
+        yield
+    except ApiError as error:
+        raise ApiError(error.status, sentence.replace("{}", str(error))) from error

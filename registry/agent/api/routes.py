@@ -7,87 +7,132 @@ from collections.abc import Mapping
 
 from registry.agent.agent import Agent
 from registry.agent.api.agent import AgentApi
-from registry.agent.api.blocking_query import Reads
+from registry.agent.api.blocking_query import BlockingReads
 from registry.agent.api.catalog import CatalogApi
-from registry.agent.api.kv import KeyApi
-from registry.agent.api.message import Answer, Call, Respond, text_answer
-from registry.agent.errors import Refusal
+from registry.agent.api.coordinate import CoordinateApi
+from registry.agent.api.event import EventApi
+from registry.agent.api.formats.message import Handler, Request, Response, text_response
+from registry.agent.api.health import HealthApi
+from registry.agent.api.kv import KvApi
+from registry.agent.api.operator import OperatorApi
+from registry.agent.api.session import SessionApi
+from registry.agent.api.switched_off import switched_off
+from registry.agent.api.txn import TxnApi
 from registry.agent.state.records import Status
 
-Routes = Mapping[str, Mapping[str, Respond]]
+Routes = Mapping[str, Mapping[str, Handler]]
 """Handlers by path and method."""
-
-# Consul has these; a client that finds nothing there should learn why.
-_NOT_HERE = (
-    "/v1/acl/", "/v1/agent/host", "/v1/agent/join/", "/v1/agent/leave", "/v1/agent/metrics", "/v1/agent/monitor",
-    "/v1/agent/reload", "/v1/agent/token/", "/v1/catalog/deregister", "/v1/catalog/register", "/v1/config",
-    "/v1/connect/", "/v1/coordinate/", "/v1/event/", "/v1/operator/", "/v1/query", "/v1/session/", "/v1/snapshot",
-    "/v1/txn",
-)  # fmt: skip
 
 
 def routes(agent: Agent) -> Routes:
     """Every path and its handlers by method."""
-    reads = Reads(agent.store.changes, agent.store.node)
-    mine, catalog, keys = AgentApi(agent), CatalogApi(agent, reads), KeyApi(agent.keys, reads)
-    reading: dict[str, Respond] = {"/": _greet, **_agent_reads(mine), **_catalog_reads(catalog)}
-    found: dict[str, dict[str, Respond]] = {path: {"GET": handler} for path, handler in reading.items()}
-    found.update({path: {"PUT": handler} for path, handler in _writes(mine).items()})
-    found["/v1/kv/"] = {"GET": keys.get, "PUT": keys.put, "DELETE": keys.delete}
-    found.update({path: dict.fromkeys(("GET", "PUT", "POST", "DELETE"), _explain) for path in _NOT_HERE})
+    state = agent.state
+    reads = BlockingReads(state.changes, agent.node)
+    keys = KvApi(state, reads)
+    found: dict[str, dict[str, Handler]] = {"/v1/kv/": {"GET": keys.get, "PUT": keys.put, "DELETE": keys.delete}}
+    tables: tuple[Routes, ...] = (
+        {"/": {"GET": _greet}},
+        _agent_routes(AgentApi(agent)),
+        _catalog_routes(CatalogApi(state, reads)),
+        _health_routes(HealthApi(state, reads)),
+        _session_routes(SessionApi(state, reads)),
+        {"/v1/txn": {"PUT": TxnApi(state).put}},
+        _event_routes(EventApi(agent)),
+        _coordinate_routes(CoordinateApi(state, reads)),
+        _operator_routes(OperatorApi(agent)),
+        switched_off(agent, reads),
+    )
+    for table in tables:
+        for path, handlers in table.items():
+            found.setdefault(path, {}).update(handlers)
     return found
 
 
-def _agent_reads(mine: AgentApi) -> dict[str, Respond]:
+def _agent_routes(api: AgentApi) -> Routes:
     return {
-        "/v1/agent/self": mine.self,
-        "/v1/agent/members": mine.members,
-        "/v1/agent/services": mine.services,
-        "/v1/agent/service/": mine.service,
-        "/v1/agent/checks": mine.checks,
-        "/v1/agent/health/service/id/": mine.health_by_id,
-        "/v1/agent/health/service/name/": mine.health_by_name,
+        "/v1/agent/self": {"GET": api.self},
+        "/v1/agent/members": {"GET": api.members},
+        "/v1/agent/services": {"GET": api.services},
+        "/v1/agent/service/": {"GET": api.service},
+        "/v1/agent/checks": {"GET": api.checks},
+        "/v1/agent/health/service/id/": {"GET": api.health_by_id},
+        "/v1/agent/health/service/name/": {"GET": api.health_by_name},
+        "/v1/agent/service/register": {"PUT": api.register},
+        "/v1/agent/service/deregister/": {"PUT": api.deregister},
+        "/v1/agent/service/maintenance/": {"PUT": api.maintain_service},
+        "/v1/agent/maintenance": {"PUT": api.maintain_node},
+        "/v1/agent/check/register": {"PUT": api.register_check},
+        "/v1/agent/check/deregister/": {"PUT": api.deregister_check},
+        "/v1/agent/check/pass/": {"PUT": api.heartbeat(Status.PASSING)},
+        "/v1/agent/check/warn/": {"PUT": api.heartbeat(Status.WARNING)},
+        "/v1/agent/check/fail/": {"PUT": api.heartbeat(Status.CRITICAL)},
+        "/v1/agent/check/update/": {"PUT": api.update},
     }
 
 
-def _catalog_reads(catalog: CatalogApi) -> dict[str, Respond]:
+def _catalog_routes(api: CatalogApi) -> Routes:
     return {
-        "/v1/catalog/datacenters": catalog.datacenters,
-        "/v1/catalog/nodes": catalog.catalog_nodes,
-        "/v1/catalog/node/": catalog.catalog_node,
-        "/v1/catalog/node-services/": catalog.catalog_node_services,
-        "/v1/catalog/services": catalog.catalog_services,
-        "/v1/catalog/service/": catalog.catalog_service,
-        "/v1/health/service/": catalog.health_service,
-        "/v1/health/checks/": catalog.health_checks,
-        "/v1/health/node/": catalog.health_node,
-        "/v1/health/state/": catalog.health_state,
-        "/v1/status/leader": catalog.leader,
-        "/v1/status/peers": catalog.peers,
+        "/v1/catalog/register": {"PUT": api.register},
+        "/v1/catalog/deregister": {"PUT": api.deregister},
+        "/v1/catalog/datacenters": {"GET": api.datacenters},
+        "/v1/catalog/nodes": {"GET": api.nodes},
+        "/v1/catalog/services": {"GET": api.services},
+        "/v1/catalog/service/": {"GET": api.service},
+        "/v1/catalog/connect/": {"GET": api.connect},
+        "/v1/catalog/gateway-services/": {"GET": api.gateway_services},
+        "/v1/catalog/node/": {"GET": api.node},
+        "/v1/catalog/node-services/": {"GET": api.node_services},
     }
 
 
-def _writes(mine: AgentApi) -> dict[str, Respond]:
+def _health_routes(api: HealthApi) -> Routes:
     return {
-        "/v1/agent/service/register": mine.register,
-        "/v1/agent/service/deregister/": mine.deregister,
-        "/v1/agent/service/maintenance/": mine.maintain_service,
-        "/v1/agent/maintenance": mine.maintain_node,
-        "/v1/agent/check/register": mine.register_check,
-        "/v1/agent/check/deregister/": mine.deregister_check,
-        "/v1/agent/check/pass/": mine.beat(Status.PASSING),
-        "/v1/agent/check/warn/": mine.beat(Status.WARNING),
-        "/v1/agent/check/fail/": mine.beat(Status.CRITICAL),
-        "/v1/agent/check/update/": mine.update,
+        "/v1/health/service/": {"GET": api.service},
+        "/v1/health/connect/": {"GET": api.connect},
+        "/v1/health/ingress/": {"GET": api.ingress},
+        "/v1/health/checks/": {"GET": api.checks},
+        "/v1/health/node/": {"GET": api.node},
+        "/v1/health/state/": {"GET": api.state},
     }
 
 
-async def _greet(_: Call) -> Answer:
-    return text_answer(200, "Consul Agent (embedded, in memory)")
+def _session_routes(api: SessionApi) -> Routes:
+    return {
+        "/v1/session/create": {"PUT": api.create},
+        "/v1/session/destroy/": {"PUT": api.destroy},
+        "/v1/session/renew/": {"PUT": api.renew},
+        "/v1/session/info/": {"GET": api.info},
+        "/v1/session/node/": {"GET": api.node},
+        "/v1/session/list": {"GET": api.list},
+    }
 
 
-async def _explain(call: Call) -> Answer:
-    raise Refusal(501, f"The embedded agent does not speak {call.path}: use a real Consul for that.")
+def _event_routes(api: EventApi) -> Routes:
+    return {"/v1/event/fire/": {"PUT": api.fire}, "/v1/event/list": {"GET": api.list}}
+
+
+def _coordinate_routes(api: CoordinateApi) -> Routes:
+    return {
+        "/v1/coordinate/datacenters": {"GET": api.datacenters},
+        "/v1/coordinate/nodes": {"GET": api.nodes},
+        "/v1/coordinate/node/": {"GET": api.node},
+        "/v1/coordinate/update": {"PUT": api.update},
+    }
+
+
+def _operator_routes(api: OperatorApi) -> Routes:
+    return {
+        "/v1/status/leader": {"GET": api.leader},
+        "/v1/status/peers": {"GET": api.peers},
+        "/v1/operator/raft/configuration": {"GET": api.raft_configuration},
+        "/v1/operator/raft/peer": {"DELETE": api.remove_raft_peer},
+        "/v1/operator/autopilot/configuration": {"GET": api.autopilot_configuration},
+        "/v1/operator/autopilot/health": {"GET": api.autopilot_health},
+    }
+
+
+async def _greet(_: Request) -> Response:
+    return text_response(200, "Consul Agent (embedded, in memory)")
 
 
 def route(table: Routes, path: str) -> str | None:

@@ -1,45 +1,18 @@
-"""What a client asks to be registered: request bodies turned into checked, frozen definitions. Pure.
-
-The sentences of refusals are Consul's own. Fields that Consul knows and this agent cannot honour (service mesh,
-scripts, Docker, gRPC, aliases) are refused when they say something and taken when they are empty, because
-Go clients send them all.
-"""
+"""What a client asks to be registered: frozen definitions of services and of checks, complete and valid."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from registry.agent.api.json_body import Fields
-from registry.agent.errors import BadRequest
-from registry.agent.state.records import Service, Status, Weights
+from registry.agent.state.records import Service, Status
 
-_SERVICE_FIELDS = (
-    "ID", "Name", "Tags", "Address", "Port", "Meta", "Weights", "TaggedAddresses", "EnableTagOverride",
-    "Check", "Checks", "Token", "Namespace", "Kind", "Proxy", "Connect",
-)  # fmt: skip
-_CHECK_FIELDS = (
-    "ID", "CheckID", "Name", "Notes", "Status", "ServiceID", "TTL", "HTTP", "TCP", "Interval", "Timeout", "Method",
-    "Header", "Body", "TLSSkipVerify", "DisableRedirects", "OutputMaxSize", "SuccessBeforePassing",
-    "FailuresBeforeCritical", "DeregisterCriticalServiceAfter", "Token", "Namespace", "Args", "ScriptArgs",
-    "DockerContainerID", "Shell", "GRPC", "GRPCUseTLS", "AliasNode", "AliasService", "ProxyHTTP", "ProxyGRPC",
-)  # fmt: skip
-_NO_MESH = ("Kind", "Proxy", "Connect")
-_NOT_RUN = ("Args", "ScriptArgs", "DockerContainerID", "GRPC", "AliasNode", "AliasService")
+TIMEOUT_S = 10.0
+"""How long a probe may take if its check says nothing (Consul's agent/checks)."""
 
-_META_KEY = re.compile(r"[a-zA-Z0-9_-]+")
-_META_PAIRS_MAX, _META_KEY_MAX, _META_VALUE_MAX = 64, 128, 512
-_WEIGHT_MAX = 65535
-
-# Consul's agent/checks: an interval is never shorter than this; a probe may take this long if nothing is said.
-_INTERVAL_MIN_S = 1.0
-_TIMEOUT_S = 10.0
-_OUTPUT_MAX_BYTES = 4096
-# Consul's check_deregister_interval_min.
-_REAP_MIN_S = 60.0
+OUTPUT_MAX_BYTES = 4096
+"""How much of a check's output is kept if the check says nothing (Consul's check_output_max_size)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +20,7 @@ class Ttl:
     """A check that its owner must renew within `lifetime_s`."""
 
     lifetime_s: float
-    output_max_bytes: int = _OUTPUT_MAX_BYTES
+    output_max_bytes: int = OUTPUT_MAX_BYTES
     kind = "ttl"
 
 
@@ -61,8 +34,8 @@ class HttpProbe:
     body: str = ""
     verify_tls: bool = True
     follow_redirects: bool = True
-    timeout_s: float = _TIMEOUT_S
-    output_max_bytes: int = _OUTPUT_MAX_BYTES
+    timeout_s: float = TIMEOUT_S
+    output_max_bytes: int = OUTPUT_MAX_BYTES
     kind = "http"
 
 
@@ -71,13 +44,16 @@ class TcpProbe:
     """One connection to `address` ("host:port"): passing if it opens."""
 
     address: str
-    timeout_s: float = _TIMEOUT_S
+    timeout_s: float = TIMEOUT_S
     kind = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A probe every `interval_s`; a status changes after so many equal results in a row (0 and 1: at once)."""
+    """A probe every `interval_s`.
+
+    The check changes its status after `successes` good or `failures` bad results in a row; 0 and 1 mean at once.
+    """
 
     probe: HttpProbe | TcpProbe
     interval_s: float
@@ -109,167 +85,3 @@ class ServiceDefinition:
 
     service: Service
     checks: tuple[CheckDefinition, ...] = ()
-
-
-def service_definition(fields: Fields) -> ServiceDefinition:
-    """A service from the body of service/register. Raises BadRequest."""
-    fields.only(_SERVICE_FIELDS)
-    name = fields.text("Name")
-    if not name:
-        raise BadRequest("Missing service name")
-    if any(fields.given(mesh) for mesh in _NO_MESH):
-        raise BadRequest("The embedded agent has no service mesh: register without Kind, Proxy and Connect.")
-    service = Service(
-        id=fields.text("ID") or name,
-        name=name,
-        tags=fields.texts("Tags"),
-        address=_address(fields.text("Address")),
-        port=fields.number("Port"),
-        meta=MappingProxyType(_meta(fields.text_map("Meta"))),
-        weights=_weights(fields.nested("Weights")) if fields.given("Weights") else Weights(),
-        enable_tag_override=fields.flag("EnableTagOverride"),
-    )
-    service = replace(service, tagged_addresses=MappingProxyType(_tagged(fields, service)))
-    return ServiceDefinition(service, _service_checks(fields, service))
-
-
-def check_definition(fields: Fields) -> CheckDefinition:
-    """A check from the body of check/register. Raises BadRequest."""
-    fields.only(_CHECK_FIELDS)
-    name = fields.text("Name")
-    if not name:
-        raise BadRequest("Missing check name")
-    if fields.text("Status") not in ("", *Status):
-        raise BadRequest("Bad check status")
-    check_id = fields.text("ID") or fields.text("CheckID") or name
-    return _check(fields, check_id=check_id, name=name, service_id=fields.text("ServiceID"))
-
-
-def _service_checks(fields: Fields, service: Service) -> tuple[CheckDefinition, ...]:
-    """The checks that come with a service: those without an id get Consul's, numbered if there are several."""
-    given = [fields.nested("Check")] if fields.given("Check") else []
-    given += fields.nested_list("Checks")
-    checks: dict[str, CheckDefinition] = {}
-    for number, one in enumerate(given, start=1):
-        one.only(_CHECK_FIELDS)
-        if one.text("Status") not in ("", *Status):
-            raise BadRequest("Status for checks must 'passing', 'warning', 'critical'")
-        default_id = f"service:{service.id}" + (f":{number}" if len(given) > 1 else "")
-        check_id = one.text("CheckID") or one.text("ID") or default_id
-        name = one.text("Name") or f"Service '{service.name}' check"
-        checks[check_id] = _check(one, check_id=check_id, name=name, service_id=service.id)
-    return tuple(checks.values())
-
-
-def _check(fields: Fields, *, check_id: str, name: str, service_id: str) -> CheckDefinition:
-    reap_after_s = fields.duration_s("DeregisterCriticalServiceAfter")
-    return CheckDefinition(
-        id=check_id,
-        name=name,
-        run=_run(fields),
-        notes=fields.text("Notes"),
-        status=Status(fields.text("Status") or Status.CRITICAL),
-        service_id=service_id,
-        reap_after_s=max(reap_after_s, _REAP_MIN_S) if reap_after_s > 0 else None,
-    )
-
-
-def _run(fields: Fields) -> Ttl | Repeated:
-    for name in _NOT_RUN:
-        if fields.given(name):
-            raise BadRequest(f"Invalid check: the embedded agent runs TTL, HTTP and TCP checks, not {name}.")
-    interval_s, ttl_s = fields.duration_s("Interval"), fields.duration_s("TTL")
-    url, address = fields.text("HTTP"), fields.text("TCP")
-    output_max_bytes = fields.number("OutputMaxSize") or _OUTPUT_MAX_BYTES
-    if interval_s > 0 and ttl_s > 0:
-        raise BadRequest("Invalid check: Interval and TTL cannot both be specified")
-    if output_max_bytes < 0:
-        raise BadRequest("Invalid check: MaxOutputMaxSize must be positive")
-    if not url and not address:
-        if ttl_s <= 0:
-            raise BadRequest("Invalid check: TTL must be > 0 for TTL checks")
-        return Ttl(ttl_s, output_max_bytes)
-    if interval_s <= 0:
-        raise BadRequest("Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks")
-    return Repeated(
-        _http_probe(fields, url, output_max_bytes) if url else TcpProbe(address, _timeout_s(fields)),
-        interval_s=max(interval_s, _INTERVAL_MIN_S),
-        successes=fields.number("SuccessBeforePassing"),
-        failures=fields.number("FailuresBeforeCritical"),
-    )
-
-
-def _http_probe(fields: Fields, url: str, output_max_bytes: int) -> HttpProbe:
-    return HttpProbe(
-        url,
-        method=fields.text("Method") or "GET",
-        headers=MappingProxyType(fields.texts_map("Header")),
-        body=fields.text("Body"),
-        verify_tls=not fields.flag("TLSSkipVerify"),
-        follow_redirects=not fields.flag("DisableRedirects"),
-        timeout_s=_timeout_s(fields),
-        output_max_bytes=output_max_bytes,
-    )
-
-
-def _timeout_s(fields: Fields) -> float:
-    timeout_s = fields.duration_s("Timeout")
-    return timeout_s if timeout_s > 0 else _TIMEOUT_S
-
-
-def _address(address: str) -> str:
-    if address in ("0.0.0.0", "::", "[::]"):
-        raise BadRequest("Invalid service address")
-    return address
-
-
-def _tagged(fields: Fields, service: Service) -> dict[str, tuple[str, int]]:
-    """The tagged addresses given, and those that Consul adds for an address that is an IP."""
-    tagged = {
-        tag: (one.text("Address"), one.number("Port")) for tag, one in fields.nested_map("TaggedAddresses").items()
-    }
-    try:
-        version = ip_address(service.address).version
-    except ValueError:
-        return tagged
-    own = (service.address, service.port)
-    return {f"lan_ipv{version}": own, f"wan_ipv{version}": own} | tagged
-
-
-def _weights(fields: Fields) -> Weights:
-    fields.only(("Passing", "Warning"))
-    weights = Weights(passing=fields.number("Passing"), warning=fields.number("Warning"))
-    if weights.passing < 1:
-        raise BadRequest("Invalid Weights: Passing must be greater than 0")
-    if weights.warning < 0:
-        raise BadRequest("Invalid Weights: Warning must be greater or equal than 0")
-    if max(weights.passing, weights.warning) > _WEIGHT_MAX:
-        raise BadRequest("Invalid Weights: DNS Weight must be between 0 and 65535")
-    return weights
-
-
-def _meta(meta: dict[str, str]) -> dict[str, str]:
-    if len(meta) > _META_PAIRS_MAX:
-        raise BadRequest(
-            f"Invalid Service Meta: Node metadata cannot contain more than {_META_PAIRS_MAX} key/value pairs"
-        )
-    for key, value in meta.items():
-        why = _meta_fault(key, value)
-        if why:
-            raise BadRequest(f"Invalid Service Meta: Couldn't load metadata pair ('{key}', '{value}'): {why}")
-    return meta
-
-
-def _meta_fault(key: str, value: str) -> str:
-    """What is wrong with one pair of metadata; empty if nothing is."""
-    if not key:
-        return "Key cannot be blank"
-    if not _META_KEY.fullmatch(key):
-        return "Key contains invalid characters"
-    if len(key) > _META_KEY_MAX:
-        return f"Key is too long (limit: {_META_KEY_MAX} characters)"
-    if key.startswith("consul-"):
-        return "Key prefix 'consul-' is reserved for internal use"
-    if len(value) > _META_VALUE_MAX:
-        return f"Value is too long (limit: {_META_VALUE_MAX} characters)"
-    return ""

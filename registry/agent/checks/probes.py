@@ -1,4 +1,4 @@
-"""One probe of a service: an HTTP request or a TCP connection made, a status and a line of output out."""
+"""One probe of a service: makes an HTTP request or a TCP connection, and returns a status and a line of output."""
 
 from __future__ import annotations
 
@@ -26,58 +26,58 @@ def status_of(code: int) -> Status:
 
 
 def open_session() -> aiohttp.ClientSession:
-    """The session of all HTTP probes: a new connection for each, and no cookies."""
+    """The HTTP session of all probes: each has a new connection, and no cookies are kept."""
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def probe(one: HttpProbe | TcpProbe, session: aiohttp.ClientSession) -> Outcome:
-    """Try once. Whatever goes wrong is an outcome, critical, with the reason as its output."""
-    if isinstance(one, TcpProbe):
-        return await _probe_tcp(one)
-    return await _probe_http(one, session)
+async def run_probe(probe: HttpProbe | TcpProbe, session: aiohttp.ClientSession) -> Outcome:
+    """Probe once. Every failure is an outcome: critical, with the reason as its output."""
+    if isinstance(probe, TcpProbe):
+        return await _run_tcp(probe)
+    return await _run_http(probe, session)
 
 
-async def _probe_http(one: HttpProbe, session: aiohttp.ClientSession) -> Outcome:
+async def _run_http(probe: HttpProbe, session: aiohttp.ClientSession) -> Outcome:
     headers = CIMultiDict(_HEADERS)
-    for name, values in one.headers.items():
+    for name, values in probe.headers.items():
         headers.popall(name, None)
         headers.extend((name, value) for value in values)
     try:
-        async with asyncio.timeout(one.timeout_s):
+        async with asyncio.timeout(probe.timeout_s):
             response = await session.request(
-                one.method,
-                one.url,
+                probe.method,
+                probe.url,
                 headers=headers,
                 skip_auto_headers=("Content-Type",),
-                data=one.body.encode() or None,
-                ssl=one.verify_tls,
-                allow_redirects=one.follow_redirects,
+                data=probe.body.encode() or None,
+                ssl=probe.verify_tls,
+                allow_redirects=probe.follow_redirects,
                 timeout=aiohttp.ClientTimeout(total=None),
             )
             async with response:
-                body = await _first_bytes(response, one.output_max_bytes)
+                body = await _first_bytes(response, probe.output_max_bytes)
     except TimeoutError:
-        return Status.CRITICAL, f'{_verb(one)} "{one.url}": no complete answer within {one.timeout_s:g}s'
+        return Status.CRITICAL, f'{_verb(probe)} "{probe.url}": no complete answer within {probe.timeout_s:g}s'
     except Exception as error:  # a URL, a method or a header can be wrong in more ways than aiohttp has errors for
-        return Status.CRITICAL, f'{_verb(one)} "{one.url}": {_reason(error)}'
+        return Status.CRITICAL, f'{_verb(probe)} "{probe.url}": {_reason(error)}'
     said = f"{response.status} {_phrase(response)}"
-    return status_of(response.status), f"HTTP {one.method} {one.url}: {said} Output: {body}"
+    return status_of(response.status), f"HTTP {probe.method} {probe.url}: {said} Output: {body}"
 
 
-async def _probe_tcp(one: TcpProbe) -> Outcome:
-    host, _, port = one.address.rpartition(":")
+async def _run_tcp(probe: TcpProbe) -> Outcome:
+    host, _, port = probe.address.rpartition(":")
     if not port.isdecimal():
-        return Status.CRITICAL, f"dial tcp: address {one.address}: missing port in address"
+        return Status.CRITICAL, f"dial tcp: address {probe.address}: missing port in address"
     try:
-        async with asyncio.timeout(one.timeout_s):
+        async with asyncio.timeout(probe.timeout_s):
             _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         writer.close()
     except TimeoutError:
-        return Status.CRITICAL, f"dial tcp {one.address}: no connection within {one.timeout_s:g}s"
+        return Status.CRITICAL, f"dial tcp {probe.address}: no connection within {probe.timeout_s:g}s"
     except (OSError, UnicodeError, OverflowError) as error:
-        return Status.CRITICAL, _reason(error, address=one.address)
-    return Status.PASSING, f"TCP connect {one.address}: Success"
+        return Status.CRITICAL, _reason(error, address=probe.address)
+    return Status.PASSING, f"TCP connect {probe.address}: Success"
 
 
 async def _first_bytes(response: aiohttp.ClientResponse, limit: int) -> str:
@@ -89,8 +89,8 @@ async def _first_bytes(response: aiohttp.ClientResponse, limit: int) -> str:
     return body[:limit].decode("utf-8", errors="replace")
 
 
-def _verb(one: HttpProbe) -> str:
-    return one.method.capitalize()
+def _verb(probe: HttpProbe) -> str:
+    return probe.method.capitalize()
 
 
 def _phrase(response: aiohttp.ClientResponse) -> str:

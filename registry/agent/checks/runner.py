@@ -1,6 +1,6 @@
-"""Checks that run: a timer for each TTL, a task for each probe; each reports a status when it has one.
+"""Checks that run: a timer for each TTL, a task for each probe; each reports the status that it finds.
 
-The decisions are pure functions next to the loops: when a run of results counts, and what is overdue.
+The decisions are pure functions next to the loops: when a run of equal results counts, and which checks are overdue.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from registry.agent.checks.definitions import Repeated, Ttl
-from registry.agent.checks.probes import open_session, probe
+from registry.agent.checks.probes import open_session, run_probe
 from registry.agent.state.records import Status
+from registry.runtime.supervise import cancel_all, start_supervised
 
 Report = Callable[[str, Status, str], None]
 
@@ -25,7 +27,7 @@ class Streak:
 
 
 def first_streak(run: Repeated) -> Streak:
-    """Before the first result: as in Consul both thresholds count as reached, so that the first one shows."""
+    """The streak before the first result: both thresholds count as reached, so that the first result shows."""
     return Streak(good=run.successes, bad=run.failures)
 
 
@@ -42,7 +44,7 @@ def extend(streak: Streak, status: Status, run: Repeated) -> tuple[Streak, bool]
 
 
 def overdue(*, now_s: float, critical_since_s: Mapping[str, float], reap_after_s: Mapping[str, float]) -> set[str]:
-    """The checks that have been critical for longer than their service may live that way."""
+    """The ids of the checks that have been critical for longer than their service is allowed."""
     return {
         check_id
         for check_id, since_s in critical_since_s.items()
@@ -51,43 +53,43 @@ def overdue(*, now_s: float, critical_since_s: Mapping[str, float], reap_after_s
 
 
 def bounded(output: str, limit: int) -> str:
-    """A heartbeat's note, cut to `limit` bytes with a word about what was left out."""
+    """A heartbeat's note, cut to `limit` bytes and followed by its full length if it was longer."""
     raw = output.encode()
     if len(raw) <= limit:
         return output
     return f"{raw[:limit].decode(errors='ignore')} ... (captured {limit} of {len(raw)} bytes)"
 
 
-class Runs:
+class CheckRunner:
     """Every check that is running, by its id. Use as an async context manager; leaving it stops them all."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._definitions: dict[str, Ttl | Repeated] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._loops: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Runs:
+    async def __aenter__(self) -> CheckRunner:
         self._session = open_session()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for check_id in list(self._definitions):
             self.stop(check_id)
-        await asyncio.gather(*self._stopped, return_exceptions=True)
+        await cancel_all(*self._stopped)
         await self._session.close()
 
     def start(self, check_id: str, run: Ttl | Repeated) -> None:
-        """Run a check. One that already runs just so goes on undisturbed; a TTL counts anew."""
+        """Run a check. A probe that already runs with this definition goes on; a TTL begins anew."""
         if isinstance(run, Repeated) and self._definitions.get(check_id) == run:
             return
         self.stop(check_id)
         self._definitions[check_id] = run
         if isinstance(run, Ttl):
-            self._wind(check_id, run, note="")
+            self._restart_timer(check_id, run, note="")
         else:
-            self._loops[check_id] = asyncio.create_task(self._repeat(check_id, run), name=f"check {check_id}")
+            self._tasks[check_id] = start_supervised(f"check {check_id}", partial(self._repeat, check_id, run))
 
     def stop(self, check_id: str) -> None:
         """Stop a check; nothing more will be reported for it."""
@@ -95,23 +97,23 @@ class Runs:
         timer = self._timers.pop(check_id, None)
         if timer:
             timer.cancel()
-        task = self._loops.pop(check_id, None)
+        task = self._tasks.pop(check_id, None)
         if task:
             task.cancel()
             self._stopped.add(task)
             task.add_done_callback(self._stopped.discard)
 
-    def beat(self, check_id: str, status: Status, note: str) -> bool:
-        """Report for a TTL check and wind its timer; false if there is no such TTL check."""
+    def heartbeat(self, check_id: str, status: Status, note: str) -> bool:
+        """Report for a TTL check and restart its timer; false if there is no such TTL check."""
         run = self._definitions.get(check_id)
         if not isinstance(run, Ttl):
             return False
         note = bounded(note, run.output_max_bytes)
-        self._wind(check_id, run, note=note)
+        self._restart_timer(check_id, run, note=note)
         self._report(check_id, status, note)
         return True
 
-    def _wind(self, check_id: str, run: Ttl, *, note: str) -> None:
+    def _restart_timer(self, check_id: str, run: Ttl, *, note: str) -> None:
         timer = self._timers.pop(check_id, None)
         if timer:
             timer.cancel()
@@ -125,7 +127,7 @@ class Runs:
     async def _repeat(self, check_id: str, run: Repeated) -> None:
         streak = first_streak(run)
         while True:
-            status, output = await probe(run.probe, self._session)
+            status, output = await run_probe(run.probe, self._session)
             streak, believed = extend(streak, status, run)
             if believed:
                 self._report(check_id, status, output)

@@ -1,29 +1,29 @@
-"""The catalogue: one node, its services and checks, changed in one place and read with an index.
+"""The catalogue: nodes, their services and their checks, changed in one place and read with an index.
 
 Every change goes through `commit`, which compares first: writing what is already there changes no
-index and wakes nobody. Reads say at which index their answer last changed, as Consul's tables do.
+index and wakes no client. Reads say at which index their result last changed, as Consul's tables do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
-from registry.agent.state.index import Changes, Topic
+from registry.agent.state.index import ChangeIndex, Topic, Undo
 from registry.agent.state.records import Check, Node, Service, Status
 
 NODES: Topic = ("nodes", "")
 SERVICES: Topic = ("services", "")
 CHECKS: Topic = ("checks", "")
+NODE_SERVICES: Topic = ("nodes and services", "")
 _EXTINCTIONS: Topic = ("extinctions", "")
 
-_Record = TypeVar("_Record", Service, Check)
+Key = tuple[str, str]
+"""A node's name, and the id of a service or check on it."""
 
-# The agent's own entries in the catalogue, as every Consul server has them; nobody may change them.
-OWN_SERVICE_ID = "consul"
-OWN_CHECK_ID = "serfHealth"
+_Record = TypeVar("_Record", Node, Service, Check)
 
 
 def service_topic(name: str) -> Topic:
@@ -31,131 +31,155 @@ def service_topic(name: str) -> Topic:
     return ("service", name)
 
 
-class _Groups:
-    """Ids by what they have in common: services by name, checks by service."""
+@dataclass(frozen=True, slots=True)
+class CatalogChange:
+    """What is to be written and what to be removed.
 
-    def __init__(self) -> None:
-        self._ids: dict[str, set[str]] = {}
+    With a node go its services and checks, with a service its checks. A check whose output alone is new is no
+    change, unless `compare_output`.
+    """
 
-    def move(self, one: str, old: str | None, new: str | None) -> None:
-        """Take an id out of its old group, if any, and put it into its new one, if any."""
-        if old is not None:
-            self._ids[old].discard(one)
-            if not self._ids[old]:
-                del self._ids[old]
-        if new is not None:
-            self._ids.setdefault(new, set()).add(one)
-
-    def ids(self, group: str) -> list[str]:
-        """The ids of a group, in order."""
-        return sorted(self._ids.get(group, ()))
+    nodes: Collection[Node] = ()
+    services: Collection[Service] = ()
+    checks: Collection[Check] = ()
+    gone_nodes: Collection[str] = ()
+    gone_services: Collection[Key] = ()
+    gone_checks: Collection[Key] = ()
+    compare_output: bool = False
 
 
-class Store:
-    """Services and checks of one node, by id. Read the dictionaries; write through `commit` only."""
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What a change took from those who depend on it: checks now critical or removed, and nodes removed."""
 
-    def __init__(self, *, node: Node, port: int, version: str) -> None:
-        self.node = node
-        self.changes = Changes()
-        self.services: dict[str, Service] = {}
-        self.checks: dict[str, Check] = {}
-        self._named = _Groups()
-        self._owned = _Groups()
-        self.commit(
-            services=[Service(id=OWN_SERVICE_ID, name=OWN_SERVICE_ID, port=port, meta={"version": version})],
-            checks=[
-                Check(
-                    id=OWN_CHECK_ID,
-                    name="Serf Health Status",
-                    status=Status.PASSING,
-                    output="Agent alive and reachable",
-                )
-            ],
-        )
-        self.changes.announce([NODES])
-        self.node_index = self.changes.index
+    checks: frozenset[Key] = frozenset()
+    nodes: frozenset[str] = frozenset()
 
-    def commit(
-        self,
-        *,
-        services: Iterable[Service] = (),
-        checks: Iterable[Check] = (),
-        gone_services: Collection[str] = (),
-        gone_checks: Collection[str] = (),
-    ) -> None:
+
+class Catalog:
+    """Nodes by name; services and checks by node and id. Read the dictionaries; write through `commit` only."""
+
+    def __init__(self, changes: ChangeIndex) -> None:
+        self._changes = changes
+        self.nodes: dict[str, Node] = {}
+        self.services: dict[Key, Service] = {}
+        self.checks: dict[Key, Check] = {}
+        self._named = _Grouping()
+        self._owned = _Grouping()
+
+    def commit(self, change: CatalogChange) -> Lost:
         """Remove and write as one change with one index, and wake those concerned; nothing new, no index."""
-        new_services = [s for s in services if self.services.get(s.id) != s]
-        new_checks = [c for c in checks if not self._keep(c)]
-        old_services = [self.services[i] for i in set(gone_services) if i in self.services]
-        old_checks = [self.checks[i] for i in set(gone_checks) if i in self.checks]
-        if not (new_services or new_checks or old_services or old_checks):
-            return
-        self.changes.version += 1
-        index = self.changes.next_index()
-        topics = self._topics(chain(new_services, old_services), chain(new_checks, old_checks))
-        self._remove(old_services, old_checks)
-        self._write(new_services, new_checks, index)
-        self.changes.announce(topics)
+        new_nodes = [n for n in change.nodes if self.nodes.get(n.name) != n]
+        new_services = [s for s in change.services if self.services.get((s.node, s.id)) != s]
+        new_checks = [c for c in change.checks if not self._keep(c, change.compare_output)]
+        old_nodes = [self.nodes[name] for name in set(change.gone_nodes) if name in self.nodes]
+        old_services = self._gone_services(change.gone_nodes, change.gone_services)
+        old_checks = self._gone_checks(change.gone_nodes, old_services, change.gone_checks)
+        if not (new_nodes or new_services or new_checks or old_nodes or old_services or old_checks):
+            return Lost()
+        self._changes.version += 1
+        index = self._changes.next_index()
+        topics = self._topics(
+            chain(new_nodes, old_nodes), chain(new_services, old_services), chain(new_checks, old_checks)
+        )
+        self._remove(old_nodes, old_services, old_checks)
+        self._write(new_nodes, new_services, new_checks, index)
+        self._changes.announce(topics)
         self._mark_extinct(topics)
+        failed = (c for c in new_checks if c.status == Status.CRITICAL)
+        return Lost(
+            frozenset((c.node, c.id) for c in chain(failed, old_checks)), frozenset(node.name for node in old_nodes)
+        )
 
-    def _remove(self, services: Iterable[Service], checks: Iterable[Check]) -> None:
+    def _gone_services(self, nodes: Collection[str], keys: Iterable[Key]) -> list[Service]:
+        of_nodes = (key for key in self.services if key[0] in nodes) if nodes else ()
+        return [self.services[key] for key in {*keys, *of_nodes} if key in self.services]
+
+    def _gone_checks(self, nodes: Collection[str], services: Iterable[Service], keys: Iterable[Key]) -> list[Check]:
+        of_nodes = (key for key in self.checks if key[0] in nodes) if nodes else ()
+        of_services = (key for service in services for key in self._owned.keys((service.node, service.id)))
+        return [self.checks[key] for key in {*keys, *of_nodes, *of_services} if key in self.checks]
+
+    def _remove(self, nodes: Iterable[Node], services: Iterable[Service], checks: Iterable[Check]) -> None:
+        for node in nodes:
+            del self.nodes[node.name]
         for service in services:
-            del self.services[service.id]
-            self._named.move(service.id, service.name, None)
+            key = service.node, service.id
+            del self.services[key]
+            self._named.move(key, service.name, None)
         for check in checks:
-            del self.checks[check.id]
-            self._owned.move(check.id, check.service_id, None)
+            key = check.node, check.id
+            del self.checks[key]
+            self._owned.move(key, (check.node, check.service_id), None)
 
-    def _write(self, services: Iterable[Service], checks: Iterable[Check], index: int) -> None:
+    def _write(self, nodes: Iterable[Node], services: Iterable[Service], checks: Iterable[Check], index: int) -> None:
+        for node in nodes:
+            self.nodes[node.name] = _stamped(node, self.nodes.get(node.name), index)
         for service in services:
-            old = self.services.get(service.id)
-            self.services[service.id] = _stamped(service, old, index)
-            self._named.move(service.id, old.name if old else None, service.name)
+            key = service.node, service.id
+            old = self.services.get(key)
+            self.services[key] = _stamped(service, old, index)
+            self._named.move(key, old.name if old else None, service.name)
         for check in checks:
-            before = self.checks.get(check.id)
-            self.checks[check.id] = _stamped(check, before, index)
-            self._owned.move(check.id, before.service_id if before else None, check.service_id)
+            key = check.node, check.id
+            before = self.checks.get(key)
+            self.checks[key] = _stamped(check, before, index)
+            self._owned.move(key, (before.node, before.service_id) if before else None, (check.node, check.service_id))
 
-    def _keep(self, check: Check) -> bool:
-        """Take over the output of a check that is otherwise as it was: Consul wakes nobody for that."""
-        old = self.checks.get(check.id)
-        if old is None or old != check:
+    def _keep(self, check: Check, compare_output: bool) -> bool:
+        """Take over the output of a check that is otherwise as it was: Consul wakes no client for that."""
+        old = self.checks.get((check.node, check.id))
+        if old is None or old != check or (compare_output and old.output != check.output):
             return False
         if old.output != check.output:
-            self.changes.version += 1
-        self.checks[check.id] = replace(check, created=old.created, modified=old.modified)
+            self._changes.version += 1
+        self.checks[check.node, check.id] = replace(check, created=old.created, modified=old.modified)
         return True
 
-    def _topics(self, services: Iterable[Service], checks: Iterable[Check]) -> set[Topic]:
+    def _topics(self, nodes: Iterable[Node], services: Iterable[Service], checks: Iterable[Check]) -> set[Topic]:
         """All that a change of these concerns, what they were before included."""
         topics: set[Topic] = set()
+        for node in nodes:
+            topics |= {NODES, NODE_SERVICES, *self._services_on(node.name)}
         for service in services:
-            before = self.services.get(service.id, service)
-            topics |= {SERVICES, service_topic(service.name), service_topic(before.name)}
+            before = self.services.get((service.node, service.id), service)
+            topics |= {SERVICES, NODE_SERVICES, service_topic(service.name), service_topic(before.name)}
         for check in checks:
-            before_check = self.checks.get(check.id, check)
+            before_check = self.checks.get((check.node, check.id), check)
             topics |= {CHECKS, *self._watched_by(check), *self._watched_by(before_check)}
         return topics
 
     def _watched_by(self, check: Check) -> set[Topic]:
-        """A service's check concerns that service; a check of the node concerns every service on it."""
-        if check.service_id:
-            return {service_topic(check.service_name)}
-        return {service_topic(s.name) for s in self.services.values()}
+        """A service's check concerns that service; a check of a node concerns every service on it."""
+        return {service_topic(check.service_name)} if check.service_id else self._services_on(check.node)
+
+    def _services_on(self, node: str) -> set[Topic]:
+        return {service_topic(service.name) for key, service in self.services.items() if key[0] == node}
 
     def _mark_extinct(self, topics: Iterable[Topic]) -> None:
         for topic in topics:
-            if topic[0] == "service" and not self._named.ids(topic[1]):
-                self.changes.forget(topic)
-                self.changes.announce([_EXTINCTIONS])
+            if topic[0] == "service" and not self._named.keys(topic[1]):
+                self._changes.forget(topic)
+                self._changes.announce([_EXTINCTIONS])
+
+    def find_node(self, name_or_id: str) -> Node | None:
+        """The node with that name, or with that id, or None."""
+        by_name = self.nodes.get(name_or_id)
+        if by_name or not name_or_id:
+            return by_name
+        return next((node for node in self.nodes.values() if node.id == name_or_id), None)
 
     def instances(self, name: str) -> list[Service]:
-        """The instances of a service, by id."""
-        return [self.services[service_id] for service_id in self._named.ids(name)]
+        """The instances of a service, by node and id."""
+        return [self.services[key] for key in self._named.keys(name)]
 
-    def checks_of(self, service_id: str) -> list[Check]:
+    def services_on(self, node: str) -> list[Service]:
+        """The services of a node, by id."""
+        return [service for key, service in sorted(self.services.items()) if key[0] == node]
+
+    def checks_of(self, node: str, service_id: str) -> list[Check]:
         """The checks of one instance, by id; with an empty id, those of the node."""
-        return [self.checks[check_id] for check_id in self._owned.ids(service_id)]
+        return [self.checks[key] for key in self._owned.keys((node, service_id))]
 
     def service_index(self, name: str, *, with_checks: bool) -> int:
         """When a service or its checks last changed.
@@ -163,14 +187,49 @@ class Store:
         Of a service that has no instances, Consul says when any service last lost its last one, and
         if none ever did, when the catalogue last changed.
         """
-        changes = self.changes
+        changes = self._changes
         known = changes.at(service_topic(name)) or changes.at(_EXTINCTIONS)
-        return known or self.catalog_index(with_checks=with_checks)
+        return known or self.index(with_checks=with_checks)
 
-    def catalog_index(self, *, with_checks: bool) -> int:
+    def index(self, *, with_checks: bool) -> int:
         """When any node or service (or check) last changed."""
-        at = self.changes.at
-        return max(at(NODES), at(SERVICES), at(CHECKS) if with_checks else 0)
+        at = self._changes.at
+        return max(at(NODE_SERVICES), at(CHECKS) if with_checks else 0)
+
+    def undo(self) -> Undo:
+        """What puts the catalogue back to its present state."""
+        nodes, services, checks = dict(self.nodes), dict(self.services), dict(self.checks)
+        named, owned = self._named.copy(), self._owned.copy()
+
+        def restore() -> None:
+            self.nodes, self.services, self.checks = nodes, services, checks
+            self._named, self._owned = named, owned
+
+        return restore
+
+
+class _Grouping:
+    """Keys by what they have in common: services by name, checks by the service they belong to."""
+
+    def __init__(self, groups: dict[object, set[Key]] | None = None) -> None:
+        self._groups = groups or {}
+
+    def move(self, key: Key, old: object, new: object) -> None:
+        """Take a key out of its old group and put it into its new one; None is no group."""
+        if old is not None:
+            self._groups[old].discard(key)
+            if not self._groups[old]:
+                del self._groups[old]
+        if new is not None:
+            self._groups.setdefault(new, set()).add(key)
+
+    def keys(self, group: object) -> list[Key]:
+        """The keys of a group, in order."""
+        return sorted(self._groups.get(group, ()))
+
+    def copy(self) -> _Grouping:
+        """A grouping of its own with the same keys."""
+        return _Grouping({group: set(keys) for group, keys in self._groups.items()})
 
 
 def _stamped(new: _Record, old: _Record | None, index: int) -> _Record:

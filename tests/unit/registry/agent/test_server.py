@@ -12,7 +12,7 @@ import pytest
 
 from registry.agent.agent import Agent
 from registry.agent.checks.definitions import CheckDefinition, HttpProbe, ServiceDefinition, TcpProbe, Ttl
-from registry.agent.checks.probes import open_session, probe
+from registry.agent.checks.probes import open_session, run_probe
 from registry.agent.errors import NotLoopback, PortTaken
 from registry.agent.server import RunningAgent, serve_agent
 from registry.agent.state.records import Node, Service, Status
@@ -95,10 +95,10 @@ async def test_a_heartbeat_restarts_the_reapers_clock() -> None:
     """Only an unbroken time in critical counts."""
     async with an_agent() as agent:
         agent.register(registration())
-        agent.beat("c", Status.PASSING, "")
+        agent.heartbeat("c", Status.PASSING, "")
         agent.reap(asyncio.get_running_loop().time() + 1000)
         assert "a" in agent.services
-        agent.beat("c", Status.CRITICAL, "")
+        agent.heartbeat("c", Status.CRITICAL, "")
         agent.reap(asyncio.get_running_loop().time() + 61)
         assert agent.services == {}
 
@@ -146,7 +146,7 @@ async def test_without_an_allowance_nothing_is_reaped() -> None:
 async def test_a_probe_of_anything_is_an_outcome(one: HttpProbe | TcpProbe) -> None:
     """Whatever a check names, probing it ends in critical with a reason, and never in an error."""
     async with open_session() as session:
-        status, output = await asyncio.wait_for(probe(one, session), 15)
+        status, output = await asyncio.wait_for(run_probe(one, session), 15)
     assert (status, bool(output)) == (Status.CRITICAL, True)
 
 

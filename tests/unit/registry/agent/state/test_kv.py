@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.agent.state.index import Changes
-from registry.agent.state.kv import KeyValues, grouped
+from registry.agent.state.index import ChangeIndex
+from registry.agent.state.kv import KeyValueStore, grouped
 
 KEYS = st.text("ab/", min_size=1, max_size=4)
 STEPS = st.lists(
@@ -17,7 +17,7 @@ STEPS = st.lists(
 @given(STEPS, KEYS)
 def test_it_is_a_dictionary_with_indexes(steps: list[tuple[str, str, bytes]], prefix: str) -> None:
     """After any steps it holds what a dictionary would, and a prefix's index grows with each change under it."""
-    keys, plain = KeyValues(Changes()), dict[str, bytes]()
+    keys, plain = KeyValueStore(ChangeIndex()), dict[str, bytes]()
     for verb, key, value in steps:
         before = {k: v for k, v in plain.items() if k.startswith(prefix)}
         index = keys.index_under(prefix)
@@ -49,7 +49,7 @@ def test_folders(names: list[str], prefix: str) -> None:
 
 def test_marks_are_bounded() -> None:
     """Keys written and removed without end must not fill the memory."""
-    keys = KeyValues(Changes())
+    keys = KeyValueStore(ChangeIndex())
     for number in range(10_050):
         keys.put(str(number), b"")
         keys.delete(str(number))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.agent.api.go_duration import parse_duration
+from registry.agent.api.formats.go_duration import parse_duration
 
 
 @pytest.mark.parametrize(

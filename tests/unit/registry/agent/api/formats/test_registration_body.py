@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.agent.api.json_body import Fields, decode_object
-from registry.agent.checks.definitions import Repeated, check_definition, service_definition
-from registry.agent.errors import BadRequest
+from registry.agent.api.formats.json_body import Fields, decode_object
+from registry.agent.api.formats.registration_body import check_definition, service_definition
+from registry.agent.checks.definitions import Repeated
+from registry.agent.errors import ApiError, BadRequest
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
 VALUES = st.recursive(
@@ -32,7 +33,7 @@ BODIES = st.dictionaries(NAMES, VALUES, max_size=6)
 def test_any_body(body: bytes) -> None:
     """Any bytes are decoded or refused with a sentence."""
     for read in (service_definition, check_definition):
-        with suppress(BadRequest):
+        with suppress(ApiError):
             assert read(decode_object(body))
 
 
@@ -40,7 +41,7 @@ def test_any_body(body: bytes) -> None:
 def test_checks_of_any_shape(fields: dict[str, object]) -> None:
     """A service whose check has any fields is taken or refused."""
     for body in ({"Name": "a", "Check": fields}, {"Name": "a", "Checks": [fields]}):
-        with suppress(BadRequest):
+        with suppress(ApiError):
             assert service_definition(decode_object(json.dumps(body).encode())).service.name == "a"
 
 
@@ -65,12 +66,20 @@ def test_intervals_are_a_second_at_least() -> None:
     assert definition.run.interval_s == 1.0
 
 
-@pytest.mark.parametrize("name", ["Args", "GRPC", "DockerContainerID", "AliasService"])
+@pytest.mark.parametrize("name", ["GRPC", "DockerContainerID", "AliasService"])
 def test_checks_that_are_not_run_here(name: str) -> None:
     """A kind of check that the agent cannot run is refused by its name, and its empty field is taken."""
-    value: object = ["true"] if name == "Args" else "x"
     with pytest.raises(BadRequest, match=name):
-        check_definition(Fields({"Name": "a", "Interval": "1s", name: value}))
+        check_definition(Fields({"Name": "a", "Interval": "1s", name: "x"}))
+    assert check_definition(Fields({"Name": "a", "TTL": "1s", name: None})).run.kind == "ttl"
+
+
+@pytest.mark.parametrize("name", ["Args", "ScriptArgs"])
+def test_scripts_are_disabled(name: str) -> None:
+    """A check that runs a script is refused with the sentence of an agent that has scripts switched off."""
+    with pytest.raises(ApiError, match="Scripts are disabled on this agent") as refused:
+        check_definition(Fields({"Name": "a", "Interval": "1s", name: ["true"]}))
+    assert refused.value.status == 500
     assert check_definition(Fields({"Name": "a", "TTL": "1s", name: None})).run.kind == "ttl"
 
 

@@ -1,13 +1,10 @@
-"""Requests and answers free of any web framework, and what every query string may say. Pure.
-
-A `Call` is a request whose path has been split; an `Answer` is a status, a body and headers.
-"""
+"""Requests and responses free of any web framework, and what every query string may say. Pure."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
@@ -20,7 +17,7 @@ _DIGITS = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A status, a body and its headers."""
 
     status: int = 200
@@ -48,6 +45,14 @@ class Query:
         """All values, in order."""
         return self._fields.get(name, [])
 
+    def items(self) -> list[tuple[str, str]]:
+        """All names with all their values, by name."""
+        return [(name, value) for name in sorted(self._fields) for value in self._fields[name]]
+
+    def without(self, names: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """What `items` gives but for these names."""
+        return tuple(item for item in self.items() if item[0] not in names)
+
     def number(self, name: str) -> int | None:
         """An unsigned 64-bit number; None if absent or empty. Raises BadRequest in Go's words."""
         text = self.text(name)
@@ -61,12 +66,12 @@ class Query:
 
 
 def boolean(text: str) -> bool | None:
-    """What Go's strconv.ParseBool makes of a text; None if nothing."""
+    """The boolean that Go's strconv.ParseBool reads in a text; None if it is none."""
     return True if text in _TRUE else False if text in _FALSE else None
 
 
 def flag(query: Query, name: str) -> bool:
-    """Whether a flag is set: its name alone will do. Raises BadRequest where it says neither yes nor no."""
+    """Whether a flag is set; its name alone sets it. Raises BadRequest if its value is not a boolean."""
     if not query.given(name):
         return False
     value = boolean(query.text(name) or "true")
@@ -76,8 +81,11 @@ def flag(query: Query, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request: `rest` is what follows the route's path, percent-decoded; what is not UTF-8 there is U+FFFD."""
+class Request:
+    """A request: `rest` is what follows the route's path, percent-decoded.
+
+    Bytes of the path that are not UTF-8 have become U+FFFD.
+    """
 
     method: str
     path: str
@@ -86,29 +94,31 @@ class Call:
     body: bytes = b""
 
 
-Respond = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def decoded(raw: str) -> str:
-    """A percent-encoded path as text; what is not UTF-8 in it becomes U+FFFD."""
+    """A percent-encoded path as text; bytes that are not UTF-8 become U+FFFD."""
     return unquote(_readable(raw), errors="replace")
 
 
 def _readable(raw: str) -> str:
-    """Bare bytes outside ASCII arrive as surrogates, which no answer could say back."""
+    """Bare bytes outside ASCII arrive as surrogates, which no response could contain."""
     return raw.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
-def json_answer(value: object, call: Call, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """An answer with `value` as JSON; indented if the query says `pretty`."""
-    if call.query.given("pretty"):
+def json_response(
+    value: object, request: Request, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A response with `value` as JSON; indented if the query says `pretty`."""
+    if request.query.given("pretty"):
         text = json.dumps(value, ensure_ascii=False, indent=4) + "\n"
     else:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Answer(status, text.encode(), {"Content-Type": "application/json", **(headers or {})})
+    return Response(status, text.encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
-def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """An answer with a sentence as plain text."""
+def text_response(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A response with a sentence as plain text."""
     body = text.encode(errors="replace")
-    return Answer(status, body, {"Content-Type": "text/plain; charset=utf-8", **(headers or {})})
+    return Response(status, body, {"Content-Type": "text/plain; charset=utf-8", **(headers or {})})

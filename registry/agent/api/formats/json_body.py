@@ -1,7 +1,7 @@
-"""Reading the objects of a JSON request body the way Consul does: typed, any casing, no unknown names.
+"""Reads the objects of a JSON request body the way Consul does: typed, names in any casing, no unknown names.
 
-Consul takes `CheckID`, `checkid` and, for some, `check_id`; here any casing with or without underscores
-will do. null means absent. Every complaint starts with "Request decode failed", as Consul's do.
+Consul takes `CheckID`, `checkid` and, for some fields, `check_id`; here every field may be written in any casing,
+with or without underscores. null means absent. Every refusal starts with DECODE_FAILED, as Consul's do.
 """
 
 from __future__ import annotations
@@ -10,28 +10,41 @@ import json
 from collections.abc import Collection
 from typing import NoReturn
 
-from registry.agent.api.go_duration import parse_duration
+from registry.agent.api.formats.go_duration import parse_duration
 from registry.agent.errors import BadRequest
 
 _KINDS = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 _DECODER = json.JSONDecoder(parse_constant=lambda name: _fail(f"invalid character {name[0]!r}"))
 
 
+DECODE_FAILED = "Request decode failed: "
+
+
 def decode_object(body: bytes) -> Fields:
-    """The object in a request body; as in Consul, null is an empty one and what follows it is not looked at.
+    """The object in a request body; as in Consul, null is an empty one, and text after the object is ignored.
 
     Bytes that are not UTF-8 become U+FFFD, as in Go. Raises BadRequest.
     """
+    return Fields(_object(_decode(body), "body"))
+
+
+def decode_objects(body: bytes) -> list[Fields]:
+    """The list of objects in a request body, read as `decode_object` does; null elements are left out."""
+    value = _decode(body)
+    return [Fields(_object(one, "body")) for one in _list(value or [], "body") if one is not None]
+
+
+def _decode(body: bytes) -> object:
     text = body.decode("utf-8", errors="replace").lstrip(" \t\r\n")
     if not text:
         _fail("EOF")
     try:
-        value, _ = _DECODER.raw_decode(text)
+        value: object = _DECODER.raw_decode(text)[0]
     except json.JSONDecodeError as error:
         _fail("unexpected EOF" if error.pos >= len(text) else f"{error.msg} at character {error.pos + 1}")
     except (ValueError, RecursionError):
         _fail("a number too long or objects too deep")
-    return Fields(_object(value, "body"))
+    return value
 
 
 class Fields:
@@ -46,8 +59,16 @@ class Fields:
         for plain in self._names.keys() - {_plain(name) for name in names}:
             _fail(f"json: unknown field {json.dumps(self._names[plain])}")
 
+    def named(self, name: str) -> bool:
+        """Whether the field is there, with any value and null too."""
+        return _plain(name) in self._names
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there, with any value but null."""
+        return _plain(name) in self._values
+
     def given(self, name: str) -> bool:
-        """Whether the field is there and says something: not null, empty, false or zero."""
+        """Whether the field is there with a value that is not null, empty, false or zero."""
         return bool(self._values.get(_plain(name)))
 
     def text(self, name: str) -> str:
@@ -60,6 +81,17 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
             _mismatch(value, name, "int")
         return value
+
+    def real(self, name: str) -> float:
+        """A number, whole or not; 0 if absent."""
+        value = self._values.get(_plain(name), 0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            _mismatch(value, name, "float64")
+        return float(value)
+
+    def reals(self, name: str) -> tuple[float, ...]:
+        """A list of numbers, whole or not."""
+        return tuple(Fields({name: value}).real(name) for value in _list(self._values.get(_plain(name), []), name))
 
     def flag(self, name: str) -> bool:
         """A boolean; false if absent."""
@@ -111,7 +143,7 @@ def _plain(name: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Half a surrogate pair ("\\ud800") is valid JSON and no text: Go puts U+FFFD in its place, and so do we."""
+    """The text with U+FFFD in place of half a surrogate pair ("\\ud800"), which is valid JSON and no text; as in Go."""
     return text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
 
 
@@ -136,4 +168,4 @@ def _mismatch(value: object, name: str, wanted: str) -> NoReturn:
 
 
 def _fail(why: str) -> NoReturn:
-    raise BadRequest(f"Request decode failed: {why}")
+    raise BadRequest(DECODE_FAILED + why)

@@ -1,4 +1,4 @@
-"""Durations as Consul writes them ("55s", "1m30s", "100ms"), turned into seconds. Pure."""
+"""Durations as Consul writes them ("55s", "1m30s", "100ms"), read into seconds and written from them. Pure."""
 
 from __future__ import annotations
 
@@ -28,3 +28,25 @@ def parse_duration(text: str) -> float:
     if seconds >= _LONGEST_S:
         raise ValueError(f'time: invalid duration "{text}"')
     return -seconds if text.startswith("-") else seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as Go's time.Duration writes them: "1h2m3.5s", "1.5s", "20ms", "0s"."""
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    nanoseconds = round(seconds * 1e9)
+    if nanoseconds == 0:
+        return "0s"
+    for unit, size in (("ns", 1), ("\u00b5s", 1_000), ("ms", 1_000_000)):
+        if nanoseconds < size * 1000:
+            return f"{sign}{_decimal(nanoseconds, size)}{unit}"
+    minutes, rest = divmod(nanoseconds, 60 * 10**9)
+    hours, minutes = divmod(minutes, 60)
+    parts = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{sign}{parts}{_decimal(rest, 10**9)}s"
+
+
+def _decimal(amount: int, size: int) -> str:
+    """`amount` divided by a power of ten, exactly, without trailing zeros."""
+    whole, rest = divmod(amount, size)
+    fraction = f"{rest:0{len(str(size)) - 1}d}".rstrip("0") if rest else ""
+    return f"{whole}.{fraction}" if fraction else str(whole)

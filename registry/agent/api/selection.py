@@ -1,0 +1,48 @@
+"""What a query string selects of the catalogue: by tags, by a node's metadata and by a filter expression. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from registry.agent.api.formats.filter_expression import FilterError, compile_filter
+from registry.agent.api.formats.filter_fields import Struct
+from registry.agent.api.formats.message import Request
+from registry.agent.errors import ApiError, BadRequest
+from registry.agent.state.catalog import Catalog
+from registry.agent.state.records import Node, Service
+
+Predicate = Callable[[Mapping[str, object]], bool]
+
+
+def name_in(request: Request, what: str) -> str:
+    """The name at the end of the path. Raises BadRequest if there is none."""
+    if not request.rest:
+        raise BadRequest(f"Missing {what}")
+    return request.rest
+
+
+def filter_of(request: Request, fields: Struct) -> Predicate:
+    """Whether an entry with these fields matches ?filter=; without one every entry does. Raises ApiError."""
+    expression = request.query.text("filter")
+    if not expression:
+        return lambda entry: True
+    try:
+        return compile_filter(expression, fields)
+    except FilterError as error:
+        raise ApiError(500, f"Failed to create boolean expression evaluator: {error}") from error
+
+
+def chosen_instances(request: Request, catalog: Catalog, name: str) -> list[Service]:
+    """The instances of a service with all tags of the query, whatever their case, on nodes with its metadata."""
+    wanted = {tag.lower() for tag in request.query.texts("tag")}
+    return [
+        service
+        for service in catalog.instances(name)
+        if wanted <= {tag.lower() for tag in service.tags} and has_node_meta(request, catalog.nodes[service.node])
+    ]
+
+
+def has_node_meta(request: Request, node: Node) -> bool:
+    """Whether a node has all the metadata that the query asks for (?node-meta=key:value)."""
+    pairs = (text.partition(":") for text in request.query.texts("node-meta"))
+    return all(node.meta.get(key) == value for key, _, value in pairs)
