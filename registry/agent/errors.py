@@ -9,6 +9,8 @@ AgentError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = ["AgentError", "ApiError", "BadRequest", "NotLoopback", "PortTaken"]
 
 
@@ -27,7 +29,7 @@ class PortTaken(AgentError):
 class ApiError(AgentError):
     """A request answered with `status` and a sentence as plain text: Consul's own where Consul has one."""
 
-    def __init__(self, status: int, sentence: str, *, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, sentence: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
         self.status = status
         self.headers = headers or {}

@@ -125,7 +125,7 @@ def embedded_agent() -> Iterator[Consul]:
 
 @pytest.fixture(scope="session")
 def real_consul(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consul]:
-    process = ConsulProcess(consul_binary, tmp_path_factory.mktemp("consul"))
+    process = ConsulProcess(consul_binary, tmp_path_factory.mktemp("consul"), wan=True)
     process.start()
     try:
         yield Consul(process.url, process.pid)

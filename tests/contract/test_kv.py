@@ -92,6 +92,13 @@ async def test_what_is_not_there(api: Api, name: str) -> None:
     assert (await api.ask("DELETE", f"kv/{name}")).json is True
 
 
+async def test_the_names_of_all_keys(api: Api, name: str) -> None:
+    """All names are listed without a prefix, even where there are none; the old spelling of separator is taken."""
+    await put(api, f"{name}/a", b"1")
+    assert f"{name}/a" in (await api.get("kv/?keys")).json
+    assert f"{name}/" in (await api.get("kv/?keys&seperator=/")).json
+
+
 async def test_removing_a_prefix(api: Api, name: str) -> None:
     """?recurse removes all under a prefix and nothing beside it; the index of what is left never goes back."""
     for key in ("a", "c/d", "c/e", "cx"):

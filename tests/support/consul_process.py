@@ -22,13 +22,19 @@ _LISTENERS = ("http", "dns", "server", "serf_lan")
 
 
 class ConsulProcess:
-    """One Consul server, `folder` holding its data, settings and log (`consul.log`)."""
+    """One Consul server, `folder` holding its data, settings and log (`consul.log`).
 
-    def __init__(self, binary: Path, folder: Path, *, node: str = "test-node", datacenter: str = "dc1") -> None:
+    With `wan` it is a member of a pool of datacenters, too, as servers usually are.
+    """
+
+    def __init__(
+        self, binary: Path, folder: Path, *, node: str = "test-node", datacenter: str = "dc1", wan: bool = False
+    ) -> None:
         self._binary = binary
         self._folder = folder
         self._node = node
         self._datacenter = datacenter
+        self._listeners = (*_LISTENERS, "serf_wan") if wan else _LISTENERS
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -53,7 +59,7 @@ class ConsulProcess:
         first = not self._ports
         for attempt in range(5):
             if first:
-                self._ports = _free_ports(_LISTENERS)
+                self._ports = _free_ports(self._listeners)
             self._launch()
             if self._wait_until_ready():
                 return

@@ -39,7 +39,7 @@ class AgentApi:
     async def services(self, request: Request) -> Response:
         """GET services: all services by id; ?filter= narrows it."""
         query_options(request.query, self._agent.node)
-        wanted = filter_of(request, NODE_SERVICE)
+        wanted = filter_of(request, NODE_SERVICE, failure_headers={})
         entries = {service_id: agent_service(service) for service_id, service in self._agent.services.items()}
         return json_response({service_id: entry for service_id, entry in entries.items() if wanted(entry)}, request)
 
@@ -68,7 +68,7 @@ class AgentApi:
     async def checks(self, request: Request) -> Response:
         """GET checks: all checks by id; ?filter= narrows it."""
         query_options(request.query, self._agent.node)
-        wanted = filter_of(request, HEALTH_CHECK)
+        wanted = filter_of(request, HEALTH_CHECK, failure_headers={})
         entries = {check_id: agent_check(check) for check_id, check in self._agent.checks.items()}
         return json_response({check_id: entry for check_id, entry in entries.items() if wanted(entry)}, request)
 
@@ -163,8 +163,8 @@ class AgentApi:
         return status, {"AggregatedStatus": status, "Service": agent_service(service), "Checks": entries}
 
     async def members(self, request: Request) -> Response:
-        """GET members: this node, alone; ?wan names its datacenter, too."""
-        return json_response([member(self._agent, wan=request.query.given("wan"))], request)
+        """GET members: this node, alone; with ?wan=1 its name has the datacenter behind it."""
+        return json_response([member(self._agent, wan=bool(request.query.text("wan")))], request)
 
     async def self(self, request: Request) -> Response:
         """GET self: who this agent is; what tools read of it, not Consul's whole configuration."""

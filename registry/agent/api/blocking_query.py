@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from registry.agent.api.formats.go_duration import parse_duration
@@ -26,6 +26,9 @@ _JITTER_FRACTION = 16
 _CACHED_MAX = 256
 # These fields of a query say when to answer, not what.
 _TIMING_FIELDS = frozenset(("index", "wait", "stale", "consistent", "cached", "token", "near"))
+
+FAILED_READ_HEADERS = {"X-Consul-Index": "1", "X-Consul-KnownLeader": "false", "X-Consul-LastContact": "0"}
+"""What Consul says about a read that failed: nothing a client may take an index or a set from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,12 @@ def query_options(query: Query, node: Node) -> QueryOptions:
         raise BadRequest("Cannot specify ?stale with ?consistent, conflicting semantics.")
     if query.text("ns"):
         raise BadRequest('Bad request: Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature')
-    refuse_other_datacenter(query.text("dc"), node, headers=_headers(1, leader="false"))
+    refuse_other_datacenter(query.text("dc"), node, headers=FAILED_READ_HEADERS)
     consistency = "stale" if stale else "consistent" if consistent else "leader"
     return QueryOptions(wait_index(query), wait_s(query), consistency)
 
 
-def refuse_other_datacenter(name: str, node: Node, *, headers: dict[str, str] | None = None) -> None:
+def refuse_other_datacenter(name: str, node: Node, *, headers: Mapping[str, str] | None = None) -> None:
     """Raises ApiError if `name` is that of another datacenter; an empty one is this agent's own."""
     if name not in ("", node.datacenter):
         raise ApiError(500, "No path to datacenter", headers=headers)
@@ -124,12 +127,8 @@ class BlockingReads:
         return self._cached[key]
 
 
-def _headers(index: int, *, leader: str = "true") -> dict[str, str]:
-    return {
-        "X-Consul-Index": str(max(index, 1)),
-        "X-Consul-KnownLeader": leader,
-        "X-Consul-LastContact": "0",
-    }
+def _headers(index: int) -> dict[str, str]:
+    return {"X-Consul-Index": str(max(index, 1)), "X-Consul-KnownLeader": "true", "X-Consul-LastContact": "0"}
 
 
 def _now_s() -> float:

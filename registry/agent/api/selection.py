@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from registry.agent.api.blocking_query import FAILED_READ_HEADERS
 from registry.agent.api.formats.filter_expression import FilterError, compile_filter
 from registry.agent.api.formats.filter_fields import Struct
 from registry.agent.api.formats.message import Request
@@ -21,15 +22,21 @@ def name_in(request: Request, what: str) -> str:
     return request.rest
 
 
-def filter_of(request: Request, fields: Struct) -> Predicate:
-    """Whether an entry with these fields matches ?filter=; without one every entry does. Raises ApiError."""
+def filter_of(
+    request: Request, fields: Struct, *, failure_headers: Mapping[str, str] = FAILED_READ_HEADERS
+) -> Predicate:
+    """Whether an entry with these fields matches ?filter=; without one every entry does.
+
+    Raises ApiError, with headers as of a read of the catalogue if nothing else is said.
+    """
     expression = request.query.text("filter")
     if not expression:
         return lambda entry: True
     try:
         return compile_filter(expression, fields)
     except FilterError as error:
-        raise ApiError(500, f"Failed to create boolean expression evaluator: {error}") from error
+        sentence = f"Failed to create boolean expression evaluator: {error}"
+        raise ApiError(500, sentence, headers=failure_headers) from error
 
 
 def chosen_instances(request: Request, catalog: Catalog, name: str) -> list[Service]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from registry.agent.api.blocking_query import BlockingReads, ReadResult, query_options, refuse_other_datacenter
+from registry.agent.api.blocking_query import (
+    FAILED_READ_HEADERS,
+    BlockingReads,
+    ReadResult,
+    query_options,
+    refuse_other_datacenter,
+)
 from registry.agent.api.formats.json_views import session_entry
 from registry.agent.api.formats.message import Request, Response, json_response
 from registry.agent.api.formats.session_body import session_definition
@@ -49,7 +55,10 @@ class SessionApi:
     async def info(self, request: Request) -> Response:
         """GET info/ID: a list of the session, or of none."""
         session_id = name_in(request, "session")
-        self._state.session(session_id)
+        try:
+            self._state.session(session_id)
+        except ApiError as error:
+            raise ApiError(error.status, str(error), headers=FAILED_READ_HEADERS) from error
         return await self._list(request, lambda session: session.id == session_id)
 
     async def list(self, request: Request) -> Response:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from registry.agent.agent import Agent
-from registry.agent.api.blocking_query import BlockingReads, ReadResult
+from registry.agent.api.blocking_query import FAILED_READ_HEADERS, BlockingReads, ReadResult
 from registry.agent.api.formats.message import Handler, Request, Response, json_response
 from registry.agent.errors import ApiError, BadRequest
 from registry.agent.state.index import Topic
 
 _LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR")
+_CONNECT_IS_OFF = "Connect must be enabled in order to use this endpoint"
 _NEVER: Topic = ("never", "")
 
 
@@ -57,8 +58,9 @@ def switched_off(agent: Agent, reads: BlockingReads) -> Mapping[str, Mapping[str
         "/v1/config": {"PUT": _blocked},
         "/v1/config/": {"GET": config_entries, "DELETE": _nothing_to_delete},
         "/v1/connect/": dict.fromkeys(any_method, _no_connect),
+        "/v1/connect/ca/roots": {"GET": _no_connect_to_read},
         "/v1/connect/intentions": {"GET": none_found, "POST": _no_connect},
-        "/v1/discovery-chain/": dict.fromkeys(("GET", "POST"), _no_connect),
+        "/v1/discovery-chain/": dict.fromkeys(("GET", "POST"), _no_connect_to_read),
         "/v1/internal/": dict.fromkeys(any_method, _blocked),
         "/v1/operator/autopilot/configuration": {"PUT": _blocked},
         "/v1/operator/keyring": dict.fromkeys(any_method, no_keyring),
@@ -77,7 +79,11 @@ async def _no_access_control(_: Request) -> Response:
 
 
 async def _no_connect(_: Request) -> Response:
-    raise ApiError(500, "Connect must be enabled in order to use this endpoint")
+    raise ApiError(500, _CONNECT_IS_OFF)
+
+
+async def _no_connect_to_read(_: Request) -> Response:
+    raise ApiError(500, _CONNECT_IS_OFF, headers=FAILED_READ_HEADERS)
 
 
 async def _no_query(_: Request) -> Response:

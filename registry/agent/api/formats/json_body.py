@@ -31,7 +31,7 @@ def decode_object(body: bytes) -> Fields:
 def decode_objects(body: bytes) -> list[Fields]:
     """The list of objects in a request body, read as `decode_object` does; null elements are left out."""
     value = _decode(body)
-    return [Fields(_object(one, "body")) for one in _list(value or [], "body") if one is not None]
+    return [Fields(_object(one, "body")) for one in _list([] if value is None else value, "body") if one is not None]
 
 
 def _decode(body: bytes) -> object:
