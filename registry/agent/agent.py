@@ -44,6 +44,7 @@ class Agent:
         self.state = StateStore(node=node, port=port, version=version)
         self._services: dict[str, Service] = {}
         self._checks: dict[str, Check] = {}
+        self._check_ids: dict[str, set[str]] = {}
         self._runner = CheckRunner(self._report)
         self._critical_since_s: dict[str, float] = {}
         self._reap_after_s: dict[str, float] = {}
@@ -73,7 +74,7 @@ class Agent:
 
     def checks_of(self, service_id: str) -> list[Check]:
         """The checks of one service that was registered with this agent, by id; with an empty id, the node's."""
-        return [check for _, check in sorted(self._checks.items()) if check.service_id == service_id]
+        return [self._checks[check_id] for check_id in sorted(self._check_ids.get(service_id, ()))]
 
     def register(self, definition: ServiceDefinition, *, replace_checks: bool = False) -> None:
         """Register or change a service. Checks that it had and does not name stay, unless `replace_checks`.
@@ -190,25 +191,44 @@ class Agent:
         gone_checks: Collection[str] = (),
     ) -> None:
         """Change what this agent has registered, and the catalogue with it."""
-        new_services = {service.id: service for service in services}
-        new_checks = {check.id: check for check in checks}
         for service_id in gone_services:
             self._services.pop(service_id, None)
         for check_id in gone_checks:
-            self._checks.pop(check_id, None)
+            self._forget_check(check_id)
+        new_services = {service.id: service for service in services}
+        new_checks = {check.id: check for check in checks}
         self._services |= new_services
-        self._checks |= new_checks
-        owners = {check.service_id for check in new_checks.values()} & self._services.keys()
+        for check in new_checks.values():
+            self._keep_check(check)
         self.state.commit(
             CatalogChange(
-                # Another client may have removed the node or the service from the catalogue.
-                nodes=[self.node],
-                services=[self._services[service_id] for service_id in owners | new_services.keys()],
+                nodes=[] if self.node.name in self.state.catalog.nodes else [self.node],
+                services=[*new_services.values(), *self._missing_services(new_checks.values())],
                 checks=list(new_checks.values()),
                 gone_services=[(self.node.name, service_id) for service_id in gone_services],
                 gone_checks=[(self.node.name, check_id) for check_id in gone_checks],
             )
         )
+
+    def _missing_services(self, checks: Iterable[Check]) -> list[Service]:
+        """The services of these checks that another client has removed from the catalogue."""
+        known = self.state.catalog.services
+        missing = {c.service_id for c in checks if c.service_id and (self.node.name, c.service_id) not in known}
+        return [self._services[service_id] for service_id in missing & self._services.keys()]
+
+    def _keep_check(self, check: Check) -> None:
+        old = self._checks.get(check.id)
+        if old is not None and old.service_id != check.service_id:
+            self._forget_check(check.id)
+        self._checks[check.id] = check
+        self._check_ids.setdefault(check.service_id, set()).add(check.id)
+
+    def _forget_check(self, check_id: str) -> None:
+        check = self._checks.pop(check_id, None)
+        if check is not None:
+            self._check_ids[check.service_id].discard(check_id)
+            if not self._check_ids[check.service_id]:
+                del self._check_ids[check.service_id]
 
     def _check(self, definition: CheckDefinition, service: Service | None) -> Check:
         """The record for a definition, with the status and output of the check it takes the place of."""

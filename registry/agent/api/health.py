@@ -11,7 +11,7 @@ from registry.agent.api.formats.message import Request, Response, flag
 from registry.agent.api.selection import chosen_instances, filter_of, has_node_meta, name_in
 from registry.agent.state.catalog import CHECKS, SERVICES, service_topic
 from registry.agent.state.index import Topic
-from registry.agent.state.records import Check, Service, Status
+from registry.agent.state.records import Check, Status
 from registry.agent.state.store import StateStore
 
 
@@ -29,25 +29,23 @@ class HealthApi:
         wanted = filter_of(request, CHECK_SERVICE_NODE)
 
         def read() -> ReadResult:
+            services = chosen_instances(request, self._catalog, name)
+            nodes = {node: self._node_part(node) for node in {service.node for service in services}}
             entries = []
-            for service in chosen_instances(request, self._catalog, name):
-                checks = self._checks_that_concern(service)
+            for service in services:
+                node, node_checks = nodes[service.node]
+                checks = [*node_checks, *self._catalog.checks_of(service.node, service.id)]
                 if not passing or all(check.status == Status.PASSING for check in checks):
-                    entries.append(self._entry(service, checks))
+                    views = [catalog_check(check) for check in checks]
+                    entries.append({"Node": node, "Service": health_service(service), "Checks": views})
             index = self._catalog.service_index(name, with_checks=True)
             return ReadResult(index, service_topic(name), [entry for entry in entries if wanted(entry)])
 
         return await self._reads.respond(request, read)
 
-    def _checks_that_concern(self, service: Service) -> list[Check]:
-        return [*self._catalog.checks_of(service.node, ""), *self._catalog.checks_of(service.node, service.id)]
-
-    def _entry(self, service: Service, checks: list[Check]) -> Json:
-        return {
-            "Node": node_entry(self._catalog.nodes[service.node]),
-            "Service": health_service(service),
-            "Checks": [catalog_check(check) for check in checks],
-        }
+    def _node_part(self, name: str) -> tuple[Json, list[Check]]:
+        """A node as JSON, and its own checks: what all services on it have in common."""
+        return node_entry(self._catalog.nodes[name]), self._catalog.checks_of(name, "")
 
     async def connect(self, request: Request) -> Response:
         """GET connect/NAME: without a service mesh, none."""

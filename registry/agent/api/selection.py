@@ -42,11 +42,12 @@ def filter_of(
 def chosen_instances(request: Request, catalog: Catalog, name: str) -> list[Service]:
     """The instances of a service with all tags of the query, whatever their case, on nodes with its metadata."""
     wanted = {tag.lower() for tag in request.query.texts("tag")}
-    return [
-        service
-        for service in catalog.instances(name)
-        if wanted <= {tag.lower() for tag in service.tags} and has_node_meta(request, catalog.nodes[service.node])
-    ]
+    instances = catalog.instances(name)
+    if wanted:
+        instances = [service for service in instances if wanted <= {tag.lower() for tag in service.tags}]
+    if request.query.given("node-meta"):
+        instances = [service for service in instances if has_node_meta(request, catalog.nodes[service.node])]
+    return instances
 
 
 def has_node_meta(request: Request, node: Node) -> bool:

@@ -158,7 +158,7 @@ class Catalog:
 
     def _mark_extinct(self, topics: Iterable[Topic]) -> None:
         for topic in topics:
-            if topic[0] == "service" and not self._named.keys(topic[1]):
+            if topic[0] == "service" and topic[1] not in self._named:
                 self._changes.forget(topic)
                 self._changes.announce([_EXTINCTIONS])
 
@@ -222,6 +222,9 @@ class _Grouping:
                 del self._groups[old]
         if new is not None:
             self._groups.setdefault(new, set()).add(key)
+
+    def __contains__(self, group: object) -> bool:
+        return group in self._groups
 
     def keys(self, group: object) -> list[Key]:
         """The keys of a group, in order."""
