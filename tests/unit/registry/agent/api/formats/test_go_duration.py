@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.agent.api.formats.go_duration import parse_duration
+from registry.agent.api.formats.go_duration import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,22 @@ def test_no_other_error(text: str) -> None:
     """Whatever the text, the outcome is a number or a ValueError."""
     with suppress(ValueError):
         assert isinstance(parse_duration(text), float)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"), (1, "1s"), (90, "1m30s"), (3600, "1h0m0s"), (5400.5, "1h30m0.5s"), (0.02, "20ms"), (0.0015, "1.5ms"),
+        (2e-6, "2µs"), (3e-9, "3ns"), (-5, "-5s"), (86_400, "24h0m0s"),
+    ],
+)  # fmt: skip
+def test_what_go_writes(seconds: float, text: str) -> None:
+    """Seconds are written as Go's time.Duration writes them."""
+    assert format_duration(seconds) == text
+
+
+@given(st.integers(-(10**15), 10**15))
+def test_what_is_written_is_read(microseconds: int) -> None:
+    """A duration that was written is read back as the same."""
+    seconds = microseconds / 1e6
+    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
