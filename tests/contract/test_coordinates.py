@@ -70,3 +70,26 @@ async def test_a_node_that_is_not_there(api: Api) -> None:
     for path in ("coordinate/node/no-such-node", "coordinate/node/"):
         assert (await api.get(path)).status == 404
     assert (await api.get("coordinate/nodes?dc=elsewhere")).text == "No path to datacenter"
+
+
+async def test_the_nearest_comes_first(api: Api, name: str) -> None:
+    """?near= sorts nodes, services and checks by their distance from a node; without coordinates they come last."""
+    nodes = {f"{name}-{letter}": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, at) for letter, at in (("a", 0.9), ("b", 0.2))}
+    unknown, origin = f"{name}-c", f"{name}-d"
+    for machine in (*nodes, unknown, origin):
+        checks = [{"Name": "c", "ServiceID": name}]
+        body = {"Node": machine, "Address": "192.0.2.1", "Service": {"Service": name}, "Checks": checks}
+        await api.do("catalog/register", body)
+    for machine, vector in (nodes | {origin: (0.0,) * 8}).items():
+        await api.do("coordinate/update", {"Node": machine, "Coord": POINT | {"Vec": vector}})
+    await api.until("coordinate/nodes", lambda found: {origin, *nodes} <= {entry["Node"] for entry in found})
+    by_name = [f"{name}-{letter}" for letter in "abcd"]
+    by_distance = [f"{name}-{letter}" for letter in "dbac"]
+    for query, order in (("", by_name), (f"?near={origin}", by_distance), ("?near=none", by_name)):
+        assert [row["Node"] for row in (await api.get(f"catalog/service/{name}{query}")).json] == order
+        assert [row["Node"]["Node"] for row in (await api.get(f"health/service/{name}{query}")).json] == order
+        assert [check["Node"] for check in (await api.get(f"health/checks/{name}{query}")).json] == order
+        listed = [entry["Node"] for entry in (await api.get(f"catalog/nodes{query}")).json]
+        assert [machine for machine in listed if machine in order] == order
+    for machine in by_name:
+        await api.do("catalog/deregister", {"Node": machine})

@@ -25,7 +25,7 @@ _JITTER_FRACTION = 16
 # Responses to equal requests are built once; more different requests than this between two changes are rare.
 _CACHED_MAX = 256
 # These fields of a query say when to answer, not what.
-_TIMING_FIELDS = frozenset(("index", "wait", "stale", "consistent", "cached", "token", "near"))
+_TIMING_FIELDS = frozenset(("index", "wait", "stale", "consistent", "cached", "token"))
 
 FAILED_READ_HEADERS = {"X-Consul-Index": "1", "X-Consul-KnownLeader": "false", "X-Consul-LastContact": "0"}
 """What Consul says about a read that failed: nothing a client may take an index or a set from."""

@@ -11,7 +11,7 @@ from registry.agent.api.formats.filter_fields import NODE, NODE_SERVICE, SERVICE
 from registry.agent.api.formats.json_body import decode_object
 from registry.agent.api.formats.json_views import Json, catalog_service, health_service, node_entry
 from registry.agent.api.formats.message import Request, Response, json_response
-from registry.agent.api.selection import chosen_instances, filter_of, has_node_meta, name_in
+from registry.agent.api.selection import chosen_instances, filter_of, has_node_meta, name_in, nearest_first
 from registry.agent.errors import ApiError
 from registry.agent.state.catalog import NODE_SERVICES, NODES, SERVICES, CatalogChange, service_topic
 from registry.agent.state.store import StateStore
@@ -64,8 +64,9 @@ class CatalogApi:
         wanted = filter_of(request, NODE)
 
         def read() -> ReadResult:
-            nodes = (node for _, node in sorted(self._catalog.nodes.items()) if has_node_meta(request, node))
-            return ReadResult(self._state.changes.at(NODES), NODES, [e for e in map(node_entry, nodes) if wanted(e)])
+            nodes = [node for _, node in sorted(self._catalog.nodes.items()) if has_node_meta(request, node)]
+            entries = map(node_entry, nearest_first(request, self._state, nodes))
+            return ReadResult(self._state.changes.at(NODES), NODES, [entry for entry in entries if wanted(entry)])
 
         return await self._reads.respond(request, read)
 
@@ -87,7 +88,7 @@ class CatalogApi:
         name, wanted = name_in(request, "service name"), filter_of(request, SERVICE_NODE)
 
         def read() -> ReadResult:
-            instances = chosen_instances(request, self._catalog, name)
+            instances = nearest_first(request, self._state, chosen_instances(request, self._catalog, name))
             entries = (catalog_service(self._catalog.nodes[service.node], service) for service in instances)
             index = self._catalog.service_index(name, with_checks=False)
             return ReadResult(index, service_topic(name), [entry for entry in entries if wanted(entry)])

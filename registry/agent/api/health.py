@@ -8,7 +8,7 @@ from registry.agent.api.blocking_query import BlockingReads, ReadResult
 from registry.agent.api.formats.filter_fields import CHECK_SERVICE_NODE, HEALTH_CHECK
 from registry.agent.api.formats.json_views import Json, catalog_check, health_service, node_entry
 from registry.agent.api.formats.message import Request, Response, flag
-from registry.agent.api.selection import chosen_instances, filter_of, has_node_meta, name_in
+from registry.agent.api.selection import chosen_instances, filter_of, has_node_meta, name_in, nearest_first
 from registry.agent.state.catalog import CHECKS, SERVICES, service_topic
 from registry.agent.state.index import Topic
 from registry.agent.state.records import Check, Status
@@ -29,7 +29,7 @@ class HealthApi:
         wanted = filter_of(request, CHECK_SERVICE_NODE)
 
         def read() -> ReadResult:
-            services = chosen_instances(request, self._catalog, name)
+            services = nearest_first(request, self._state, chosen_instances(request, self._catalog, name))
             nodes = {node: self._node_part(node) for node in {service.node for service in services}}
             entries = []
             for service in services:
@@ -81,11 +81,12 @@ class HealthApi:
         wanted = filter_of(request, HEALTH_CHECK)
 
         def read() -> ReadResult:
-            chosen = (
-                catalog_check(check)
+            chosen = [
+                check
                 for _, check in sorted(self._catalog.checks.items())
                 if selected(check) and has_node_meta(request, self._catalog.nodes[check.node])
-            )
-            return ReadResult(self._state.changes.at(CHECKS), topic, [entry for entry in chosen if wanted(entry)])
+            ]
+            entries = map(catalog_check, nearest_first(request, self._state, chosen))
+            return ReadResult(self._state.changes.at(CHECKS), topic, [entry for entry in entries if wanted(entry)])
 
         return await self._reads.respond(request, read)

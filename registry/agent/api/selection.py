@@ -1,8 +1,12 @@
-"""What a query string selects of the catalogue: by tags, by a node's metadata and by a filter expression. Pure."""
+"""What a query string selects of the catalogue, and in which order.
+
+By tags, by a node's metadata and by a filter expression; the nearest first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from registry.agent.api.blocking_query import FAILED_READ_HEADERS
 from registry.agent.api.formats.filter_expression import FilterError, compile_filter
@@ -10,7 +14,13 @@ from registry.agent.api.formats.filter_fields import Struct
 from registry.agent.api.formats.message import Request
 from registry.agent.errors import ApiError, BadRequest
 from registry.agent.state.catalog import Catalog
-from registry.agent.state.records import Node, Service
+from registry.agent.state.coordinates import round_trip_s
+from registry.agent.state.records import Check, Node, Service
+from registry.agent.state.store import StateStore
+
+_OWN_NODE = "_agent"
+
+_Record = TypeVar("_Record", bound=Node | Service | Check)
 
 Predicate = Callable[[Mapping[str, object]], bool]
 
@@ -48,6 +58,20 @@ def chosen_instances(request: Request, catalog: Catalog, name: str) -> list[Serv
     if request.query.given("node-meta"):
         instances = [service for service in instances if has_node_meta(request, catalog.nodes[service.node])]
     return instances
+
+
+def nearest_first(request: Request, state: StateStore, records: Sequence[_Record]) -> Sequence[_Record]:
+    """The records in the order of their nodes' distance from ?near=NODE (or _agent), where coordinates are known."""
+    near = request.query.text("near")
+    origin = state.coordinates.get(state.node.name if near == _OWN_NODE else near)
+    if not near or origin is None:
+        return records
+
+    def distance_s(record: _Record) -> float:
+        name = record.name if isinstance(record, Node) else record.node
+        return round_trip_s(origin, state.coordinates.get(name))
+
+    return sorted(records, key=distance_s)
 
 
 def has_node_meta(request: Request, node: Node) -> bool:

@@ -19,7 +19,6 @@ def describe(agent: Agent) -> Json:
     """The object of agent/self."""
     node = agent.node
     identity = {"Datacenter": node.datacenter, "NodeName": node.name, "NodeID": node.id}
-    coordinates = {name: coordinate for name, segment, coordinate in agent.state.coordinates.all() if not segment}
     return {
         "Config": {**identity, "Revision": "", "Server": True, "Version": agent.version},
         "DebugConfig": {
@@ -32,7 +31,7 @@ def describe(agent: Agent) -> Json:
             "ServerMode": True,
             "Version": agent.version,
         },
-        "Coord": coordinate_point(coordinates.get(node.name, Coordinate())),
+        "Coord": coordinate_point(agent.state.coordinates.get(node.name) or Coordinate()),
         "Member": member(agent),
         "Stats": _stats(agent),
         "Meta": dict(node.meta),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import dist, inf
 from operator import itemgetter
 
 from registry.agent.state.index import ChangeIndex, Topic, Undo
@@ -26,6 +27,18 @@ class Coordinate:
     height: float = 1e-5
 
 
+def round_trip_s(a: Coordinate | None, b: Coordinate | None) -> float:
+    """The round trip that two coordinates predict, in seconds; infinite if either is missing.
+
+    Source: DistanceTo in Serf's coordinate package.
+    """
+    if a is None or b is None:
+        return inf
+    raw_s = dist(a.vector, b.vector) + a.height + b.height
+    adjusted_s = raw_s + a.adjustment + b.adjustment
+    return adjusted_s if adjusted_s > 0 else raw_s
+
+
 class Coordinates:
     """The coordinates of nodes, by node and network segment."""
 
@@ -38,6 +51,10 @@ class Coordinates:
         if self._coordinates.get((node, segment)) != coordinate:
             self._coordinates[node, segment] = coordinate
             self._announce()
+
+    def get(self, node: str) -> Coordinate | None:
+        """A node's coordinate in the default segment, or None."""
+        return self._coordinates.get((node, ""))
 
     def all(self) -> list[tuple[str, str, Coordinate]]:
         """Node, segment and coordinate of each, in order."""

@@ -12,16 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from registry.agent.api.formats.filter_fields import Field, Scalar, Sequence, Struct, Table
-from registry.agent.api.formats.filter_parser import (
-    Both,
-    Comparison,
-    Either,
-    Expression,
-    FilterError,
-    Not,
-    Operator,
-    parse_filter,
-)
+from registry.agent.api.formats.filter_parser import parse_filter
+from registry.agent.api.formats.filter_tree import Both, Comparison, Either, Expression, FilterError, Not, Operator
 
 __all__ = ["FilterError", "compile_filter"]
 

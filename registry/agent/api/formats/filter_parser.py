@@ -15,66 +15,12 @@ The sentence of a refusal names the place that the parser reached and what it co
 from __future__ import annotations
 
 import ast
-import enum
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn, TypeVar
 
-from registry.agent.errors import AgentError
-
-
-class FilterError(AgentError):
-    """The expression cannot be read, or does not fit the entries it is to filter."""
-
-
-class Operator(enum.Enum):
-    """What a comparison does; the value is go-bexpr's name for it."""
-
-    EQUAL = "Equal"
-    NOT_EQUAL = "Not Equal"
-    IN = "In"
-    NOT_IN = "Not In"
-    IS_EMPTY = "Is Empty"
-    IS_NOT_EMPTY = "Is Not Empty"
-    MATCHES = "Matches"
-    NOT_MATCHES = "Not Matches"
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One comparison; `value` is the text as written, None for "is empty"."""
-
-    selector: tuple[str, ...]
-    operator: Operator
-    value: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """The opposite of an expression."""
-
-    operand: Expression
-
-
-@dataclass(frozen=True, slots=True)
-class Both:
-    """Two expressions that must both hold."""
-
-    left: Expression
-    right: Expression
-
-
-@dataclass(frozen=True, slots=True)
-class Either:
-    """Two expressions of which one must hold."""
-
-    left: Expression
-    right: Expression
-
-
-Expression = Comparison | Not | Both | Either
+from registry.agent.api.formats.filter_tree import Both, Comparison, Either, Expression, FilterError, Not, Operator
 
 _T = TypeVar("_T")
 

@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 
 from registry.agent.api.formats.filter_expression import compile_filter
 from registry.agent.api.formats.filter_fields import CHECK_SERVICE_NODE, HEALTH_CHECK, NODE_SERVICE
-from registry.agent.api.formats.filter_parser import (
-    Both,
-    Comparison,
-    Either,
-    Expression,
-    FilterError,
-    Not,
-    Operator,
-    parse_filter,
-)
+from registry.agent.api.formats.filter_parser import parse_filter
+from registry.agent.api.formats.filter_tree import Both, Comparison, Either, Expression, FilterError, Not, Operator
 
 NAMES = st.from_regex(r"\A[a-zA-Z][a-zA-Z0-9_]{0,5}\Z").filter(lambda name: name not in ("not", "is", "in", "empty"))
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters='`"\\\n\r'), max_size=8)
