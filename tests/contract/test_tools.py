@@ -91,6 +91,45 @@ async def test_maintenance_of_the_node(command: list[str], api: Api, node: str) 
     await api.until(f"health/node/{node}", lambda checks: "_node_maintenance" not in [c["CheckID"] for c in checks])
 
 
+async def test_locks_and_semaphores(command: list[str], name: str) -> None:
+    """consul lock runs a program while it holds a lock or a semaphore, and leaves no key behind."""
+    for options in ((), ("-n=2",)):
+        assert await run(*command, "lock", *options, f"{name}/lock", "echo held") == "held\n"
+        assert await run(*command, "kv", "get", "-keys", f"{name}/") == ""
+
+
+async def test_two_programs_take_turns(command: list[str], api: Api, name: str, tmp_path: Path) -> None:
+    """A second consul lock waits until the first one's program has ended."""
+    go = f"until curl -sf {api.url}/v1/kv/{name}/go >/dev/null; do sleep 0.05; done"
+    first = asyncio.create_task(run(*command, "lock", f"{name}/lock", f"{go}; echo first >> {tmp_path}/log"))
+    await api.until(f"kv/{name}/lock/?keys", len)
+    second = asyncio.create_task(run(*command, "lock", f"{name}/lock", f"echo second >> {tmp_path}/log"))
+    await api.until("session/list", lambda sessions: len(sessions) >= 2)
+    await api.do(f"kv/{name}/go", b"1")
+    await asyncio.gather(first, second)
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "first\nsecond\n"
+
+
+async def test_events(command: list[str], api: Api, name: str) -> None:
+    """consul event fires what consul watch shows."""
+    assert "Event ID: " in await run(*command, "event", f"-name={name}", "hello")
+    await api.until(f"event/list?name={name}", len)
+    (event,) = json.loads(await run(*command, "watch", "-type=event", f"-name={name}"))
+    assert (event["Name"], event["Payload"]) == (name, "aGVsbG8=")
+
+
+async def test_operating(command: list[str], api: Api, node: str) -> None:
+    """consul operator, rtt and catalog's filters find the one server, its coordinate and its metadata."""
+    (row,) = (await run(*command, "operator", "raft", "list-peers")).splitlines()[1:]
+    assert (row.split()[0], row.split()[3:5]) == (node, ["leader", "true"])
+    assert "CleanupDeadServers = true" in await run(*command, "operator", "autopilot", "get-config")
+    await api.do("coordinate/update", {"Node": node, "Coord": {"Vec": [0] * 8, "Error": 1.5, "Height": 1e-5}})
+    await api.eventually(lambda: api.get(f"coordinate/node/{node}"), lambda reply: reply.status == 200)
+    assert f"Estimated {node} <-> {node} rtt: 0.020 ms" in await run(*command, "rtt", node, node)
+    assert node in await run(*command, "catalog", "nodes", "-near=_agent", f"-filter=Node == `{node}`")
+    assert "triggered" in await run(*command, "reload")
+
+
 @pytest.fixture(scope="session")
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the npm package, installed for this session."""
