@@ -89,19 +89,19 @@ class Agent:
         named = {check.id for check in definition.checks}
         others = [c for c in self.checks_of(service.id) if c.id not in named]
         kept = [] if replace_checks else [replace(c, service_name=service.name) for c in others]
-        gone = [c.id for c in others] if replace_checks else []
+        removed = [c.id for c in others] if replace_checks else []
         checks = [self._check(definition, service) for definition in definition.checks]
-        self._change(services=[service], checks=[*checks, *kept], gone_checks=gone)
-        self._stop(gone)
+        self._change(services=[service], checks=[*checks, *kept], removed_checks=removed)
+        self._stop(removed)
         self._start(definition.checks)
 
     def deregister(self, service_id: str) -> None:
         """Remove a service and its checks; an unknown id is no error in Consul 1.8."""
         if service_id == OWN_SERVICE_ID:
             return
-        gone = [check.id for check in self.checks_of(service_id)] if service_id else []
-        self._change(gone_services=[service_id], gone_checks=gone)
-        self._stop(gone)
+        removed = [check.id for check in self.checks_of(service_id)] if service_id else []
+        self._change(removed_services=[service_id], removed_checks=removed)
+        self._stop(removed)
 
     def register_check(self, definition: CheckDefinition) -> None:
         """Register or change one check, of a service or of the node; a status it already has is kept."""
@@ -115,7 +115,7 @@ class Agent:
     def deregister_check(self, check_id: str) -> None:
         """Remove one check; an unknown id is no error in Consul 1.8."""
         if check_id != OWN_CHECK_ID:
-            self._change(gone_checks=[check_id])
+            self._change(removed_checks=[check_id])
             self._stop([check_id])
 
     def heartbeat(self, check_id: str, status: Status, note: str) -> None:
@@ -127,7 +127,7 @@ class Agent:
         """Put a service (None: the node) into maintenance, or take it out; the first reason stays."""
         check_id = _SERVICE_MAINTENANCE + service.id if service else NODE_MAINTENANCE_ID
         if not enable:
-            self._change(gone_checks=[check_id])
+            self._change(removed_checks=[check_id])
         elif check_id not in self._checks:
             what = "service" if service else "node"
             default = f"Maintenance mode is enabled for this {what}, but no reason was provided. "
@@ -164,8 +164,8 @@ class Agent:
                 nodes=[self.node],
                 services=list(services.values()),
                 checks=list(checks.values()),
-                gone_services=[key for key in catalog.services if key[0] == name and key not in services],
-                gone_checks=[key for key in catalog.checks if key[0] == name and key not in checks],
+                removed_services=[key for key in catalog.services if key[0] == name and key not in services],
+                removed_checks=[key for key in catalog.checks if key[0] == name and key not in checks],
             )
         )
 
@@ -187,13 +187,13 @@ class Agent:
         *,
         services: Iterable[Service] = (),
         checks: Iterable[Check] = (),
-        gone_services: Collection[str] = (),
-        gone_checks: Collection[str] = (),
+        removed_services: Collection[str] = (),
+        removed_checks: Collection[str] = (),
     ) -> None:
         """Change what this agent has registered, and the catalogue with it."""
-        for service_id in gone_services:
+        for service_id in removed_services:
             self._services.pop(service_id, None)
-        for check_id in gone_checks:
+        for check_id in removed_checks:
             self._forget_check(check_id)
         new_services = {service.id: service for service in services}
         new_checks = {check.id: check for check in checks}
@@ -205,8 +205,8 @@ class Agent:
                 nodes=[] if self.node.name in self.state.catalog.nodes else [self.node],
                 services=[*new_services.values(), *self._missing_services(new_checks.values())],
                 checks=list(new_checks.values()),
-                gone_services=[(self.node.name, service_id) for service_id in gone_services],
-                gone_checks=[(self.node.name, check_id) for check_id in gone_checks],
+                removed_services=[(self.node.name, service_id) for service_id in removed_services],
+                removed_checks=[(self.node.name, check_id) for check_id in removed_checks],
             )
         )
 

@@ -155,7 +155,7 @@ def name() -> str:
 
 @pytest.fixture
 async def api(consul: Consul, session: aiohttp.ClientSession, name: str) -> AsyncIterator[Api]:
-    """One agent's API; what a test registered under its name is removed, so that it wakes nobody later."""
+    """One agent's API; what a test registered under its name is removed, so that it wakes no watcher later."""
     api = Api(session, consul.url)
     yield api
     for service_id, service in (await api.get("agent/services")).json.items():

@@ -48,7 +48,7 @@ async def test_a_change_of_status_wakes(api: Api, name: str) -> None:
     assert (after.json, after.index > before.index) == ([], True)
 
 
-async def test_a_change_elsewhere_wakes_nobody(api: Api, name: str) -> None:
+async def test_a_change_elsewhere_wakes_no_watcher(api: Api, name: str) -> None:
     """A watcher of one service must sleep through what happens to another, and keep its index."""
     before = await api.register(name, Check={"CheckID": f"{name}-c", "TTL": "1h"})
     watch = await api.blocked(f"health/service/{name}", before.index)
@@ -62,7 +62,7 @@ async def test_a_change_elsewhere_wakes_nobody(api: Api, name: str) -> None:
     assert (await asyncio.wait_for(watch, 5)).index > before.index
 
 
-async def test_an_output_alone_wakes_nobody(api: Api, name: str) -> None:
+async def test_an_output_alone_wakes_no_watcher(api: Api, name: str) -> None:
     """A heartbeat whose note alone is new shows at the agent, but neither wakes watchers nor moves their index."""
     before = await api.register(name, Check={"CheckID": f"{name}-c", "TTL": "1h", "Status": "passing"})
     await api.do(f"agent/check/pass/{name}-c?note=load%200.3")
@@ -73,14 +73,14 @@ async def test_an_output_alone_wakes_nobody(api: Api, name: str) -> None:
 
 async def test_the_first_instance_wakes_who_waits_for_it(api: Api, name: str) -> None:
     """A watcher of a service that does not exist must be woken by its first instance."""
-    nobody = await api.get(f"health/service/{name}")
-    assert nobody.json == []
-    watch = await api.blocked(f"health/service/{name}", nobody.index)
+    empty = await api.get(f"health/service/{name}")
+    assert empty.json == []
+    watch = await api.blocked(f"health/service/{name}", empty.index)
     await api.do("agent/service/register", {"Name": name})
     reply = await asyncio.wait_for(watch, 5)
     while not reply.json:  # the real one may wake such a watcher for a neighbour's sake
         reply = await api.get(f"health/service/{name}?index={reply.index}&wait=5s")
-    assert reply.index > nobody.index
+    assert reply.index > empty.index
 
 
 async def test_the_index_of_a_service_that_is_gone(api: Api, name: str) -> None:

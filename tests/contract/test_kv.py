@@ -136,7 +136,7 @@ async def test_a_write_beneath_wakes(api: Api, name: str) -> None:
     assert (len(reply.json), reply.index > known) == (2, True)
 
 
-async def test_a_write_beside_wakes_nobody(api: Api, name: str) -> None:
+async def test_a_write_beside_wakes_no_watcher(api: Api, name: str) -> None:
     """A read blocked on a key that exists must sleep through writes to its neighbours."""
     await put(api, f"{name}/a", b"1")
     known = (await api.get(f"kv/{name}/a")).index

@@ -1,4 +1,4 @@
-"""Programs that nobody here wrote, pointed at each agent: the `consul` command line and its npm namesake."""
+"""Programs of other projects, pointed at each agent: the `consul` command line and the npm package of that name."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ async def test_all_or_nothing(api: Api, name: str) -> None:
     (written,) = await done(api, key("set", f"{name}/a", Value=value("1")))
     index = written["KV"]["ModifyIndex"]
     watch = await api.blocked(f"kv/{name}/a", index)
-    nobody = str(uuid.uuid4())
+    unknown = str(uuid.uuid4())
     a, none = f"{name}/a", f"{name}/none"
     assert await failures(
         api,
@@ -92,7 +92,7 @@ async def test_all_or_nothing(api: Api, name: str) -> None:
         key("cas", a, Index=1),
         key("delete-cas", a, Index=1),
         key("lock", a),
-        key("lock", a, Session=nobody),
+        key("lock", a, Session=unknown),
         key("unlock", a, Session="x"),
         key("check-index", none, Index=1),
         key("check-session", none, Session="x"),
@@ -106,7 +106,7 @@ async def test_all_or_nothing(api: Api, name: str) -> None:
         (5, f'failed to set key "{a}", index is stale'),
         (6, f'failed to delete key "{a}", index is stale'),
         (7, "missing session"),
-        (8, f'invalid session "{nobody}"'),
+        (8, f'invalid session "{unknown}"'),
         (9, f'failed to unlock key "{a}", lock isn\'t held, or is held by another session'),
         (10, f'failed to check index, key "{none}" doesn\'t exist'),
         (11, f'failed to check session, key "{none}" doesn\'t exist'),

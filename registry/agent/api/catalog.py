@@ -47,11 +47,11 @@ class CatalogApi:
         body = deregistration(decode_object(request.body))
         refuse_other_datacenter(body.datacenter, self._state.node)
         if body.service_id:
-            change = CatalogChange(gone_services=[(body.node, body.service_id)])
+            change = CatalogChange(removed_services=[(body.node, body.service_id)])
         elif body.check_id:
-            change = CatalogChange(gone_checks=[(body.node, body.check_id)])
+            change = CatalogChange(removed_checks=[(body.node, body.check_id)])
         else:
-            change = CatalogChange(gone_nodes=[body.node])
+            change = CatalogChange(removed_nodes=[body.node])
         self._state.commit(change)
         return json_response(True, request)
 

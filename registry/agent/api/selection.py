@@ -37,7 +37,7 @@ def filter_of(
 ) -> Predicate:
     """Whether an entry with these fields matches ?filter=; without one every entry does.
 
-    Raises ApiError, with headers as of a read of the catalogue if nothing else is said.
+    Raises ApiError, which has the headers of a failed read of the catalogue by default.
     """
     expression = request.query.text("filter")
     if not expression:

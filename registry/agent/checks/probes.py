@@ -61,8 +61,8 @@ async def _run_http(probe: HttpProbe, session: aiohttp.ClientSession) -> Outcome
         return Status.CRITICAL, f'{_verb(probe)} "{probe.url}": no complete answer within {probe.timeout_s:g}s'
     except Exception as error:  # a URL, a method or a header can be wrong in more ways than aiohttp has errors for
         return Status.CRITICAL, f'{_verb(probe)} "{probe.url}": {_reason(error)}'
-    said = f"{response.status} {_phrase(response)}"
-    return status_of(response.status), f"HTTP {probe.method} {probe.url}: {said} Output: {body}"
+    status_line = f"{response.status} {_phrase(response)}"
+    return status_of(response.status), f"HTTP {probe.method} {probe.url}: {status_line} Output: {body}"
 
 
 async def _run_tcp(probe: TcpProbe) -> Outcome:

@@ -32,7 +32,7 @@ def first_streak(run: Repeated) -> Streak:
 
 
 def extend(streak: Streak, status: Status, run: Repeated) -> tuple[Streak, bool]:
-    """The streak with one more result, and whether that result is now believed.
+    """The streak with one more result, and whether the check now takes the status of that result.
 
     A warning counts as good. Source: `StatusHandler` in Consul's agent/checks.
     """
@@ -121,14 +121,14 @@ class CheckRunner:
         self._timers[check_id] = loop.call_later(run.lifetime_s, self._expire, check_id, note)
 
     def _expire(self, check_id: str, note: str) -> None:
-        said = f" (last output before timeout follows): {note}" if note else ""
-        self._report(check_id, Status.CRITICAL, f"TTL expired{said}")
+        last_output = f" (last output before timeout follows): {note}" if note else ""
+        self._report(check_id, Status.CRITICAL, f"TTL expired{last_output}")
 
     async def _repeat(self, check_id: str, run: Repeated) -> None:
         streak = first_streak(run)
         while True:
             status, output = await run_probe(run.probe, self._session)
-            streak, believed = extend(streak, status, run)
-            if believed:
+            streak, counts = extend(streak, status, run)
+            if counts:
                 self._report(check_id, status, output)
             await asyncio.sleep(run.interval_s)

@@ -42,9 +42,9 @@ class CatalogChange:
     nodes: Collection[Node] = ()
     services: Collection[Service] = ()
     checks: Collection[Check] = ()
-    gone_nodes: Collection[str] = ()
-    gone_services: Collection[Key] = ()
-    gone_checks: Collection[Key] = ()
+    removed_nodes: Collection[str] = ()
+    removed_services: Collection[Key] = ()
+    removed_checks: Collection[Key] = ()
     compare_output: bool = False
 
 
@@ -72,9 +72,9 @@ class Catalog:
         new_nodes = [n for n in change.nodes if self.nodes.get(n.name) != n]
         new_services = [s for s in change.services if self.services.get((s.node, s.id)) != s]
         new_checks = [c for c in change.checks if not self._keep(c, change.compare_output)]
-        old_nodes = [self.nodes[name] for name in set(change.gone_nodes) if name in self.nodes]
-        old_services = self._gone_services(change.gone_nodes, change.gone_services)
-        old_checks = self._gone_checks(change.gone_nodes, old_services, change.gone_checks)
+        old_nodes = [self.nodes[name] for name in set(change.removed_nodes) if name in self.nodes]
+        old_services = self._removed_services(change.removed_nodes, change.removed_services)
+        old_checks = self._removed_checks(change.removed_nodes, old_services, change.removed_checks)
         if not (new_nodes or new_services or new_checks or old_nodes or old_services or old_checks):
             return Lost()
         self._changes.version += 1
@@ -91,11 +91,11 @@ class Catalog:
             frozenset((c.node, c.id) for c in chain(failed, old_checks)), frozenset(node.name for node in old_nodes)
         )
 
-    def _gone_services(self, nodes: Collection[str], keys: Iterable[Key]) -> list[Service]:
+    def _removed_services(self, nodes: Collection[str], keys: Iterable[Key]) -> list[Service]:
         of_nodes = (key for key in self.services if key[0] in nodes) if nodes else ()
         return [self.services[key] for key in {*keys, *of_nodes} if key in self.services]
 
-    def _gone_checks(self, nodes: Collection[str], services: Iterable[Service], keys: Iterable[Key]) -> list[Check]:
+    def _removed_checks(self, nodes: Collection[str], services: Iterable[Service], keys: Iterable[Key]) -> list[Check]:
         of_nodes = (key for key in self.checks if key[0] in nodes) if nodes else ()
         of_services = (key for service in services for key in self._owned.keys((service.node, service.id)))
         return [self.checks[key] for key in {*keys, *of_nodes, *of_services} if key in self.checks]

@@ -64,11 +64,11 @@ class Coordinates:
         ]
 
     def forget(self, nodes: Collection[str]) -> None:
-        """Remove the coordinates of nodes that are gone."""
-        gone = [key for key in self._coordinates if key[0] in nodes]
-        for key in gone:
+        """Remove the coordinates of nodes that were removed."""
+        keys = [key for key in self._coordinates if key[0] in nodes]
+        for key in keys:
             del self._coordinates[key]
-        if gone:
+        if keys:
             self._announce()
 
     def index(self) -> int:

@@ -124,7 +124,7 @@ class KeyValueStore:
                 self._write(replace(pair, session=""))
 
     def delete(self, key: str, *, cas: int | None = None) -> bool:
-        """Remove a pair, with `cas` only if it was last changed at that index; one that is not there is gone."""
+        """Remove a pair, with `cas` only if it was last changed at that index; a missing one counts as removed."""
         old = self._pairs.get(key)
         if old is None:
             return True

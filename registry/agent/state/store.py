@@ -77,7 +77,7 @@ class StateStore:
         same_id = next((n for n in self.catalog.nodes.values() if node.id and n.id == node.id), None)
         if same_id and same_id.name != node.name:
             self._refuse_reserved(node, f"{json.dumps(node.id)} ({node.address})", steal_without_id=False)
-            self.commit(CatalogChange(gone_nodes=[same_id.name]))
+            self.commit(CatalogChange(removed_nodes=[same_id.name]))
         elif node.id and not same_id:
             self._refuse_reserved(node, json.dumps(node.id), steal_without_id=True)
         self.commit(CatalogChange(nodes=[node]))

@@ -249,11 +249,11 @@ def _ensure(store: StateStore, record: Node | Service | Check) -> None:
 
 def _remove(store: StateStore, record: Node | Service | Check) -> None:
     if isinstance(record, Node):
-        store.commit(CatalogChange(gone_nodes=[record.name]))
+        store.commit(CatalogChange(removed_nodes=[record.name]))
     elif isinstance(record, Service):
-        store.commit(CatalogChange(gone_services=[(record.node, record.id)]))
+        store.commit(CatalogChange(removed_services=[(record.node, record.id)]))
     else:
-        store.commit(CatalogChange(gone_checks=[(record.node, record.id)]))
+        store.commit(CatalogChange(removed_checks=[(record.node, record.id)]))
 
 
 def _failed(sentence: str) -> ApiError:

@@ -165,17 +165,17 @@ def check_of_node(fields: Fields, *, node: str) -> Check:
 
 
 def _definition(fields: Fields) -> dict[str, object]:
-    """How a check is run, in Consul's names and order; what is not said is left out."""
-    said: dict[str, object] = {
+    """How a check is run, in Consul's names and order; fields that the client left out are left out."""
+    found: dict[str, object] = {
         name: format_duration(fields.duration_s(name)) for name in _DEFINITION_DURATIONS if fields.given(name)
     }
-    said |= {name: fields.text(name) for name in ("HTTP",) if fields.given(name)}
+    found |= {name: fields.text(name) for name in ("HTTP",) if fields.given(name)}
     if fields.given("Header"):
-        said["Header"] = {name: list(values) for name, values in fields.texts_map("Header").items()}
-    said |= {name: fields.text(name) for name in ("Method", "Body") if fields.given(name)}
+        found["Header"] = {name: list(values) for name, values in fields.texts_map("Header").items()}
+    found |= {name: fields.text(name) for name in ("Method", "Body") if fields.given(name)}
     if fields.flag("TLSSkipVerify"):
-        said["TLSSkipVerify"] = True
-    return said | {name: fields.text(name) for name in ("TCP",) if fields.given(name)}
+        found["TLSSkipVerify"] = True
+    return found | {name: fields.text(name) for name in ("TCP",) if fields.given(name)}
 
 
 def _node_id(text: str) -> str:

@@ -36,7 +36,7 @@ async def test_the_catalogue_is_made_to_agree() -> None:
                 nodes=[Node(id="0", name="own", address="elsewhere"), Node(id="", name="n1", address="b")],
                 services=[Service("stray", "stray", "own"), Service("there", "there", "n1")],
                 checks=[Check("stray", "stray", "own")],
-                gone_services=[("own", "a"), ("own", "consul")],
+                removed_services=[("own", "a"), ("own", "consul")],
             )
         )
         agent.synchronize()
@@ -46,7 +46,9 @@ async def test_the_catalogue_is_made_to_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [CatalogChange(gone_nodes=["own"]), CatalogChange(gone_services=[("own", "a")])], ids=["node", "service"]
+    "change",
+    [CatalogChange(removed_nodes=["own"]), CatalogChange(removed_services=[("own", "a")])],
+    ids=["node", "service"],
 )
 async def test_a_heartbeat_brings_back_what_was_removed(change: CatalogChange) -> None:
     """A heartbeat for a service that another client removed from the catalogue puts it there again."""

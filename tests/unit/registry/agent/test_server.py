@@ -52,7 +52,7 @@ async def test_it_ends_at_once_under_hundreds_of_watchers() -> None:
         for _, writer in watchers:
             writer.write(b"GET /v1/health/service/a?index=99999&wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
             await writer.drain()
-        for _ in range(3):  # whoever came before has been read by the time these are answered
+        for _ in range(3):  # the requests before these have been read when these are answered
             async with aiohttp.request("GET", f"{agent.url}/v1/status/leader") as response:
                 assert response.status == 200
         answers = [asyncio.create_task(reader.readline()) for reader, _ in watchers]
@@ -104,7 +104,7 @@ async def test_a_heartbeat_restarts_the_reapers_clock() -> None:
 
 
 async def test_a_registration_restarts_the_reapers_clock() -> None:
-    """Whoever registers again is alive: the time in critical counts from there."""
+    """A service that registers again is alive: its time in critical counts from there."""
     async with an_agent() as agent:
         clock = asyncio.get_running_loop().time
         agent.register(registration())
@@ -151,7 +151,7 @@ async def test_a_probe_of_anything_is_an_outcome(one: HttpProbe | TcpProbe) -> N
 
 
 async def test_a_body_that_does_not_come_to_an_end() -> None:
-    """A client that announces more than it sends, or leaves in the middle, disturbs nobody."""
+    """A client that announces more than it sends, or leaves in the middle, disturbs no other client."""
     async with serve_agent(host="127.0.0.1", port=0) as agent, aiohttp.ClientSession() as session:
         _, writer = await asyncio.open_connection(agent.host, agent.port)
         writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")

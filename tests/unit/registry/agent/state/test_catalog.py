@@ -34,9 +34,9 @@ WRITES = st.lists(
         nodes=st.lists(NODES_MADE, max_size=1),
         services=st.lists(SERVICES_MADE, max_size=2),
         checks=st.lists(CHECKS_MADE, max_size=2),
-        gone_nodes=st.lists(NODE_NAMES, max_size=1),
-        gone_services=st.lists(st.tuples(NODE_NAMES, st.sampled_from("123")), max_size=1),
-        gone_checks=st.lists(st.tuples(NODE_NAMES, st.sampled_from("xyz")), max_size=1),
+        removed_nodes=st.lists(NODE_NAMES, max_size=1),
+        removed_services=st.lists(st.tuples(NODE_NAMES, st.sampled_from("123")), max_size=1),
+        removed_checks=st.lists(st.tuples(NODE_NAMES, st.sampled_from("xyz")), max_size=1),
     ),
     max_size=12,
 )
@@ -55,8 +55,8 @@ class Indexed(Catalog):
         nodes: list[Node] | None = None,
         services: list[Service] | None = None,
         checks: list[Check] | None = None,
-        gone_nodes: list[str] | None = None,
-        gone_services: list[Key] | None = None,
+        removed_nodes: list[str] | None = None,
+        removed_services: list[Key] | None = None,
         compare_output: bool = False,
     ) -> Lost:
         return self.commit(
@@ -64,8 +64,8 @@ class Indexed(Catalog):
                 nodes=nodes or [],
                 services=services or [],
                 checks=checks or [],
-                gone_nodes=gone_nodes or [],
-                gone_services=gone_services or [],
+                removed_nodes=removed_nodes or [],
+                removed_services=removed_services or [],
                 compare_output=compare_output,
             )
         )
@@ -124,7 +124,7 @@ def test_the_last_instance_leaves_an_index_behind() -> None:
     catalog = Indexed()
     catalog.write(services=[Service(id="1", name="a")])
     before = catalog.service_index("a", with_checks=True)
-    catalog.write(gone_services=[("", "1")])
+    catalog.write(removed_services=[("", "1")])
     assert catalog.service_index("a", with_checks=True) == catalog.changes.index > before
     assert catalog.changes.at(service_topic("a")) == 0
 
@@ -157,7 +157,7 @@ def test_with_a_node_goes_all_that_is_on_it() -> None:
             services=[Service(id="1", name="a", node=name)],
             checks=[Check(id="x", name="n", node=name, service_id="1", service_name="a")],
         )
-    lost = catalog.write(gone_nodes=["n1"])
+    lost = catalog.write(removed_nodes=["n1"])
     assert lost == Lost(frozenset({("n1", "x")}), frozenset({"n1"}))
     assert (list(catalog.nodes), list(catalog.services), list(catalog.checks)) == (["n2"], [("n2", "1")], [("n2", "x")])
     assert catalog.changes.at(NODES) == catalog.service_index("a", with_checks=True) == catalog.changes.index
@@ -172,7 +172,7 @@ def test_what_is_lost_by_a_change() -> None:
     critical = Check(id="x", name="n", node="n1", service_id="1", service_name="a")
     assert catalog.write(checks=[critical]).checks == {("n1", "x")}
     assert catalog.write(checks=[critical]) == Lost()
-    assert catalog.write(gone_services=[("n1", "1")]).checks == {("n1", "x")}
+    assert catalog.write(removed_services=[("n1", "1")]).checks == {("n1", "x")}
 
 
 @given(WRITES, WRITES)
@@ -187,5 +187,5 @@ def test_an_undo_restores_everything(before: list[CatalogChange], after: list[Ca
         catalog.commit(write)
     undo()
     assert (catalog.nodes, catalog.services, catalog.checks, view(catalog, "a")) == state
-    catalog.commit(CatalogChange(gone_services=list(catalog.services)))
+    catalog.commit(CatalogChange(removed_services=list(catalog.services)))
     assert catalog.instances("a") == []

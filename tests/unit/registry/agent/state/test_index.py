@@ -1,4 +1,4 @@
-"""Who is woken by what, and that nobody stays behind."""
+"""Which change wakes which waiters, and that no waiter is left behind."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ async def test_nothing_is_left_of_a_waiter() -> None:
     assert changes._waiting == {}
 
 
-async def test_closing_releases_everyone() -> None:
-    """After close nobody waits, neither those who did nor those who come later."""
+async def test_closing_releases_all_waiters() -> None:
+    """After close nothing waits: neither the waiters there were, nor those that come later."""
     changes = ChangeIndex()
     tasks = [await waiting(changes, topic) for topic in (TOPIC, OTHER)]
     changes.close()
@@ -68,7 +68,7 @@ async def test_what_belongs_together_is_one_change() -> None:
     assert changes.at(TOPIC) == changes.at(OTHER) == changes.index == first + 1
 
 
-async def test_what_was_undone_wakes_nobody() -> None:
+async def test_what_was_undone_wakes_no_waiter() -> None:
     """After an undo the index is as before, and a waiter sleeps on until a change that stays."""
     changes = ChangeIndex()
     waiter = await waiting(changes, TOPIC)

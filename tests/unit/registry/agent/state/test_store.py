@@ -96,9 +96,9 @@ def test_a_release_by_the_client_has_no_delay(store: StateStore) -> None:
     "change",
     [
         CatalogChange(checks=[Check("c", "c", "n1", service_id="s", service_name="s")]),
-        CatalogChange(gone_checks=[("n1", "c")]),
-        CatalogChange(gone_services=[("n1", "s")]),
-        CatalogChange(gone_nodes=["n1"]),
+        CatalogChange(removed_checks=[("n1", "c")]),
+        CatalogChange(removed_services=[("n1", "s")]),
+        CatalogChange(removed_nodes=["n1"]),
     ],
     ids=["the check turns critical", "the check goes", "its service goes", "the node goes"],
 )
@@ -130,7 +130,7 @@ def test_an_exception_takes_a_transaction_back(store: StateStore) -> None:
 
     def write_and_fail() -> None:
         with store.transaction():
-            store.commit(CatalogChange(gone_nodes=["own"]))
+            store.commit(CatalogChange(removed_nodes=["own"]))
             store.keys.put("new", b"")
             assert store.sessions.all() == []
             raise ApiError(500, "too late")
@@ -148,5 +148,5 @@ def test_a_node_that_has_gone_has_no_coordinate(store: StateStore) -> None:
     """Coordinates go with their node."""
     store.ensure_node(Node(id="", name="n1", address="a"))
     store.coordinates.set("n1", "", Coordinate(height=1.0))
-    store.commit(CatalogChange(gone_nodes=["n1"]))
+    store.commit(CatalogChange(removed_nodes=["n1"]))
     assert [entry[0] for entry in store.coordinates.all()] == ["own"]
