@@ -100,7 +100,7 @@ async def test_locks_and_semaphores(command: list[str], name: str) -> None:
 
 async def test_two_programs_take_turns(command: list[str], api: Api, name: str, tmp_path: Path) -> None:
     """A second consul lock waits until the first one's program has ended."""
-    go = f"until curl -sf {api.url}/v1/kv/{name}/go >/dev/null; do sleep 0.05; done"
+    go = f"until {command[-1]} kv get {name}/go >/dev/null 2>&1; do sleep 0.05; done"
     first = asyncio.create_task(run(*command, "lock", f"{name}/lock", f"{go}; echo first >> {tmp_path}/log"))
     await api.until(f"kv/{name}/lock/?keys", len)
     second = asyncio.create_task(run(*command, "lock", f"{name}/lock", f"echo second >> {tmp_path}/log"))

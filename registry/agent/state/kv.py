@@ -89,9 +89,9 @@ class KeyValueStore:
         return True
 
     def acquire(self, key: str, value: bytes, *, flags: int = 0, session: str) -> bool:
-        """Write a pair and lock it; false if another session holds it, or held it less than its lock delay ago."""
+        """Write a pair and lock it; false if another session holds it. The caller respects `in_lock_delay`."""
         old = self._pairs.get(key)
-        if self.in_lock_delay(key) or (old and old.session not in ("", session)):
+        if old and old.session not in ("", session):
             return False
         count = old.lock_index if old else 0
         held = old is not None and old.session == session

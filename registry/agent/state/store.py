@@ -145,6 +145,8 @@ class StateStore:
 
     def acquire(self, key: str, value: bytes, *, flags: int, session: str) -> bool:
         """Write a key and lock it for a session; whether it could be locked. Raises ApiError."""
+        if self.keys.in_lock_delay(key):
+            return False
         if not session:
             raise ApiError(500, "missing session")
         if self.session(session) is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from registry.agent.errors import ApiError
@@ -218,7 +219,10 @@ def _do_in_catalog(store: StateStore, operation: CatalogOperation) -> Sequence[R
     if operation.verb in ("delete", "delete-cas"):
         _remove(store, record)
         return []
-    if operation.verb in ("set", "cas"):
+    if operation.verb == "cas" and isinstance(record, Check):
+        with suppress(ApiError):  # Consul 1.8 forgets why such a check could not be written
+            _ensure(store, record)
+    elif operation.verb in ("set", "cas"):
         _ensure(store, record)
     elif operation.verb != "get":
         raise _failed(f"unknown {kind} verb {_quoted(operation.verb)}")
