@@ -18,7 +18,7 @@ R = TypeVar("R")
 WINDOW = 8
 
 
-class Many(Generic[T, R]):
+class ConcurrentMap(Generic[T, R]):
     """Work on many items, `concurrency` at a time.
 
         async with Many(items, work, concurrency=8) as results:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
-from p2pclient.discovery.health_filter import MAINTENANCE, SERVING
+from p2pclient.discovery.health_filter import MAINTENANCE
 from p2pclient.types import Worker
 
 GRACE_S = 15.0
@@ -52,7 +52,7 @@ class Belief:
 def judge(belief: Belief, heard: Heard, *, now_s: float) -> Belief:
     """What to believe after an answer."""
     named = {worker.id for worker in heard.workers}
-    missing = tuple(w for w in belief.workers if w.id not in named and w.health in SERVING)
+    missing = tuple(w for w in belief.workers if w.id not in named and w.healthy)
     odd = heard.index < belief.index or not heard.leader
     until_s = belief.suspect_until_s
     if not missing:

@@ -13,9 +13,6 @@ from dataclasses import replace
 
 from p2pclient.types import Worker
 
-SERVING = frozenset({"passing", "warning"})
-"""A warning means loaded, not broken."""
-
 MAINTENANCE = "maintenance"
 
 
@@ -27,10 +24,10 @@ class Eligible:
 
     def among(self, workers: Sequence[Worker]) -> tuple[Worker, ...]:
         """The workers to use, each as one that serves; none if none has ever been healthy."""
-        serving = tuple(worker for worker in workers if worker.health in SERVING)
+        serving = tuple(worker for worker in workers if worker.healthy)
         healthy = {worker.id for worker in serving}
         self._proven = frozenset(w.id for w in workers if w.id in healthy or w.id in self._proven)
         candidates = tuple(w for w in workers if w.health != MAINTENANCE and w.id in self._proven)
         if 2 * len(serving) >= len(candidates):
             return serving
-        return tuple(w if w.health in SERVING else replace(w, health="warning") for w in candidates)
+        return tuple(w if w.healthy else replace(w, health="warning") for w in candidates)

@@ -194,10 +194,10 @@ def test_a_client_made_before_a_fork_works_after_it(fleet):
     assert of_child.isdisjoint({s.connection for s in seen if s.body != b"child"})
 
 
-def test_instances_and_services_without_a_loop(fleet):
+def test_workers_and_services_without_a_loop(fleet):
     """The rest of the methods, from a thread."""
     fleet.add(2)
     with Client(fleet.url) as client:
-        assert [worker.id for worker in client.instances().workers] == ["w0", "w1"]
+        assert [worker.id for worker in client.workers()] == ["w0", "w1"]
         assert [service.name for service in client.services()] == ["classify"]
         assert repr(client) == f"Client('{fleet.url}', service=None, routing='watch')"

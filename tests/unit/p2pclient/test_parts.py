@@ -10,13 +10,13 @@ import json
 import pytest
 from PIL import Image
 
-from p2pclient import AsyncClient, BadImage, Client, Label, Prediction, Worker
+from p2pclient import AsyncClient, BadImage, Classification, Client, Label, Worker
 from p2pclient.cli import formats
 from p2pclient.discovery.address import registry_url
+from p2pclient.messages import Answer
 from p2pclient.payloads.image import media_type
-from p2pclient.transport.http import Answer
 
-PREDICTION = Prediction((Label("tabby", 0.61), Label("tiger cat", 0.3)), "10.0.0.1:4711", 0.0123, 1)
+PREDICTION = Classification((Label("tabby", 0.61), Label("tiger cat", 0.3)), "10.0.0.1:4711", 0.0123, 1)
 
 
 @pytest.mark.parametrize(

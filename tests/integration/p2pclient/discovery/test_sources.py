@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from p2pclient import AsyncClient, LookupUnavailable, NoWorker
-from tests.integration.p2pclient.conftest import Fleet
+from tests.support.fleet import Fleet
 from tests.support.waiting import until
 
 
@@ -121,7 +121,7 @@ class Registered:
 
 
 def known(client, service):
-    return {worker.id for worker in client._routes[service].workers}
+    return {worker.id for worker in client._core._channels[service].workers}
 
 
 async def test_straight_from_consul(fleet, shared_consul):
@@ -135,8 +135,8 @@ async def test_straight_from_consul(fleet, shared_consul):
         for _ in range(8):
             await client.classify(fleet.jpeg)
         assert len(first.seen) == 6
-        instances = await client.instances()
-        assert [(w.id, w.version, w.weight) for w in instances.workers] == [("w0", "3", 3), ("w1", "3", 1)]
+        snapshot = await client.workers()
+        assert [(w.id, w.version, w.weight) for w in snapshot] == [("w0", "3", 3), ("w1", "3", 1)]
         (service,) = [s for s in await client.services() if s.name == "straight"]
         assert (service.instances, service.serving, service.versions) == (2, 2, ("3",))
         assert (await client.lookup()).boot.startswith("boot-")
@@ -151,7 +151,7 @@ async def test_straight_from_consul(fleet, shared_consul):
         await asyncio.to_thread(consul.maintenance, second)
         await until(lambda: known(client, "straight") == set())
         await asyncio.to_thread(consul.remove, second)  # in order: it is believed at once that there is nobody
-        await until(lambda: client._routes["straight"].watch.listing.workers == ())
+        await until(lambda: client._core._channels["straight"].subscription.listing.workers == ())
         with pytest.raises(NoWorker, match="is a worker registered"):
             await client.classify(fleet.jpeg, timeout_s=0.5)
     assert fleet.lookup.asked == fleet.lookup.watched == []

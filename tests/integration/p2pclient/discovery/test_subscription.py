@@ -17,12 +17,12 @@ from p2pclient import (
     NoWorker,
     UnknownService,
     WorkerFailed,
+    timeouts,
 )
 from p2pclient.calls import service_channel
-from p2pclient.retrying import retry_policy
 from tests.support.waiting import until
 
-ROUTE_GONE_S = service_channel.GONE_S
+LEFT_OUT_S = service_channel.LEFT_OUT_S
 TOLERANCE_S = 0.5  # two cores and many tests: the bar itself, 50 ms, is measured by benchmarks/client_faults.py
 
 
@@ -86,7 +86,7 @@ async def test_changes_are_followed_at_once(fleet):
 
 
 def any_known(client, worker):
-    return any(known.id == worker.id for known in client._routes["classify"].workers)
+    return any(known.id == worker.id for known in client._core._channels["classify"].workers)
 
 
 async def test_the_last_list_outlives_its_lookup_service(fleet):
@@ -97,7 +97,7 @@ async def test_the_last_list_outlives_its_lookup_service(fleet):
         await asyncio.to_thread(fleet.lookup.stop)
         for _ in range(20):
             await client.classify(fleet.jpeg)
-        ages = [(await client.instances()).age_s for _ in range(2)]
+        ages = [(await client.workers()).age_s for _ in range(2)]
         assert 0 < ages[0] < ages[1] < 60
         with pytest.raises(LookupUnavailable):
             await client.lookup(timeout_s=0.2)
@@ -124,16 +124,16 @@ async def test_a_slow_lookup_service_slows_no_call(fleet):
         assert time.monotonic() - began_s < 0.5
 
 
-async def test_instances_and_services_are_told(fleet):
+async def test_workers_and_services_are_told(fleet):
     """All workers of the list with their health, and the services there are, with either routing."""
     healthy, ill = fleet.add(2)
     ill.health = "critical"
     for routing in ("watch", "lookup"):
         async with AsyncClient(fleet.url, service="classify", routing=routing) as client:
-            instances = await client.instances()
-            assert [(w.id, w.health) for w in instances.workers] == [("w0", "passing"), ("w1", "critical")]
-            assert instances.service == "classify"
-            assert 0 <= instances.age_s < 10
+            snapshot = await client.workers()
+            assert [(w.id, w.health) for w in snapshot] == [("w0", "passing"), ("w1", "critical")]
+            assert snapshot.service == "classify"
+            assert 0 <= snapshot.age_s < 10
             (service,) = await client.services()
             assert (service.name, service.instances, service.serving, service.versions) == ("classify", 2, 1, ("1",))
             await client.classify(fleet.jpeg)
@@ -149,7 +149,7 @@ async def test_when_most_turn_critical_at_once_all_are_used(fleet):
         for worker in workers[1:]:
             worker.health = "critical"
         fleet.lookup.workers = workers
-        await until(lambda: sum(w.health == "warning" for w in client._routes["classify"].workers) == 2)
+        await until(lambda: sum(w.health == "warning" for w in client._core._channels["classify"].workers) == 2)
         for _ in range(30):
             await client.classify(fleet.jpeg)
     assert all(len(worker.seen) > 5 for worker in workers)
@@ -180,7 +180,7 @@ async def test_another_process_on_the_port_is_passed_over(fleet):
     """421: the worker restarted since; the call goes on at once and uses up no attempt."""
     restarted, other = fleet.add(2)
     async with AsyncClient(fleet.url, service="classify", attempts=1) as client:
-        await client.instances()
+        await client.workers()
         restarted.boot = "another process"
         assert {(await client.classify(fleet.jpeg)).worker for _ in range(10)} == {other.address}
 
@@ -200,14 +200,16 @@ async def test_all_workers_gone_and_back(fleet):
         assert (await call).worker == new.address
 
 
-@pytest.mark.parametrize(("routing", "gone_s"), [("watch", ROUTE_GONE_S), ("lookup", ROUTE_GONE_S), ("lookup", 0.02)])
-async def test_no_storm_while_everybody_refuses_and_no_delay_when_somebody_is_back(fleet, routing, gone_s, monkeypatch):
+@pytest.mark.parametrize(("routing", "left_out_s"), [("watch", LEFT_OUT_S), ("lookup", LEFT_OUT_S), ("lookup", 0.02)])
+async def test_no_storm_while_everybody_refuses_and_no_delay_when_somebody_is_back(
+    fleet, routing, left_out_s, monkeypatch
+):
     """32 calls wait together for one of three workers: ten tries a second in all, and all are answered at once.
 
     That is so, too, where those who refused are not avoided any more by the time somebody is back; the two others
     are then met once more by each call.
     """
-    monkeypatch.setattr(service_channel, "GONE_S", gone_s)
+    monkeypatch.setattr(service_channel, "LEFT_OUT_S", left_out_s)
     workers = fleet.add(3)
     async with AsyncClient(fleet.url, service="classify", routing=routing, timeout_s=20) as client:
         for _ in range(6):
@@ -222,7 +224,7 @@ async def test_no_storm_while_everybody_refuses_and_no_delay_when_somebody_is_ba
         answers = await asyncio.gather(*calls)
         late_s = time.monotonic() - back_s
     tries = sum(answer.attempts for answer in answers) - 32
-    met = 3 * 32 if gone_s == ROUTE_GONE_S else 5 * 32
+    met = 3 * 32 if left_out_s == LEFT_OUT_S else 5 * 32
     assert tries <= met + 10 * (back_s - began_s + late_s) + 1
     assert late_s < 0.3 + TOLERANCE_S  # each of three is tried within 0.3 s
     assert {answer.worker for answer in answers} == {workers[0].address}
@@ -253,7 +255,7 @@ async def test_an_unknown_service_is_told_at_once(fleet):
 @pytest.fixture
 def impatient(monkeypatch):
     """A worker hangs after a fifth of a second, not only after a whole one: for tests that wait for it."""
-    monkeypatch.setattr(retry_policy, "HUNG_AT_LEAST_S", 0.2)
+    monkeypatch.setattr(timeouts, "LATE_AT_LEAST_S", 0.2)
 
 
 async def test_a_hung_worker_does_not_cost_half_the_deadline(fleet, impatient):

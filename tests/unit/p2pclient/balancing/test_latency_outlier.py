@@ -8,8 +8,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.balancing.balancer import Balance
-from p2pclient.balancing.latency_outlier import FORGET_S, PROBE_S, SLOW, Pace, Typical
+from p2pclient.balancing.balancer import Balancer
+from p2pclient.balancing.latency_outlier import FORGET_S, PROBE_S, SLOW, LatencyOutlier, MedianLatency
 from p2pclient.balancing.outlier_ejection import Outcome
 from p2pclient.types import Worker
 
@@ -20,14 +20,14 @@ seeds = st.integers(0, 2**32).map(random.Random)
 slower = st.floats(5, 1000)
 
 
-def fleet(count: int, chance: random.Random) -> tuple[Balance, list[Worker]]:
+def fleet(count: int, chance: random.Random) -> tuple[Balancer, list[Worker]]:
     workers = [Worker("classify", f"w{number}", "127.0.0.1", 9000 + number) for number in range(count)]
-    balance = Balance(chance=chance)
+    balance = Balancer(chance=chance)
     balance.replace(workers, now_s=0)
     return balance, workers
 
 
-def ask(balance: Balance, now_s: float, times_s: dict[Worker, float], outcome: Outcome = Outcome.OK) -> Worker:
+def ask(balance: Balancer, now_s: float, times_s: dict[Worker, float], outcome: Outcome = Outcome.OK) -> Worker:
     """One call, answered before the next one is made."""
     picked = balance.pick(now_s=now_s)
     assert picked is not None
@@ -40,7 +40,7 @@ def ask(balance: Balance, now_s: float, times_s: dict[Worker, float], outcome: O
 @given(count=st.integers(2, 12), unit_s=st.floats(0.001, 10), chance=seeds)
 def test_equal_workers_are_never_slow(count, unit_s, chance):
     """Times that scatter by less than the factor leave everybody's at 1, whatever the order of answers."""
-    typical, paces = Typical(), [Pace() for _ in range(count)]
+    typical, paces = MedianLatency(), [LatencyOutlier() for _ in range(count)]
     for call in range(200):
         pace, took_s = chance.choice(paces), unit_s * chance.uniform(1, 0.99 * SLOW)
         typical.take(pace, took_s)
@@ -120,7 +120,7 @@ def test_a_slow_worker_helps_when_the_others_are_busy(times, chance):
 
 def test_a_single_long_answer_of_a_proven_worker_is_no_verdict():
     """One answer that met with a pause of the client's does not make slow who has answered well before."""
-    typical, paces = Typical(), [Pace(), Pace(), Pace()]
+    typical, paces = MedianLatency(), [LatencyOutlier(), LatencyOutlier(), LatencyOutlier()]
     for call in range(12):
         typical.take(paces[call % 3], 0.01)
         paces[call % 3].judge(0.01, typical.value_s, now_s=call, answered=True)
@@ -131,7 +131,7 @@ def test_a_single_long_answer_of_a_proven_worker_is_no_verdict():
 
 def test_a_quick_failure_is_not_quick():
     """An attempt that failed fast says nothing of a worker's time, neither for nor against it."""
-    pace = Pace()
+    pace = LatencyOutlier()
     for call in range(10):
         assert not pace.judge(0.001, 1.0, now_s=call, answered=False)
     assert pace.judge(30.0, 1.0, now_s=20, answered=True)  # as the first thing that is known of it

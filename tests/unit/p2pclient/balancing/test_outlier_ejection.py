@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pclient.balancing import outlier_ejection
-from p2pclient.balancing.balancer import Balance
-from p2pclient.balancing.outlier_ejection import Outcome, Place, Standing
+from p2pclient.balancing.balancer import Balancer
+from p2pclient.balancing.outlier_ejection import EjectionState, Outcome, Place
 from p2pclient.types import Worker
 
 # An example has no time limit: the machine may be busy with something else.
@@ -24,19 +24,19 @@ def workers(count: int) -> list[Worker]:
     return [Worker("classify", f"w{i}", "127.0.0.1", 9000 + i, boot=f"b{i}") for i in range(count)]
 
 
-def balance_of(count: int, chance: random.Random) -> tuple[Balance, list[Worker]]:
-    balance, members = Balance(subset=None, chance=chance), workers(count)
+def balance_of(count: int, chance: random.Random) -> tuple[Balancer, list[Worker]]:
+    balance, members = Balancer(subset=None, chance=chance), workers(count)
     balance.replace(members, now_s=0)
     return balance, members
 
 
-def end(balance: Balance, worker: Worker, outcome: Outcome, *, now_s: float, times: int = 1) -> None:
+def end(balance: Balancer, worker: Worker, outcome: Outcome, *, now_s: float, times: int = 1) -> None:
     for _ in range(times):
         balance.began(worker, now_s)
         balance.ended(worker, now_s=now_s, took_s=0.0, outcome=outcome)
 
 
-def asked(balance: Balance, *, now_s: float, outcome: Outcome = Outcome.NEUTRAL) -> set[Worker]:
+def asked(balance: Balancer, *, now_s: float, outcome: Outcome = Outcome.NEUTRAL) -> set[Worker]:
     """All that get one of 300 calls."""
     chosen = set()
     for _ in range(300):
@@ -47,7 +47,7 @@ def asked(balance: Balance, *, now_s: float, outcome: Outcome = Outcome.NEUTRAL)
     return chosen
 
 
-def judged(standing: Standing, outcome: Outcome, now_s: float, draw: float = 0.5) -> bool:
+def judged(standing: EjectionState, outcome: Outcome, now_s: float, draw: float = 0.5) -> bool:
     return outlier_ejection.judge(standing, outcome, began_s=now_s, now_s=now_s, draw=draw, ejectable=True)
 
 
@@ -55,7 +55,7 @@ def judged(standing: Standing, outcome: Outcome, now_s: float, draw: float = 0.5
 @given(outcomes=st.lists(st.sampled_from([Outcome.OK, Outcome.FAILED, Outcome.NEUTRAL]), max_size=40), draw=draws)
 def test_five_failures_in_a_row_eject_and_nothing_less(outcomes, draw):
     """A worker is ejected exactly when the fifth failure comes without an answer between; neutral ones do not count."""
-    standing, row = Standing(), 0
+    standing, row = EjectionState(), 0
     for outcome in outcomes:
         moved = judged(standing, outcome, 0.0, draw)
         row = 0 if outcome is Outcome.OK else row + (outcome is Outcome.FAILED)
@@ -69,7 +69,7 @@ def test_five_failures_in_a_row_eject_and_nothing_less(outcomes, draw):
 @given(times=st.integers(1, 20), draw=draws)
 def test_each_ejection_is_longer_up_to_five_minutes(times, draw):
     """The nth ejection in quick succession lasts 30 x n seconds, at most 300, up to a fifth less by chance."""
-    standing, now_s = Standing(), 0.0
+    standing, now_s = EjectionState(), 0.0
     for _ in range(times):
         for _ in range(5):
             judged(standing, Outcome.FAILED, now_s, draw)
@@ -85,7 +85,7 @@ def test_each_ejection_is_longer_up_to_five_minutes(times, draw):
 @given(behaved_s=st.floats(0, 200))
 def test_old_ejections_are_forgotten(behaved_s):
     """Each 10 s that a worker is back take one earlier ejection off its account."""
-    standing = Standing(ejections=5, returned_s=1000.0)
+    standing = EjectionState(ejections=5, returned_s=1000.0)
     for _ in range(5):
         judged(standing, Outcome.FAILED, 1000.0 + behaved_s)
     assert standing.ejections == max(0, 5 - int(behaved_s / 10)) + 1

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pclient.discovery.consul_health import GRACE_S, Belief, Heard, heard, judge
-from p2pclient.discovery.health_filter import MAINTENANCE, SERVING, Eligible
+from p2pclient.discovery.health_filter import MAINTENANCE, Eligible
 from p2pclient.types import Worker
 
 in_moderation = settings(max_examples=50, deadline=None)
@@ -35,7 +35,7 @@ def test_who_is_named_is_believed_and_nobody_else_for_long(course):
         named = {w.id for w in said.workers}
         held = [w for w in belief.workers if w.id not in named]
         assert {w for w in belief.workers if w.id in named} == set(said.workers)
-        assert all(w in before.workers and w.health in SERVING for w in held)
+        assert all(w in before.workers and w.healthy for w in held)
         assert (belief.suspect_until_s is not None) == bool(held)
         assert belief.suspect_until_s is None or now_s <= belief.suspect_until_s <= now_s + GRACE_S
         assert belief.index == (0 if said.index < before.index else max(1, said.index))
@@ -73,11 +73,11 @@ def test_who_is_used(course):
     eligible, proven = Eligible(), set()
     for workers in course:
         used = eligible.among(workers)
-        serving = {w.id for w in workers if w.health in SERVING}
+        serving = {w.id for w in workers if w.healthy}
         proven = {w.id for w in workers if w.id in proven | serving}
         candidates = {w.id for w in workers if w.id in proven and w.health != MAINTENANCE}
         assert {w.id for w in used} == (candidates if 2 * len(serving) < len(candidates) else serving)
-        assert all(w.health in SERVING for w in used)
+        assert all(w.healthy for w in used)
 
 
 def entry(number=1, *, port=9000, checks=(), node="n1", **service):

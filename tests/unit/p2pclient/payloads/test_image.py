@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from p2pclient.payloads.image import media_type, read_image
-from p2pclient.payloads.png import png
+from p2pclient.payloads.image import media_type, png, read_image
 
 in_moderation = settings(max_examples=50, deadline=None)
 sides = st.integers(1, 9)

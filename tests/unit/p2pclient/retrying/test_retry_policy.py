@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pclient.errors import P2PError
+from p2pclient.failures import Failure, Trouble
 from p2pclient.retrying import retry_policy
-from p2pclient.retrying.retry_policy import Failure, Trouble
 from p2pclient.types import Worker
 
 troubles = st.sampled_from(Trouble)
