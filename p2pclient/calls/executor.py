@@ -151,7 +151,7 @@ class _Call(Generic[T]):
     async def _attempt(self, worker: Worker) -> None:
         """One attempt, from which the state goes on."""
         channel, state = self._channel, self._state
-        began_s = time.monotonic()
+        usual_s, began_s = channel.quantile.usual_s(), time.monotonic()
         channel.began(worker, began_s)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s is asked (attempt %d)", worker.service, worker.address, state.made)
@@ -159,7 +159,7 @@ class _Call(Generic[T]):
             outcome = await outcome_of(self._ask(worker, self._deadline.left_s))
         except BaseException:
             state.abandoned(worker)
-            channel.abandoned(worker, began_s, outrun=state.answer is not None)
+            channel.abandoned(worker, began_s, hung=self._outrun(usual_s, began_s))
             raise
         if not isinstance(outcome, Failure):
             channel.answered(worker, began_s)
@@ -170,6 +170,12 @@ class _Call(Generic[T]):
         state.failed(worker, outcome, spent_s=spent_s, left_s=left_s, reached=channel.reached, draw=random.random())
         if state.state is State.PAUSING and logger.isEnabledFor(logging.INFO):
             logger.info("%s: %s; another attempt in %.2f s", worker.service, outcome.error.args[0], state.pause_s)
+
+    def _outrun(self, usual_s: float | None, began_s: float) -> bool:
+        """Whether another worker has answered while this attempt took so long that its worker hangs, most likely."""
+        if self._state.answer is None or usual_s is None:
+            return False
+        return time.monotonic() - began_s >= retry_policy.hung_after_s(usual_s)
 
     async def _pause(self) -> None:
         """Wait before the next attempt: its backoff, and a permit of the budget."""

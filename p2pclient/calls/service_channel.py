@@ -18,7 +18,6 @@ from p2pclient.discovery.stale_workers import StaleWorkers
 from p2pclient.discovery.subscription import Subscription
 from p2pclient.failures import Failure, Trouble
 from p2pclient.retrying.latency_quantile import LatencyQuantile
-from p2pclient.retrying.retry_policy import hung_after_s
 from p2pclient.timeouts import PROBE_S
 from p2pclient.types import Worker
 
@@ -118,13 +117,8 @@ class ServiceChannel:
         self.reached = self.reached or outcome is Outcome.NEUTRAL
         self._count(worker, began_s, outcome)
 
-    def abandoned(self, worker: Worker, began_s: float, *, outrun: bool) -> None:
-        """The attempt that began then was cancelled; `outrun`: because another worker has answered.
-
-        A worker that was outrun when it had already taken so long that it hangs, most likely, has failed.
-        """
-        usual_s = self.quantile.usual_s()
-        hung = outrun and usual_s is not None and time.monotonic() - began_s >= hung_after_s(usual_s)
+    def abandoned(self, worker: Worker, began_s: float, *, hung: bool) -> None:
+        """The attempt that began then was cancelled, for no fault of the worker's unless it was `hung`."""
         self._count(worker, began_s, Outcome.FAILED if hung else Outcome.NEUTRAL)
 
     def _count(self, worker: Worker, began_s: float, outcome: Outcome) -> None:

@@ -96,24 +96,28 @@ def infer_path(model: str) -> str:
 
 def infer_request(inputs: Mapping[str, Tensor], outputs: Sequence[str], parameters: Mapping[str, Any]) -> Request:
     """The request that hands `inputs` to some model; no `outputs` means all that it has."""
-    bodies = {name: _bytes(tensor) for name, tensor in inputs.items()}
-    document: dict[str, Any] = {
-        "inputs": [
-            {
-                "name": name,
-                "shape": list(tensor.shape),
-                "datatype": tensor.datatype,
-                "parameters": {"binary_data_size": len(bodies[name])},
-            }
-            for name, tensor in inputs.items()
-        ],
-        "parameters": {**parameters, "binary_data_output": True},
-    }
+    document: dict[str, Any] = {"parameters": {**parameters, "binary_data_output": True}}
     if outputs:
         document["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    head = json.dumps(document).encode()
+    headers, body = encode("inputs", inputs, document)
+    return Request("", headers, body, TENSOR_FAULTS)
+
+
+def encode(role: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
+    """The headers and the body of a message that holds `tensors`, as its "inputs" or "outputs", and `document`."""
+    bodies = {name: _bytes(tensor) for name, tensor in tensors.items()}
+    described = [
+        {
+            "name": name,
+            "shape": list(tensor.shape),
+            "datatype": tensor.datatype,
+            "parameters": {"binary_data_size": len(bodies[name])},
+        }
+        for name, tensor in tensors.items()
+    ]
+    head = json.dumps({role: described, **document}).encode()
     headers = {"Content-Type": "application/octet-stream", HEADER: str(len(head))}
-    return Request("", headers, b"".join((head, *bodies.values())), TENSOR_FAULTS)
+    return headers, b"".join((head, *bodies.values()))
 
 
 def _bytes(tensor: Tensor) -> bytes | memoryview:
