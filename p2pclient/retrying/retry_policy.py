@@ -113,7 +113,7 @@ def late_after_s(
     given to another attempt, while there is one to be had.
     """
     if others and usual_s is None:
-        late_s = first_late_s(longest_s) * 2.0 ** (running - 1)
+        late_s = first_late_s(longest_s) * 2.0 ** min(running - 1, 10)
         if late_s < left_s / 2 and running < max(2, attempts):
             return late_s
     elif others and hedge and running == 1 and usual_s is not None and usual_s < left_s / 2:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -98,6 +99,30 @@ def test_a_forgotten_client_is_cleaned_up(fleet):
     assert len(worker.seen) == 1
     del client
     gc.collect()
+    fleet.until(lambda: not loop_threads())
+
+
+def test_the_collector_does_not_wait_for_the_loop(fleet):
+    """The garbage collector may run while this thread holds what the loop's thread waits for: it must not block."""
+    fleet.add()
+    client = Client(fleet.url)
+    client.classify(fleet.jpeg)
+    held, waiting = threading.Lock(), threading.Event()
+
+    def wait_for_the_lock():
+        waiting.set()
+        with held:
+            pass
+
+    with held:
+        engine = next(iter(client._engines.values()))
+        engine._loop._loop.call_soon_threadsafe(wait_for_the_lock)
+        assert waiting.wait(10)
+        collected = threading.Event()
+        weakref.finalize(engine, collected.set)
+        del client, engine
+        gc.collect()
+        assert collected.is_set()
     fleet.until(lambda: not loop_threads())
 
 

@@ -9,8 +9,9 @@ import time
 import urllib.request
 
 import pytest
+from aiohttp import web
 
-from p2pclient import AsyncClient, LookupUnavailable, NoWorker
+from p2pclient import AsyncClient, AuthenticationError, LookupUnavailable, NoWorker
 from tests.support.fleet import Fleet
 from tests.support.waiting import until
 
@@ -178,8 +179,6 @@ async def test_consul_s_token_goes_to_consul_alone(fleet, monkeypatch):
     seen = []
 
     async def consul(request, _body):
-        from aiohttp import web
-
         seen.append((request.headers.get("X-Consul-Token"), request.headers.get("Authorization")))
         entry = {"ID": worker.id, "Service": "classify", "Address": "127.0.0.1", "Port": worker.port, "Meta": None}
         headers = {"X-Consul-Index": "7"}
@@ -204,3 +203,35 @@ async def test_a_consul_that_cannot_answer(fleet, status):
     async with AsyncClient(fleet.url.replace("http", "consul", 1), timeout_s=0.5) as client:
         with pytest.raises(Exception, match="service:read" if status == 403 else "Consul"):
             await client.lookup()
+
+
+async def test_the_services_of_a_large_catalog_are_asked_for_a_few_at_a_time(fleet):
+    """A catalog of a hundred services opens sixteen connections to Consul, not a hundred."""
+    at_a_time, most = 0, 0
+
+    async def consul(request, _body):
+        nonlocal at_a_time, most
+        if request.path == "/v1/catalog/services":
+            return web.json_response({f"service-{number}": ["p2p"] for number in range(100)})
+        at_a_time += 1
+        most = max(most, at_a_time)
+        await asyncio.sleep(0.005)
+        at_a_time -= 1
+        return web.json_response([], headers={"X-Consul-Index": "7"})
+
+    fleet.lookup.replace = consul
+    async with AsyncClient(fleet.url.replace("http", "consul", 1)) as client:
+        assert len(await client.services()) == 100
+    assert 1 < most <= 16
+
+
+@pytest.mark.parametrize("scheme", ["http", "consul"])
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_token_that_is_refused_is_told_at_once(fleet, scheme, status):
+    """A lookup service, or Consul, that does not accept the token is not asked again: another answer is not to come."""
+    fleet.lookup.replace = fleet.says("who are you?", status=status)
+    async with AsyncClient(fleet.url.replace("http", scheme, 1), routing="lookup", timeout_s=5) as client:
+        with pytest.raises(AuthenticationError, match="give a token") as caught:
+            await client.classify(fleet.jpeg)
+    assert caught.value.status == status
+    assert len(fleet.lookup.asked) + len(fleet.lookup.watched) == 1

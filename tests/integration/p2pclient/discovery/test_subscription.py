@@ -20,6 +20,7 @@ from p2pclient import (
     timeouts,
 )
 from p2pclient.calls import service_channel
+from p2pclient.discovery.registry import RegistrySource
 from tests.support.waiting import until
 
 LEFT_OUT_S = service_channel.LEFT_OUT_S
@@ -72,10 +73,17 @@ async def test_without_a_subscription_calls_look_up(fleet):
 
 async def test_changes_are_followed_at_once(fleet):
     """A worker that is taken off the list gets no call more; one that is put on it gets some."""
+
+    async def in_equal_times(request, body):  # a worker that seems slower than the others would get fewer calls
+        await asyncio.sleep(0.005)
+        return await fleet.answer(request, body)
+
     old, other = fleet.add(2)
+    old.behave = other.behave = in_equal_times
     async with AsyncClient(fleet.url, service="classify") as client:
         await client.classify(fleet.jpeg)
         (new,) = await asyncio.to_thread(fleet.add)
+        new.behave = in_equal_times
         fleet.lookup.workers = [other, new]
         await until(lambda: any_known(client, new))
         before = len(old.seen)
@@ -424,3 +432,44 @@ async def test_churn_is_followed_at_a_pace(fleet):
         await client.classify(fleet.jpeg)
         await until(lambda: len(fleet.lookup.watched) >= 8)
         assert time.monotonic() - began_s >= 7 * 0.05 - 0.01
+
+
+async def test_an_answer_that_cannot_be_read_does_not_end_the_subscription(fleet, monkeypatch, caplog):
+    """Whatever reading an answer raises, it is logged, and the list is asked for again."""
+    fleet.add()
+    real, raised = RegistrySource.listing, []
+
+    async def raise_once(source, *arguments, **options):
+        if not raised:
+            raised.append(True)
+            raise AttributeError("'str' object has no attribute 'get'")
+        return await real(source, *arguments, **options)
+
+    monkeypatch.setattr(RegistrySource, "listing", raise_once)
+    async with AsyncClient(fleet.url, service="classify") as client:
+        await client.classify(fleet.jpeg)
+        await until(lambda: any_known(client, fleet.started[0]))
+    assert "has no attribute 'get'" in caplog.text
+
+
+async def test_an_unknown_service_is_not_asked_for_again_and_again(fleet):
+    """A name that the lookup service does not know costs one question for each call, and no poll goes on for it."""
+    async with AsyncClient(fleet.url, timeout_s=5) as client:
+        for number in range(3):
+            with pytest.raises(UnknownService):
+                await client.classify(fleet.jpeg, service=f"mistyped-{number}")
+        subscriptions = [channel.subscription for channel in client._core._channels.values()]
+        assert [subscription.running for subscription in subscriptions] == [False] * 3
+    assert len(fleet.lookup.watched) == 3
+
+
+async def test_a_service_that_comes_later_is_followed(fleet):
+    """A subscription that ended because there was no such service begins anew with the next call."""
+    fleet.add()
+    fleet.lookup.replace = fleet.says("no such service", status=404)
+    async with AsyncClient(fleet.url, service="classify") as client:
+        with pytest.raises(UnknownService):
+            await client.classify(fleet.jpeg)
+        fleet.lookup.replace = None
+        await client.classify(fleet.jpeg)
+        await until(lambda: any_known(client, fleet.started[0]))
