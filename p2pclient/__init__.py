@@ -76,7 +76,7 @@ __all__ = [
     "WorkerFailed",
 ]
 
-_DISTRIBUTIONS = ("p2pclient", "p2p-serving")
+_DISTRIBUTIONS = ("p2p-serving-client", "p2p-serving")
 """What this package may have been installed with."""
 
 _MODULES = {"AsyncClient": "async_client", "Client": "sync_client", "TLS": "options", "Balancing": "options"} | (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -17,7 +17,7 @@ from p2pclient.calls.call_state import Answered
 from p2pclient.calls.deadline import Deadline
 from p2pclient.calls.worker_finder import Question
 from p2pclient.client_core import ClientCore
-from p2pclient.concurrent_map import ConcurrentMap
+from p2pclient.concurrent_map import ConcurrentMap, numbered
 from p2pclient.errors import ClientClosed, DeadlineExceeded, P2PError
 from p2pclient.messages import Answer, Request
 from p2pclient.options import TLS, Balancing, CallOptions
@@ -168,12 +168,12 @@ class AsyncClient:
         Results come in the images' order, or as they are finished if not `ordered`. An image is taken from
         `images` when its turn has come, and one that fails gives a result with its error and stops nothing.
         """
-        self._options.but(top=top, service=service, timeout_s=timeout_s)  # what is invalid is told at once
+        self._options.but(top=top, service=service, timeout_s=timeout_s)  # raises ValueError
 
-        async def one(numbered: tuple[int, Image]) -> Result:
-            return await self._result(*numbered, top=top, service=service, timeout_s=timeout_s)
+        async def one(item: tuple[int, Image]) -> Result:
+            return await self._result(*item, top=top, service=service, timeout_s=timeout_s)
 
-        async with ConcurrentMap(_numbered(images), one, concurrency=concurrency, ordered=ordered) as results:
+        async with ConcurrentMap(numbered(images), one, concurrency=concurrency, ordered=ordered) as results:
             async for _, result in results:
                 yield result
 
@@ -255,16 +255,16 @@ class AsyncClient:
         source = self._core.source
         return await self._ask(lambda limit_s: source.services(limit_s=limit_s), options, self._deadline(options))
 
-    async def _call(
+    def _call(
         self,
         request: Callable[[Worker], Request],
         read: Callable[[Answer], T],
         options: CallOptions,
         deadline: Deadline,
-    ) -> Answered[T]:
+    ) -> Coroutine[Any, Any, Answered[T]]:
         core = self._core
         post = core.worker_client.post
-        return await core.executor.call(
+        return core.executor.call(
             lambda worker, timeout_s: post(worker, request(worker), read, timeout_s),
             core.channel(options.service),
             deadline,
@@ -290,17 +290,6 @@ class AsyncClient:
     def _deadline(self, options: CallOptions) -> Deadline:
         self._core.check_loop()
         return Deadline(options.timeout_s)
-
-
-async def _numbered(images: AsyncIterable[Image] | Iterable[Image]) -> AsyncIterator[tuple[int, Image]]:
-    index = 0
-    if isinstance(images, AsyncIterable):
-        async for image in images:
-            yield index, image
-            index += 1
-    else:
-        for numbered in enumerate(images):
-            yield numbered
 
 
 async def _read_in_time(image: Image, deadline: Deadline) -> bytes:

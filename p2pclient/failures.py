@@ -22,6 +22,7 @@ class Trouble(enum.Enum):
     REFUSED = "no worker there: no connection, or another process at that address"
     GONE = "the connection was reset or cut off"
     FAILED = "the worker answered that it cannot, broke the contract, or did not answer in time"
+    UNKNOWN = "Consul has never named a worker of this service"
     NO_WORKER = "the lookup service has no worker to give"
     NO_LOOKUP = "the lookup service cannot be reached"
 

@@ -49,8 +49,8 @@ class Answer:
         return "html" in self.headers.get("Content-Type", "")
 
     def json(self) -> Any:
-        """The body as JSON; raises ValueError if it is something else."""
-        return json.loads(self.body)
+        """The body as JSON in UTF-8 (RFC 8259); raises ValueError if it is something else."""
+        return json.loads(str(self.body, "utf-8"))
 
     def error(self) -> str | None:
         """The sentence of a contract's `{"error": "sentence"}`; None if the body is something else."""

@@ -79,7 +79,18 @@ class CallOptions:
         validation.positive("timeout_s", self.timeout_s)
         validation.at_least_one("attempts", self.attempts)
 
-    def but(self, **changes: Any) -> Self:
+    def but(
+        self,
+        *,
+        service: str | None = None,
+        top: int | None = None,
+        timeout_s: float | None = None,
+        attempts: int | None = None,
+        hedge: bool | None = None,
+    ) -> Self:
         """The same with these changes, of which those that are None change nothing."""
-        made = {name: value for name, value in changes.items() if value is not None}
-        return replace(self, **made) if made else self
+        if service is None and top is None and timeout_s is None and attempts is None and hedge is None:
+            return self
+        given = {"service": service, "top": top, "timeout_s": timeout_s, "attempts": attempts, "hedge": hedge}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(self, **changes)

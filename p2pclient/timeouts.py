@@ -26,8 +26,9 @@ BUDGET_S = 0.1
 """How long a call that has no permit for another attempt waits, about, before it asks for one again."""
 
 PATIENCE_S = 5.0
-"""How long a lookup service, or workers, that have never answered are waited for. They are more likely at a wrong
-address than restarting; what has answered before is waited for until the deadline."""
+"""How long a lookup service, or workers, that have never answered are waited for, and a service that Consul has never
+named. The address or the name is more likely wrong than the server restarting; what has answered before is waited for
+until the deadline."""
 
 SHORTEST_ATTEMPT_S = 0.01
 """An attempt with less time than this left would only hide the error of the one before it."""

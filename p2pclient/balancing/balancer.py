@@ -222,7 +222,7 @@ class Balancer:
         return sum(member.ejection.place is Place.EJECTED for member in self._members.values())
 
     def _review(self, now_s: float) -> None:
-        """Work out anew who is in rotation, with which share, and when that changes by itself."""
+        """Work out anew which members are in rotation, with which shares, and when that changes by itself."""
         if self._width.shrink(self._in_flight, now_s):
             self._choose(now_s)
             return

@@ -3,7 +3,7 @@
 One client has few requests in flight at each of many workers, often none, so that load alone does not tell
 it which one is slow. Each answer's time is therefore compared with what the others take just then: with the
 median of the members' latest answers. Only such quotients can be compared with each other: times themselves
-rise and fall with everybody's load, and a worker that was last asked under load would seem slow for ever.
+rise and fall with the load, and a worker that was last asked under load would seem slow for ever.
 A worker counts as slow once the geometric mean of its latest quotients exceeds `SLOW`; the others, however
 much their times scatter, stay equal. (Sources: latency as what ranks, relative to the others: B. Wydrowski et
 al., "Load is Not What You Should Balance: Introducing Prequal", NSDI 2024; judged as an outlier among the members,

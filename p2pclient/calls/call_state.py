@@ -139,7 +139,7 @@ class CallState(Generic[T]):
         """PAUSING -> FAILED."""
         self.state = State.FAILED
 
-    def late_after_s(self, *, left_s: float, others: bool, usual_s: float | None, longest_s: float) -> float | None:
+    def late_after_s(self, left_s: float, others: bool, usual_s: float | None, longest_s: float) -> float | None:
         """Seconds after which one more worker is asked beside those that are under way; None: never."""
         return retry_policy.late_after_s(
             left_s,

@@ -8,11 +8,11 @@ import time
 class Deadline:
     """The moment, `total_s` seconds from now, at which a call must have ended."""
 
-    __slots__ = ("_began_s", "_total_s")
+    __slots__ = ("_began_s", "_end_s")
 
     def __init__(self, total_s: float) -> None:
         self._began_s = time.monotonic()
-        self._total_s = total_s
+        self._end_s = self._began_s + total_s
 
     @property
     def spent_s(self) -> float:
@@ -22,4 +22,4 @@ class Deadline:
     @property
     def left_s(self) -> float:
         """Seconds until the deadline."""
-        return self._total_s - self.spent_s
+        return self._end_s - time.monotonic()

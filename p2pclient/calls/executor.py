@@ -44,7 +44,7 @@ class CallExecutor:
         self.pauses = pauses
         self.finder = WorkerFinder(source, self.budget, pauses)
 
-    async def call(
+    def call(
         self,
         ask: Ask[T],
         channel: ServiceChannel,
@@ -52,10 +52,10 @@ class CallExecutor:
         *,
         attempts: int,
         hedge: bool,
-    ) -> Answered[T]:
+    ) -> Coroutine[Any, Any, Answered[T]]:
         """The first answer to `ask`, of whichever worker; raises P2PError by the deadline."""
         self.budget.request(time.monotonic())
-        return await _Call(self, ask, channel, deadline, CallState(attempts, hedge)).run()
+        return _Call(self, ask, channel, deadline, CallState(attempts, hedge)).run()
 
 
 class _Call(Generic[T]):
@@ -83,7 +83,7 @@ class _Call(Generic[T]):
         state = self._state
         while True:
             if state.state is State.FINDING:
-                await self._race(await self._found())
+                await self._race(self._picked() or await self._found())
             elif state.state is State.PAUSING:
                 await self._pause()
             elif state.answer is not None:
@@ -91,16 +91,17 @@ class _Call(Generic[T]):
             else:
                 raise state.error()
 
+    def _picked(self) -> Worker | None:
+        """The worker for the next attempt, if the subscription has one."""
+        channel = self._channel
+        return None if channel.all_refuse else channel.pick(self._state.tried, time.monotonic())
+
     async def _found(self) -> Worker:
-        """The worker for the next attempt."""
-        channel, state = self._channel, self._state
-        worker = None if channel.all_refuse else channel.pick(state.tried, time.monotonic())
-        if worker is not None:
-            return worker
+        """The worker for the next attempt, waited for."""
         try:
-            return await self._finder.find(channel, state, self._deadline)
+            return await self._finder.find(self._channel, self._state, self._deadline)
         except P2PError as error:
-            error.attempts = state.made
+            error.attempts = self._state.made
             raise
 
     async def _race(self, worker: Worker) -> None:
@@ -207,6 +208,4 @@ class _Call(Generic[T]):
 
     def _late_after_s(self, *, others: bool) -> float | None:
         quantile = self._channel.quantile
-        return self._state.late_after_s(
-            left_s=self._deadline.left_s, others=others, usual_s=quantile.usual_s(), longest_s=quantile.longest_s
-        )
+        return self._state.late_after_s(self._deadline.left_s, others, quantile.usual_s(), quantile.longest_s)

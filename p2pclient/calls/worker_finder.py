@@ -72,7 +72,7 @@ class WorkerFinder:
                 return worker
 
     async def another(self, channel: ServiceChannel, avoided: Mapping[Worker, float]) -> Worker | None:
-        """A worker that is none of these, if there is one to be had without waiting."""
+        """A worker that is none of these; None if there is none without waiting."""
         worker = channel.pick(avoided, time.monotonic())
         if worker is not None or channel.known:
             return worker
@@ -86,7 +86,7 @@ class WorkerFinder:
     async def _probed(
         self, channel: ServiceChannel, worker: Worker, call: CallState[Any], deadline: Deadline
     ) -> Worker | None:
-        """The worker, which refused before, if this call is to find out now; None: look again who is there.
+        """The worker, which refused before, if this call is to find out now; None: look for a worker again.
 
         Of all calls that wait, one tries every tenth of a second, within the budget; all go on once a worker has
         answered one of them.

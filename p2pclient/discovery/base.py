@@ -1,4 +1,4 @@
-"""Who knows the workers: what the client asks of a lookup service, or of Consul in its place."""
+"""Where the workers are known: what the client asks of a lookup service, or of Consul in its place."""
 
 from __future__ import annotations
 

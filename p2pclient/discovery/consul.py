@@ -19,7 +19,7 @@ from p2pclient.discovery.base import Listing
 from p2pclient.discovery.consul_health import Belief, heard, judge
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import Eligible
-from p2pclient.errors import NoWorker, P2PError
+from p2pclient.errors import NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, unlike
 from p2pclient.transport.base import Transport
@@ -46,20 +46,30 @@ class ConsulSource:
         self._servers = Failover(transport, random.sample(urls, len(urls)), headers, _refusal)
         self._beliefs: dict[str, Belief] = {}
         self._eligible: dict[str, Eligible] = {}
+        self._named: set[str] = set()
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
         """A healthy worker drawn at random or, with `count`, up to that many different ones; never none."""
         listing = await self.listing(service, index=0, limit_s=limit_s)
         if not listing.workers:
-            known = f"Consul knows no service {listing.service}: is a worker registered, may the token read it?"
-            raise Failure(Trouble.NO_WORKER, NoWorker(known), retry_after_s=1.0)
+            raise Failure(Trouble.NO_WORKER, NoWorker(_unnamed(listing.service)), retry_after_s=1.0)
         if not listing.serving:
             raise Failure(Trouble.NO_WORKER, NoWorker(f"No worker of {listing.service} is healthy."), retry_after_s=1.0)
         return random.sample(listing.serving, min(count or 1, len(listing.serving)))
 
     async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
-        """All workers: at once for index 0, else when there was a change, or after a minute."""
-        name = service or DEFAULT_SERVICE
+        """All workers: at once for index 0, else when there was a change, or after a minute.
+
+        A service of which Consul has never named a worker is unknown: its name is wrong, most likely.
+        """
+        listing = await self._listing(service or DEFAULT_SERVICE, index=index, limit_s=limit_s)
+        if listing.workers:
+            self._named.add(listing.service)
+        elif listing.service not in self._named:
+            raise Failure(Trouble.UNKNOWN, UnknownService(_unnamed(listing.service)), retry_after_s=1.0)
+        return listing
+
+    async def _listing(self, name: str, *, index: int, limit_s: float) -> Listing:
         belief = self._beliefs.get(name, Belief())
         query = "?stale"
         if index:
@@ -90,9 +100,13 @@ class ConsulSource:
 
         async def summary(name: str) -> Service:
             async with free:
-                return _summary(await self.listing(name, index=0, limit_s=limit_s))
+                return _summary(await self._listing(name, index=0, limit_s=limit_s))
 
         return list(await asyncio.gather(*map(summary, names)))
+
+
+def _unnamed(service: str) -> str:
+    return f"Consul knows no service {service}: is a worker registered, may the token read it?"
 
 
 def _summary(listing: Listing) -> Service:

@@ -46,7 +46,9 @@ def decide(
     unreachable = trouble in (Trouble.NO_LOOKUP, Trouble.REFUSED)
     if unreachable and not reached and failures >= attempts and waited_s >= timeouts.PATIENCE_S:
         return None
-    looking = trouble in (Trouble.NO_LOOKUP, Trouble.NO_WORKER)
+    if trouble is Trouble.UNKNOWN and waited_s >= timeouts.PATIENCE_S:
+        return None
+    looking = trouble in (Trouble.NO_LOOKUP, Trouble.NO_WORKER, Trouble.UNKNOWN)
     if trouble is Trouble.REFUSED or (trouble is Trouble.GONE and failures == 1):
         wait_s = 0.0  # no worker was burdened by the first attempt: on to another one at once
     else:
@@ -109,8 +111,8 @@ def late_after_s(
     and failed; `others`: a worker may be there that the call has not asked. With `hedge` a second attempt begins
     after `usual_s`, what 95 of 100 answers take; else, and for a third one, after ten times that and a second at
     least. Where it is not known yet what is usual, each further attempt waits twice as long as the one before, and
-    there are `attempts` at most, but two. If there is nobody else, or no time for that, half of what is left is
-    given to another attempt, while there is one to be had.
+    there are at most `attempts`, or two. If no other worker is there, or no time for that, half of what is left is
+    given to another attempt, while fewer than `attempts` have burdened a worker.
     """
     if others and usual_s is None:
         late_s = first_late_s(longest_s) * 2.0 ** min(running - 1, 10)

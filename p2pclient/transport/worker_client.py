@@ -51,7 +51,7 @@ class WorkerClient:
     async def _send(self, worker: Worker, request: Request, timeout_s: float) -> Answer:
         """The worker's answer; if a kept connection turns out to be stale, the request is sent once more.
 
-        aiohttp does so by itself, but not for POST (RFC 9110, 9.2.2, leaves that to those who know better).
+        aiohttp does so by itself, but not for POST (RFC 9110, 9.2.2: only what is known to be safe is repeated).
         """
         began_s = time.monotonic()
         try:

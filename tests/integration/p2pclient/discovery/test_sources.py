@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from aiohttp import web
 
-from p2pclient import AsyncClient, AuthenticationError, LookupUnavailable, NoWorker
+from p2pclient import AsyncClient, AuthenticationError, LookupUnavailable, NoWorker, UnknownService, timeouts
 from tests.support.fleet import Fleet
 from tests.support.waiting import until
 
@@ -235,3 +235,39 @@ async def test_a_token_that_is_refused_is_told_at_once(fleet, scheme, status):
             await client.classify(fleet.jpeg)
     assert caught.value.status == status
     assert len(fleet.lookup.asked) + len(fleet.lookup.watched) == 1
+
+
+@pytest.mark.parametrize("routing", ["watch", "lookup"])
+async def test_a_service_that_consul_has_never_named_is_told_before_the_deadline(fleet, routing, monkeypatch):
+    """A mistyped name is UnknownService after five seconds, here fewer, and nothing goes on asking for it."""
+    monkeypatch.setattr(timeouts, "PATIENCE_S", 0.5)
+    asked = []
+
+    async def consul(request, _body):
+        asked.append(request.path)
+        return web.json_response([], headers={"X-Consul-Index": "7"})
+
+    fleet.lookup.replace = consul
+    async with AsyncClient(fleet.url.replace("http", "consul", 1), service="clasify", routing=routing) as client:
+        began_s = time.monotonic()
+        with pytest.raises(UnknownService, match="clasify: is a worker registered"):
+            await client.classify(fleet.jpeg)
+        assert time.monotonic() - began_s < 5
+        assert (subscription := client._core.channel("clasify").subscription) is None or not subscription.running
+    assert set(asked) == {"/v1/health/service/clasify"}
+
+
+async def test_a_service_that_consul_names_a_moment_later_is_waited_for(fleet):
+    """A client may start before the first worker has registered."""
+    (worker,) = fleet.add()
+    entry = {"ID": worker.id, "Service": "classify", "Address": "127.0.0.1", "Port": worker.port, "Meta": None}
+    asked = []
+
+    async def consul(_request, _body):
+        asked.append(1)
+        named = [] if len(asked) < 3 else [{"Node": {}, "Service": entry, "Checks": []}]
+        return web.json_response(named, headers={"X-Consul-Index": "7"})
+
+    fleet.lookup.replace = consul
+    async with AsyncClient(fleet.url.replace("http", "consul", 1)) as client:
+        assert (await client.classify(fleet.jpeg)).worker == worker.address
