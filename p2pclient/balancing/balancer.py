@@ -20,7 +20,7 @@ from math import inf
 
 from p2pclient.balancing import outlier_ejection
 from p2pclient.balancing.latency_outlier import MedianLatency
-from p2pclient.balancing.outlier_ejection import Outcome, Place
+from p2pclient.balancing.outlier_ejection import Outcome, Status
 from p2pclient.balancing.subsetting import SIZE, Subset, SubsetSize
 from p2pclient.balancing.worker_state import WorkerState
 from p2pclient.types import Worker
@@ -154,11 +154,11 @@ class Balancer:
             self._in_flight -= 1
         if outcome is not Outcome.REFUSED:
             self._observe(member, took_s, now_s, answered=outcome is Outcome.OK)
-        standing = member.ejection
-        if outcome is Outcome.OK and standing.place is Place.IN:
-            standing.failures = 0  # the usual case, without a call
-        elif outlier_ejection.judge(
-            standing,
+        state = member.ejection
+        if outcome is Outcome.OK and state.status is Status.IN:
+            state.failures = 0  # the usual case, without a call
+        elif outlier_ejection.record(
+            state,
             outcome,
             began_s=now_s - took_s,
             now_s=now_s,
@@ -171,8 +171,8 @@ class Balancer:
         """How long the attempt took says something of the member, whether it was answered or given up."""
         if answered:
             self._median.take(member.latency, took_s)
-        typical_s = self._median.value_s
-        if typical_s and member.latency.judge(took_s, typical_s, now_s=now_s, answered=answered):
+        median_s = self._median.value_s
+        if median_s and member.latency.record(took_s, median_s, now_s=now_s, answered=answered):
             self._review(now_s)
 
     def _better_of_two(self, among: list[WorkerState], shares: list[float] | None) -> WorkerState:
@@ -219,7 +219,7 @@ class Balancer:
         self._probe_s = min((*refused, *(member.latency.probe_s for member in self._slow)), default=inf)
 
     def _ejected(self) -> int:
-        return sum(member.ejection.place is Place.EJECTED for member in self._members.values())
+        return sum(member.ejection.status is Status.EJECTED for member in self._members.values())
 
     def _review(self, now_s: float) -> None:
         """Work out anew which members are in rotation, with which shares, and when that changes by itself."""
@@ -228,16 +228,16 @@ class Balancer:
             return
         members = list(self._members.values())
         for member in members:
-            outlier_ejection.come_back(member.ejection, now_s)
+            outlier_ejection.readmit(member.ejection, now_s)
             member.share = member.worker.weight * self._ramp(member, now_s)
-        self._refused = [member for member in members if member.ejection.place is Place.REFUSED]
-        there = [member for member in members if member.ejection.place is not Place.REFUSED] or members
-        trusted = [member for member in there if member.ejection.place is Place.IN]
+        self._refused = [member for member in members if member.ejection.status is Status.REFUSED]
+        there = [member for member in members if member.ejection.status is not Status.REFUSED] or members
+        trusted = [member for member in there if member.ejection.status is Status.IN]
         self._in = there if 2 * len(trusted) < len(there) else trusted
         shares = [member.share for member in self._in]
         self._total = sum(shares)
         self._cumulated = list(accumulate(shares)) if len(set(shares)) > 1 else None
-        ejected = [member.ejection.back_s for member in members if member.ejection.place is Place.EJECTED]
+        ejected = [member.ejection.back_s for member in members if member.ejection.status is Status.EJECTED]
         ramping = any(self._ramp(member, now_s) < 1.0 for member in members)
         steps = [*ejected, self._width.review_s]
         self._review_s = min([*steps, now_s + _RAMP_STEP_S] if ramping else steps)

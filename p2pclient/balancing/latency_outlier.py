@@ -80,13 +80,13 @@ class LatencyOutlier:
         """Whether it is to be spared, and asked again at `probe_s`."""
         return self.factor != 1.0
 
-    def judge(self, took_s: float, typical_s: float, *, now_s: float, answered: bool) -> bool:
+    def record(self, took_s: float, median_s: float, *, now_s: float, answered: bool) -> bool:
         """Take in what an attempt took; True: the member is slow now and was not, or the other way round.
 
         One that failed or was given up tells something only if it had taken too long already. One good answer
         to a request that was sent when the member was known to be slow ends that: its record is out of date.
         """
-        quotient = min(_EXTREME, max(1 / _EXTREME, took_s / typical_s))
+        quotient = min(_EXTREME, max(1 / _EXTREME, took_s / median_s))
         late = quotient > SLOW
         if not late and not answered:
             return False

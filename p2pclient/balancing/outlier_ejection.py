@@ -35,7 +35,7 @@ class Outcome(enum.Enum):
     NEUTRAL = "nothing: the image was at fault, or the attempt was given up"
 
 
-class Place(enum.Enum):
+class Status(enum.Enum):
     """Where a worker stands."""
 
     IN = "in rotation"
@@ -47,7 +47,7 @@ class Place(enum.Enum):
 class EjectionState:
     """One worker's record of failures. `back_s`: when it may return (EJECTED) or be probed (REFUSED)."""
 
-    place: Place = Place.IN
+    status: Status = Status.IN
     failures: int = 0
     out_since_s: float = 0.0
     back_s: float = 0.0
@@ -61,7 +61,7 @@ def may_eject(ejected: int, members: int) -> bool:
     return ejected < max(1, int(EJECTED_PART * members))
 
 
-def judge(
+def record(
     state: EjectionState, outcome: Outcome, *, began_s: float, now_s: float, draw: float, ejectable: bool
 ) -> bool:
     """Take an attempt's outcome into the record; True: the worker is in another place than before.
@@ -77,9 +77,9 @@ def judge(
     return False
 
 
-def come_back(state: EjectionState, now_s: float) -> bool:
+def readmit(state: EjectionState, now_s: float) -> bool:
     """Let an ejected worker return if its time is over; True if it does."""
-    if state.place is not Place.EJECTED or now_s < state.back_s:
+    if state.status is not Status.EJECTED or now_s < state.back_s:
         return False
     _return(state, now_s)
     return True
@@ -103,33 +103,33 @@ def ejected_s(ejections: int, draw: float) -> float:
 
 def _answered(state: EjectionState, began_s: float, now_s: float) -> bool:
     state.failures = 0
-    if state.place is Place.IN or began_s < state.out_since_s:
+    if state.status is Status.IN or began_s < state.out_since_s:
         return False
     _return(state, now_s)
     return True
 
 
 def _refused(state: EjectionState, began_s: float, now_s: float, draw: float) -> bool:
-    moved = state.place is not Place.REFUSED
+    moved = state.status is not Status.REFUSED
     if moved:
         state.refusals = 1
         state.back_s = now_s + refused_s(1, draw)
-        state.place, state.out_since_s = Place.REFUSED, now_s
+        state.status, state.out_since_s = Status.REFUSED, now_s
     return moved
 
 
 def _failed(state: EjectionState, now_s: float, draw: float, ejectable: bool) -> bool:
     state.failures += 1
-    if state.place is not Place.IN or state.failures < FAILURES or not ejectable:
+    if state.status is not Status.IN or state.failures < FAILURES or not ejectable:
         return False
     forgotten = int((now_s - state.returned_s) / FORGOTTEN_S)
     state.ejections = max(0, state.ejections - forgotten) + 1
     state.failures = 0
-    state.place, state.out_since_s = Place.EJECTED, now_s
+    state.status, state.out_since_s = Status.EJECTED, now_s
     state.back_s = now_s + ejected_s(state.ejections, draw)
     return True
 
 
 def _return(state: EjectionState, now_s: float) -> None:
-    state.place, state.returned_s = Place.IN, now_s
+    state.status, state.returned_s = Status.IN, now_s
     state.failures = state.refusals = 0

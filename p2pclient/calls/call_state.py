@@ -60,7 +60,7 @@ class CallState(Generic[T]):
 
     `tried` maps the workers that failed to when, in seconds since the call began, they may be asked again.
     `under_way` are the workers of the attempts that run, in the order in which they began. `pause_s` is the time to
-    wait in PAUSING, and `permit` whether the next attempt needs one of the budget. `news` counts how often, as far
+    wait in PAUSING, and `permit` whether the next attempt needs one of the budget. `changes` counts how often, as far
     as this call knows, there was another list of workers or a worker was back.
     """
 
@@ -74,7 +74,7 @@ class CallState(Generic[T]):
     made: int = 0
     pause_s: float = 0.0
     permit: bool = False
-    news: int = 0
+    changes: int = 0
     _refused: list[Worker] = field(default_factory=list)
 
     @property
@@ -157,10 +157,10 @@ class CallState(Generic[T]):
         """The workers that another attempt beside the present ones is not made on."""
         return dict.fromkeys(self.under_way, 0.0) | self.tried
 
-    def hear(self, news: int) -> None:
-        """A worker that refused may be back since: it counts as not tried."""
-        if news != self.news:
-            self.news = news
+    def notice(self, changes: int) -> None:
+        """Something has changed: a worker that refused may be back, and counts as not tried."""
+        if changes != self.changes:
+            self.changes = changes
             for worker in self._refused:
                 self.tried.pop(worker, None)
             self._refused.clear()
@@ -186,6 +186,6 @@ class CallState(Generic[T]):
 
 def final(failures: Sequence[Failure]) -> P2PError:
     """The error of the failure that tells most; its cause stays with it."""
-    failure = retry_policy.telling(failures)
+    failure = retry_policy.most_informative(failures)
     failure.error.__cause__ = failure.__cause__
     return failure.error

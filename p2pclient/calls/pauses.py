@@ -1,4 +1,4 @@
-"""Waits that end when their time is over, when there is news, or with ClientClosed when the client is closed."""
+"""Waits that end when their time is over, with an event, or with ClientClosed when the client is closed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Pauses:
         self._waiting: Counter[asyncio.Event] = Counter()
 
     async def sleep(self, pause_s: float) -> bool:
-        """Wait so many seconds; False, since there is no news to wait for. Raises ClientClosed."""
+        """Wait so many seconds; False, since there is no event to wait for. Raises ClientClosed."""
         return await self.wait(asyncio.Event(), pause_s)
 
     async def wait(self, event: asyncio.Event, limit_s: float) -> bool:

@@ -45,7 +45,7 @@ class ServiceChannel:
         self._refused_s: dict[Worker, float] = {}  # when each last refused, the longest ago first
         self._refusing = False  # whether no worker has answered since
         self._probe_s = 0.0
-        self.news = 0
+        self.changes = 0
         self._changed = asyncio.Event()
 
     @property
@@ -148,6 +148,6 @@ class ServiceChannel:
 
     def _wake(self) -> None:
         """Let the calls that wait look again."""
-        self.news += 1
+        self.changes += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -45,7 +45,7 @@ class WorkerFinder:
         """The worker to ask, waited for if need be; raises P2PError."""
         await channel.subscribed(min(timeouts.SUBSCRIBE_S, deadline.left_s / 2))
         while True:
-            call.hear(channel.news)
+            call.notice(channel.changes)
             worker = None if channel.all_refuse else channel.pick(call.tried, time.monotonic())
             if worker is not None:
                 return worker

@@ -61,7 +61,7 @@ def fits(wait_s: float, left_s: float) -> bool:
     return wait_s + timeouts.SHORTEST_ATTEMPT_S <= left_s
 
 
-def telling(failures: Sequence[Failure]) -> Failure:
+def most_informative(failures: Sequence[Failure]) -> Failure:
     """The failure that says most of why a call failed: the last that was more than a hurried attempt's silence."""
     told = (each for each in reversed(failures) if each.silent_s is None or each.silent_s >= timeouts.HURRIED_S)
     return next(told, failures[-1])

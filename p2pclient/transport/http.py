@@ -57,7 +57,7 @@ class HttpTransport:
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(method, url, headers, body, answered)
-        except (TimeoutError, aiohttp.ClientError) as error:
+        except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise self._meaning(error, bool(answered), time.monotonic() - began_s) from without_frames(error)
 
     def _meaning(self, error: Exception, answered: bool, spent_s: float) -> Exception:
@@ -72,6 +72,8 @@ class HttpTransport:
             unmet = isinstance(error, aiohttp.ClientConnectorError)
             stale = not unmet and not answered and reused.get()
             return ExchangeFailed(_reason(error, answered), gone=True, unmet=unmet, stale=stale)
+        if not isinstance(error, aiohttp.ClientError):  # a ValueError: the host or a header is impossible
+            return ExchangeFailed(f"the request cannot be sent ({one_line(str(error))})", gone=True, unmet=True)
         return ExchangeFailed(f"this is no HTTP ({one_line(str(error))})")
 
     async def _exchange(

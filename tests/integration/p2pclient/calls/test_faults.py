@@ -373,3 +373,15 @@ async def test_a_slow_model_is_not_asked_again_beyond_the_budget(fleet, monkeypa
         assert max(answer.took_s for answer in answers) < 0.6 + TOLERANCE_S
         assert 60 < sum(answer.attempts for answer in answers) <= 60 + 12 + 20  # in two seconds of the clock
         assert (await client.classify(fleet.jpeg)).attempts == 1  # by now it is known
+
+
+@pytest.mark.parametrize("routing", ["watch", "lookup"])
+@pytest.mark.parametrize(("field", "value"), [("host", "foo..bar"), ("host", "x" * 64), ("boot", "a\nb")])
+async def test_a_worker_to_which_nothing_can_be_sent_is_passed_over(fleet, routing, field, value):
+    """A host that is no name, or a boot id that fits into no header, costs no call: another worker is asked."""
+    odd, other = fleet.add(2)
+    shown = fleet.lookup._shown
+    fleet.lookup._shown = lambda worker: shown(worker) | ({field: value} if worker is odd else {})
+    async with AsyncClient(fleet.url, service="classify", routing=routing) as client:
+        answered = {(await client.classify(fleet.jpeg)).worker for _ in range(6)}
+    assert other.address in answered

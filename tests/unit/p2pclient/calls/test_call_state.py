@@ -99,7 +99,7 @@ def test_a_worker_that_is_back_counts_as_not_tried():
         ("failed", SECOND, Trouble.FAILED),
     )
     assert set(call.tried) == {FIRST, SECOND}
-    call.hear(1)
+    call.notice(1)
     assert set(call.tried) == {SECOND}
 
 

@@ -191,7 +191,7 @@ def test_a_hurried_silence_hides_nothing(silences_s):
         Failure(Trouble.FAILED, P2PError(str(number)), silent_s=silent_s) for number, silent_s in enumerate(silences_s)
     ]
     told = [number for number, silent_s in enumerate(silences_s) if silent_s is None or silent_s >= 0.1]
-    assert str(retry_policy.telling(failures).error) == str((told or range(len(failures)))[-1])
+    assert str(retry_policy.most_informative(failures).error) == str((told or range(len(failures)))[-1])
 
 
 @given(st.lists(st.none() | seconds, min_size=1, max_size=8))
