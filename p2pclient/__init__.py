@@ -76,9 +76,6 @@ __all__ = [
     "WorkerFailed",
 ]
 
-_DISTRIBUTIONS = ("p2p-serving-client", "p2p-serving")
-"""What this package may have been installed with."""
-
 _MODULES = {"AsyncClient": "async_client", "Client": "sync_client", "TLS": "options", "Balancing": "options"} | (
     dict.fromkeys(
         (
@@ -112,12 +109,10 @@ def __dir__() -> list[str]:
 
 
 def _version() -> str:
-    """The version of the distribution that this package came with; "unknown" if it was not installed."""
+    """The version of the distribution; "unknown" where the package was not installed but only put on the path."""
     from importlib.metadata import PackageNotFoundError, version
 
-    for distribution in _DISTRIBUTIONS:
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    return "unknown"
+    try:
+        return version("p2p-serving-client")
+    except PackageNotFoundError:
+        return "unknown"
