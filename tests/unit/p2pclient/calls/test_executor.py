@@ -11,12 +11,12 @@ import pytest
 from p2pclient import AsyncClient, P2PError, timeouts
 from p2pclient.testing import FakeTransport, failure, labels
 
-TIMEOUT_S, TOLERANCE_S = 1.0, 0.5
+TIMEOUT_S, TOLERANCE_S = 0.6, 0.5
 
 
 @pytest.mark.parametrize("routing", ["watch", "lookup"])
 @pytest.mark.parametrize("hedge", [False, True])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_whatever_happens_a_call_ends_and_every_attempt_is_counted_out(routing, hedge, seed, monkeypatch):
     """Answers, refusals, resets, silence and cancelled callers, mixed: no call is late, no task or load stays."""
     monkeypatch.setattr(timeouts, "LATE_AT_LEAST_S", 0.02)
