@@ -16,9 +16,9 @@ from urllib.parse import quote
 from yarl import URL
 
 from p2pclient.discovery.base import Listing
-from p2pclient.discovery.consul_health import Belief, heard, judge
+from p2pclient.discovery.consul_health import KnownWorkers, read_health, reconcile
 from p2pclient.discovery.failover import Failover, denied, unreachable
-from p2pclient.discovery.health_filter import Eligible
+from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.errors import NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, unlike
@@ -44,8 +44,8 @@ class ConsulSource:
     def __init__(self, transport: Transport, urls: Sequence[URL], *, token: str | None = None) -> None:
         headers = {} if token is None else {"X-Consul-Token": token}
         self._servers = Failover(transport, random.sample(urls, len(urls)), headers, _refusal)
-        self._beliefs: dict[str, Belief] = {}
-        self._eligible: dict[str, Eligible] = {}
+        self._known: dict[str, KnownWorkers] = {}
+        self._filters: dict[str, HealthFilter] = {}
         self._named: set[str] = set()
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
@@ -70,24 +70,24 @@ class ConsulSource:
         return listing
 
     async def _listing(self, name: str, *, index: int, limit_s: float) -> Listing:
-        belief = self._beliefs.get(name, Belief())
+        known = self._known.get(name, KnownWorkers())
         query = "?stale"
         if index:
             wait_s = WAIT_S
-            if belief.suspect_until_s is not None:  # Consul is asked again when the grace time is over
-                wait_s = min(WAIT_S, max(0.1, belief.suspect_until_s - time.monotonic()))
+            if known.held_until_s is not None:  # Consul is asked again when the grace time is over
+                wait_s = min(WAIT_S, max(0.1, known.held_until_s - time.monotonic()))
             query += f"&index={index}&wait={int(wait_s * 1000)}ms"
             limit_s += wait_s * 17 / 16  # Consul adds up to a sixteenth
         path = f"/v1/health/service/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            said = heard(answer.headers, answer.json())
+            said = read_health(answer.headers, answer.json())
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
-        belief = judge(self._beliefs.get(name, Belief()), said, now_s=time.monotonic())
-        self._beliefs[name] = belief
-        serving = self._eligible.setdefault(name, Eligible()).among(belief.workers)
-        return Listing(name, belief.index, belief.workers, serving, answer.number("X-Consul-LastContact") / 1000)
+        known = reconcile(self._known.get(name, KnownWorkers()), said, now_s=time.monotonic())
+        self._known[name] = known
+        serving = self._filters.setdefault(name, HealthFilter()).usable(known.workers)
+        return Listing(name, known.index, known.workers, serving, answer.number("X-Consul-LastContact") / 1000)
 
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service with the tag that this project's workers carry."""

@@ -19,7 +19,7 @@ from yarl import URL
 
 from p2pclient.discovery.base import Listing
 from p2pclient.discovery.failover import Failover, denied, unreachable
-from p2pclient.discovery.health_filter import Eligible
+from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.errors import NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, bearer, unlike
@@ -39,7 +39,7 @@ class RegistrySource:
         # In random order, so that many clients spread over all of them.
         self._servers = Failover(transport, random.sample(urls, len(urls)), headers, _refusal)
         self._default: str | None = None
-        self._eligible: dict[str, Eligible] = {}
+        self._filters: dict[str, HealthFilter] = {}
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
         """The next worker in rotation or, with `count`, up to that many different ones; never none."""
@@ -70,7 +70,7 @@ class RegistrySource:
             index = int(found["index"])
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
-        serving = self._eligible.setdefault(name, Eligible()).among(workers)
+        serving = self._filters.setdefault(name, HealthFilter()).usable(workers)
         return Listing(name, index, workers, serving, answer.number("X-Registry-Stale"))
 
     async def services(self, *, limit_s: float) -> list[Service]:
