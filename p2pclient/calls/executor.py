@@ -22,7 +22,7 @@ from p2pclient.calls.service_channel import ServiceChannel
 from p2pclient.calls.worker_finder import WorkerFinder
 from p2pclient.discovery.base import WorkerSource
 from p2pclient.errors import P2PError
-from p2pclient.failures import Failure, Trouble, outcome_of
+from p2pclient.failures import Failure, Trouble, without_frames
 from p2pclient.retrying import retry_policy
 from p2pclient.retrying.retry_budget import RetryBudget
 from p2pclient.types import Worker
@@ -157,20 +157,24 @@ class _Call(Generic[T]):
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s is asked (attempt %d)", worker.service, worker.address, state.made)
         try:
-            outcome = await outcome_of(self._ask(worker, self._deadline.left_s))
+            outcome = await self._ask(worker, self._deadline.left_s)
+        except Failure as failure:
+            self._failed(worker, began_s, without_frames(failure))
+            return
         except BaseException:
             state.abandoned(worker)
             channel.abandoned(worker, began_s, hung=self._outrun(usual_s, began_s))
             raise
-        if not isinstance(outcome, Failure):
-            channel.answered(worker, began_s)
-            state.answered(worker, outcome)
-            return
-        channel.failed(worker, began_s, outcome)
+        channel.answered(worker, began_s)
+        state.answered(worker, outcome)
+
+    def _failed(self, worker: Worker, began_s: float, failure: Failure) -> None:
+        channel, state = self._channel, self._state
+        channel.failed(worker, began_s, failure)
         spent_s, left_s = self._deadline.spent_s, self._deadline.left_s
-        state.failed(worker, outcome, spent_s=spent_s, left_s=left_s, reached=channel.reached, draw=random.random())
+        state.failed(worker, failure, spent_s=spent_s, left_s=left_s, reached=channel.reached, draw=random.random())
         if state.state is State.PAUSING and logger.isEnabledFor(logging.INFO):
-            logger.info("%s: %s; another attempt in %.2f s", worker.service, outcome.error.args[0], state.pause_s)
+            logger.info("%s: %s; another attempt in %.2f s", worker.service, failure.error.args[0], state.pause_s)
 
     def _outrun(self, usual_s: float | None, began_s: float) -> bool:
         """Whether another worker has answered while this attempt took so long that its worker hangs, most likely."""

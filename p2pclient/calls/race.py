@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from p2pclient.calls.call_state import CallState
+from p2pclient.interruption import Interruption
 
 
 class Race:
@@ -15,32 +16,26 @@ class Race:
     Nearly every attempt ends before that, so that a call costs one timer and no task.
     """
 
-    __slots__ = ("_beside", "_caller", "_rivals", "_state", "_stopped")
+    __slots__ = ("_attempt", "_beside", "_rivals", "_state")
 
     def __init__(self, state: CallState[Any], beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._state = state
         self._beside = beside
         self._rivals: asyncio.Task[None] | None = None
-        self._caller: asyncio.Task[Any] | None = None  # while the attempt runs in it
-        self._stopped = False
+        self._attempt: Interruption | None = None  # while it runs
 
     async def run(self, attempt: Coroutine[Any, Any, None], late_s: float) -> None:
-        """Await the attempt, which is late after `late_s`, until the call is over or nothing is under way.
-
-        The attempt is stopped as `asyncio.timeout` does it, for a third of the time that a second timeout would take.
-        """
-        task = self._caller = asyncio.current_task()
-        assert task is not None, "a call runs in a task"
-        cancelling = task.cancelling()
-        timer = task.get_loop().call_later(late_s, self._late)
+        """Await the attempt, which is late after `late_s`, until the call is over or nothing is under way."""
+        interruption = self._attempt = Interruption()
+        timer = interruption.loop.call_later(late_s, self._late)
         try:
             try:
                 await attempt
             except asyncio.CancelledError:
-                if not self._stopped or task.uncancel() > cancelling:
-                    raise  # the caller, too, has been cancelled
+                if not interruption.ended():
+                    raise  # the caller has been cancelled
             finally:
-                self._caller = None
+                self._attempt = None
                 timer.cancel()
             if self._rivals is not None and self._state.asking():
                 await self._rivals
@@ -56,6 +51,5 @@ class Race:
     def _ended(self, rivals: asyncio.Task[None]) -> None:
         """Stop the attempt if the call is over; or if `beside` has raised, which `run` raises then."""
         failed = not rivals.cancelled() and rivals.exception() is not None
-        if self._caller is not None and not self._stopped and (self._state.over or failed):
-            self._stopped = True
-            self._caller.cancel()
+        if self._attempt is not None and (self._state.over or failed):
+            self._attempt.stop()

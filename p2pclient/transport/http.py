@@ -18,6 +18,7 @@ from yarl import URL
 
 from p2pclient.errors import ClientClosed
 from p2pclient.failures import without_frames
+from p2pclient.interruption import Interruption
 from p2pclient.messages import Answer, one_line
 from p2pclient.transport.base import ExchangeFailed
 from p2pclient.transport.connection_pool import ConnectionPool, reused
@@ -54,18 +55,24 @@ class HttpTransport:
         """
         began_s = time.monotonic()
         answered: list[bool] = []
+        interruption = Interruption()
+        timer = interruption.loop.call_later(timeout_s, interruption.stop)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._exchange(method, url, headers, body, answered)
-        except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-            raise self._meaning(error, bool(answered), time.monotonic() - began_s) from without_frames(error)
+            return await self._exchange(method, url, headers, body, answered)
+        except asyncio.CancelledError:
+            if not interruption.ended():
+                raise
+            spent_s = time.monotonic() - began_s
+            raise ExchangeFailed(f"no answer within {spent_s:.3g} s", silent_s=spent_s) from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise self._meaning(error, bool(answered)) from without_frames(error)
+        finally:
+            timer.cancel()
 
-    def _meaning(self, error: Exception, answered: bool, spent_s: float) -> Exception:
+    def _meaning(self, error: Exception, answered: bool) -> Exception:
         """What an exception of aiohttp's means to the client."""
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return ExchangeFailed(f"no connection within {self._connect_timeout_s:g} s", gone=True, unmet=True)
-        if isinstance(error, TimeoutError):
-            return ExchangeFailed(f"no answer within {spent_s:.3g} s", silent_s=spent_s)
         if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
             if self._closed:
                 return ClientClosed("the client was closed during the call")

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from yarl import URL
 
@@ -36,9 +36,19 @@ class WorkerClient:
         self._headers = bearer(token)
 
     async def post(self, worker: Worker, request: Request, read: Callable[[Answer], T], timeout_s: float) -> T:
-        """What `read` makes of the worker's answer, which comes within `timeout_s`. Raises Failure."""
+        """What `read` makes of the worker's answer, which comes within `timeout_s`. Raises Failure.
+
+        If a kept connection turns out to be stale, the request is sent once more. aiohttp does so by itself, but not
+        for POST (RFC 9110, 9.2.2: only what is known to be safe is repeated).
+        """
+        began_s = time.monotonic()
         try:
-            answer = await self._send(worker, request, timeout_s)
+            try:
+                answer = await self._sent(worker, request, timeout_s)
+            except ExchangeFailed as failed:
+                if not failed.stale:
+                    raise
+                answer = await self._sent(worker, request, timeout_s - (time.monotonic() - began_s))
         except ExchangeFailed as failed:
             raise _no_answer(failed, worker.address) from failed
         if answer.status != 200:
@@ -48,25 +58,12 @@ class WorkerClient:
         except MALFORMED as error:
             raise Failure(Trouble.FAILED, _not_a_worker(answer, worker.address)) from error
 
-    async def _send(self, worker: Worker, request: Request, timeout_s: float) -> Answer:
-        """The worker's answer; if a kept connection turns out to be stale, the request is sent once more.
-
-        aiohttp does so by itself, but not for POST (RFC 9110, 9.2.2: only what is known to be safe is repeated).
-        """
-        began_s = time.monotonic()
-        try:
-            return await self._send_once(worker, request, timeout_s)
-        except ExchangeFailed as failed:
-            if not failed.stale:
-                raise
-        return await self._send_once(worker, request, timeout_s - (time.monotonic() - began_s))
-
-    async def _send_once(self, worker: Worker, request: Request, timeout_s: float) -> Answer:
+    def _sent(self, worker: Worker, request: Request, timeout_s: float) -> Coroutine[Any, Any, Answer]:
         headers = {**self._headers, **request.headers, "P2P-Timeout-Ms": str(max(1, int(timeout_s * 1000)))}
         if worker.boot:
             headers["P2P-Boot"] = worker.boot
         url = _url(self._scheme, worker.host, worker.port, request.path)
-        return await self._transport.exchange("POST", url, headers=headers, body=request.body, timeout_s=timeout_s)
+        return self._transport.exchange("POST", url, headers=headers, body=request.body, timeout_s=timeout_s)
 
 
 @functools.lru_cache(maxsize=1024)
