@@ -1,4 +1,4 @@
-"""The client: an image goes in, a `Prediction` comes out, and no one has to think about workers.
+"""The client library: an image goes in, a `Classification` comes out, whichever worker answers.
 
     from p2pclient import Client
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from p2pclient.async_client import AsyncClient
     from p2pclient.errors import (
+        AuthenticationError,
         BadImage,
         BadInput,
         ClientClosed,
@@ -29,16 +30,17 @@ if TYPE_CHECKING:
         UnknownService,
         WorkerFailed,
     )
+    from p2pclient.options import TLS, Balancing
     from p2pclient.sync_client import Client
     from p2pclient.types import (
+        Classification,
         Image,
-        Inference,
-        Instances,
         Label,
         Pixels,
         Prediction,
         Result,
         Service,
+        Snapshot,
         Tensor,
         Worker,
     )
@@ -46,16 +48,18 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "TLS",
     "AsyncClient",
+    "AuthenticationError",
     "BadImage",
     "BadInput",
+    "Balancing",
+    "Classification",
     "Client",
     "ClientClosed",
     "DeadlineExceeded",
     "Image",
     "ImageTooLarge",
-    "Inference",
-    "Instances",
     "Label",
     "LookupUnavailable",
     "NoWorker",
@@ -65,15 +69,29 @@ __all__ = [
     "ProtocolError",
     "Result",
     "Service",
+    "Snapshot",
     "Tensor",
     "UnknownService",
     "Worker",
     "WorkerFailed",
 ]
 
-_ELSEWHERE = {"AsyncClient": "async_client", "Client": "sync_client"} | dict.fromkeys(
-    ("Image", "Inference", "Instances", "Label", "Pixels", "Prediction", "Result", "Service", "Tensor", "Worker"),
-    "types",
+_MODULES = {"AsyncClient": "async_client", "Client": "sync_client", "TLS": "options", "Balancing": "options"} | (
+    dict.fromkeys(
+        (
+            "Classification",
+            "Image",
+            "Label",
+            "Pixels",
+            "Prediction",
+            "Result",
+            "Service",
+            "Snapshot",
+            "Tensor",
+            "Worker",
+        ),
+        "types",
+    )
 )
 
 
@@ -82,8 +100,12 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_ELSEWHERE.get(name, 'errors')}")
+    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}")
     return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def _version() -> str:
@@ -94,7 +116,3 @@ def _version() -> str:
         return version("p2p-serving-client")
     except PackageNotFoundError:
         return "unknown"
-
-
-def __dir__() -> list[str]:
-    return __all__

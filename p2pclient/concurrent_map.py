@@ -1,30 +1,42 @@
-"""Many items: a few are worked on at a time, results come in the items' order or as they are finished.
+"""Works on many items, a few at a time; results come in the items' order or as they are finished.
 
-No item is asked for before it can be begun, and finished ones that nobody fetches hold up the next.
+An item is taken only when its work can begin; results that are not fetched hold up the items after them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Answers that wait for a slower one before them, for each request that may be under way.
 WINDOW = 8
+"""How many results may wait for a slower one before them, per item that may be under way."""
 
 
-class Many(Generic[T, R]):
+async def numbered(items: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[tuple[int, T]]:
+    """The items with their numbers from 0 on, each taken when it is asked for."""
+    number = 0
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield number, item
+            number += 1
+    else:
+        for number, item in enumerate(items):
+            yield number, item
+
+
+class ConcurrentMap(Generic[T, R]):
     """Work on many items, `concurrency` at a time.
 
-        async with Many(items, work, concurrency=8) as results:
+        async with ConcurrentMap(items, work, concurrency=8) as results:
             async for item, result in results: ...
 
-    What still runs at the end is cancelled. An exception of the items' or the work's is raised in its place.
+    Work that still runs at the end is cancelled. An exception of the items, or of the work, is raised in its place.
     """
 
     def __init__(
@@ -97,7 +109,7 @@ class Many(Generic[T, R]):
         return next((place for place, (_, task) in enumerate(self._begun) if task.done()), None)
 
     def finished(self) -> Iterator[tuple[T, R]]:
-        """What is finished but waits for something slower before it; for a consumer that must stop."""
+        """The results that wait for a slower one before them; for a consumer that must stop."""
         for item, task in self._begun:
             if task.done():
                 yield item, task.result()

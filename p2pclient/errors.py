@@ -1,18 +1,19 @@
-"""What can go wrong in a call, each with a sentence that names the cause and the cure.
+"""What can go wrong in a call: each error says in a sentence what is the cause and what to do about it.
 
     P2PError
-    ├── LookupUnavailable      the lookup service could not be reached, or answered with a server error
-    ├── NoWorker               the lookup service knows of no healthy worker just now
-    ├── UnknownService         the lookup service has never heard of this service
-    ├── BadInput               the worker cannot use what it was sent: it is not sent again
-    │   └── BadImage           it cannot decode the image (400, 415)
-    │       └── ImageTooLarge  the image is over its limit (413)
-    ├── WorkerFailed           no worker that was tried could answer: gone, refusing, overloaded
-    ├── DeadlineExceeded       no answer within the time given to the call
-    ├── ProtocolError          an answer that is not what the contract says: most likely a wrong address
+    ├── LookupUnavailable      the lookup service cannot be reached, or answers with a server error
+    ├── NoWorker               no worker of the service is healthy at present
+    ├── UnknownService         the lookup service knows no service of this name
+    ├── AuthenticationError    a server does not accept the token, or wants one (401, 403)
+    ├── BadInput               the worker cannot use what it was sent, which is not sent again
+    │   └── BadImage           the worker cannot decode the image (400, 415)
+    │       └── ImageTooLarge  the image is larger than the worker's limit (413)
+    ├── WorkerFailed           every worker that was asked was gone, refused, or was overloaded
+    ├── DeadlineExceeded       no answer within the time given to the call; a TimeoutError, too
+    ├── ProtocolError          an answer that breaks the contract: the address is wrong, most likely
     └── ClientClosed           the client was closed before or during the call
 
-A path that cannot be read raises OSError, as `open` does.
+A path that cannot be read raises OSError, as `open` does. Arguments that are invalid raise ValueError or TypeError.
 """
 
 from __future__ import annotations
@@ -21,25 +22,34 @@ from __future__ import annotations
 class P2PError(Exception):
     """The base of all errors of this package.
 
-    `status` is the HTTP status that was answered, if any; `worker` the `host:port` it concerns, if any;
-    `attempts` how many times the request (or, where no worker was found, the lookup) was tried.
+    `status` is the HTTP status that was answered, if any; `worker` the `host:port` that it concerns, if any.
+    `attempts` counts the requests that the call made to workers, refused connections included, and `lookups` its
+    questions to the lookup service that were not answered with a worker.
     """
 
     def __init__(
-        self, sentence: str, *, status: int | None = None, worker: str | None = None, attempts: int = 0
+        self,
+        sentence: str,
+        *,
+        status: int | None = None,
+        worker: str | None = None,
+        attempts: int = 0,
+        lookups: int = 0,
     ) -> None:
         super().__init__(sentence)
         self.status = status
         self.worker = worker
         self.attempts = attempts
+        self.lookups = lookups
 
     def __str__(self) -> str:
-        sentence = str(self.args[0])
-        return f"{sentence} ({self.attempts} attempts)" if self.attempts > 1 else sentence
+        counts = {"attempts": self.attempts, "lookups": self.lookups}
+        shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count > 1)
+        return f"{self.args[0]} ({shown})" if shown else str(self.args[0])
 
 
 class LookupUnavailable(P2PError):
-    """The lookup service cannot be reached or cannot answer."""
+    """The lookup service, or Consul in its place, cannot be reached or cannot answer."""
 
 
 class NoWorker(P2PError):
@@ -48,6 +58,10 @@ class NoWorker(P2PError):
 
 class UnknownService(P2PError):
     """The lookup service knows no service of this name."""
+
+
+class AuthenticationError(P2PError):
+    """A lookup service, Consul or a worker refuses the token or wants one: 401 or 403."""
 
 
 class BadInput(P2PError):
@@ -59,20 +73,20 @@ class BadImage(BadInput):
 
 
 class ImageTooLarge(BadImage):
-    """The image is larger than the worker takes."""
+    """The image is larger than the worker accepts."""
 
 
 class WorkerFailed(P2PError):
-    """The last worker that was tried could not be reached, or answered that it cannot serve."""
+    """The last worker that was asked could not be reached, or answered that it cannot serve."""
 
 
-class DeadlineExceeded(P2PError):
-    """Time ran out before there was an answer."""
+class DeadlineExceeded(P2PError, TimeoutError):
+    """The time given to the call ran out before there was an answer."""
 
 
 class ProtocolError(P2PError):
-    """What answered does not speak as a lookup service or a worker does."""
+    """A server answered, but not as a lookup service, Consul or a worker does."""
 
 
 class ClientClosed(P2PError):
-    """The client was used after it was closed."""
+    """The client was closed before or during the call."""

@@ -1,15 +1,16 @@
 """The same client without `await`: each call runs on one background event loop and is waited for.
 
 Nothing is written twice: every method is made from the one of `AsyncClient`, its types included, except
-`classify_many`, which takes its images in the caller's thread.
-The loop's thread is started by the first call and ended by `close`, by the garbage collector or, at
-the latest, when the interpreter exits.
+`classify_many`, which takes its images in the caller's thread. The loop's thread is started by the first call and
+ended by `close`, by the garbage collector or, at the latest, when the interpreter exits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
+import copy
 import functools
 import os
 import threading
@@ -65,13 +66,33 @@ class Client:
     def __init__(self, *args: Any, **options: Any) -> None:
         self._make = functools.partial(AsyncClient, *args, **options)
         self._engines = {os.getpid(): _Engine(self._make())}
+        self._options: dict[str, Any] = {}
         self._closed = False
 
     classify = _waited_for(AsyncClient.classify)
     predict = _waited_for(AsyncClient.predict)
     lookup = _waited_for(AsyncClient.lookup)
-    instances = _waited_for(AsyncClient.instances)
+    workers = _waited_for(AsyncClient.workers)
     services = _waited_for(AsyncClient.services)
+
+    def with_options(
+        self,
+        *,
+        service: str | None = None,
+        top: int | None = None,
+        timeout_s: float | None = None,
+        attempts: int | None = None,
+        hedge: bool | None = None,
+    ) -> Self:
+        """A client whose calls go by other options, those that are given; raises ValueError if one is invalid.
+
+        It shares connections, subscriptions and the retry budget with this one: closing either closes both.
+        """
+        given = {"service": service, "top": top, "timeout_s": timeout_s, "attempts": attempts, "hedge": hedge}
+        client = copy.copy(self)
+        client._options = self._options | {name: value for name, value in given.items() if value is not None}
+        client._derived(self._engine().client)
+        return client
 
     def classify_many(
         self,
@@ -79,7 +100,7 @@ class Client:
         *,
         concurrency: int = 8,
         ordered: bool = True,
-        top: int = 5,
+        top: int | None = None,
         service: str | None = None,
         timeout_s: float | None = None,
     ) -> Iterator[Result]:
@@ -89,21 +110,24 @@ class Client:
         `images`, in the thread that fetches the results, when its turn has come, and one that fails gives a
         result with its error and stops nothing.
         """
-        if top < 1 or concurrency < 1:
+        if (top is not None and top < 1) or concurrency < 1:
             raise ValueError(f"top and concurrency must be 1 or more, not {top} and {concurrency}")
         engine = self._engine()
 
         def begin(numbered: tuple[int, Image]) -> concurrent.futures.Future[Result]:
             index, image = numbered
             return engine.submit(
-                lambda client: client._result(index, image, top=top, service=service, timeout_s=timeout_s)
+                lambda client: self._derived(client)._result(
+                    index, image, top=top, service=service, timeout_s=timeout_s
+                )
             )
 
         begun = (begin(numbered) for numbered in enumerate(images))
         return _results(begun, concurrency=concurrency, ordered=ordered)
 
     def __repr__(self) -> str:
-        return self._engine().described(type(self).__name__)
+        described = repr(self._derived(self._engine().client))
+        return described.replace(AsyncClient.__name__, type(self).__name__, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -119,10 +143,14 @@ class Client:
         self._engine().close()
 
     def _run(self, begin: Callable[[AsyncClient], Coroutine[Any, Any, R]]) -> R:
-        return _waited(self._engine().submit(begin))
+        return _waited(self._engine().submit(lambda made: begin(self._derived(made))))
+
+    def _derived(self, client: AsyncClient) -> AsyncClient:
+        """This process's client with this one's options."""
+        return client.with_options(**self._options) if self._options else client
 
     def _engine(self) -> _Engine:
-        """This process's own: what a fork has copied is left alone, for the parent still uses it."""
+        """This process's own: the one that a fork has copied is left alone, since the parent still uses it."""
         pid = os.getpid()
         engine = self._engines.get(pid)
         if engine is None:  # of several threads that come here at once, all get the one that was first
@@ -173,10 +201,9 @@ class _Engine:
     """A client with the loop that it runs on, which is started by the first call."""
 
     def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+        self.client = client
         self._lock = threading.Lock()
         self._loop: _Loop | None = None
-        self._finish: Callable[[], object] | None = None
         self._closed = False
 
     def submit(self, begin: Callable[[AsyncClient], Coroutine[Any, Any, R]]) -> concurrent.futures.Future[R]:
@@ -185,29 +212,32 @@ class _Engine:
             if self._closed:
                 raise ClientClosed("this client is closed: make a new one, or close it later")
             if self._loop is None:
-                self._loop = _Loop()
                 # It must not refer to this engine, or the client would never be collected.
-                self._finish = weakref.finalize(self, self._loop.stop, self._client.close)
-            return self._loop.submit(begin(self._client))
+                self._loop = _Loop(self.client.close)
+                weakref.finalize(self, self._loop.stop).atexit = False
+            return self._loop.submit(begin(self.client))
 
     def close(self) -> None:
         """End everything; what was submitted ends with ClientClosed."""
         with self._lock:
             self._closed = True
-        if self._finish is not None:
-            self._finish()
-
-    def described(self, name: str) -> str:
-        """What the client says of itself, under another name."""
-        return repr(self._client).replace(type(self._client).__name__, name, 1)
+        if self._loop is not None:
+            self._loop.stop_and_wait()
 
 
 class _Loop:
-    """An event loop in a thread of its own."""
+    """An event loop in a thread of its own, which awaits `close()` before it ends.
 
-    def __init__(self) -> None:
+    Nothing is done in a process that was forked since: there is no thread, and the loop's descriptors are the
+    parent's.
+    """
+
+    def __init__(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._close = close
         self._pid = os.getpid()
+        self._stopping = False
         self._loop = asyncio.new_event_loop()
+        atexit.register(self.stop_and_wait)
         self._thread = threading.Thread(target=self._serve, name="p2pclient", daemon=True)
         self._thread.start()
 
@@ -215,15 +245,19 @@ class _Loop:
         """Start a coroutine on the loop, from any thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def stop(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Cancel what runs, await `close()`, end the loop and wait for its thread.
+    def stop(self) -> None:
+        """Cancel what runs, await `close()` and end the loop, without waiting for it.
 
-        Not in a process that was forked since: there is no thread, and the loop's descriptors are the parent's.
+        The garbage collector calls this in any thread and at any moment: one that waited could wait for itself.
         """
-        if os.getpid() != self._pid:
-            return
-        self.submit(self._wind_down(close))
-        if threading.current_thread() is not self._thread:  # the collector may run in any thread
+        if os.getpid() == self._pid and not self._stopping:
+            self._stopping = True
+            self.submit(self._wind_down())
+
+    def stop_and_wait(self) -> None:
+        """The same, and wait for the thread to end."""
+        self.stop()
+        if os.getpid() == self._pid and threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _serve(self) -> None:
@@ -232,12 +266,13 @@ class _Loop:
             self._loop.run_forever()
         finally:
             self._loop.close()
+            atexit.unregister(self.stop_and_wait)
 
-    async def _wind_down(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _wind_down(self) -> None:
         calls = asyncio.all_tasks() - {asyncio.current_task()}
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-        await close()
-        await asyncio.sleep(0)  # one round of the loop, in which closed sockets are let go
+        await self._close()
+        await asyncio.sleep(0)  # one round of the loop, in which closed sockets are released
         self._loop.stop()

@@ -1,11 +1,11 @@
-"""What goes into a call and what comes out: plain, frozen values without behaviour of their own."""
+"""What goes into a call and what comes out: plain, frozen values."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, overload
 
 DEFAULT_REGISTRY = "http://127.0.0.1:12480"
 """Where `p2p up` and `p2p registry` put the lookup service unless told otherwise."""
@@ -23,18 +23,19 @@ Image: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Bin
 
 
 class Label(NamedTuple):
-    """A class the model knows and its score, 0 to 1; it unpacks like the pair on the wire."""
+    """A class that the model knows and its score, 0 to 1; it unpacks like the pair in the worker's answer."""
 
     label: str
     score: float
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a worker says of one image.
+class Classification:
+    """What a worker's model sees in one image.
 
     `labels` are best first and never empty; `worker` is the `host:port` that answered; `took_s` is the
-    time of the whole call in seconds, lookups and retries included; `attempts` counts the workers asked.
+    time of the whole call in seconds, lookups and retries included; `attempts` counts the requests that the call
+    made to workers, refused connections included.
     """
 
     labels: tuple[Label, ...]
@@ -50,14 +51,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one of many images: a prediction, or the error that a call of its own would have raised.
+    """The outcome of one of many images: a classification, or the error that a call of its own would have raised.
 
     `index` counts the images from 0 in the order in which they were given.
     """
 
     index: int
     image: Image
-    prediction: Prediction | None = None
+    classification: Classification | None = None
     error: Exception | None = None
 
 
@@ -75,10 +76,10 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Inference:
-    """What a worker answers to tensors: its outputs by name, NumPy arrays where NumPy is installed.
+class Prediction:
+    """What a worker's model answers to tensors: its outputs by name, NumPy arrays where NumPy is installed.
 
-    The other fields are those of `Prediction`; `model` and `version` are what the worker calls itself.
+    `model` and `version` are the names that the worker gives; the other fields are those of `Classification`.
     """
 
     outputs: Mapping[str, Any]
@@ -91,11 +92,11 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One worker as the lookup service hands it out.
+    """One worker as the lookup service names it.
 
-    `boot` names the process: sent along with a request, it makes another process that has taken over
+    `boot` identifies the process: sent along with a request, it makes another process that has taken over
     the port refuse (421) instead of answering for a different model. `weight` is its share of the
-    traffic against others, `health` Consul's word for it: passing, warning, critical or maintenance.
+    traffic against others, `health` what Consul says of it: passing, warning, critical or maintenance.
     A worker stays the same one, and equal, when these two change.
     """
 
@@ -111,13 +112,22 @@ class Worker:
     @property
     def address(self) -> str:
         """`host:port` as a URL wants it: an IPv6 host stands in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return host_port(self.host, self.port)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is to be asked: passing or warning, which means loaded, not broken."""
+        return self.health in ("passing", "warning")
+
+
+def host_port(host: str, port: int) -> str:
+    """`host:port` as a URL wants it: an IPv6 host stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
-class Instances:
-    """All workers of a service, healthy or not.
+class Snapshot(Sequence[Worker]):
+    """All workers of a service, healthy or not, as known at one moment: a sequence of them.
 
     `age_s`: seconds since this was known to be true. A subscription hears of a change at once and is
     told at least every half minute that there was none, so that ages up to 30 s are ordinary.
@@ -127,10 +137,22 @@ class Instances:
     workers: tuple[Worker, ...]
     age_s: float
 
+    def __len__(self) -> int:
+        return len(self.workers)
+
+    @overload
+    def __getitem__(self, index: int) -> Worker: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Worker]: ...
+
+    def __getitem__(self, index: int | slice) -> Worker | Sequence[Worker]:
+        return self.workers[index]
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that can be asked for: how many workers it has, how many of them serve, and their versions."""
+    """A service that can be asked for: how many workers it has, how many of them are healthy, and their versions."""
 
     name: str
     instances: int

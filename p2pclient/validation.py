@@ -1,15 +1,13 @@
-"""What a user may set, checked: each value comes out as it is used, or a ValueError says what would do."""
+"""Checks the options that a user sets: each function returns the value to use, or raises ValueError with a cure."""
 
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import Sequence
-from typing import Literal
 
 
 def positive(name: str, seconds: float) -> float:
-    """A time in seconds that is finite and more than nothing."""
+    """A time in seconds that is finite and above 0."""
     if not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(f"{name} must be a number of seconds above 0, not {seconds}")
     return seconds
@@ -34,23 +32,3 @@ def token(text: str | None) -> str | None:
     if text is not None and not (text and text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("a token is one word of printable ASCII: is there a line break at its end?")
     return text
-
-
-def tls(
-    context: ssl.SSLContext | None, *, ca: str | None, cert: str | None, key: str | None
-) -> ssl.SSLContext | Literal[True]:
-    """What https is verified with: `context`; or the usual way (True), against the authorities in the PEM file
-    `ca` if given, with a client certificate if `cert` (and `key`, unless in the same file) are.
-
-    Raises OSError or ssl.SSLError, too, if a file cannot be read or holds something else.
-    """
-    if context is not None and (ca or cert or key):
-        raise ValueError("ssl and ca, cert or key exclude each other: put all of it into the context")
-    if key is not None and cert is None:
-        raise ValueError("a key is of no use without its certificate: give cert, too")
-    if context is not None or not (ca or cert):
-        return context or True
-    context = ssl.create_default_context(cafile=ca)
-    if cert is not None:
-        context.load_cert_chain(cert, key)
-    return context

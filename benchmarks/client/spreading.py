@@ -41,7 +41,6 @@ def spreading_table(deployment: Deployment, *, seconds: float) -> str:
     ways: dict[str, ClientOf] = {
         'round robin: routing="lookup"': lambda service: AsyncClient(lookup, service=service, routing="lookup"),
         "two choices": lambda service: AsyncClient(lookup, service=service),
-        "peak EWMA": lambda service: AsyncClient(lookup, service=service, policy="peak_ewma"),
     }
     with (
         _counting_workers(str(WORKERS), str(WAIT_MS)) as (even_ports, even_counts),

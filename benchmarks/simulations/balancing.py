@@ -4,8 +4,8 @@
 
 Requests arrive at random (Poisson) at clients that know nothing of each other. Each worker serves one request at a
 time, first come first served, in an exponential time of mean 50 ms (the slow one: 250 ms). Latencies are given in units
-of those 50 ms, one prediction. "ours" (two choices that avoid a slow worker) and peak EWMA are the product's own
-`Balance`; the others are implemented here. The seed is fixed: every run of one setting prints the same.
+of those 50 ms, one prediction. "ours" (two choices that avoid a slow worker) is the product's own `Balancer`;
+the others are implemented here. The seed is fixed: every run of one setting prints the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Protocol
 
 from benchmarks.harness.summary import markdown_row, markdown_table
 from benchmarks.plots import save_balancing
-from p2pclient.balancing.balancer import Balance, Policy
+from p2pclient.balancing.balancer import Balancer
 from p2pclient.balancing.outlier_ejection import Outcome
 from p2pclient.balancing.subsetting import SIZE
 from p2pclient.types import Worker
@@ -115,11 +115,11 @@ class TwoByLoad(Random):
         self._in_flight[worker] -= 1
 
 
-def product(policy: Policy, subset: int | None = None) -> Way:
-    """The product's `Balance` with this policy."""
+def product(subset: int | None = None) -> Way:
+    """The product's `Balancer`."""
 
     def make(workers: Sequence[Worker], chance: random.Random) -> Picker:
-        balance = Balance(policy=policy, subset=subset, chance=chance)
+        balance = Balancer(subset=subset, chance=chance)
         balance.replace(workers, now_s=0.0)
         return balance
 
@@ -131,9 +131,8 @@ WAYS: dict[str, Way] = {
     "round robin": RoundRobin,
     "least loaded": Least,
     "two choices": TwoByLoad,
-    "ours": product("two_choices"),
-    "ours, subset": product("two_choices", SIZE),
-    "peak EWMA": product("peak_ewma"),
+    "ours": product(),
+    "ours, subset": product(SIZE),
 }
 """How each client picks; the subset is the product's default, the others use all workers."""
 

@@ -2,12 +2,12 @@
 
 One client has few requests in flight at each of many workers, often none, so that load alone does not tell
 it which one is slow. Each answer's time is therefore compared with what the others take just then: with the
-median of the members' latest answers. Only such a quotient can be compared with another one: times themselves
-rise and fall with everybody's load, and whoever has not been asked since the last rush would seem slow for ever.
+median of the members' latest answers. Only such quotients can be compared with each other: times themselves
+rise and fall with the load, and a worker that was last asked under load would seem slow for ever.
 A worker counts as slow once the geometric mean of its latest quotients exceeds `SLOW`; the others, however
-much their times scatter, stay equal. (Sources: latency as what ranks, and only beside the others: B. Wydrowski et
+much their times scatter, stay equal. (Sources: latency as what ranks, relative to the others: B. Wydrowski et
 al., "Load is Not What You Should Balance: Introducing Prequal", NSDI 2024; judged as an outlier among the members,
-as in Envoy's success rate ejection; latency x requests in flight: Finagle's peak EWMA.)
+as in Envoy's success rate ejection.)
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ FORGET_S = 10.0
 """A slow worker that is not asked otherwise is asked again after 2 s, 4 s, 8 s ... and then every 10 s (Finagle's
 time to forget a latency)."""
 
-# No answer says more than this: one that met with a pause of the client or of a network is no proof.
+# No single answer counts for more than this: the client or the network may have paused.
 _EXTREME = 8.0
 
 _LOG_SLOW = log(SLOW)
 
-# Clocks are coarse; what takes no time at all cannot be divided by.
+# Clocks are coarse, and a time of 0 cannot be divided by.
 _SHORTEST_S = 1e-6
 
 # The mean is one of the last few answers: an older one counts a fifth less for each newer one.
 _KEPT = 5
 
 
-class Typical:
+class MedianLatency:
     """The median of the members' latest answers in seconds, the lower one of two."""
 
     def __init__(self) -> None:
@@ -48,21 +48,21 @@ class Typical:
         times = self._sorted
         return times[(len(times) - 1) // 2] if times else 0.0
 
-    def reset(self, paces: Iterable[Pace]) -> None:
-        """Other members: those that have answered."""
-        self._sorted = sorted(pace.latest_s for pace in paces if pace.latest_s)
+    def reset(self, members: Iterable[LatencyOutlier]) -> None:
+        """There are other members now."""
+        self._sorted = sorted(member.latest_s for member in members if member.latest_s)
 
-    def take(self, pace: Pace, took_s: float) -> None:
+    def take(self, member: LatencyOutlier, took_s: float) -> None:
         """An answer takes the place of the member's last one."""
         took_s = max(took_s, _SHORTEST_S)
-        if pace.latest_s:
-            del self._sorted[bisect_left(self._sorted, pace.latest_s)]
+        if member.latest_s:
+            del self._sorted[bisect_left(self._sorted, member.latest_s)]
         insort(self._sorted, took_s)
-        pace.latest_s = took_s
+        member.latest_s = took_s
 
 
-class Pace:
-    """One member's record. `factor`: 1, or how many times slower than the others it is."""
+class LatencyOutlier:
+    """One member's latencies beside the others'. `factor`: 1, or how many times slower than the others it is."""
 
     __slots__ = ("_log", "_probes", "_seen", "_since_s", "factor", "latest_s", "probe_s")
 
@@ -80,13 +80,13 @@ class Pace:
         """Whether it is to be spared, and asked again at `probe_s`."""
         return self.factor != 1.0
 
-    def judge(self, took_s: float, typical_s: float, *, now_s: float, answered: bool) -> bool:
+    def record(self, took_s: float, median_s: float, *, now_s: float, answered: bool) -> bool:
         """Take in what an attempt took; True: the member is slow now and was not, or the other way round.
 
         One that failed or was given up tells something only if it had taken too long already. One good answer
         to a request that was sent when the member was known to be slow ends that: its record is out of date.
         """
-        quotient = min(_EXTREME, max(1 / _EXTREME, took_s / typical_s))
+        quotient = min(_EXTREME, max(1 / _EXTREME, took_s / median_s))
         late = quotient > SLOW
         if not late and not answered:
             return False
@@ -105,7 +105,7 @@ class Pace:
         return self.slow is not slow_before
 
     def probed(self, now_s: float) -> None:
-        """It has just been asked, or is busy: when it is to be asked next to find out."""
+        """It has just been asked, or is busy: set when it is asked next to find out."""
         self.probe_s = now_s + min(FORGET_S, PROBE_S * 2.0 ** min(self._probes - 1, 10))
 
     def _forget(self) -> None:

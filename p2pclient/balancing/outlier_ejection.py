@@ -1,7 +1,7 @@
-"""Whether a worker is to be trusted with the next request: outcomes in, times out of rotation out; pure.
+"""Whether a worker is in rotation: outcomes of attempts in, times out of rotation out; pure.
 
-Two things take a worker out. A refused connection does so at once: nobody is there, and it is seen
-again by one request at a time, after 1 s, 2 s, ... (source: Finagle's FailFast). Five failures in a row
+Two things take a worker out. A refused connection does so at once: no process is there, and one request at a time
+tries it again, after 1 s, 2 s, ... (source: Finagle's FailFast). Five failures in a row
 eject it for 30 s, longer each time (source: Envoy's outlier detection, gRPC A50). An answer to a request
 that began afterwards ends either.
 """
@@ -31,23 +31,23 @@ class Outcome(enum.Enum):
 
     OK = "it answered"
     FAILED = "5xx, no answer in time, or the connection broke"
-    REFUSED = "no connection: nobody is there"
+    REFUSED = "no connection: no process is there"
     NEUTRAL = "nothing: the image was at fault, or the attempt was given up"
 
 
-class Place(enum.Enum):
+class Status(enum.Enum):
     """Where a worker stands."""
 
     IN = "in rotation"
     EJECTED = "out: it fails"
-    REFUSED = "out: nobody is there"
+    REFUSED = "out: no process is there"
 
 
 @dataclass(slots=True)
-class Standing:
-    """One worker's record. `back_s`: when it may return (EJECTED) or be probed (REFUSED)."""
+class EjectionState:
+    """One worker's record of failures. `back_s`: when it may return (EJECTED) or be probed (REFUSED)."""
 
-    place: Place = Place.IN
+    status: Status = Status.IN
     failures: int = 0
     out_since_s: float = 0.0
     back_s: float = 0.0
@@ -61,32 +61,34 @@ def may_eject(ejected: int, members: int) -> bool:
     return ejected < max(1, int(EJECTED_PART * members))
 
 
-def judge(standing: Standing, outcome: Outcome, *, began_s: float, now_s: float, draw: float, ejectable: bool) -> bool:
+def record(
+    state: EjectionState, outcome: Outcome, *, began_s: float, now_s: float, draw: float, ejectable: bool
+) -> bool:
     """Take an attempt's outcome into the record; True: the worker is in another place than before.
 
     `draw` in [0, 1) is for jitter; `ejectable`: what `may_eject` says now.
     """
     if outcome is Outcome.OK:
-        return _answered(standing, began_s, now_s)
+        return _answered(state, began_s, now_s)
     if outcome is Outcome.REFUSED:
-        return _refused(standing, began_s, now_s, draw)
+        return _refused(state, began_s, now_s, draw)
     if outcome is Outcome.FAILED:
-        return _failed(standing, now_s, draw, ejectable)
+        return _failed(state, now_s, draw, ejectable)
     return False
 
 
-def come_back(standing: Standing, now_s: float) -> bool:
+def readmit(state: EjectionState, now_s: float) -> bool:
     """Let an ejected worker return if its time is over; True if it does."""
-    if standing.place is not Place.EJECTED or now_s < standing.back_s:
+    if state.status is not Status.EJECTED or now_s < state.back_s:
         return False
-    _return(standing, now_s)
+    _return(state, now_s)
     return True
 
 
-def probe(standing: Standing, now_s: float, draw: float) -> None:
+def probe(state: EjectionState, now_s: float, draw: float) -> None:
     """One request tries a refused worker: the next may do so a backoff later, whatever becomes of this one."""
-    standing.refusals += 1
-    standing.back_s = now_s + refused_s(standing.refusals, draw)
+    state.refusals += 1
+    state.back_s = now_s + refused_s(state.refusals, draw)
 
 
 def refused_s(refusals: int, draw: float) -> float:
@@ -99,35 +101,35 @@ def ejected_s(ejections: int, draw: float) -> float:
     return min(EJECTED_MAX_S, EJECTED_S * ejections) * (1 - JITTER * draw)
 
 
-def _answered(standing: Standing, began_s: float, now_s: float) -> bool:
-    standing.failures = 0
-    if standing.place is Place.IN or began_s < standing.out_since_s:
+def _answered(state: EjectionState, began_s: float, now_s: float) -> bool:
+    state.failures = 0
+    if state.status is Status.IN or began_s < state.out_since_s:
         return False
-    _return(standing, now_s)
+    _return(state, now_s)
     return True
 
 
-def _refused(standing: Standing, began_s: float, now_s: float, draw: float) -> bool:
-    moved = standing.place is not Place.REFUSED
+def _refused(state: EjectionState, began_s: float, now_s: float, draw: float) -> bool:
+    moved = state.status is not Status.REFUSED
     if moved:
-        standing.refusals = 1
-        standing.back_s = now_s + refused_s(1, draw)
-        standing.place, standing.out_since_s = Place.REFUSED, now_s
+        state.refusals = 1
+        state.back_s = now_s + refused_s(1, draw)
+        state.status, state.out_since_s = Status.REFUSED, now_s
     return moved
 
 
-def _failed(standing: Standing, now_s: float, draw: float, ejectable: bool) -> bool:
-    standing.failures += 1
-    if standing.place is not Place.IN or standing.failures < FAILURES or not ejectable:
+def _failed(state: EjectionState, now_s: float, draw: float, ejectable: bool) -> bool:
+    state.failures += 1
+    if state.status is not Status.IN or state.failures < FAILURES or not ejectable:
         return False
-    forgotten = int((now_s - standing.returned_s) / FORGOTTEN_S)
-    standing.ejections = max(0, standing.ejections - forgotten) + 1
-    standing.failures = 0
-    standing.place, standing.out_since_s = Place.EJECTED, now_s
-    standing.back_s = now_s + ejected_s(standing.ejections, draw)
+    forgotten = int((now_s - state.returned_s) / FORGOTTEN_S)
+    state.ejections = max(0, state.ejections - forgotten) + 1
+    state.failures = 0
+    state.status, state.out_since_s = Status.EJECTED, now_s
+    state.back_s = now_s + ejected_s(state.ejections, draw)
     return True
 
 
-def _return(standing: Standing, now_s: float) -> None:
-    standing.place, standing.returned_s = Place.IN, now_s
-    standing.failures = standing.refusals = 0
+def _return(state: EjectionState, now_s: float) -> None:
+    state.status, state.returned_s = Status.IN, now_s
+    state.failures = state.refusals = 0

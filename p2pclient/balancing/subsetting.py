@@ -24,7 +24,7 @@ CALM_S = 60.0
 """How long a client must have been less busy before its subset is narrowed again: connections are worth keeping."""
 
 
-class Width:
+class SubsetSize:
     """How many workers a client uses: `size`, at first `base` (None: all, always).
 
     Doubled until it is twice the requests in flight, and back again, to no less than `base`, once so many

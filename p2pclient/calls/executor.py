@@ -1,176 +1,215 @@
-"""A call from end to end: a worker is found, asked, and another one asked where that helps.
+"""Executes calls: does what a call's state says, attempt by attempt, within the one time that the call was given.
 
-The decisions are in `retry`, `balance`, `budget` and `hedge`, the exchanges in `lookup`, `consul` and `post`;
-what is here is their order, and the clock: every wait and every exchange is cut to what is left of the one
-time the call was given.
+The states and their transitions are `call_state`'s, the decisions `retrying`'s and `balancing`'s, the exchanges
+`transport`'s; here are tasks and timers. A call has one race, which can be repeated: an attempt runs, and when it is
+late another worker is asked beside it, by the same rule. The first answer counts, and the others are cancelled.
 """
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from p2pclient.calls.call_state import Clock, Course, final
-from p2pclient.calls.service_channel import Route
-from p2pclient.calls.worker_finder import Finding, outcome_of
-from p2pclient.discovery.base import Source
+from p2pclient import timeouts
+from p2pclient.calls.call_state import Answered, CallState, State
+from p2pclient.calls.deadline import Deadline
+from p2pclient.calls.pauses import Pauses
+from p2pclient.calls.race import Race
+from p2pclient.calls.service_channel import ServiceChannel
+from p2pclient.calls.worker_finder import WorkerFinder
+from p2pclient.discovery.base import WorkerSource
+from p2pclient.errors import P2PError
+from p2pclient.failures import Failure, Trouble, without_frames
 from p2pclient.retrying import retry_policy
-from p2pclient.retrying.retry_budget import Budget
-from p2pclient.retrying.retry_policy import Failure, Trouble
-from p2pclient.transport.http import Limit
+from p2pclient.retrying.retry_budget import RetryBudget
 from p2pclient.types import Worker
 
 T = TypeVar("T")
 
-Work = Callable[[Worker, Limit], Coroutine[Any, Any, T]]
-"""Ask a worker, within a limit; raises Failure."""
+Ask = Callable[[Worker, float], Coroutine[Any, Any, T]]
+"""Ask a worker, within so many seconds; raises Failure."""
 
-NO_BUDGET_S = 0.1
-"""How long a call that may not try again yet waits before it asks whether it may now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
-    """An answer, the worker that gave it, and how many were asked."""
-
-    value: T
-    worker: Worker
-    attempts: int
+logger = logging.getLogger("p2pclient")
+"""DEBUG: which worker is asked; INFO: why a call asks another one."""
 
 
-class Calls:
-    """Calls to the services that `source` knows, at most `attempts` burdened workers each.
+class CallExecutor:
+    """Calls to the services that `source` knows, all within one retry budget."""
 
-    `hedge`: an answer that is late is asked of a second worker, too.
-    """
+    def __init__(self, source: WorkerSource, pauses: Pauses) -> None:
+        self.budget = RetryBudget()
+        self.pauses = pauses
+        self.finder = WorkerFinder(source, self.budget, pauses)
 
-    def __init__(self, source: Source, *, attempts: int, hedge: bool) -> None:
-        self._attempts = attempts
-        self._hedge = hedge
-        self._budget = Budget()
-        self._finding = Finding(source, self._budget, attempts=attempts)
-        self.ask = self._finding.ask
+    def call(
+        self,
+        ask: Ask[T],
+        channel: ServiceChannel,
+        deadline: Deadline,
+        *,
+        attempts: int,
+        hedge: bool,
+    ) -> Coroutine[Any, Any, Answered[T]]:
+        """The first answer to `ask`, of whichever worker; raises P2PError by the deadline."""
+        self.budget.request(time.monotonic())
+        return _Call(self, ask, channel, deadline, CallState(attempts, hedge)).run()
 
-    async def call(self, work: Work[T], route: Route, service: str | None, clock: Clock) -> Done[T]:
-        """Ask one worker after another until one answers or `retry.decide` says that it is enough."""
-        course = Course(clock)
-        self._budget.request(time.monotonic())
+
+class _Call(Generic[T]):
+    """One call under way: its state, and the means to go on."""
+
+    __slots__ = ("_ask", "_budget", "_channel", "_deadline", "_finder", "_pauses", "_state")
+
+    def __init__(
+        self,
+        executor: CallExecutor,
+        ask: Ask[T],
+        channel: ServiceChannel,
+        deadline: Deadline,
+        state: CallState[T],
+    ) -> None:
+        self._budget = executor.budget
+        self._finder = executor.finder
+        self._pauses = executor.pauses
+        self._ask = ask
+        self._channel = channel
+        self._deadline = deadline
+        self._state = state
+
+    async def run(self) -> Answered[T]:
+        state = self._state
         while True:
-            worker = None if route.deserted else route.pick(course.tried, time.monotonic())
-            if worker is None:
-                worker = await self._finding.find(route, service, course)
-            course.asked += 1
-            limit = self._limit(route, course)
-            late_s = self._late_s(route, course)
-            if late_s is not None:
-                worker, outcome = await self._raced(work, route, service, worker, limit, course, late_s)
+            if state.state is State.FINDING:
+                await self._race(self._picked() or await self._found())
+            elif state.state is State.PAUSING:
+                await self._pause()
+            elif state.answer is not None:
+                return state.answer
             else:
-                outcome = await _try(work, route, worker, limit)
-            if not isinstance(outcome, Failure):
-                return Done(outcome, worker, course.asked)
-            if course.paid and course.hangs and outcome.trouble is Trouble.FAILED:
-                outcome.trouble = Trouble.HUNG
-            course.note(worker, outcome)
-            await self._go_on(route, course)
+                raise state.error()
 
-    def _limit(self, route: Route, course: Course) -> Limit:
-        """What is left; and a time after which the attempt is given up once the budget has another one."""
-        left_s = course.clock.left_s
-        course.paid = False
-        others = not route.known or len(route.workers) > len(course.tried) + 1
-        usual_s = route.hedge.delay_s() if others else None
-        last = course.count(Trouble.GONE, Trouble.FAILED) + 1 >= self._attempts
-        soft_s = retry_policy.attempt_limit_s(left_s, last=last, usual_s=usual_s)
-        if soft_s == left_s:
-            return Limit(left_s)
-        course.hangs = soft_s < left_s / 2
+    def _picked(self) -> Worker | None:
+        """The worker for the next attempt, if the subscription has one."""
+        channel = self._channel
+        return None if channel.all_refuse else channel.pick(self._state.tried, time.monotonic())
 
-        def leave() -> bool:
-            course.paid = self._budget.take(time.monotonic())
-            return course.paid
+    async def _found(self) -> Worker:
+        """The worker for the next attempt, waited for."""
+        try:
+            return await self._finder.find(self._channel, self._state, self._deadline)
+        except P2PError as error:
+            error.attempts = self._state.made
+            raise
 
-        return Limit(left_s, soft_s, leave)
+    async def _race(self, worker: Worker) -> None:
+        """Ask this worker and, when it is late, others beside it, until the call is over or none is under way."""
+        state = self._state
+        state.begun(worker)
+        others = self._others
+        late_s = self._late_after_s(others=others)
+        if late_s is None:
+            await self._attempt(worker)
+            return
+        race = Race(state, lambda: self._beside(others=others))
+        await race.run(self._attempt(worker), late_s)
 
-    def _late_s(self, route: Route, course: Course) -> float | None:
-        """When a second worker is to be asked beside the first one; None: never."""
-        usual_s = route.hedge.delay_s()
-        if course.hedged or not course.nobody_yet or (usual_s is not None and not self._hedge):
-            return None
-        late_s = retry_policy.first_late_s(route.hedge.longest_s) if usual_s is None else usual_s
-        return late_s if late_s < course.clock.left_s / 2 else None  # else it is given up for another one by then
+    async def _beside(self, *, others: bool) -> None:
+        """Ask one more worker, and another one if that fails, while those that are late are under way."""
+        state = self._state
+        permitted = False
+        while state.asking():
+            worker = await self._another(others=others)
+            if worker is None or not (permitted or await self._permitted()):
+                return
+            late = ", ".join(worker.address for worker in state.under_way)
+            logger.info("%s: no answer of %s yet: %s is asked, too", worker.service, late, worker.address)
+            await self._race(worker)
+            if not state.asking():
+                return
+            permitted = state.failures[-1].trouble is Trouble.REFUSED  # which has burdened no worker
+            if not permitted:
+                others = self._others
+                late_s = self._late_after_s(others=others)
+                if late_s is None:
+                    return
+                await self._pauses.sleep(late_s)
 
-    async def _go_on(self, route: Route, course: Course) -> None:
-        """Wait before the next attempt, or raise the last failure's error if there is to be none."""
-        trouble = course.failures[-1].trouble
-        alike = (Trouble.GONE, Trouble.FAILED) if trouble in (Trouble.GONE, Trouble.FAILED) else (trouble,)
-        wait_s = retry_policy.decide(
-            trouble,
-            failures=course.count(*alike),
-            attempts=self._attempts,
-            left_s=course.clock.left_s,
-            draw=random.random(),
-            waited_s=course.clock.spent_s,
-            reached=route.reached,
-        )
-        if wait_s is None:
-            raise final(course.failures)
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        if trouble is not Trouble.REFUSED and not course.paid:
-            await self._pay(course)
+    async def _another(self, *, others: bool) -> Worker | None:
+        """A worker that the call has not asked or, after half of the time that is left, the one under way again."""
+        channel, state = self._channel, self._state
+        worker = await self._finder.another(channel, state.avoided)
+        if worker is None and others:  # it had seemed as if there were one
+            late_s = self._late_after_s(others=False)
+            if late_s is None:
+                return None
+            await self._pauses.sleep(late_s)
+            worker = await self._finder.another(channel, state.avoided)
+        return worker or next(iter(state.under_way), None)
 
-    async def _pay(self, course: Course) -> None:
+    async def _attempt(self, worker: Worker) -> None:
+        """One attempt, from which the state goes on."""
+        channel, state = self._channel, self._state
+        usual_s, began_s = channel.quantile.usual_s(), time.monotonic()
+        channel.began(worker, began_s)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: %s is asked (attempt %d)", worker.service, worker.address, state.made)
+        try:
+            outcome = await self._ask(worker, self._deadline.left_s)
+        except Failure as failure:
+            self._failed(worker, began_s, without_frames(failure))
+            return
+        except BaseException:
+            state.abandoned(worker)
+            channel.abandoned(worker, began_s, hung=self._outrun(usual_s, began_s))
+            raise
+        channel.answered(worker, began_s)
+        state.answered(worker, outcome)
+
+    def _failed(self, worker: Worker, began_s: float, failure: Failure) -> None:
+        channel, state = self._channel, self._state
+        channel.failed(worker, began_s, failure)
+        spent_s, left_s = self._deadline.spent_s, self._deadline.left_s
+        state.failed(worker, failure, spent_s=spent_s, left_s=left_s, reached=channel.reached, draw=random.random())
+        if state.state is State.PAUSING and logger.isEnabledFor(logging.INFO):
+            logger.info("%s: %s; another attempt in %.2f s", worker.service, failure.error.args[0], state.pause_s)
+
+    def _outrun(self, usual_s: float | None, began_s: float) -> bool:
+        """Whether another worker has answered while this attempt took so long that its worker hangs, most likely."""
+        if self._state.answer is None or usual_s is None:
+            return False
+        return time.monotonic() - began_s >= retry_policy.hung_after_s(usual_s)
+
+    async def _pause(self) -> None:
+        """Wait before the next attempt: its backoff, and a permit of the budget."""
+        state = self._state
+        if state.pause_s > 0:
+            await self._pauses.sleep(state.pause_s)
+        if not state.permit or await self._permitted():
+            state.paused()
+        else:
+            state.out_of_time()
+
+    async def _permitted(self) -> bool:
         """Take an attempt from the budget, or wait for it to have one: late is better than never."""
         while not self._budget.take(time.monotonic()):
-            wait_s = NO_BUDGET_S * (0.5 + random.random())
-            if not retry_policy.fits(wait_s, course.clock.left_s):
-                raise final(course.failures)
-            await asyncio.sleep(wait_s)
+            wait_s = timeouts.BUDGET_S * (0.5 + random.random())
+            if not retry_policy.fits(wait_s, self._deadline.left_s):
+                return False
+            await self._pauses.sleep(wait_s)
+        return True
 
-    async def _raced(
-        self,
-        work: Work[T],
-        route: Route,
-        service: str | None,
-        worker: Worker,
-        limit: Limit,
-        course: Course,
-        late_s: float,
-    ) -> tuple[Worker, T | Failure]:
-        """An attempt and, if its answer is late and the budget has one to spare, a second one beside it."""
-        racing = {asyncio.create_task(_try(work, route, worker, limit)): worker}
-        try:
-            done, _ = await asyncio.wait(racing, timeout=late_s)
-            second = None if done else await self._finding.another(route, service, {**course.tried, worker: 0.0})
-            if second is not None and self._budget.take(time.monotonic()):
-                course.hedged = True
-                course.asked += 1
-                racing[asyncio.create_task(_try(work, route, second, Limit(course.clock.left_s)))] = second
-            while True:
-                done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
-                task = done.pop()
-                worker, outcome = racing.pop(task), task.result()
-                if not racing or not isinstance(outcome, Failure) or outcome.trouble is Trouble.FINAL:
-                    return worker, outcome
-                course.note(worker, outcome)
-        finally:
-            for task in racing:
-                task.cancel()
-            await asyncio.gather(*racing, return_exceptions=True)
+    @property
+    def _others(self) -> bool:
+        """Whether there may be a worker that the call has not asked."""
+        channel, state = self._channel, self._state
+        if not channel.known:
+            return True
+        asked = len(state.avoided) if state.tried else len(state.under_way)
+        return len(channel.workers) > asked
 
-
-async def _try(work: Work[T], route: Route, worker: Worker, limit: Limit) -> T | Failure:
-    """One attempt, its failure as a value, counted with the worker that it burdened."""
-    began_s = time.monotonic()
-    route.began(worker, began_s)
-    try:
-        outcome = await outcome_of(work(worker, limit))
-    except BaseException:
-        route.abandoned(worker, began_s)
-        raise
-    route.ended(worker, began_s, outcome if isinstance(outcome, Failure) else None)
-    return outcome
+    def _late_after_s(self, *, others: bool) -> float | None:
+        quantile = self._channel.quantile
+        return self._state.late_after_s(self._deadline.left_s, others, quantile.usual_s(), quantile.longest_s)

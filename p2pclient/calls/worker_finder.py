@@ -1,25 +1,26 @@
-"""A worker for a call whose subscription has none at hand: it is new, has lost all, or all of it were tried.
+"""A worker for a call whose subscription has none to pick: it is new, has lost all, or all of them were tried.
 
-The lookup service is asked, again and again if it has to be. If it is away, those that it named before do. And
-where nobody accepts a connection, one call at a time finds out whether somebody is back.
+The lookup service is asked, again and again if it has to be; while it is away, the workers that it named before are
+used. Where every worker refuses connections, one call at a time finds out whether one of them is back.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from p2pclient.calls.call_state import Clock, Course, final
-from p2pclient.calls.service_channel import Route
-from p2pclient.discovery.base import Source
+from p2pclient import timeouts
+from p2pclient.calls.call_state import CallState, final
+from p2pclient.calls.deadline import Deadline
+from p2pclient.calls.pauses import Pauses
+from p2pclient.calls.service_channel import ServiceChannel
+from p2pclient.discovery.base import WorkerSource
+from p2pclient.failures import Failure, Trouble, outcome_of
 from p2pclient.retrying import retry_policy
-from p2pclient.retrying.retry_budget import Budget
-from p2pclient.retrying.retry_policy import Failure, Trouble
-from p2pclient.transport.http import without_frames
+from p2pclient.retrying.retry_budget import RetryBudget
 from p2pclient.types import Worker
 
 T = TypeVar("T")
@@ -28,113 +29,114 @@ Question = Callable[[float], Coroutine[Any, Any, T]]
 """Ask the lookup service, within so many seconds; raises Failure."""
 
 Pause = Callable[[float], Awaitable[bool]]
-"""Wait so many seconds; True, and earlier, if there is no need to wait for."""
+"""Wait so many seconds; True, and earlier, if there is nothing to wait for any more."""
 
 
-class Finding:
-    """Finds workers that `source` knows; what is tried in vain again is taken from `budget`."""
+class WorkerFinder:
+    """Finds workers that `source` knows; an attempt on one that refused before is taken from `budget`."""
 
-    def __init__(self, source: Source, budget: Budget, *, attempts: int) -> None:
+    def __init__(self, source: WorkerSource, budget: RetryBudget, pauses: Pauses) -> None:
         self._source = source
         self._budget = budget
-        self._attempts = attempts
+        self._pauses = pauses
         self._reached = False
 
-    async def find(self, route: Route, service: str | None, course: Course) -> Worker:
+    async def find(self, channel: ServiceChannel, call: CallState[Any], deadline: Deadline) -> Worker:
         """The worker to ask, waited for if need be; raises P2PError."""
-        clock = course.clock
-        await route.subscribed(min(retry_policy.SUBSCRIBE_S, clock.left_s / 2))
+        await channel.subscribed(min(timeouts.SUBSCRIBE_S, deadline.left_s / 2))
         while True:
-            course.hear(route.news)
-            worker = None if route.deserted else route.pick(course.tried, time.monotonic())
+            call.notice(channel.changes)
+            worker = None if channel.all_refuse else channel.pick(call.tried, time.monotonic())
             if worker is not None:
                 return worker
-            avoided = route.gone() | course.tried
-            workers: Sequence[Worker] | None = route.workers or await self._looked_up(route, service, avoided, clock)
+            avoided = channel.left_out() | call.tried
+            workers: Sequence[Worker] | None = channel.workers or await self._looked_up(
+                channel, avoided, deadline, tries=call.attempts
+            )
             if workers is None:
                 continue  # the subscription has a new list
             worker, free_at_s = retry_policy.choose(workers, avoided)
-            if worker not in avoided and not route.deserted:
+            if worker not in avoided and not channel.all_refuse:
                 return worker
-            if not course.failures or course.failures[-1].trouble is Trouble.REFUSED:
-                found = await self._probed(route, route.longest_gone(workers), course)
+            if not call.failures or call.failures[-1].trouble is Trouble.REFUSED:
+                found = await self._probed(channel, channel.refused_longest_ago(workers), call, deadline)
                 if found is not None:
                     return found
                 continue
-            hold_s = free_at_s - clock.spent_s
+            hold_s = free_at_s - deadline.spent_s
             if hold_s <= 0:
                 return worker
-            if not retry_policy.fits(hold_s, clock.left_s):
-                raise final(course.failures)
-            if not await route.changed(hold_s):
+            if not retry_policy.fits(hold_s, deadline.left_s):
+                raise final(call.failures)
+            if not await channel.changed(hold_s):
                 return worker
 
-    async def another(self, route: Route, service: str | None, avoided: dict[Worker, float]) -> Worker | None:
-        """A worker that is none of these, if there is one to be had without waiting."""
-        worker = route.pick(avoided, time.monotonic())
-        if worker is not None or route.known:
+    async def another(self, channel: ServiceChannel, avoided: Mapping[Worker, float]) -> Worker | None:
+        """A worker that is none of these; None if there is none without waiting."""
+        worker = channel.pick(avoided, time.monotonic())
+        if worker is not None or channel.known:
             return worker
-        found = await outcome_of(self._source.next(service, count=len(avoided) + 1, limit_s=retry_policy.LOOKUP_TURN_S))
+        found = await outcome_of(
+            self._source.next(channel.service, count=len(avoided) + 1, limit_s=timeouts.LOOKUP_TURN_S)
+        )
         if isinstance(found, Failure):
             return None
         return next((worker for worker in found if worker not in avoided), None)
 
-    async def _probed(self, route: Route, worker: Worker, course: Course) -> Worker | None:
-        """One that refused connections before, if this call is to find out now; None: look again who is there.
+    async def _probed(
+        self, channel: ServiceChannel, worker: Worker, call: CallState[Any], deadline: Deadline
+    ) -> Worker | None:
+        """The worker, which refused before, if this call is to find out now; None: look for a worker again.
 
-        Of all calls that wait, one tries every tenth of a second, within the budget; all go on once it has
-        met with somebody.
+        Of all calls that wait, one tries every tenth of a second, within the budget; all go on once a worker has
+        answered one of them.
         """
         now_s = time.monotonic()
-        if (
-            course.tried.get(worker, 0.0) <= course.clock.spent_s
-            and route.may_probe(now_s)
-            and self._budget.take(now_s)
-        ):
+        if call.tried.get(worker, 0.0) <= deadline.spent_s and channel.may_probe(now_s) and self._budget.take(now_s):
             return worker
-        wait_s = retry_policy.DESERTED_S * (0.5 + random.random())
-        if not retry_policy.fits(wait_s, course.clock.left_s):
-            if course.failures:
-                raise final(course.failures)
-            return worker  # it has to learn why
-        await route.changed(wait_s)
+        wait_s = timeouts.PROBE_S * (0.5 + random.random())
+        if not retry_policy.fits(wait_s, deadline.left_s):
+            if call.failures:
+                raise final(call.failures)
+            return worker  # the attempt tells why the call fails
+        await channel.changed(wait_s)
         return None
 
     async def _looked_up(
-        self, route: Route, service: str | None, avoided: dict[Worker, float], clock: Clock
+        self, channel: ServiceChannel, avoided: Mapping[Worker, float], deadline: Deadline, *, tries: int
     ) -> Sequence[Worker] | None:
-        """Workers from the lookup service or, where it is away, those that it named before."""
+        """Workers from the lookup service or, while it is away, those that it named before."""
         count = len(avoided) + 1 if avoided else None  # enough for one that is not to be avoided
-        question = functools.partial(self._next, service, count)
-        remembered = route.remembered
-        if len(remembered):
-            limit_s = min(retry_policy.LOOKUP_TURN_S, clock.left_s / 2)
-            if remembered.away(time.monotonic()):
-                return remembered.in_turn()
+        question = functools.partial(self._next, channel.service, count)
+        stale = channel.stale_workers
+        if len(stale):
+            limit_s = min(timeouts.LOOKUP_TURN_S, deadline.left_s / 2)
+            if stale.away(time.monotonic()):
+                return stale.in_turn()
             outcome = await outcome_of(question(limit_s))
             if isinstance(outcome, Failure) and outcome.trouble is Trouble.NO_LOOKUP:
-                remembered.missed(time.monotonic())
-                return remembered.in_turn()
+                stale.missed(time.monotonic())
+                return stale.in_turn()
             workers = None if isinstance(outcome, Failure) else outcome
         else:
             workers = None
-        workers = workers or await self.ask(question, clock, route.changed)
-        if workers is not None and not route.known:
-            remembered.named(workers, time.monotonic())
+        workers = workers or await self.ask(question, deadline, channel.changed, tries=tries)
+        if workers is not None and not channel.known:
+            stale.named(workers, time.monotonic())
         return workers
 
     def _next(self, service: str | None, count: int | None, limit_s: float) -> Coroutine[Any, Any, list[Worker]]:
         return self._source.next(service, count=count, limit_s=limit_s)
 
-    async def ask(self, question: Question[T], clock: Clock, pause: Pause) -> T | None:
-        """Ask the lookup service, again and again if it has nobody to give or is away.
+    async def ask(self, question: Question[T], deadline: Deadline, pause: Pause, *, tries: int) -> T | None:
+        """The lookup service's answer; it is asked again if it has no worker to give or is away. Raises P2PError.
 
-        None if a pause says that there is no need to any more.
+        None if a pause says that there is no need to ask any more. `tries` questions fit before the deadline.
         """
         failures: list[Failure] = []
-        began_s = clock.spent_s
+        began_s = deadline.spent_s
         while True:
-            limit_s = retry_policy.lookup_limit_s(clock.left_s, failures=len(failures), attempts=self._attempts)
+            limit_s = retry_policy.lookup_limit_s(deadline.left_s, failures=len(failures), attempts=tries)
             outcome = await outcome_of(question(limit_s))
             if not isinstance(outcome, Failure):
                 self._reached = True
@@ -144,28 +146,22 @@ class Finding:
             wait_s = retry_policy.decide(
                 outcome.trouble,
                 failures=len(failures),
-                attempts=self._attempts,
-                left_s=clock.left_s,
+                attempts=tries,
+                left_s=deadline.left_s,
                 draw=random.random(),
                 retry_after_s=outcome.retry_after_s,
-                waited_s=clock.spent_s - began_s,
+                waited_s=deadline.spent_s - began_s,
                 reached=self._reached,
             )
             if wait_s is None:
-                raise final(failures)
+                error = final(failures)
+                error.lookups = len(failures)
+                raise error
             if await pause(wait_s):
                 return None
 
-
-async def sleep(pause_s: float) -> bool:
-    """A pause in which nothing can happen that would end it."""
-    await asyncio.sleep(pause_s)
-    return False
-
-
-async def outcome_of(work: Coroutine[Any, Any, T]) -> T | Failure:
-    """A failure as a value, which a call may keep: without the frames that refer to the call."""
-    try:
-        return await work
-    except Failure as failure:
-        return without_frames(failure)
+    async def answer(self, question: Question[T], deadline: Deadline, *, tries: int) -> T:
+        """The lookup service's answer, waited for; raises P2PError."""
+        answer = await self.ask(question, deadline, self._pauses.sleep, tries=tries)
+        assert answer is not None, "nothing ends a mere sleep"
+        return answer

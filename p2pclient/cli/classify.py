@@ -21,15 +21,15 @@ from p2pclient.cli.evaluation.metrics import Accuracy
 from p2pclient.cli.inputs import LeftOut, files, images_in
 from p2pclient.cli.results_file import ResultsFile
 from p2pclient.cli.terminal import complain, printable, write
-from p2pclient.concurrent_map import Many
+from p2pclient.concurrent_map import ConcurrentMap
 from p2pclient.errors import P2PError
-from p2pclient.types import Prediction
+from p2pclient.types import Classification
 
 if TYPE_CHECKING:
     from p2pclient.async_client import AsyncClient
     from p2pclient.cli.progress import ProgressBar
 
-Outcome: TypeAlias = Prediction | P2PError | OSError
+Outcome: TypeAlias = Classification | P2PError | OSError
 
 _LABELS_FOR_ACCURACY = 5
 _NAME_COLUMNS = 48
@@ -85,7 +85,7 @@ class ClassifyRun:
                 self._name_columns = _name_columns(total)
             remaining = self._without_held(given)
             ordered = options.output is None
-            outcomes = Many(remaining, self._classify, concurrency=options.concurrency, ordered=ordered)
+            outcomes = ConcurrentMap(remaining, self._classify, concurrency=options.concurrency, ordered=ordered)
             async with self._client, outcomes:
                 try:
                     async for file, outcome in outcomes:
@@ -130,14 +130,14 @@ class ClassifyRun:
         text = self._text(file, outcome, truth)
         if text and not (self._bar and self._bar.write(printable(text))):
             write(text)
-        if isinstance(outcome, Prediction):
+        if isinstance(outcome, Classification):
             self.classified += 1
             self._count_accuracy(file, [label for label, _ in outcome.labels])
         else:
             self.failed += 1
             self._complain(f"{file}: {formats.reason(outcome)}")
         if self._bar:
-            self._bar.done(failed=not isinstance(outcome, Prediction))
+            self._bar.done(failed=not isinstance(outcome, Classification))
 
     def _left_out(self, file: str, reason: str) -> None:
         self._complain(f"{file}: left out: {reason}")
@@ -158,13 +158,13 @@ class ClassifyRun:
     def _text(self, file: str, outcome: Outcome, truth: str | None) -> str:
         """What goes to standard output."""
         form = self._options.form
-        if isinstance(outcome, Prediction):  # the accuracy may have needed more labels
+        if isinstance(outcome, Classification):  # the accuracy may have needed more labels
             outcome = dataclasses.replace(outcome, labels=outcome.labels[: self._options.top])
         if form is Form.JSON:
             return formats.as_json(file, outcome, truth=truth)
         if form is Form.CSV:
             return formats.as_csv(file, outcome)
-        if form is Form.NOTHING or not isinstance(outcome, Prediction):
+        if form is Form.NOTHING or not isinstance(outcome, Classification):
             return ""
         if form is Form.LIST:
             return formats.as_list(outcome)

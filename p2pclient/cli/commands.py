@@ -240,16 +240,15 @@ def status(
     from p2pclient.cli.status import WORKER_TIMEOUT_S, WorkerRequests, show_status
     from p2pclient.cli.status_table import as_json as json_line
     from p2pclient.cli.status_table import as_table
-    from p2pclient.transport.http import Wire
-    from p2pclient.validation import tls
+    from p2pclient.messages import bearer
+    from p2pclient.transport.http import HttpTransport
 
     client, trust = client_for(registry, None, timeout, routing="lookup"), credentials()
-    wire = Wire(
-        connect_timeout_s=WORKER_TIMEOUT_S,
-        tls=tls(None, ca=trust.get("ca"), cert=trust.get("cert"), key=trust.get("key")),
+    requests = WorkerRequests(
+        transport=HttpTransport(connect_timeout_s=WORKER_TIMEOUT_S, tls=trust["tls"].verification()),
+        scheme=trust.get("worker_scheme", "http"),
+        headers=bearer(trust.get("token")),
     )
-    headers = {"Authorization": f"Bearer {trust['token']}"} if "token" in trust else {}
-    requests = WorkerRequests(wire=wire, scheme=trust.get("worker_scheme", "http"), headers=headers)
     form = json_line if as_json else lambda states: as_table(states, width=terminal_width())
     try:
         asyncio.run(show_status(client, requests, form=form, every_s=interval if watch else None))

@@ -28,11 +28,9 @@ def credentials() -> dict[str, Any]:
 
     They come from the environment alone, since a process list shows flags to everybody.
     """
-    names = {
-        "P2P_CA": "ca",
-        "P2P_CERT": "cert",
-        "P2P_KEY": "key",
-        "P2P_TOKEN": "token",
-        "P2P_WORKER_SCHEME": "worker_scheme",
-    }
-    return {argument: os.environ[name] for name, argument in names.items() if os.environ.get(name)}
+    from p2pclient.options import TLS
+
+    ca, cert, key = (os.environ.get(name) or None for name in ("P2P_CA", "P2P_CERT", "P2P_KEY"))
+    names = {"P2P_TOKEN": "token", "P2P_WORKER_SCHEME": "worker_scheme"}
+    options: dict[str, Any] = {argument: os.environ[name] for name, argument in names.items() if os.environ.get(name)}
+    return options | {"tls": TLS(ca=ca, cert=cert, key=key)}

@@ -8,7 +8,7 @@ import json
 
 from p2pclient.cli.inputs import IMAGE_SUFFIXES
 from p2pclient.errors import P2PError
-from p2pclient.types import Prediction, Worker
+from p2pclient.types import Classification, Worker
 
 CSV_HEADER = ("file", "rank", "label", "score", "error")
 
@@ -22,26 +22,26 @@ def reason(error: P2PError | OSError) -> str:
     return str(error)
 
 
-def as_list(prediction: Prediction) -> str:
+def as_list(prediction: Classification) -> str:
     """One label a line with its score, the labels in a column."""
     width = max(len(label) for label, _ in prediction.labels)
     return "".join(f"{label:<{width}}  {score:.3f}\n" for label, score in prediction.labels)
 
 
-def as_line(file: str, prediction: Prediction) -> str:
+def as_line(file: str, prediction: Classification) -> str:
     """`file: label score`, further labels after commas."""
     return f"{file}: {', '.join(f'{label} {score:.3f}' for label, score in prediction.labels)}\n"
 
 
-def as_row(file: str, prediction: Prediction, width: int) -> str:
+def as_row(file: str, prediction: Classification, width: int) -> str:
     """A row of a table whose first column has `width` characters; a longer name loses its beginning."""
     name = file if len(file) <= width else "…" + file[1 - width :]
     return f"{name:<{width}}  {', '.join(f'{score:.3f} {label}' for label, score in prediction.labels)}\n"
 
 
-def as_json(file: str, outcome: Prediction | P2PError | OSError, *, truth: str | None = None) -> str:
+def as_json(file: str, outcome: Classification | P2PError | OSError, *, truth: str | None = None) -> str:
     """One JSON object: `file` with `labels`, `worker` and `took_s`, or with `error`; and `truth` if it is known."""
-    if isinstance(outcome, Prediction):
+    if isinstance(outcome, Classification):
         answer = {"labels": outcome.labels, "worker": outcome.worker, "took_s": round(outcome.took_s, 6)}
     else:
         answer = {"error": reason(outcome)}
@@ -49,9 +49,9 @@ def as_json(file: str, outcome: Prediction | P2PError | OSError, *, truth: str |
     return json.dumps({"file": file} | answer | known) + "\n"
 
 
-def as_csv(file: str, outcome: Prediction | P2PError | OSError) -> str:
+def as_csv(file: str, outcome: Classification | P2PError | OSError) -> str:
     """One row a label under `CSV_HEADER`, or one row with the error."""
-    if isinstance(outcome, Prediction):
+    if isinstance(outcome, Classification):
         labels = enumerate(outcome.labels, start=1)
         return "".join(csv_row(file, rank, label, score, "") for rank, (label, score) in labels)
     return csv_row(file, "", "", "", reason(outcome))

@@ -14,7 +14,8 @@ from yarl import URL
 from p2pclient.cli.status_model import ServiceState, WorkerState, load_of, model_of
 from p2pclient.cli.terminal import write
 from p2pclient.errors import P2PError, UnknownService
-from p2pclient.transport.http import Answer, Broken, Limit, Wire
+from p2pclient.messages import Answer
+from p2pclient.transport.base import ExchangeFailed, Transport
 from p2pclient.types import Service, Worker
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _AT_A_TIME = 64
 class WorkerRequests:
     """How workers are asked: the connections, the scheme (http or https), and the headers (a bearer token)."""
 
-    wire: Wire
+    transport: Transport
     scheme: str
     headers: Mapping[str, str]
 
@@ -57,7 +58,7 @@ async def show_status(
                     return
                 await asyncio.sleep(max(0.0, began_s + every_s - time.monotonic()))
         finally:
-            await requests.wire.close()
+            await requests.transport.close()
 
 
 async def fetch_states(
@@ -74,12 +75,12 @@ async def fetch_states(
 
     async def of_service(service: Service) -> ServiceState:
         try:
-            instances = await client.instances(service.name)
+            snapshot = await client.workers(service.name)
         except UnknownService:  # it has gone since
             return ServiceState(service.name, 0.0, ())
-        workers = sorted(instances.workers, key=lambda worker: worker.id)
+        workers = sorted(snapshot, key=lambda worker: worker.id)
         states = await asyncio.gather(*(of_worker(service.name, worker) for worker in workers))
-        return ServiceState(service.name, instances.age_s, tuple(states))
+        return ServiceState(service.name, snapshot.age_s, tuple(states))
 
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
 
@@ -88,7 +89,7 @@ async def _worker_state(requests: WorkerRequests, worker: Worker, before: Worker
     """What a worker's own pages say; the fields stay empty for one that does not answer, or is another server."""
     try:
         ready, metrics = await asyncio.gather(_get(requests, worker, "/readyz"), _get(requests, worker, "/metrics"))
-    except Broken as broken:
+    except ExchangeFailed as broken:
         return WorkerState(worker, error=str(broken))
     model = model_of(ready.body) if ready.status in (200, 503) else None
     name = model.name if model else None
@@ -102,7 +103,7 @@ async def _worker_state(requests: WorkerRequests, worker: Worker, before: Worker
 
 async def _get(requests: WorkerRequests, worker: Worker, path: str) -> Answer:
     url = URL(f"{requests.scheme}://{worker.address}{path}")
-    return await requests.wire.exchange("GET", url, headers=requests.headers, limit=Limit(WORKER_TIMEOUT_S))
+    return await requests.transport.exchange("GET", url, headers=requests.headers, timeout_s=WORKER_TIMEOUT_S)
 
 
 def _show(text: str, *, anew: bool) -> None:

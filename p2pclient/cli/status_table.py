@@ -52,7 +52,7 @@ def as_table(states: Sequence[ServiceState], *, width: int) -> str:
 
 
 def _service(state: ServiceState, width: int) -> list[str]:
-    serving = sum(worker.worker.health in ("passing", "warning") for worker in state.workers)
+    serving = sum(worker.worker.healthy for worker in state.workers)
     versions = sorted({worker.version for worker in state.workers if worker.version})
     known = "as of now" if state.age_s < 1 else f"not confirmed for {state.age_s:.0f} s"
     heading = f"{state.name}: {serving} of {len(state.workers)} serving"

@@ -1,4 +1,4 @@
-"""Who knows the workers: what the client asks of a lookup service, or of Consul in its place."""
+"""Where the workers are known: what the client asks of a lookup service, or of Consul in its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Listing:
     """All workers of a service as one answer named them.
 
     `index` goes with the next question, which is then answered when something has changed. `stale_s`: for
-    how many seconds whoever answered could not confirm it. `serving` are the workers to use now.
+    how many seconds the server could not confirm what it answers. `serving` are the workers to use now.
     """
 
     service: str
@@ -23,10 +23,10 @@ class Listing:
     stale_s: float = 0.0
 
 
-class Source(Protocol):
-    """A lookup service or a Consul agent. `service` None means the one it takes for its default.
+class WorkerSource(Protocol):
+    """A lookup service or a Consul agent. `service` None means the one that it takes for its default.
 
-    Every method is given the seconds it may take and raises Failure: NO_LOOKUP, NO_WORKER, or FINAL if
+    Every method is given the seconds that it may take and raises Failure: NO_LOOKUP, NO_WORKER, or FINAL if
     asking again is of no use.
     """
 

@@ -2,7 +2,7 @@
 
     GET /v1/health/service/NAME?stale&index=&wait=      all instances with their checks; waits for a change
     GET /v1/catalog/services?stale                      names and tags
-What the answers mean is decided in `consul_answers`. Consul has no rotation: `next` draws at random.
+What the answers mean is decided in `consul_health`. Consul has no rotation: `next` draws at random.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from urllib.parse import quote
 from yarl import URL
 
 from p2pclient.discovery.base import Listing
-from p2pclient.discovery.consul_health import Belief, heard, judge
-from p2pclient.discovery.failover import Servers, unreachable
-from p2pclient.discovery.health_filter import SERVING, Eligible
-from p2pclient.errors import LookupUnavailable, NoWorker, P2PError, ProtocolError
-from p2pclient.retrying.retry_policy import Failure, Trouble
-from p2pclient.transport.http import Answer, Wire
+from p2pclient.discovery.consul_health import KnownWorkers, read_health, reconcile
+from p2pclient.discovery.failover import Failover, denied, unreachable
+from p2pclient.discovery.health_filter import HealthFilter
+from p2pclient.errors import NoWorker, P2PError, UnknownService
+from p2pclient.failures import Failure, Trouble
+from p2pclient.messages import MALFORMED, Answer, unlike
+from p2pclient.transport.base import Transport
 from p2pclient.types import Service, Worker
 
 DEFAULT_SERVICE = "classify"
@@ -31,81 +32,97 @@ TAG = "p2p"
 WAIT_S = 55.0
 """How long a blocking query waits: below the minute after which proxies tend to cut idle connections."""
 
-_MALFORMED = (ValueError, TypeError, LookupError, RecursionError)
+AT_A_TIME = 16
+"""How many services are asked for at the same time: a catalog may hold thousands."""
 
 
-class Consul:
-    """The Consul agents at these base URLs: a `Source`. `token` is an ACL token, for them and nobody else."""
+class ConsulSource:
+    """The Consul agents at these base URLs: a `WorkerSource`. `token` is an ACL token, sent to them alone."""
 
     backoff_max_s = 30.0
 
-    def __init__(self, wire: Wire, urls: Sequence[URL], *, token: str | None = None) -> None:
+    def __init__(self, transport: Transport, urls: Sequence[URL], *, token: str | None = None) -> None:
         headers = {} if token is None else {"X-Consul-Token": token}
-        self._servers = Servers(wire, random.sample(urls, len(urls)), headers, _refusal)
-        self._beliefs: dict[str, Belief] = {}
-        self._eligible: dict[str, Eligible] = {}
+        self._servers = Failover(transport, random.sample(urls, len(urls)), headers, _refusal)
+        self._known: dict[str, KnownWorkers] = {}
+        self._filters: dict[str, HealthFilter] = {}
+        self._named: set[str] = set()
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
         """A healthy worker drawn at random or, with `count`, up to that many different ones; never none."""
         listing = await self.listing(service, index=0, limit_s=limit_s)
         if not listing.workers:
-            known = f"Consul knows no service {listing.service}: is a worker registered, may the token read it?"
-            raise Failure(Trouble.NO_WORKER, NoWorker(known), retry_after_s=1.0)
+            raise Failure(Trouble.NO_WORKER, NoWorker(_unnamed(listing.service)), retry_after_s=1.0)
         if not listing.serving:
             raise Failure(Trouble.NO_WORKER, NoWorker(f"No worker of {listing.service} is healthy."), retry_after_s=1.0)
         return random.sample(listing.serving, min(count or 1, len(listing.serving)))
 
     async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
-        """All workers: at once for index 0, else when there was a change, or after a minute."""
-        name = service or DEFAULT_SERVICE
-        belief = self._beliefs.get(name, Belief())
+        """All workers: at once for index 0, else when there was a change, or after a minute.
+
+        A service of which Consul has never named a worker is unknown: its name is wrong, most likely.
+        """
+        listing = await self._listing(service or DEFAULT_SERVICE, index=index, limit_s=limit_s)
+        if listing.workers:
+            self._named.add(listing.service)
+        elif listing.service not in self._named:
+            raise Failure(Trouble.UNKNOWN, UnknownService(_unnamed(listing.service)), retry_after_s=1.0)
+        return listing
+
+    async def _listing(self, name: str, *, index: int, limit_s: float) -> Listing:
+        known = self._known.get(name, KnownWorkers())
         query = "?stale"
         if index:
             wait_s = WAIT_S
-            if belief.suspect_until_s is not None:  # what is held is asked for again when its time is over
-                wait_s = min(WAIT_S, max(0.1, belief.suspect_until_s - time.monotonic()))
+            if known.held_until_s is not None:  # Consul is asked again when the grace time is over
+                wait_s = min(WAIT_S, max(0.1, known.held_until_s - time.monotonic()))
             query += f"&index={index}&wait={int(wait_s * 1000)}ms"
             limit_s += wait_s * 17 / 16  # Consul adds up to a sixteenth
         path = f"/v1/health/service/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            said = heard(answer.headers, answer.json())
-        except _MALFORMED as error:
-            raise Failure(Trouble.FINAL, _stranger(answer, base)) from error
-        belief = judge(self._beliefs.get(name, Belief()), said, now_s=time.monotonic())
-        self._beliefs[name] = belief
-        serving = self._eligible.setdefault(name, Eligible()).among(belief.workers)
-        return Listing(name, belief.index, belief.workers, serving, answer.number("X-Consul-LastContact") / 1000)
+            said = read_health(answer.headers, answer.json())
+        except MALFORMED as error:
+            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+        known = reconcile(self._known.get(name, KnownWorkers()), said, now_s=time.monotonic())
+        self._known[name] = known
+        serving = self._filters.setdefault(name, HealthFilter()).usable(known.workers)
+        return Listing(name, known.index, known.workers, serving, answer.number("X-Consul-LastContact") / 1000)
 
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service with the tag that this project's workers carry."""
         answer, base = await self._servers.ask("/v1/catalog/services?stale", limit_s=limit_s)
         try:
             names = sorted(name for name, tags in answer.json().items() if TAG in tags)
-        except (*_MALFORMED, AttributeError) as error:
-            raise Failure(Trouble.FINAL, _stranger(answer, base)) from error
-        listings = await asyncio.gather(*(self.listing(name, index=0, limit_s=limit_s) for name in names))
-        return [_summary(listing) for listing in listings]
+        except MALFORMED as error:
+            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+        free = asyncio.Semaphore(AT_A_TIME)
+
+        async def summary(name: str) -> Service:
+            async with free:
+                return _summary(await self._listing(name, index=0, limit_s=limit_s))
+
+        return list(await asyncio.gather(*map(summary, names)))
+
+
+def _unnamed(service: str) -> str:
+    return f"Consul knows no service {service}: is a worker registered, may the token read it?"
 
 
 def _summary(listing: Listing) -> Service:
-    serving = sum(worker.health in SERVING for worker in listing.workers)
+    serving = sum(worker.healthy for worker in listing.workers)
     versions = sorted({worker.version for worker in listing.workers if worker.version})
     return Service(listing.service, len(listing.workers), serving, tuple(versions))
 
 
 def _refusal(answer: Answer, base: str) -> Failure:
-    if answer.status == 403:
-        denied = f"Consul at {base} refused ({answer.sentence()}): give a token with service:read and node:read"
-        return Failure(Trouble.FINAL, LookupUnavailable(denied, status=403))
-    if answer.status >= 500 or answer.status == 429:
+    if answer.status in (401, 403):
+        return denied(f"Consul at {base}", answer, hint="give a token with service:read and node:read")
+    if answer.status >= 500 or answer.status in (408, 429):
         error = unreachable(base, f"Consul answered {answer.status}: {answer.sentence()}", status=answer.status)
         return Failure(Trouble.NO_LOOKUP, error, retry_after_s=answer.retry_after_s)
-    return Failure(Trouble.FINAL, _stranger(answer, base))
+    return Failure(Trouble.FINAL, _unlike(answer, base))
 
 
-def _stranger(answer: Answer, base: str) -> P2PError:
-    return ProtocolError(
-        f"{base} does not answer as Consul does ({answer.status} {answer.sentence()!r}): is the address right?",
-        status=answer.status,
-    )
+def _unlike(answer: Answer, base: str) -> P2PError:
+    return unlike("Consul", answer, base, hint="is the address right?")

@@ -1,9 +1,9 @@
-"""What Consul's answers mean, and whether they are to be believed: pure.
+"""Reads Consul's answers about a service, and decides from them and from what was known which workers there are; pure.
 
-Consul can say with a straight face that a service has no workers: after an agent lost its data it answers
-200, an empty list, a known leader and a lower index. So a set that shrinks in a suspicious way is held for
-a grace time and asked for again; a worker that was put into maintenance before it left is let go at once.
-A client that holds a dead worker loses little: the connection is refused, and the next worker is asked.
+Consul can answer 200, an empty list and a known leader although workers run: after an agent lost its data it does,
+with a lower index. So workers that disappear from a suspicious answer are held for a grace time and asked for again; a
+worker that was put into maintenance before it left is dropped at once. A client that holds a dead worker loses
+little: the connection is refused, and the next worker is asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
-from p2pclient.discovery.health_filter import MAINTENANCE, SERVING
+from p2pclient.discovery.health_filter import MAINTENANCE
 from p2pclient.types import Worker
 
 GRACE_S = 15.0
@@ -29,45 +29,45 @@ _BOOT_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a 200 of `/v1/health/service/NAME` said. `leader`: whether it comes from the present."""
+class HealthAnswer:
+    """What a 200 of `/v1/health/service/NAME` said. `current`: whether the server is in touch with the leader."""
 
     index: int
     workers: tuple[Worker, ...]
-    leader: bool = True
+    current: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
-    """What is held to be true. `index` goes with the next question.
+class KnownWorkers:
+    """The workers of a service as of the last answer. `index` goes with the next question.
 
-    `suspect_until_s` is set while workers are held that Consul no longer names.
+    `held_until_s` is set while workers are held that Consul no longer names.
     """
 
     workers: tuple[Worker, ...] = ()
     index: int = 0
-    suspect_until_s: float | None = None
+    held_until_s: float | None = None
 
 
-def judge(belief: Belief, heard: Heard, *, now_s: float) -> Belief:
-    """What to believe after an answer."""
-    named = {worker.id for worker in heard.workers}
-    missing = tuple(w for w in belief.workers if w.id not in named and w.health in SERVING)
-    odd = heard.index < belief.index or not heard.leader
-    until_s = belief.suspect_until_s
+def reconcile(known: KnownWorkers, answer: HealthAnswer, *, now_s: float) -> KnownWorkers:
+    """The workers to know after an answer."""
+    named = {worker.id for worker in answer.workers}
+    missing = tuple(w for w in known.workers if w.id not in named and w.healthy)
+    suspicious = answer.index < known.index or not answer.current
+    until_s = known.held_until_s
     if not missing:
         until_s = None
     elif until_s is None:
-        until_s = now_s + GRACE_S if odd or not heard.workers else None
-    elif now_s >= until_s:  # only a second reading that is sound in itself lets the missing go
-        until_s = now_s + GRACE_S if odd else None
-    workers = heard.workers if until_s is None else heard.workers + missing
+        until_s = now_s + GRACE_S if suspicious or not answer.workers else None
+    elif now_s >= until_s:  # only a second answer that is not suspicious itself drops the missing
+        until_s = now_s + GRACE_S if suspicious else None
+    workers = answer.workers if until_s is None else answer.workers + missing
     # Consul's rule: an index that goes backwards starts again at 0; and never ask with the 0 of a broken answer.
-    index = 0 if heard.index < belief.index else max(1, heard.index)
-    return Belief(tuple(sorted(workers, key=lambda worker: worker.id)), index, until_s)
+    index = 0 if answer.index < known.index else max(1, answer.index)
+    return KnownWorkers(tuple(sorted(workers, key=lambda worker: worker.id)), index, until_s)
 
 
-def heard(headers: Mapping[str, str], entries: Any) -> Heard:
+def read_health(headers: Mapping[str, str], entries: Any) -> HealthAnswer:
     """A 200's headers and JSON; raises ValueError, TypeError or LookupError where that is not Consul's."""
     workers: dict[str, Worker] = {}
     for entry in entries:
@@ -82,10 +82,10 @@ def heard(headers: Mapping[str, str], entries: Any) -> Heard:
         workers[name] = worker if name == worker.id else replace(worker, id=name)
     contact_ms = int(headers.get("X-Consul-LastContact") or 0)
     known = headers.get("X-Consul-KnownLeader", "true") == "true"
-    return Heard(
+    return HealthAnswer(
         index=int(headers["X-Consul-Index"]),
         workers=tuple(workers.values()),
-        leader=known and contact_ms <= LAST_CONTACT_LIMIT_S * 1000,
+        current=known and contact_ms <= LAST_CONTACT_LIMIT_S * 1000,
     )
 
 

@@ -1,4 +1,4 @@
-"""One question to any of several servers that all know the answer: whoever answers is asked first next time."""
+"""One question to any of several servers that all know the answer: the one that answers is asked first next time."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from collections.abc import Callable, Mapping, Sequence
 
 from yarl import URL
 
+from p2pclient import timeouts
 from p2pclient.discovery.address import shown
-from p2pclient.errors import LookupUnavailable
-from p2pclient.retrying import retry_policy
-from p2pclient.retrying.retry_policy import Failure, Trouble
-from p2pclient.transport.http import Answer, Broken, Limit, Wire
+from p2pclient.errors import AuthenticationError, LookupUnavailable
+from p2pclient.failures import Failure, Trouble
+from p2pclient.messages import Answer
+from p2pclient.transport.base import ExchangeFailed, Transport
 
 Refusal = Callable[[Answer, str], Failure]
 
 
-class Servers:
+class Failover:
     """The servers at these base URLs. `refusal` says what an answer other than 200 means."""
 
-    def __init__(self, wire: Wire, urls: Sequence[URL], headers: Mapping[str, str], refusal: Refusal) -> None:
-        self._wire = wire
+    def __init__(self, transport: Transport, urls: Sequence[URL], headers: Mapping[str, str], refusal: Refusal) -> None:
+        self._transport = transport
         self._bases = [(str(url).rstrip("/"), shown(url)) for url in urls]
         self._headers = headers
         self._refusal = refusal
 
     async def ask(self, path: str, *, limit_s: float, waits: bool = False) -> tuple[Answer, str]:
-        """A 200 of the first server that gives one, and that server's name for people; raises Failure.
+        """A 200 of the first server that gives one, and that server's address for people; raises Failure.
 
-        A server that lets the client wait is passed over after a second, unless it `waits` because it was
-        asked to.
+        A server that does not answer within a second is passed over, unless it `waits` because it was asked to.
         """
         until_s = time.monotonic() + limit_s
         failure: Failure | None = None
         for others, base in zip(reversed(range(len(self._bases))), tuple(self._bases), strict=True):
             left_s = max(0.0, until_s - time.monotonic())
-            turn_s = left_s if others == 0 or waits else min(retry_policy.LOOKUP_TURN_S, left_s / 2)
+            turn_s = left_s if others == 0 or waits else min(timeouts.LOOKUP_TURN_S, left_s / 2)
             try:
                 answer = await self._ask_one(base, path, turn_s)
             except Failure as refused:
@@ -51,19 +51,25 @@ class Servers:
         raise failure
 
     async def _ask_one(self, base: tuple[str, str], path: str, limit_s: float) -> Answer:
-        url, name = URL(base[0] + path, encoded=True), base[1]
+        url, address = URL(base[0] + path, encoded=True), base[1]
         try:
-            answer = await self._wire.exchange("GET", url, headers=self._headers, limit=Limit(limit_s))
-        except Broken as broken:
-            error = unreachable(name, str(broken))
-            raise Failure(Trouble.NO_LOOKUP, error, silent_s=broken.silent_s) from broken
+            answer = await self._transport.exchange("GET", url, headers=self._headers, timeout_s=limit_s)
+        except ExchangeFailed as failed:
+            error = unreachable(address, str(failed))
+            raise Failure(Trouble.NO_LOOKUP, error, silent_s=failed.silent_s) from failed
         if answer.status != 200:
-            raise self._refusal(answer, name)
+            raise self._refusal(answer, address)
         return answer
 
 
-def unreachable(name: str, why: str, *, status: int | None = None) -> LookupUnavailable:
+def unreachable(address: str, why: str, *, status: int | None = None) -> LookupUnavailable:
     """The error of a lookup service, or of Consul in its place, that could not be asked."""
     return LookupUnavailable(
-        f"no lookup service at {name}: {why}; start one (p2p up) or name the right address", status=status
+        f"no lookup service at {address}: {why}; start one (p2p up) or name the right address", status=status
     )
+
+
+def denied(server: str, answer: Answer, *, hint: str) -> Failure:
+    """The failure of a server that does not accept the token, or wants one (401, 403)."""
+    sentence = f"{server} refused ({answer.status} {answer.sentence()}): {hint}"
+    return Failure(Trouble.FINAL, AuthenticationError(sentence, status=answer.status))

@@ -1,4 +1,4 @@
-"""Which of the workers that are known are asked: pure.
+"""Which of the known workers are asked: the healthy ones or, in panic mode, all that ever were; pure.
 
 Those that are healthy; all that ever were, if fewer than half of those still are: most of a set failing
 its checks at once means that the checks are wrong (an agent that has just restarted calls everything
@@ -13,24 +13,21 @@ from dataclasses import replace
 
 from p2pclient.types import Worker
 
-SERVING = frozenset({"passing", "warning"})
-"""A warning means loaded, not broken."""
-
 MAINTENANCE = "maintenance"
 
 
-class Eligible:
-    """A memory of the workers of one service that were once seen to serve, of those still named."""
+class HealthFilter:
+    """Remembers which workers of one service, of those still named, have been healthy."""
 
     def __init__(self) -> None:
         self._proven: frozenset[str] = frozenset()
 
-    def among(self, workers: Sequence[Worker]) -> tuple[Worker, ...]:
-        """The workers to use, each as one that serves; none if none has ever been healthy."""
-        serving = tuple(worker for worker in workers if worker.health in SERVING)
+    def usable(self, workers: Sequence[Worker]) -> tuple[Worker, ...]:
+        """The workers to ask, each as a healthy one; none if none has ever been healthy."""
+        serving = tuple(worker for worker in workers if worker.healthy)
         healthy = {worker.id for worker in serving}
         self._proven = frozenset(w.id for w in workers if w.id in healthy or w.id in self._proven)
         candidates = tuple(w for w in workers if w.health != MAINTENANCE and w.id in self._proven)
         if 2 * len(serving) >= len(candidates):
             return serving
-        return tuple(w if w.health in SERVING else replace(w, health="warning") for w in candidates)
+        return tuple(w if w.healthy else replace(w, health="warning") for w in candidates)

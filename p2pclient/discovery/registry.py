@@ -18,30 +18,28 @@ from urllib.parse import quote
 from yarl import URL
 
 from p2pclient.discovery.base import Listing
-from p2pclient.discovery.failover import Servers, unreachable
-from p2pclient.discovery.health_filter import Eligible
-from p2pclient.errors import NoWorker, P2PError, ProtocolError, UnknownService
-from p2pclient.retrying.retry_policy import Failure, Trouble
-from p2pclient.transport.http import Answer, Wire
+from p2pclient.discovery.failover import Failover, denied, unreachable
+from p2pclient.discovery.health_filter import HealthFilter
+from p2pclient.errors import NoWorker, P2PError, UnknownService
+from p2pclient.failures import Failure, Trouble
+from p2pclient.messages import MALFORMED, Answer, bearer, unlike
+from p2pclient.transport.base import Transport
 from p2pclient.types import Service, Worker
 
 WAIT_S = 30
-_MALFORMED = (ValueError, TypeError, LookupError, RecursionError)
 
 
-class Lookup:
-    """The lookup services at these base URLs: a `Source`. `token` goes along as a bearer token."""
+class RegistrySource:
+    """The lookup services at these base URLs: a `WorkerSource`. `token` goes along as a bearer token."""
 
     backoff_max_s = 5.0
 
-    def __init__(self, wire: Wire, urls: Sequence[URL], *, token: str | None = None) -> None:
-        headers = {"Accept": "application/json"}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        # In any order, so that many clients spread over all of them.
-        self._servers = Servers(wire, random.sample(urls, len(urls)), headers, _refusal)
+    def __init__(self, transport: Transport, urls: Sequence[URL], *, token: str | None = None) -> None:
+        headers = {"Accept": "application/json"} | bearer(token)
+        # In random order, so that many clients spread over all of them.
+        self._servers = Failover(transport, random.sample(urls, len(urls)), headers, _refusal)
         self._default: str | None = None
-        self._eligible: dict[str, Eligible] = {}
+        self._filters: dict[str, HealthFilter] = {}
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
         """The next worker in rotation or, with `count`, up to that many different ones; never none."""
@@ -50,8 +48,8 @@ class Lookup:
         answer, base = await self._servers.ask(f"{path}{query}", limit_s=limit_s)
         try:
             workers = _workers(answer.json(), many=count is not None)
-        except _MALFORMED as error:
-            raise Failure(Trouble.FINAL, _stranger(answer, base)) from error
+        except MALFORMED as error:
+            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
         if service is None:
             self._default = workers[0].service
         return workers
@@ -62,7 +60,7 @@ class Lookup:
             await self.next(None, count=None, limit_s=limit_s)
         name = service or self._default or ""
         query = f"?index={index}&wait={WAIT_S}s" if index else ""
-        # Whoever waits adds a little to the wait, and the answer needs its time, too.
+        # The lookup service adds a little to the wait, and the answer needs its time, too.
         limit_s = WAIT_S + limit_s if index else limit_s
         path = f"/instances/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
@@ -70,9 +68,9 @@ class Lookup:
             found = answer.json()
             workers = tuple(_worker(entry) for entry in found["instances"])
             index = int(found["index"])
-        except _MALFORMED as error:
-            raise Failure(Trouble.FINAL, _stranger(answer, base)) from error
-        serving = self._eligible.setdefault(name, Eligible()).among(workers)
+        except MALFORMED as error:
+            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+        serving = self._filters.setdefault(name, HealthFilter()).usable(workers)
         return Listing(name, index, workers, serving, answer.number("X-Registry-Stale"))
 
     async def services(self, *, limit_s: float) -> list[Service]:
@@ -80,8 +78,8 @@ class Lookup:
         answer, base = await self._servers.ask("/services", limit_s=limit_s)
         try:
             return [_service(entry) for entry in answer.json()]
-        except _MALFORMED as error:
-            raise Failure(Trouble.FINAL, _stranger(answer, base)) from error
+        except MALFORMED as error:
+            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
 
 
 def _refusal(answer: Answer, base: str) -> Failure:
@@ -91,18 +89,16 @@ def _refusal(answer: Answer, base: str) -> Failure:
         return Failure(Trouble.NO_WORKER, no_worker, retry_after_s=answer.retry_after_s)
     if answer.status == 404 and not answer.html:
         return Failure(Trouble.FINAL, UnknownService(said or "no such service", status=404))
-    if answer.status >= 500 or answer.status == 429:
+    if answer.status in (401, 403):
+        return denied(f"the lookup service at {base}", answer, hint="give a token that it accepts")
+    if answer.status >= 500 or answer.status in (408, 429):
         error = unreachable(base, f"it answered {answer.status}: {said}", status=answer.status)
         return Failure(Trouble.NO_LOOKUP, error, retry_after_s=answer.retry_after_s)
-    return Failure(Trouble.FINAL, _stranger(answer, base))
+    return Failure(Trouble.FINAL, _unlike(answer, base))
 
 
-def _stranger(answer: Answer, base: str) -> P2PError:
-    return ProtocolError(
-        f"{base} does not answer as a lookup service does ({answer.status} {answer.sentence()!r}):"
-        " is the address right?",
-        status=answer.status,
-    )
+def _unlike(answer: Answer, base: str) -> P2PError:
+    return unlike("a lookup service", answer, base, hint="is the address right?")
 
 
 def _workers(found: Any, *, many: bool) -> list[Worker]:

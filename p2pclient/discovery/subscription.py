@@ -2,7 +2,7 @@
 
 The last good list stays for as long as there is no newer one, and its age can be asked for: an answer that
 does not come changes nothing. Sources: Consul's blocking queries; the pace under churn and the pauses after
-errors are those of the lookup service's own follower.
+errors are those of the lookup service's own watch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import random
 import time
 from collections.abc import Callable
 
-from p2pclient.discovery.base import Listing, Source
-from p2pclient.errors import ClientClosed, P2PError
-from p2pclient.retrying.retry_policy import LOOKUP_TRY_S, Failure
+from p2pclient.discovery.base import Listing, WorkerSource
+from p2pclient.errors import ClientClosed, UnknownService
+from p2pclient.failures import Failure
+from p2pclient.timeouts import LOOKUP_TRY_S
 from p2pclient.types import Worker
 
 logger = logging.getLogger(__name__)
@@ -26,13 +27,16 @@ PAUSE_S = 0.05
 """Between an answer and the next question: under churn, 20 questions a second at most."""
 
 DOUBT_S = 1.0
-"""The least time between two questions that are asked because calls have found nobody."""
+"""The least time between two questions that are asked because calls have found no worker."""
 
 
-class Watch:
-    """Follows one service in a task of its own, from `start` to `stop`, and tells `changed` each new list."""
+class Subscription:
+    """Follows one service in a task of its own, from `start` to `stop`, and tells `changed` each new list.
 
-    def __init__(self, source: Source, service: str | None, changed: Callable[[Listing], None]) -> None:
+    It ends by itself where there is no service of this name and never was; `start` begins it anew.
+    """
+
+    def __init__(self, source: WorkerSource, service: str | None, changed: Callable[[Listing], None]) -> None:
         self._source = source
         self._service = service
         self._changed = changed
@@ -40,9 +44,19 @@ class Watch:
         self._doubted_s = 0.0
         self._doubt = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.tried = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._failing = False
         self.listing: Listing | None = None
-        self.error: P2PError | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether it runs and has had an answer to its first question, or none."""
+        return self._task is not None and self._asked.is_set()
+
+    @property
+    def running(self) -> bool:
+        """Whether it asks."""
+        return self._task is not None
 
     @property
     def age_s(self) -> float:
@@ -50,10 +64,13 @@ class Watch:
         stale_s = self.listing.stale_s if self.listing is not None else 0.0
         return time.monotonic() - self._confirmed_s + stale_s
 
-    def start(self) -> None:
-        """Begin, once."""
+    def start(self) -> asyncio.Event:
+        """Begin, unless it runs; the event is set once the first question was answered, or was not."""
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"p2pclient watches {self._service or 'the default'}")
+            self._asked.clear()
+            name = f"p2pclient subscribes to {self._service or 'the default service'}"
+            self._task = asyncio.create_task(self._run(), name=name)
+        return self._asked
 
     async def stop(self) -> None:
         """End; the list stays."""
@@ -78,11 +95,21 @@ class Watch:
                 return
             except Failure as failure:
                 failures, index = failures + 1, 0
-                self._complain(failure.error)
+                self._complain(str(failure))
+                if isinstance(failure.error, UnknownService) and self.listing is None:
+                    self._task = None
+                    return
+            except Exception:  # of reading an answer, most likely: the list must not stay as it is for ever
+                failures, index = failures + 1, 0
+                logger.exception("The subscription to %s goes on after this:", self._name)
             finally:
-                self.tried.set()
+                self._asked.set()
             longest_s = min(self._source.backoff_max_s, BACKOFF_S * 2.0 ** min(failures - 1, 10))
             await self._pause(random.random() * longest_s if failures else PAUSE_S)
+
+    @property
+    def _name(self) -> str:
+        return self._service or "the default service"
 
     async def _ask(self, index: int) -> int:
         """One question; the index of the next one, 0 if this one was given up because the list is in doubt."""
@@ -102,15 +129,15 @@ class Watch:
 
     def _take(self, listing: Listing) -> None:
         self._confirmed_s = time.monotonic()
-        self.error = None
+        self._failing = False
         before, self.listing = self.listing, listing
-        if before is None or _seen(before) != _seen(listing):
+        if before is None or _content(before) != _content(listing):
             self._changed(listing)
 
-    def _complain(self, error: P2PError) -> None:
-        if self.error is None:
-            logger.info("The subscription to %s: %s", self._service or "the default service", error)
-        self.error = error
+    def _complain(self, sentence: str) -> None:
+        if not self._failing:
+            logger.info("The subscription to %s: %s", self._name, sentence)
+        self._failing = True
 
     async def _pause(self, pause_s: float) -> None:
         """Wait so long, or until the list is in doubt."""
@@ -120,6 +147,6 @@ class Watch:
         self._doubt.clear()
 
 
-def _seen(listing: Listing) -> list[tuple[Worker, int, str]]:
+def _content(listing: Listing) -> list[tuple[Worker, int, str]]:
     """All that matters of a list: workers are equal whatever their weight and health are."""
     return [(worker, worker.weight, worker.health) for worker in listing.serving]

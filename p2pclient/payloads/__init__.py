@@ -1,1 +1,1 @@
-"""Turns images and tensors into request bodies, and answers back into values."""
+"""Turns values into requests and answers into values: images, labels and tensors."""

@@ -1,4 +1,4 @@
-"""An image's request and the labels that answer it: bytes in, `Label`s out; pure.
+"""A request for an image's labels, and the labels in its answer: bytes in, `Label`s out; pure.
 
 POST /?top=K                body: the image
 200 [["tabby", 0.61], ...]  best first
@@ -7,17 +7,21 @@ POST /?top=K                body: the image
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+from p2pclient.errors import BadImage, BadInput, ImageTooLarge
+from p2pclient.messages import Answer, Request
 from p2pclient.payloads.image import media_type
-from p2pclient.transport.http import Answer
-from p2pclient.transport.worker_client import IMAGE_FAULTS, Post
 from p2pclient.types import Label
 
+IMAGE_FAULTS: Mapping[int, type[BadInput]] = {400: BadImage, 413: ImageTooLarge, 415: BadImage}
+"""The statuses that say that the image is at fault."""
 
-def image_post(image: bytes, top: int) -> Post:
+
+def image_request(image: bytes, top: int) -> Request:
     """The request for the `top` best labels of an encoded image."""
     headers = {"Accept": "application/json", "Content-Type": media_type(image)}
-    return Post(f"/?top={top}", headers, image, IMAGE_FAULTS)
+    return Request(f"/?top={top}", headers, image, IMAGE_FAULTS)
 
 
 def labels(answer: Answer) -> tuple[Label, ...]:

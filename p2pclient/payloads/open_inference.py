@@ -17,9 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from p2pclient.transport.http import Answer
-from p2pclient.transport.worker_client import TENSOR_FAULTS, Post
+from p2pclient.errors import BadInput
+from p2pclient.messages import Answer, Request
 from p2pclient.types import Tensor
+
+TENSOR_FAULTS: Mapping[int, type[BadInput]] = dict.fromkeys((400, 404, 413, 415), BadInput)
+"""The statuses that say that the tensors are at fault."""
 
 HEADER = "Inference-Header-Content-Length"
 
@@ -91,26 +94,30 @@ def infer_path(model: str) -> str:
     return f"/v2/models/{quote(model, safe='')}/infer"
 
 
-def infer_post(inputs: Mapping[str, Tensor], outputs: Sequence[str], parameters: Mapping[str, Any]) -> Post:
+def infer_request(inputs: Mapping[str, Tensor], outputs: Sequence[str], parameters: Mapping[str, Any]) -> Request:
     """The request that hands `inputs` to some model; no `outputs` means all that it has."""
-    bodies = {name: _bytes(tensor) for name, tensor in inputs.items()}
-    document: dict[str, Any] = {
-        "inputs": [
-            {
-                "name": name,
-                "shape": list(tensor.shape),
-                "datatype": tensor.datatype,
-                "parameters": {"binary_data_size": len(bodies[name])},
-            }
-            for name, tensor in inputs.items()
-        ],
-        "parameters": {**parameters, "binary_data_output": True},
-    }
+    document: dict[str, Any] = {"parameters": {**parameters, "binary_data_output": True}}
     if outputs:
         document["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    head = json.dumps(document).encode()
+    headers, body = encode("inputs", inputs, document)
+    return Request("", headers, body, TENSOR_FAULTS)
+
+
+def encode(role: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
+    """The headers and the body of a message that holds `tensors`, as its "inputs" or "outputs", and `document`."""
+    bodies = {name: _bytes(tensor) for name, tensor in tensors.items()}
+    described = [
+        {
+            "name": name,
+            "shape": list(tensor.shape),
+            "datatype": tensor.datatype,
+            "parameters": {"binary_data_size": len(bodies[name])},
+        }
+        for name, tensor in tensors.items()
+    ]
+    head = json.dumps({role: described, **document}).encode()
     headers = {"Content-Type": "application/octet-stream", HEADER: str(len(head))}
-    return Post("", headers, b"".join((head, *bodies.values())), TENSOR_FAULTS)
+    return headers, b"".join((head, *bodies.values()))
 
 
 def _bytes(tensor: Tensor) -> bytes | memoryview:
@@ -163,7 +170,9 @@ def _texts(data: memoryview) -> Iterator[bytes]:
 def _from_json(datatype: str, data: Any) -> bytes | tuple[bytes, ...]:
     flat = list(_flat(data))
     if datatype == "BYTES":
-        return tuple(item.encode() if isinstance(item, str) else bytes(item) for item in flat)
+        if not all(isinstance(item, str) for item in flat):  # bytes(8_000_000_000) would be 8 GB
+            raise TypeError("an element of BYTES is a text")
+        return tuple(item.encode() for item in flat)
     return struct.pack(f"<{len(flat)}{_STRUCT[datatype]}", *flat)
 
 

@@ -1,4 +1,4 @@
-"""When an answer is late enough for a second worker to be asked: answers' times in, a delay out; pure.
+"""How long 95 of 100 answers take at most, from the times of the latest ones; pure, no clock.
 
 Source: J. Dean, L. A. Barroso: "The Tail at Scale", CACM 56(2), 2013: a second request after the 95th
 percentile costs 5% more requests and cuts most of the tail.
@@ -13,17 +13,17 @@ KEPT = 1000
 ENOUGH = 20
 
 
-class Hedge:
-    """The `QUANTILE` of the last `KEPT` answers' times in seconds, from `ENOUGH` of them on, and the longest ever.
+class LatencyQuantile:
+    """The `QUANTILE` of the last `KEPT` answers' times in seconds, once there are `ENOUGH`, and the longest ever.
 
-    It is computed anew after each tenth more answers, and each 100 once there are many: an answer costs
+    It is computed anew when there are a tenth more answers, and after each 100 once there are many: an answer costs
     well under a microsecond.
     """
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=KEPT)
         self._until_next = ENOUGH
-        self._delay_s: float | None = None
+        self._usual_s: float | None = None
         self.longest_s = 0.0
 
     def observe(self, took_s: float) -> None:
@@ -34,8 +34,8 @@ class Hedge:
         if not self._until_next:
             count = len(self._recent)
             self._until_next = max(1, count // 10)
-            self._delay_s = sorted(self._recent)[int(QUANTILE * count)]
+            self._usual_s = sorted(self._recent)[int(QUANTILE * count)]
 
-    def delay_s(self) -> float | None:
-        """Seconds after which an answer is late; None before enough answers were seen."""
-        return self._delay_s
+    def usual_s(self) -> float | None:
+        """Seconds that 95 of 100 answers stay below; None before enough answers were seen."""
+        return self._usual_s

@@ -1,4 +1,4 @@
-"""How many extra attempts (retries and hedges) a client may make: calls in, permits out; pure, no clock.
+"""How many attempts a client may make beyond the first of each call: calls in, permits out; pure, no clock.
 
 When everything fails at once, clients that try again are what keeps it failing. A budget lets a few
 failures be tried again at once and many only in proportion to the calls (source: Finagle's RetryBudget,
@@ -12,7 +12,7 @@ SHARE = 0.2
 PER_SECOND = 10.0
 
 
-class Budget:
+class RetryBudget:
     """Extra attempts, at most `share` x the calls plus `per_second` x the seconds of the last 10 s.
 
     In the first 10 s only the seconds that there have been count, the one under way included. Times are

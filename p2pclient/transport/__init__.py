@@ -1,1 +1,1 @@
-"""HTTP exchanges with lookup services and workers."""
+"""Carries requests to lookup services, Consul and workers, and their answers back."""

@@ -40,7 +40,7 @@ def checked(results, *, ordered):
     assert [result.image for result in results] == IMAGES
     errors = [type(result.error) for result in results]
     assert errors == [type(None), BadImage, type(None), TypeError, FileNotFoundError, type(None)]
-    assert all((result.prediction is None) == (result.error is not None) for result in results)
+    assert all((result.classification is None) == (result.error is not None) for result in results)
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -98,6 +99,30 @@ def test_a_forgotten_client_is_cleaned_up(fleet):
     assert len(worker.seen) == 1
     del client
     gc.collect()
+    fleet.until(lambda: not loop_threads())
+
+
+def test_the_collector_does_not_wait_for_the_loop(fleet):
+    """The garbage collector may run while this thread holds what the loop's thread waits for: it must not block."""
+    fleet.add()
+    client = Client(fleet.url)
+    client.classify(fleet.jpeg)
+    held, waiting = threading.Lock(), threading.Event()
+
+    def wait_for_the_lock():
+        waiting.set()
+        with held:
+            pass
+
+    with held:
+        engine = next(iter(client._engines.values()))
+        engine._loop._loop.call_soon_threadsafe(wait_for_the_lock)
+        assert waiting.wait(10)
+        collected = threading.Event()
+        weakref.finalize(engine, collected.set)
+        del client, engine
+        gc.collect()
+        assert collected.is_set()
     fleet.until(lambda: not loop_threads())
 
 
@@ -194,10 +219,10 @@ def test_a_client_made_before_a_fork_works_after_it(fleet):
     assert of_child.isdisjoint({s.connection for s in seen if s.body != b"child"})
 
 
-def test_instances_and_services_without_a_loop(fleet):
+def test_workers_and_services_without_a_loop(fleet):
     """The rest of the methods, from a thread."""
     fleet.add(2)
     with Client(fleet.url) as client:
-        assert [worker.id for worker in client.instances().workers] == ["w0", "w1"]
+        assert [worker.id for worker in client.workers()] == ["w0", "w1"]
         assert [service.name for service in client.services()] == ["classify"]
         assert repr(client) == f"Client('{fleet.url}', service=None, routing='watch')"

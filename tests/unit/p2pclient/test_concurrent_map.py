@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from p2pclient.concurrent_map import WINDOW, Many
+from p2pclient.concurrent_map import WINDOW, ConcurrentMap
 
 
 async def numbers(count, asked):
@@ -29,7 +29,7 @@ async def test_results_keep_the_order():
             await asyncio.sleep(0)
         return number * number
 
-    async with Many(numbers(20, []), later_is_faster, concurrency=7) as results:
+    async with ConcurrentMap(numbers(20, []), later_is_faster, concurrency=7) as results:
         assert [pair async for pair in results] == [(number, number * number) for number in range(20)]
 
 
@@ -40,7 +40,7 @@ async def test_no_item_is_asked_for_before_it_can_begin():
     async def pass_gate(number):
         await gates[number].wait()
 
-    async with Many(numbers(4, asked), pass_gate, concurrency=2) as results:
+    async with ConcurrentMap(numbers(4, asked), pass_gate, concurrency=2) as results:
         await many_turns()
         assert asked == [0, 1]
         gates[1].set()
@@ -58,7 +58,7 @@ async def test_unfetched_results_are_limited():
     async def nothing(_number):
         return None
 
-    async with Many(numbers(1000, asked), nothing, concurrency=2) as results:
+    async with ConcurrentMap(numbers(1000, asked), nothing, concurrency=2) as results:
         await many_turns()
         assert len(asked) == 2 * WINDOW
         assert len([number async for number, _ in results]) == 1000
@@ -77,7 +77,7 @@ async def test_finished_ones_can_be_had_at_the_end():
         return "done"
 
     before = asyncio.all_tasks()
-    async with Many(numbers(3, []), hang_at_zero, concurrency=3) as results:
+    async with ConcurrentMap(numbers(3, []), hang_at_zero, concurrency=3) as results:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await anext(results)
@@ -101,7 +101,7 @@ async def test_what_breaks_is_told(where):
             raise OSError("no more work")
         return number
 
-    async with Many(items(), work, concurrency=1) as results:
+    async with ConcurrentMap(items(), work, concurrency=1) as results:
         assert await anext(results) == (1, 1)
         with pytest.raises(OSError, match="no more"):
             await anext(results)

@@ -14,15 +14,15 @@ import pytest
 
 from p2pclient import (
     AsyncClient,
+    Classification,
     DeadlineExceeded,
     LookupUnavailable,
     NoWorker,
-    Prediction,
     ProtocolError,
     WorkerFailed,
+    timeouts,
 )
 from p2pclient.calls import service_channel
-from p2pclient.retrying import retry_policy
 
 # How much later than its deadline a call may end on a busy machine; the aim is 50 ms.
 TOLERANCE_S = 0.5
@@ -236,13 +236,13 @@ async def test_no_worker_until_the_deadline(fleet):
     async with AsyncClient(fleet.url, routing="lookup", timeout_s=1.5) as client:
         with ends_within(1.5 + TOLERANCE_S), pytest.raises(NoWorker, match="start one") as caught:
             await client.classify(fleet.jpeg)
-    assert (caught.value.status, caught.value.attempts) == (503, 2)
+    assert (caught.value.status, caught.value.lookups) == (503, 2)
 
 
 @pytest.fixture
 def no_patience(monkeypatch):
     """Wait no longer for a lookup service that has never answered than `attempts` tries take."""
-    monkeypatch.setattr(retry_policy, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(timeouts, "PATIENCE_S", 0.0)
 
 
 async def test_the_lookup_service_gone_and_back(fleet, no_patience):
@@ -262,7 +262,7 @@ async def test_the_lookup_service_gone_and_back(fleet, no_patience):
             for _ in range(8):  # more than `attempts`
                 await refused.get()
         await asyncio.to_thread(fleet.lookup.start)
-        assert isinstance(await call, Prediction)
+        assert isinstance(await call, Classification)
 
 
 @pytest.mark.parametrize("fault", ["refused", "hung", "reset", "500"])
@@ -278,9 +278,9 @@ async def test_no_lookup_service_until_the_deadline(fleet, closed_port, fault):
     async with AsyncClient(url, routing="lookup", timeout_s=1) as client:
         with ends_within(1 + TOLERANCE_S), pytest.raises(LookupUnavailable, match=f"{url}: .*p2p up") as caught:
             await client.classify(fleet.jpeg)
-    assert caught.value.attempts >= 3
+    assert caught.value.lookups >= 3
     if fault != "refused":  # aiohttp itself sends a GET twice if the connection breaks
-        assert len(fleet.lookup.asked) == caught.value.attempts * (2 if fault == "reset" else 1)
+        assert len(fleet.lookup.asked) == caught.value.lookups * (2 if fault == "reset" else 1)
 
 
 async def test_a_wrong_address_is_told_before_the_deadline(closed_port, no_patience):
@@ -288,12 +288,12 @@ async def test_a_wrong_address_is_told_before_the_deadline(closed_port, no_patie
     async with AsyncClient(f"127.0.0.1:{closed_port}", timeout_s=60) as client:
         with ends_within(10), pytest.raises(LookupUnavailable, match="connection refused") as caught:
             await client.classify(b"an image")
-    assert caught.value.attempts == 3
+    assert caught.value.lookups == 3
 
 
 async def test_calls_that_were_retried_leave_no_memory_behind(fleet, monkeypatch):
     """A failed attempt keeps neither its error nor the image, even where the collector never runs."""
-    monkeypatch.setattr(service_channel, "GONE_S", 0.0)  # the dead worker is tried again by each call
+    monkeypatch.setattr(service_channel, "LEFT_OUT_S", 0.0)  # the dead worker is tried again by each call
     dead, _alive = fleet.add_processes(2, takes_s=0)
     dead.stop()
     image = fleet.jpeg + bytes(2**20)
@@ -331,7 +331,7 @@ async def signal_one_under_load(fleet, workers, number):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_no_call_fails_when_a_worker_is_killed_or_stopped(fleet, number, monkeypatch):
     """kill -9 (dead) or SIGSTOP (hung) for one of two workers under load: every call is answered."""
-    monkeypatch.setattr(retry_policy, "HUNG_AT_LEAST_S", 0.2)
+    monkeypatch.setattr(timeouts, "LATE_AT_LEAST_S", 0.2)
     workers = fleet.add_processes(2, takes_s=0.01)
     with asyncio.Runner() as runner:
         predictions = runner.run(signal_one_under_load(fleet, workers, number))
@@ -359,7 +359,7 @@ def test_a_first_call_that_a_stopped_worker_has_is_answered_by_another(fleet, ro
 
 async def test_a_slow_model_is_not_asked_again_beyond_the_budget(fleet, monkeypatch):
     """First answers that take three times the limit are had in their own time, for at most 10 + 20% more attempts."""
-    monkeypatch.setattr(retry_policy, "HUNG_AT_LEAST_S", 0.2)
+    monkeypatch.setattr(timeouts, "LATE_AT_LEAST_S", 0.2)
 
     async def slowly(request, body):
         await asyncio.sleep(0.6)
@@ -373,3 +373,15 @@ async def test_a_slow_model_is_not_asked_again_beyond_the_budget(fleet, monkeypa
         assert max(answer.took_s for answer in answers) < 0.6 + TOLERANCE_S
         assert 60 < sum(answer.attempts for answer in answers) <= 60 + 12 + 20  # in two seconds of the clock
         assert (await client.classify(fleet.jpeg)).attempts == 1  # by now it is known
+
+
+@pytest.mark.parametrize("routing", ["watch", "lookup"])
+@pytest.mark.parametrize(("field", "value"), [("host", "foo..bar"), ("host", "x" * 64), ("boot", "a\nb")])
+async def test_a_worker_to_which_nothing_can_be_sent_is_passed_over(fleet, routing, field, value):
+    """A host that is no name, or a boot id that fits into no header, costs no call: another worker is asked."""
+    odd, other = fleet.add(2)
+    shown = fleet.lookup._shown
+    fleet.lookup._shown = lambda worker: shown(worker) | ({field: value} if worker is odd else {})
+    async with AsyncClient(fleet.url, service="classify", routing=routing) as client:
+        answered = {(await client.classify(fleet.jpeg)).worker for _ in range(6)}
+    assert other.address in answered

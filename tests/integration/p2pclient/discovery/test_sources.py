@@ -9,9 +9,10 @@ import time
 import urllib.request
 
 import pytest
+from aiohttp import web
 
-from p2pclient import AsyncClient, LookupUnavailable, NoWorker
-from tests.integration.p2pclient.conftest import Fleet
+from p2pclient import AsyncClient, AuthenticationError, LookupUnavailable, NoWorker, UnknownService, timeouts
+from tests.support.fleet import Fleet
 from tests.support.waiting import until
 
 
@@ -121,7 +122,7 @@ class Registered:
 
 
 def known(client, service):
-    return {worker.id for worker in client._routes[service].workers}
+    return {worker.id for worker in client._core._channels[service].workers}
 
 
 async def test_straight_from_consul(fleet, shared_consul):
@@ -135,8 +136,8 @@ async def test_straight_from_consul(fleet, shared_consul):
         for _ in range(8):
             await client.classify(fleet.jpeg)
         assert len(first.seen) == 6
-        instances = await client.instances()
-        assert [(w.id, w.version, w.weight) for w in instances.workers] == [("w0", "3", 3), ("w1", "3", 1)]
+        snapshot = await client.workers()
+        assert [(w.id, w.version, w.weight) for w in snapshot] == [("w0", "3", 3), ("w1", "3", 1)]
         (service,) = [s for s in await client.services() if s.name == "straight"]
         assert (service.instances, service.serving, service.versions) == (2, 2, ("3",))
         assert (await client.lookup()).boot.startswith("boot-")
@@ -151,7 +152,7 @@ async def test_straight_from_consul(fleet, shared_consul):
         await asyncio.to_thread(consul.maintenance, second)
         await until(lambda: known(client, "straight") == set())
         await asyncio.to_thread(consul.remove, second)  # in order: it is believed at once that there is nobody
-        await until(lambda: client._routes["straight"].watch.listing.workers == ())
+        await until(lambda: client._core._channels["straight"].subscription.listing.workers == ())
         with pytest.raises(NoWorker, match="is a worker registered"):
             await client.classify(fleet.jpeg, timeout_s=0.5)
     assert fleet.lookup.asked == fleet.lookup.watched == []
@@ -178,8 +179,6 @@ async def test_consul_s_token_goes_to_consul_alone(fleet, monkeypatch):
     seen = []
 
     async def consul(request, _body):
-        from aiohttp import web
-
         seen.append((request.headers.get("X-Consul-Token"), request.headers.get("Authorization")))
         entry = {"ID": worker.id, "Service": "classify", "Address": "127.0.0.1", "Port": worker.port, "Meta": None}
         headers = {"X-Consul-Index": "7"}
@@ -204,3 +203,71 @@ async def test_a_consul_that_cannot_answer(fleet, status):
     async with AsyncClient(fleet.url.replace("http", "consul", 1), timeout_s=0.5) as client:
         with pytest.raises(Exception, match="service:read" if status == 403 else "Consul"):
             await client.lookup()
+
+
+async def test_the_services_of_a_large_catalog_are_asked_for_a_few_at_a_time(fleet):
+    """A catalog of a hundred services opens sixteen connections to Consul, not a hundred."""
+    at_a_time, most = 0, 0
+
+    async def consul(request, _body):
+        nonlocal at_a_time, most
+        if request.path == "/v1/catalog/services":
+            return web.json_response({f"service-{number}": ["p2p"] for number in range(100)})
+        at_a_time += 1
+        most = max(most, at_a_time)
+        await asyncio.sleep(0.005)
+        at_a_time -= 1
+        return web.json_response([], headers={"X-Consul-Index": "7"})
+
+    fleet.lookup.replace = consul
+    async with AsyncClient(fleet.url.replace("http", "consul", 1)) as client:
+        assert len(await client.services()) == 100
+    assert 1 < most <= 16
+
+
+@pytest.mark.parametrize("scheme", ["http", "consul"])
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_token_that_is_refused_is_told_at_once(fleet, scheme, status):
+    """A lookup service, or Consul, that does not accept the token is not asked again: another answer is not to come."""
+    fleet.lookup.replace = fleet.says("who are you?", status=status)
+    async with AsyncClient(fleet.url.replace("http", scheme, 1), routing="lookup", timeout_s=5) as client:
+        with pytest.raises(AuthenticationError, match="give a token") as caught:
+            await client.classify(fleet.jpeg)
+    assert caught.value.status == status
+    assert len(fleet.lookup.asked) + len(fleet.lookup.watched) == 1
+
+
+@pytest.mark.parametrize("routing", ["watch", "lookup"])
+async def test_a_service_that_consul_has_never_named_is_told_before_the_deadline(fleet, routing, monkeypatch):
+    """A mistyped name is UnknownService after five seconds, here fewer, and nothing goes on asking for it."""
+    monkeypatch.setattr(timeouts, "PATIENCE_S", 0.5)
+    asked = []
+
+    async def consul(request, _body):
+        asked.append(request.path)
+        return web.json_response([], headers={"X-Consul-Index": "7"})
+
+    fleet.lookup.replace = consul
+    async with AsyncClient(fleet.url.replace("http", "consul", 1), service="clasify", routing=routing) as client:
+        began_s = time.monotonic()
+        with pytest.raises(UnknownService, match="clasify: is a worker registered"):
+            await client.classify(fleet.jpeg)
+        assert time.monotonic() - began_s < 5
+        assert (subscription := client._core.channel("clasify").subscription) is None or not subscription.running
+    assert set(asked) == {"/v1/health/service/clasify"}
+
+
+async def test_a_service_that_consul_names_a_moment_later_is_waited_for(fleet):
+    """A client may start before the first worker has registered."""
+    (worker,) = fleet.add()
+    entry = {"ID": worker.id, "Service": "classify", "Address": "127.0.0.1", "Port": worker.port, "Meta": None}
+    asked = []
+
+    async def consul(_request, _body):
+        asked.append(1)
+        named = [] if len(asked) < 3 else [{"Node": {}, "Service": entry, "Checks": []}]
+        return web.json_response(named, headers={"X-Consul-Index": "7"})
+
+    fleet.lookup.replace = consul
+    async with AsyncClient(fleet.url.replace("http", "consul", 1)) as client:
+        assert (await client.classify(fleet.jpeg)).worker == worker.address

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from p2pclient import AsyncClient, Client, LookupUnavailable, ProtocolError, WorkerFailed
+from p2pclient import TLS, AsyncClient, Balancing, Client, LookupUnavailable, ProtocolError, WorkerFailed
 
 TOKEN = "s3cret-bearer"
 CONSUL_TOKEN = "s3cret-consul"
@@ -45,19 +45,19 @@ def guarded(fleet, pem):
 @pytest.mark.parametrize("how", ["files", "context"])
 async def test_https_with_a_client_certificate(guarded, pem, how):
     """With the authority and a certificate, in files or in a context, both steps go over https."""
-    files = {"ca": pem["ours.pem"], "cert": pem["ours.pem"], "key": pem["ours.key"]}
-    context = ssl.create_default_context(cafile=files["ca"])
-    context.load_cert_chain(files["cert"], files["key"])
-    options = files if how == "files" else {"ssl": context}
-    async with AsyncClient(guarded.address, worker_scheme="https", **options) as client:
+    files = TLS(ca=pem["ours.pem"], cert=pem["ours.pem"], key=pem["ours.key"])
+    context = ssl.create_default_context(cafile=files.ca)
+    context.load_cert_chain(files.cert, files.key)
+    tls = files if how == "files" else TLS(context=context)
+    async with AsyncClient(guarded.address, worker_scheme="https", tls=tls) as client:
         assert (await client.classify(guarded.jpeg)).best.label == "tabby"
 
 
 @pytest.mark.parametrize("lacks", ["authority", "certificate"])
 async def test_no_https_without_proof(guarded, pem, lacks):
     """A server that nobody vouches for is not spoken to, nor a client without a certificate."""
-    options = {"ca": pem["stranger.pem" if lacks == "authority" else "ours.pem"]}
-    async with AsyncClient(guarded.address, timeout_s=0.5, **options) as client:
+    tls = TLS(ca=pem["stranger.pem" if lacks == "authority" else "ours.pem"])
+    async with AsyncClient(guarded.address, timeout_s=0.5, tls=tls) as client:
         with pytest.raises(LookupUnavailable, match=r"(?i)certificate|reset|closed"):
             await client.lookup()
     assert guarded.lookup.asked == []
@@ -66,7 +66,7 @@ async def test_no_https_without_proof(guarded, pem, lacks):
 async def test_a_plain_worker_is_not_spoken_to_in_tls(fleet, pem):
     """Where https is wanted of workers, one that speaks plain HTTP gets no image."""
     (worker,) = fleet.add()
-    async with AsyncClient(fleet.url, worker_scheme="https", ca=pem["ours.pem"], timeout_s=0.5) as client:
+    async with AsyncClient(fleet.url, worker_scheme="https", tls=TLS(ca=pem["ours.pem"]), timeout_s=0.5) as client:
         with pytest.raises(WorkerFailed, match="TLS failed"):
             await client.classify(fleet.jpeg)
     assert worker.seen == []
@@ -148,23 +148,35 @@ async def test_no_secret_is_told(closed_port, monkeypatch, caplog):
         {"token": ""},
         {"token": "a b"},
         {"registry": "http://u:p@host", "token": "t"},
-        {"key": "key.pem"},
-        {"ssl": ssl.create_default_context(), "ca": "ca.pem"},
         {"worker_scheme": "ftp"},
         {"routing": "guess"},
-        {"policy": "luck"},
-        {"subset": 0},
+        {"top": 0},
         {"max_answer_bytes": 0},
         {"registry": "consul://a,http://b"},
     ],
 )
 def test_settings_that_exclude_each_other_are_refused(options):
     """What cannot be meant is told where the client is made."""
-    with pytest.raises(ValueError, match=r"must be|one word|exclude|certificate|one kind|or more|subset"):
+    with pytest.raises(ValueError, match=r"must be|one word|exclude|one kind|or more"):
         AsyncClient(**options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (TLS, {"key": "key.pem"}),
+        (TLS, {"context": ssl.create_default_context(), "ca": "ca.pem"}),
+        (Balancing, {"subset": 0}),
+        (Balancing, {"slow_start_s": -1}),
+    ],
+)
+def test_groups_of_options_are_checked(kind, options):
+    """Options that exclude each other, or are out of range, are told where the group is made."""
+    with pytest.raises(ValueError, match=r"exclude|certificate|subset|above 0"):
+        kind(**options)
 
 
 def test_a_file_that_is_missing_is_told():
     """A certificate that cannot be read is an OSError where the client is made."""
     with pytest.raises(FileNotFoundError):
-        AsyncClient(ca="/nowhere.pem")
+        AsyncClient(tls=TLS(ca="/nowhere.pem"))

@@ -8,7 +8,7 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.balancing.subsetting import Subset, Width
+from p2pclient.balancing.subsetting import Subset, SubsetSize
 from p2pclient.types import Worker
 
 # An example has no time limit: the machine may be busy with something else.
@@ -74,7 +74,7 @@ def test_many_clients_use_every_worker():
 @given(base=st.integers(1, 30), steps=st.lists(st.tuples(st.floats(0, 100), st.integers(0, 500)), max_size=40))
 def test_the_width_follows_what_is_in_flight(base, steps):
     """Always at least twice the requests in flight; back at what it was once these have been few for two minutes."""
-    width, now_s = Width(base), 0.0
+    width, now_s = SubsetSize(base), 0.0
     for passed_s, in_flight in steps:
         now_s += passed_s
         if in_flight > width.busiest:
@@ -91,7 +91,7 @@ def test_the_width_follows_what_is_in_flight(base, steps):
 
 def test_a_width_without_a_limit_has_none():
     """None means all, however busy the client is."""
-    width = Width(None)
+    width = SubsetSize(None)
     assert not width.grow(1000, 0.0)
     assert not width.shrink(0, 1e9)
     assert width.size is None

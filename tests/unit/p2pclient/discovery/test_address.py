@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pclient.discovery.address import addresses
+from p2pclient.discovery.address import addresses, registry_url
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,30 @@ def test_passwords_are_not_shown():
     found = addresses("http://me:secret@a:1,b")
     assert found.shown == "http://a:1,http://b:12480"
     assert found.with_password
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("lookup", "http://lookup:12480"),
+        ("lookup:8080", "http://lookup:8080"),
+        ("127.0.0.1:4711", "http://127.0.0.1:4711"),
+        ("[::1]", "http://[::1]:12480"),
+        ("[::1]:4711", "http://[::1]:4711"),
+        ("http://lookup", "http://lookup"),
+        ("https://gateway/p2p/", "https://gateway/p2p/"),
+    ],
+)
+def test_addresses(text, url):
+    """A bare host gets the usual port, a URL means what it says."""
+    assert str(registry_url(text)) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ":80", "::1", "a b", "host:port", "host:70000", "ftp://host", "http://", "http://host/?x=1", "a#b"],
+)
+def test_what_is_no_address(text):
+    """Anything else is refused with the two forms that would do."""
+    with pytest.raises(ValueError, match="give http://HOST:PORT or HOST:PORT"):
+        registry_url(text)

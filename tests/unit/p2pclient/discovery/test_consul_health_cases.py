@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from p2pclient.discovery.consul_health import Belief, heard, judge
-from p2pclient.discovery.health_filter import Eligible
+from p2pclient.discovery.consul_health import KnownWorkers, read_health, reconcile
+from p2pclient.discovery.health_filter import HealthFilter
+from p2pclient.messages import MALFORMED
 from tests.support.consul_health_cases import CASES, HEADER_CASES, HEADERS, Case, Expected, HeaderCase
-
-MALFORMED = (ValueError, TypeError, LookupError)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
@@ -16,10 +15,10 @@ def test_entries_are_read_as_the_table_says(case: Case) -> None:
     """Every field of every worker, and whether it is used, is as in the table; else nothing is read. No tags here."""
     if case.instances is None:
         with pytest.raises(MALFORMED):
-            heard(HEADERS, case.entries)
+            read_health(HEADERS, case.entries)
         return
-    workers = judge(Belief(), heard(HEADERS, case.entries), now_s=0).workers
-    used = {worker.id for worker in Eligible().among(workers)}
+    workers = reconcile(KnownWorkers(), read_health(HEADERS, case.entries), now_s=0).workers
+    used = {worker.id for worker in HealthFilter().usable(workers)}
     assert [
         Expected(w.id, w.host, w.port, w.weight, w.health, w.version, w.boot, expected.tags, w.id in used)
         for w, expected in zip(workers, case.instances, strict=True)
@@ -31,7 +30,7 @@ def test_headers_are_read_as_the_table_says(case: HeaderCase) -> None:
     """The index is a number, and whether the answer is current depends on the leader."""
     if case.index is None:
         with pytest.raises(MALFORMED):
-            heard(case.headers, ())
+            read_health(case.headers, ())
         return
-    said = heard(case.headers, ())
-    assert (said.index, said.leader) == (case.index, case.current)
+    said = read_health(case.headers, ())
+    assert (said.index, said.current) == (case.index, case.current)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -11,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from p2pclient.payloads.image import media_type, read_image
-from p2pclient.payloads.png import png
+from p2pclient.payloads.image import media_type, png, read_image
 
 in_moderation = settings(max_examples=50, deadline=None)
 sides = st.integers(1, 9)
@@ -57,3 +57,29 @@ async def test_pillow_images_are_taken(mode):
     decoded = Image.open(io.BytesIO(data)).convert("RGB")
     assert decoded.size == (3, 2)
     assert decoded.getpixel((1, 1)) == image.convert("RGB").getpixel((1, 1))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "webp", "bmp"])
+def test_media_types(kind):
+    """Real images of every kind that workers take are told by their first bytes."""
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(file, kind)
+    assert media_type(file.getvalue()) == f"image/{kind}"
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF____WAVE", b"plain text", b"\x89PN"])
+def test_unknown_media_types(data):
+    """What is not recognised is declared as mere bytes: the worker decides."""
+    assert media_type(data) == "application/octet-stream"
+
+
+async def test_pillow_s_bytes_are_not_computed_in_the_event_loop(monkeypatch):
+    """Asking whether an image has pixels must not convert it: 12 megapixels would stop every other call."""
+    threads = []
+    image = Image.new("RGB", (3, 2))
+    real = Image.Image.tobytes
+    monkeypatch.setattr(
+        Image.Image, "tobytes", lambda *arguments: threads.append(threading.current_thread()) or real(*arguments)
+    )
+    await read_image(image)
+    assert threading.current_thread() not in threads

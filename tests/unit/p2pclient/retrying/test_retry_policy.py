@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pclient.errors import P2PError
+from p2pclient.failures import Failure, Trouble
 from p2pclient.retrying import retry_policy
-from p2pclient.retrying.retry_policy import Failure, Trouble
 from p2pclient.types import Worker
 
 troubles = st.sampled_from(Trouble)
@@ -128,6 +129,50 @@ def test_what_takes_ten_times_the_usual_hangs(left_s, last, usual_s):
     assert limit_s == (hung_s if hung_s <= left_s / 2 else left_s if last else left_s / 2)
 
 
+usual = st.none() | st.floats(0, 100)
+
+
+@given(seconds, counts, counts, st.integers(1, 10), st.booleans(), usual, seconds, st.booleans())
+def test_a_late_attempt_leaves_time_for_another(left_s, running, failed, attempts, others, usual_s, longest_s, hedge):
+    """Whatever is known, an attempt is late by half of the time that is left, or never."""
+    late_s = retry_policy.late_after_s(
+        left_s,
+        running=running,
+        burdened=running + failed,
+        attempts=attempts,
+        others=others,
+        usual_s=usual_s,
+        longest_s=longest_s,
+        hedge=hedge,
+    )
+    assert late_s is None or 0 <= late_s <= left_s / 2
+
+
+@pytest.mark.parametrize(
+    ("sentence", "known", "late_s"),
+    [
+        ("a first answer is late after a second", {}, 1.0),
+        ("or after twice the longest so far", {"longest_s": 2.0}, 4.0),
+        ("a third attempt waits twice as long", {"running": 2}, 2.0),
+        ("no more than `attempts` of those, but half of the time for another one", {"running": 3, "burdened": 2}, 15.0),
+        ("two of those even where one attempt may fail", {"attempts": 1}, 1.0),
+        ("ten times the usual, once that is known", {"usual_s": 0.3}, 3.0),
+        ("but no less than a second", {"usual_s": 0.01}, 1.0),
+        ("as long for a fifth attempt as for a second one", {"usual_s": 0.3, "running": 4, "burdened": 4}, 3.0),
+        ("a hedge begins after the usual time", {"usual_s": 0.3, "hedge": True}, 0.3),
+        ("but one hedge a call", {"usual_s": 0.3, "hedge": True, "running": 2}, 3.0),
+        ("nobody else: half of the time that is left", {"others": False, "usual_s": 0.3}, 15.0),
+        ("nobody else, and the last attempt: never", {"others": False, "burdened": 3}, None),
+        ("ten times the usual would take too long: half of the time", {"usual_s": 2.0}, 15.0),
+    ],
+)
+def test_when_an_attempt_is_late(sentence, known, late_s):
+    """With 30 s left, three attempts, one of them under way and other workers to ask, unless said otherwise."""
+    facts = {"running": 1, "burdened": 1, "attempts": 3, "others": True, "usual_s": None, "longest_s": 0.0}
+    found = retry_policy.late_after_s(30.0, **(facts | {"hedge": False} | known))
+    assert found == late_s, sentence
+
+
 @given(st.floats(0.1, 1000), st.integers(1, 10))
 def test_lookups_that_hang_are_asked_often_enough(total_s, attempts):
     """`attempts` lookups that each use their whole limit fit in the time of the call."""
@@ -146,7 +191,7 @@ def test_a_hurried_silence_hides_nothing(silences_s):
         Failure(Trouble.FAILED, P2PError(str(number)), silent_s=silent_s) for number, silent_s in enumerate(silences_s)
     ]
     told = [number for number, silent_s in enumerate(silences_s) if silent_s is None or silent_s >= 0.1]
-    assert str(retry_policy.telling(failures).error) == str((told or range(len(failures)))[-1])
+    assert str(retry_policy.most_informative(failures).error) == str((told or range(len(failures)))[-1])
 
 
 @given(st.lists(st.none() | seconds, min_size=1, max_size=8))

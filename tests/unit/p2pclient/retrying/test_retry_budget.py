@@ -1,12 +1,11 @@
-"""The retry budget and the hedge's delay: bounded, and fair to a client that has few calls."""
+"""The retry budget: bounded, and fair to a client that has few calls."""
 
 from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.retrying.latency_quantile import ENOUGH, KEPT, Hedge
-from p2pclient.retrying.retry_budget import Budget
+from p2pclient.retrying.retry_budget import RetryBudget
 
 # An example has no time limit: the machine may be busy with something else.
 in_moderation = settings(max_examples=50, deadline=None)
@@ -18,7 +17,7 @@ steps = st.lists(st.tuples(st.booleans(), st.floats(0, 3), st.integers(1, 40)), 
 @given(start_s=st.floats(0, 1e6), steps=steps)
 def test_extra_attempts_keep_to_the_budget(start_s, steps):
     """Each is within a fifth of the calls and 10 for each second, of the last 10 s and of all that came before."""
-    budget, now_s = Budget(), start_s
+    budget, now_s = RetryBudget(), start_s
     calls: list[float] = []
     taken: list[float] = []
     for is_call, passed_s, times in steps:
@@ -40,38 +39,9 @@ def test_extra_attempts_keep_to_the_budget(start_s, steps):
 @given(start_s=st.floats(0, 1e6), calls=st.integers(0, 500))
 def test_the_budget_gives_what_it_promises(start_s, calls):
     """At once 10 and a fifth of the calls, not one fewer; a second later 10 more; after 10 quiet s 100."""
-    budget, start_s = Budget(), float(int(start_s))
+    budget, start_s = RetryBudget(), float(int(start_s))
     for _ in range(calls):
         budget.request(start_s)
     assert sum(budget.take(start_s) for _ in range(500)) == 10 + calls // 5
     assert sum(budget.take(start_s + 1) for _ in range(500)) == 10
     assert sum(budget.take(start_s + 30) for _ in range(500)) == 100
-
-
-@in_moderation
-@given(times=st.lists(st.floats(0.0001, 100), max_size=300))
-def test_the_delay_is_the_95th_percentile_so_far(times):
-    """None before enough answers; then exactly that of the answers so far, or of at least 9 in 10 of them."""
-    hedge = Hedge()
-    for took_s in times:
-        hedge.observe(took_s)
-    delay_s = hedge.delay_s()
-    count = len(times)
-    lately = range(max(ENOUGH, count - count // 10), count + 1)
-    assert (delay_s is None) == (count < ENOUGH)
-    assert delay_s is None or delay_s in [sorted(times[:n])[int(0.95 * n)] for n in lately]
-
-
-def test_the_delay_follows_a_change_and_memory_is_bounded():
-    """After as many answers as are kept, only the new times count."""
-    hedge = Hedge()
-    for _ in range(3 * KEPT):
-        hedge.observe(0.1)
-    assert hedge.delay_s() == 0.1
-    for _ in range(2 * KEPT):
-        hedge.observe(2.0)
-    assert hedge.delay_s() == 2.0
-    for _ in range(2 * KEPT):
-        hedge.observe(0.5)
-    assert hedge.delay_s() == 0.5
-    assert len(hedge._recent) == KEPT
