@@ -1,4 +1,4 @@
-"""A small fleet for the client's tests: lookup services and workers that answer as the contract of DESIGN.md says.
+"""A small fleet for the client's tests: lookup services and workers that answer as docs/reference/http-api.md says.
 
 They run on an event loop in a thread of their own, so that asynchronous tests, blocking ones and child
 processes meet the same servers. What a worker does with a request is a function that a test may replace.
