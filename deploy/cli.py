@@ -11,11 +11,10 @@ from registry.runtime.cli_options import RegisteredName, consul_option, port_opt
 
 
 def up(
-    workers: Annotated[int, typer.Option(envvar="P2P_WORKERS", min=1, help="How many workers.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="How many workers.")] = 2,
     model: Annotated[
         str | None,
         typer.Option(
-            envvar="P2P_MODEL",
             metavar="PATH",
             help="Model for the workers.  [default: the ImageNet model EfficientNet-Lite0]",
         ),

@@ -1,5 +1,7 @@
 """`python -m registry` is `p2p registry`."""
 
-from registry.cli import main
+import runpy
+import sys
 
-main()
+sys.argv.insert(1, "registry")
+runpy.run_module("p2pclient", run_name="__main__")

@@ -19,7 +19,6 @@ State = Annotated[
     str | None,
     typer.Option(
         "--state",
-        envvar="P2P_STATE",
         metavar="FILE",
         help="Keeps the last good set, for a start while Consul is away; '' keeps nothing.  "
         "[default: ~/.local/state/p2p-serving/lookup-PORT.json]",
@@ -29,15 +28,12 @@ DnsPort = Annotated[
     int | None,
     typer.Option(
         "--dns-port",
-        envvar="P2P_DNS_PORT",
         min=0,
         max=65535,
         help="Answer as DNS, too: SRV and addresses of NAME.service.consul.  [default: off]",
     ),
 ]
-Processes = Annotated[
-    int, typer.Option(envvar="P2P_PROCESSES", min=1, help="Processes that share the port; one that dies is replaced.")
-]
+Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
 
 def registry(
@@ -106,7 +102,6 @@ def proxy(
     workers: Annotated[
         str | None,
         typer.Option(
-            envvar="P2P_WORKERS",
             metavar="LIST",
             help="Fixed workers, such as 20001,20002 or 10.0.0.5:8080; --service and --consul are not used then.",
         ),
@@ -156,10 +151,3 @@ def agent(
             await stop.wait()
 
     raise typer.Exit(run(main, failures=(AgentError,)))
-
-
-def main() -> None:
-    """`python -m registry`: the lookup service, as `p2p registry`."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(registry)
-    app()

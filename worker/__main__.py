@@ -1,5 +1,7 @@
 """`python -m worker` is `p2p worker`."""
 
-from worker.cli.worker import main
+import runpy
+import sys
 
-main()
+sys.argv.insert(1, "worker")
+runpy.run_module("p2pclient", run_name="__main__")

@@ -14,6 +14,7 @@ import typer
 import p2pclient
 from p2pclient.cli import serving_commands
 from p2pclient.cli.commands import EXIT_CODES, classify, lookup, status
+from p2pclient.cli.environment import EnvironmentCommand
 
 COMMANDS: dict[str, Callable[..., None]] = {"classify": classify, "lookup": lookup, "status": status}
 """The client's own commands, by name."""
@@ -50,7 +51,7 @@ def application(arguments: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback()(_root)
     for name, command in COMMANDS.items():
-        app.command(name, epilog=EXIT_CODES, no_args_is_help=command is classify)(command)
+        app.command(name, cls=EnvironmentCommand, epilog=EXIT_CODES, no_args_is_help=command is classify)(command)
     first_argument = arguments[0] if arguments else None
     if first_argument not in COMMANDS:
         serving_commands.add_to(app, first_argument=first_argument)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import typer
 
+from p2pclient.cli.environment import EnvironmentCommand
 from p2pclient.cli.terminal import complain
 
 GROUP = "p2pclient.commands"
@@ -50,7 +51,7 @@ def add_to(app: typer.Typer, *, first_argument: str | None) -> None:
         except ModuleNotFoundError as error:
             _add_missing(app, name, _lacking(error))
         else:
-            app.command(name)(_naming_missing_packages(name, command))
+            app.command(name, cls=EnvironmentCommand)(_naming_missing_packages(name, command))
 
 
 def _lacking(error: ModuleNotFoundError) -> str:

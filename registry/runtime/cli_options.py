@@ -1,29 +1,53 @@
 """The command-line options that the commands of registry, worker and deploy share: host, port, service, consul.
 
-Flag, environment variable, metavar and bounds stand here once. Where a command says something of its own about an
-option, it passes its help text; the texts that two commands share are the `Annotated` types at the end.
+Flag, metavar, bounds and the rule for names stand here once. The environment variable is P2P_<COMMAND>_<FLAG>; a short
+one stands here too where all commands with the option mean the same by it. Where a command says something of its own
+about an option, it passes its help text; the texts that two commands share are the `Annotated` types at the end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from registry.runtime import names
+from registry.runtime.errors import SettingsError
+
+
+def checked(rule: Callable[[str], str]) -> Callable[[Any], Any]:
+    """A callback of an option, which takes its value, or each of its values, only as `rule` allows."""
+
+    def check(value: Any) -> Any:
+        try:
+            for each in [value] if isinstance(value, str) else value or ():
+                rule(each)
+        except SettingsError as error:
+            raise typer.BadParameter(str(error)) from None
+        return value
+
+    return check
+
 
 def host_option(says: str) -> Any:
     """`--host`, an address to listen on, with the help text `says`."""
-    return typer.Option("--host", envvar="P2P_HOST", help=says)
+    return typer.Option("--host", help=says)
 
 
 def port_option(says: str, *, lowest: int = 0) -> Any:
     """`--port`, from `lowest` (0 stands for any free port) to 65535, with the help text `says`."""
-    return typer.Option("--port", envvar="P2P_PORT", min=lowest, max=65535, help=says)
+    return typer.Option("--port", min=lowest, max=65535, help=says)
 
 
 def service_option(says: str) -> Any:
     """`--service`, a service's name in Consul, with the help text `says`."""
-    return typer.Option("--service", envvar="P2P_SERVICE", help=says)
+    return typer.Option("--service", envvar="P2P_SERVICE", callback=checked(names.service_name), help=says)
+
+
+def advertise_option(says: str) -> Any:
+    """`--advertise`, the host at which others reach what is started, with the help text `says`."""
+    return typer.Option("--advertise", metavar="HOST", callback=checked(names.advertised_host), help=says)
 
 
 def consul_option(says: str) -> Any:

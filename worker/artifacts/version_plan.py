@@ -141,7 +141,10 @@ def parse_labels(texts: Iterable[str]) -> Mapping[str, str]:
         name, equals, number = text.partition("=")
         version = version_number(number)
         if not equals or version is None or not _LABEL.fullmatch(name):
-            raise ModelError(f"--version-label takes NAME=NUMBER, such as canary=3, not {text[:40]!r}.")
+            raise ModelError(
+                f"--version-label takes NAME=NUMBER, such as canary=3, not {text[:80]!a}: a name has 1 to 63 "
+                "letters, digits, dots, dashes and underscores, and begins with a letter or digit."
+            )
         if name == LATEST:
             raise ModelError("--version-label cannot move latest: it is always the highest version that is loaded.")
         labels[name] = version

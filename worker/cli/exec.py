@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from registry.runtime.cli_options import Port, RegisteredName, WorkerConsul, host_option
+from registry.runtime import names
+from registry.runtime.cli_options import Port, RegisteredName, WorkerConsul, advertise_option, checked, host_option
 from worker.cli.options import Drain, Weight
 from worker.exec.settings import ExecSettings
 
@@ -19,31 +20,26 @@ def exec_(
     port: Port = ExecSettings.port,
     advertise: Annotated[
         str | None,
-        typer.Option(
-            envvar="P2P_ADVERTISE",
-            metavar="HOST",
-            help="Host that clients and Consul reach COMMAND at; if not given, --host or the agent's address.",
-        ),
+        advertise_option("Host that clients and Consul reach COMMAND at; if not given, --host or the agent's address."),
     ] = None,
     health_path: Annotated[
         str,
         typer.Option(
-            envvar="P2P_HEALTH_PATH",
             metavar="PATH",
             help="Answers a GET with 2xx, within a second, while COMMAND is well. Asked every 2 s: a small page "
             "that never changes is best.",
         ),
     ] = ExecSettings.health_path,
     start_timeout: Annotated[
-        float, typer.Option(envvar="P2P_START_TIMEOUT", min=0, help="Seconds COMMAND may take to answer it.")
+        float, typer.Option(min=0, help="Seconds COMMAND may take to answer it.")
     ] = ExecSettings.start_timeout_s,
     drain: Drain = ExecSettings.drain_s,
     stop_timeout: Annotated[
         float,
-        typer.Option(envvar="P2P_STOP_TIMEOUT", min=0, help="Seconds COMMAND may take to end before SIGKILL."),
+        typer.Option(min=0, help="Seconds COMMAND may take to end before SIGKILL."),
     ] = ExecSettings.stop_timeout_s,
     tag: Annotated[
-        list[str] | None, typer.Option(envvar="P2P_TAG", help="Tag to register with; may be repeated.")
+        list[str] | None, typer.Option(callback=checked(names.tag), help="Tag to register with; may be repeated.")
     ] = None,
     weight: Weight = ExecSettings.weight,
     consul: WorkerConsul = None,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 import typer
 
 from registry.runtime.errors import SettingsError
+from registry.runtime.names import service_name
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -30,10 +31,9 @@ Models = Annotated[
     list[Path] | None,
     typer.Option(
         "--model",
-        envvar="P2P_MODEL",
         metavar="[NAME=]PATH",
         help="SavedModel folder, folder of numbered versions, or .keras/.h5 file; with a NAME it is the service's, "
-        "and --model may be repeated (in P2P_MODEL with a : between).  [default: the ImageNet model "
+        "and --model may be repeated (in P2P_WORKER_MODEL with a : between).  [default: the ImageNet model "
         "EfficientNet-Lite0]",
     ),
 ]
@@ -42,7 +42,6 @@ ModelPath = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        envvar="P2P_MODEL",
         metavar="PATH",
         help="SavedModel folder, folder of numbered versions, or a file: .keras, .h5, .onnx, .tflite, .pt, .pt2, "
         ".caffemodel, .xml or .pb.  [default: the ImageNet model EfficientNet-Lite0]",
@@ -50,18 +49,17 @@ ModelPath = Annotated[
 ]
 Graph = Annotated[
     Path | None,
-    typer.Option("--graph", envvar="P2P_GRAPH", help="Frozen graph instead of --model, as retrain.py writes it."),
+    typer.Option("--graph", help="Frozen graph instead of --model, as retrain.py writes it."),
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", envvar="P2P_LABELS", help="One name a line.  [default: labels.txt beside the model]"),
+    typer.Option("--labels", help="One name a line.  [default: labels.txt beside the model]"),
 ]
 InputLayer = Annotated[
     str | None,
     typer.Option(
         "--input-layer",
         "--input_layer",
-        envvar="P2P_INPUT_LAYER",
         help="The graph's input, such as DecodeJpeg/contents:0.",
     ),
 ]
@@ -70,7 +68,6 @@ OutputLayer = Annotated[
     typer.Option(
         "--output-layer",
         "--output_layer",
-        envvar="P2P_OUTPUT_LAYER",
         help="The graph's output, such as final_result:0.",
     ),
 ]
@@ -78,7 +75,6 @@ EngineName = Annotated[
     str,
     typer.Option(
         "--engine",
-        envvar="P2P_ENGINE",
         metavar="auto|NAME",
         help="What runs the model: tensorflow, onnx, openvino, torch, opencv, echo; auto compares those installed.",
     ),
@@ -87,23 +83,19 @@ Precision = Annotated[
     str,
     typer.Option(
         "--precision",
-        envvar="P2P_PRECISION",
         metavar="f32|bf16",
         help="Numbers to compute in; bf16 is quicker where the processor has it, and less exact.",
     ),
 ]
-Device = Annotated[
-    str, typer.Option("--device", envvar="P2P_DEVICE", metavar="auto|cpu|gpu[:N]", help="Where the model runs.")
-]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|gpu[:N]", help="Where the model runs.")]
 GpuMemoryGrowth = Annotated[
     bool,
-    typer.Option("--gpu-memory-growth", envvar="P2P_GPU_MEMORY_GROWTH", help="Take a GPU's memory as it is needed."),
+    typer.Option("--gpu-memory-growth", help="Take a GPU's memory as it is needed."),
 ]
 Layout = Annotated[
     str | None,
     typer.Option(
         "--layout",
-        envvar="P2P_LAYOUT",
         metavar="nhwc|nchw",
         help="Order of the input's dimensions.  [default: the model's]",
     ),
@@ -112,22 +104,21 @@ Outputs = Annotated[
     str | None,
     typer.Option(
         "--outputs",
-        envvar="P2P_OUTPUTS",
         metavar="logits|probabilities",
         help="What the model gives; logits get a softmax.  [default: found out]",
     ),
 ]
 Size = Annotated[
     str | None,
-    typer.Option("--size", envvar="P2P_SIZE", metavar="HxW", help="Input size.  [default: the model's]"),
+    typer.Option("--size", metavar="HxW", help="Input size.  [default: the model's]"),
 ]
 Resize = Annotated[
     str | None,
-    typer.Option("--resize", envvar="P2P_RESIZE", metavar="crop|stretch", help="How an image gets its size."),
+    typer.Option("--resize", metavar="crop|stretch", help="How an image gets its size."),
 ]
 Channels = Annotated[
     str | None,
-    typer.Option("--channels", envvar="P2P_CHANNELS", metavar="rgb|bgr", help="The order the model was trained on."),
+    typer.Option("--channels", metavar="rgb|bgr", help="The order the model was trained on."),
 ]
 Mean = Annotated[
     str | None,
@@ -135,36 +126,32 @@ Mean = Annotated[
         "--mean",
         "--input-mean",
         "--input_mean",
-        envvar="P2P_MEAN",
         metavar="N[,N,N]",
         help="Input = (pixel - mean) / std.",
     ),
 ]
 Std = Annotated[
     str | None,
-    typer.Option("--std", "--input-std", "--input_std", envvar="P2P_STD", metavar="N[,N,N]", help="See --mean."),
+    typer.Option("--std", "--input-std", "--input_std", metavar="N[,N,N]", help="See --mean."),
 ]
-MaxPixels = Annotated[int, typer.Option(envvar="P2P_MAX_PIXELS", min=1, help="Largest image decoded, width x height.")]
+MaxPixels = Annotated[int, typer.Option(min=1, help="Largest image decoded, width x height.")]
 Top = Annotated[
     int,
     typer.Option(
         "--num-top-predictions",
         "--num_top_predictions",
         "--top",
-        envvar="P2P_NUM_TOP_PREDICTIONS",
         min=1,
         help="Labels an answer holds unless it asks with ?top=.",
     ),
 ]
-Weight = Annotated[
-    int, typer.Option("--weight", envvar="P2P_WEIGHT", min=1, help="Share of the traffic against other workers.")
-]
+Weight = Annotated[int, typer.Option("--weight", min=1, help="Share of the traffic against other workers.")]
 Drain = Annotated[
     float,
-    typer.Option("--drain", envvar="P2P_DRAIN", min=0, help="Seconds to go on serving after leaving the rotation."),
+    typer.Option("--drain", min=0, help="Seconds to go on serving after leaving the rotation."),
 ]
 
-_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)")
+_NAMED = re.compile(r"([^/=]*)=(.+)", re.DOTALL)
 _HIGHEST_PORT = 65535
 
 
@@ -183,8 +170,9 @@ class Pixels(NamedTuple):
 def named_models(models: Sequence[Path], *, service: str | None) -> Sequence[tuple[str, Path | None]]:
     """The name of each model, which is that of its service, and its path; None for the default model.
 
-    Text before the first = is a name if it has the form of one (letters, digits, dots, - and _); a relative path of
-    that form must be written as an absolute one. Raises SettingsError for names that are missing or given twice.
+    Text before the first = is a name unless it contains a slash; a relative path of that form must be written as an
+    absolute one.
+    Raises SettingsError for names that are missing, given twice, or cannot name a service.
     """
     if not models:
         return [(service or WorkerSettings.service, None)]
@@ -201,7 +189,18 @@ def named_models(models: Sequence[Path], *, service: str | None) -> Sequence[tup
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SettingsError(f"Two models are called {twice}: each needs a name of its own, for its service.")
+    for name in names:
+        _check_model_name(name)
     return named
+
+
+def _check_model_name(name: str) -> None:
+    try:
+        service_name(name)
+    except SettingsError as error:
+        raise SettingsError(
+            f"--model NAME=PATH: {error} A path that contains = is written as an absolute one."
+        ) from None
 
 
 def refuse_for_several(own: Sequence[object], *, port: int, count: int) -> None:

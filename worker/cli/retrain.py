@@ -11,10 +11,10 @@ import typer
 def retrain(
     image_dir: Annotated[
         Path,
-        typer.Option("--image-dir", "--image_dir", envvar="P2P_IMAGE_DIR", help="A folder of photos for each label."),
+        typer.Option("--image-dir", "--image_dir", help="A folder of photos for each label."),
     ],
-    out: Annotated[Path, typer.Option(envvar="P2P_OUT", help="Where the new model goes.")],
-    steps: Annotated[int, typer.Option(envvar="P2P_STEPS", min=1, help="Training steps.")] = 200,
+    out: Annotated[Path, typer.Option(help="Where the new model goes.")],
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 200,
 ) -> None:
     """Teach the default model new labels from a folder of photos.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.runtime.cli_options import WorkerConsul, host_option, port_option, service_option
+from registry.runtime.cli_options import WorkerConsul, advertise_option, host_option, port_option, service_option
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
     Channels,
@@ -52,17 +52,12 @@ def worker(
     port: Annotated[int, port_option("0: any free port. With several models the first's.")] = WorkerSettings.port,
     advertise: Annotated[
         str | None,
-        typer.Option(
-            envvar="P2P_ADVERTISE",
-            metavar="HOST",
-            help="Host that clients reach this worker at.  [default: --host, or the Consul agent's address]",
-        ),
+        advertise_option("Host that clients reach this worker at.  [default: --host, or the Consul agent's address]"),
     ] = None,
     weight: Weight = WorkerSettings.weight,
     version_policy: Annotated[
         str,
         typer.Option(
-            envvar="P2P_VERSION_POLICY",
             metavar="latest|all|N,M",
             help="Of a folder of numbered versions serve the highest, all, or these; the first is the default.",
         ),
@@ -70,7 +65,6 @@ def worker(
     version_label: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="P2P_VERSION_LABEL",
             metavar="NAME=N",
             help="A name for a version, such as canary=3; stable is the default. May be repeated.",
         ),
@@ -94,27 +88,24 @@ def worker(
     outputs: Outputs = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     max_body: Annotated[
-        int, typer.Option(envvar="P2P_MAX_BODY", min=1, help="Largest request body, in bytes.")
+        int, typer.Option(min=1, help="Largest request body, in bytes.")
     ] = WorkerSettings.max_body_bytes,
     body_memory: Annotated[
         int,
         typer.Option(
-            envvar="P2P_BODY_MEMORY",
             min=1,
             help="Bytes of request bodies held at once, over all connections; at least --max-body.",
         ),
     ] = WorkerSettings.body_memory_bytes,
     deadline: Annotated[
-        float, typer.Option(envvar="P2P_DEADLINE", min=0.001, help="Seconds a request may take at most.")
+        float, typer.Option(min=0.001, help="Seconds a request may take at most.")
     ] = WorkerSettings.deadline_s,
     queue: Annotated[
-        int, typer.Option(envvar="P2P_QUEUE", min=1, help="Images that may wait before new ones are refused.")
+        int, typer.Option(min=1, help="Images that may wait before new ones are refused.")
     ] = WorkerSettings.queue_most,
     load_timeout: Annotated[
         float,
-        typer.Option(
-            envvar="P2P_LOAD_TIMEOUT", min=1, help="Seconds a new version may take to load before it counts as failed."
-        ),
+        typer.Option(min=1, help="Seconds a new version may take to load before it counts as failed."),
     ] = WorkerSettings.load_timeout_s,
     drain: Drain = WorkerSettings.drain_s,
 ) -> None:
@@ -194,10 +185,3 @@ def worker(
     code = run(main, failures=(RegistryError, WorkerError))
     end_in_time(code)
     raise typer.Exit(code)
-
-
-def main() -> None:
-    """`python -m worker` is `p2p worker`."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(worker)
-    app()

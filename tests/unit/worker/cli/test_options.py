@@ -45,6 +45,13 @@ def test_what_cannot_be_told_apart_is_refused(models: list[str], service: str | 
         named_models([Path(m) for m in models], service=service)
 
 
+@pytest.mark.parametrize("name", ["my digits", "x.y", "my_cats", "", "-a", "..", "\udce9", "a" * 64])
+def test_names_that_cannot_be_services_are_refused(name: str) -> None:
+    """A model's name is its service's, and is refused by the same rule, which the error states."""
+    with pytest.raises(SettingsError, match=r"^--model NAME=PATH: .* 1 to 63 letters, digits and dashes"):
+        named_models([Path(f"{name}=models/cats")], service=None)
+
+
 def test_one_models_flags_are_refused_for_several() -> None:
     """Flags that can only mean one model are refused, and so is a port with too few after it."""
     refuse_for_several([None, None], port=65534, count=2)

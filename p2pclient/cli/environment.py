@@ -1,0 +1,70 @@
+"""Options read from the environment: `--flag` of `p2p command` from P2P_<COMMAND>_<FLAG>.
+
+Options that mean the same to all commands that have them are also read from a short name, which stands at the option,
+such as P2P_CONSUL, and all options of the client's own commands. Where both are set the long name is used; a flag is used in place of both.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from typer.core import TyperCommand, TyperOption
+
+from p2pclient.cli.terminal import complain
+
+FORMER = frozenset((
+    "ADVERTISE", "BODY_MEMORY", "CHANNELS", "DEADLINE", "DEVICE", "DNS_PORT", "DRAIN", "ENGINE",
+    "GPU_MEMORY_GROWTH", "GRAPH", "HEALTH_PATH", "HOST", "IMAGE_DIR", "INPUT_LAYER", "LABELS", "LAYOUT",
+    "LOAD_TIMEOUT", "MAX_BODY", "MAX_PIXELS", "MEAN", "MODEL", "NUM_TOP_PREDICTIONS", "OUT", "OUTPUTS",
+    "OUTPUT_LAYER", "PRECISION", "PROCESSES", "QUEUE", "RESIZE", "SIZE", "START_TIMEOUT", "STATE", "STD",
+    "STEPS", "STOP_TIMEOUT", "TAG", "VERSION_LABEL", "VERSION_POLICY", "WEIGHT",
+))  # fmt: skip
+"""Flags whose variable was P2P_<FLAG> for all commands; it is still read where the new one is not set, with a warning."""
+
+AMBIGUOUS = frozenset(("PORT", "WORKERS"))
+"""Flags whose former variable P2P_<FLAG> meant different things to different commands; it is not read any more."""
+
+
+class EnvironmentCommand(TyperCommand):
+    """A command that reads its options from the environment, too; variables with former names get one warning."""
+
+    def __init__(self, name: str | None, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self._command = name or ""
+        self._options = {o.name.upper(): o for o in self.params if isinstance(o, TyperOption) and o.name}
+        for flag, option in self._options.items():
+            short = [option.envvar] if isinstance(option.envvar, str) else []
+            option.envvar = None if option.hidden else [self._variable(flag), *short]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As of `TyperCommand`; variables with former names are read after all others."""
+        former = [flag for flag in self._options if flag in FORMER and self._has_only_former_name(flag)]
+        for flag in former:
+            self._options[flag].envvar = [self._variable(flag), _former(flag)]
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:  # as the shell's completion parses
+            self._warn([flag for flag in former if _was_read_from_environment(ctx, flag.lower())])
+        return rest
+
+    def _warn(self, former: list[str]) -> None:
+        unread = [flag for flag in self._options if flag in AMBIGUOUS and self._has_only_former_name(flag)]
+        words = [f"{_former(flag)} is now called {self._variable(flag)}" for flag in former]
+        words += [f"{_former(flag)} is not read any more, but {self._variable(flag)} is" for flag in unread]
+        if words:
+            complain(self._command, f"warning: {'; '.join(words)}.")
+
+    def _has_only_former_name(self, flag: str) -> bool:
+        return bool(os.environ.get(_former(flag))) and not os.environ.get(self._variable(flag))
+
+    def _variable(self, flag: str) -> str:
+        return f"P2P_{self._command.upper()}_{flag}"
+
+
+def _former(flag: str) -> str:
+    return f"P2P_{flag}"
+
+
+def _was_read_from_environment(ctx: Any, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
