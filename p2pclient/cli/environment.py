@@ -1,7 +1,8 @@
 """Options read from the environment: `--flag` of `p2p command` from P2P_<COMMAND>_<FLAG>.
 
 Options that mean the same to all commands that have them are also read from a short name, which stands at the option,
-such as P2P_CONSUL, and all options of the client's own commands. Where both are set the long name is used; a flag is used in place of both.
+such as P2P_CONSUL, and so are all options of the client's own commands. Where both are set the long name is used; a
+flag is used in place of both.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FORMER = frozenset((
     "OUTPUT_LAYER", "PRECISION", "PROCESSES", "QUEUE", "RESIZE", "SIZE", "START_TIMEOUT", "STATE", "STD",
     "STEPS", "STOP_TIMEOUT", "TAG", "VERSION_LABEL", "VERSION_POLICY", "WEIGHT",
 ))  # fmt: skip
-"""Flags whose variable was P2P_<FLAG> for all commands; it is still read where the new one is not set, with a warning."""
+"""Flags whose variable was P2P_<FLAG> for all commands; it is read where the new one is not set, with a warning."""
 
 AMBIGUOUS = frozenset(("PORT", "WORKERS"))
 """Flags whose former variable P2P_<FLAG> meant different things to different commands; it is not read any more."""
