@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -31,12 +32,18 @@ from worker.cli.options import (
     Top,
     source_of,
 )
+from worker.cli.printing import write_line
 from worker.settings import WorkerSettings
 
 
 def label(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE|-...", help="Image files; - reads file names from standard input.")
+        list[str],
+        typer.Argument(
+            metavar="FILE|DIR|-...",
+            help="Images; DIR: those in a folder and below; -: names from standard input, one a line, or as "
+            "find -print0 writes them.",
+        ),
     ],
     model: ModelPath = None,
     graph: Graph = None,
@@ -66,9 +73,7 @@ def label(
       p2p label cat.jpg
       find photos -name '*.jpg' | p2p label -
     """
-    from worker.cli.label_files import label_files
     from worker.errors import WorkerError
-    from worker.inference.model import load
 
     source = source_of(
         model=model,
@@ -83,23 +88,31 @@ def label(
         pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std, layout=layout, outputs=outputs),
         max_pixels=max_pixels,
     )
+    write_line("Loading the model; at its first use engines are compared, which can take half a minute ...", sys.stderr)
     try:
+        from worker.cli.label_files import label_files
+        from worker.inference.model import load
+
         loaded = load(source, name="label")
     except WorkerError as error:
-        typer.echo(f"error: {error}", err=True)
+        write_line(f"error: {error}", sys.stderr)
         raise typer.Exit(1) from None
     try:
-        names = _names(files)
+        names = _names(files, sys.stdin.buffer)
         code = label_files(names, model=loaded, top=num_top_predictions, as_json=json, out=sys.stdout, err=sys.stderr)
     finally:
         loaded.close()
     raise typer.Exit(code)
 
 
-def _names(files: Sequence[str]) -> Iterator[str]:
-    """The files named, with - replaced by what standard input names, one a line, as it comes."""
+def _names(files: Sequence[str], stdin: BinaryIO) -> Iterator[str]:
+    """The files named, with - replaced by the names that `stdin` gives, each as it comes.
+
+    Names end with a line's end, or with a null character, as `find -print0` writes them.
+    """
     for name in files:
-        if name == "-":
-            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
-        else:
+        if name != "-":
             yield name
+            continue
+        for line in stdin:
+            yield from (os.fsdecode(each) for each in line.rstrip(b"\r\n").split(b"\0") if each.strip())

@@ -1,42 +1,58 @@
-"""File names -> labels, without a server: one line of output per file, as soon as its labels are known."""
+"""Names of files and folders -> labels, without a server: one line per file, as soon as its labels are known."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from worker.cli.printing import write_line
 from worker.errors import WorkerError
+from worker.images.folder import IMAGE_SUFFIXES, files_below
 from worker.inference.model import Model
 
 
 def label_files(names: Iterable[str], *, model: Model, top: int, as_json: bool, out: TextIO, err: TextIO) -> int:
     """Label the files that `names` gives, each before the next name is asked for; empty names are passed over.
 
+    The name of a folder means the files in it and below it whose names end as those of images do; a line on `err` says
+    how many others there are.
+
     A line of `out` is `cat.jpg: tabby 0.612345, tiger cat 0.301234`, or with `as_json`
     `{"file": "cat.jpg", "labels": [["tabby", 0.612345], ...]}`, with the `top` best labels. A file that cannot
     be labelled gets a line on `err` and stops nothing. Returns the exit code: 1 if any failed, else 0.
     """
     code = 0
-    for name in names:
-        file = name.rstrip("\r\n")
-        if not file:
-            continue
+    for file in _files(names, err):
         try:
             best = _best(Path(file), model, top)
         except (OSError, ValueError, WorkerError) as error:  # ValueError: a name with a null byte
-            _write(f"{file}: {_reason(error)}", err)
+            write_line(f"{file}: {_reason(error)}", err)
             code = 1
             continue
-        _write(_line(file, best, as_json=as_json), out)
+        write_line(_line(file, best, as_json=as_json), out)
     return code
 
 
-def _write(line: str, stream: TextIO) -> None:
-    """Write a line at once; characters that the stream's encoding lacks (names that are not UTF-8) are escaped."""
-    encoding = stream.encoding or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+def _files(names: Iterable[str], err: TextIO) -> Iterator[str]:
+    for name in names:
+        file = name.rstrip("\r\n")
+        if file and Path(file).is_dir():
+            yield from _images_below(Path(file), err)
+        elif file:
+            yield file
+
+
+def _images_below(folder: Path, err: TextIO) -> Iterator[str]:
+    """The images in a folder and below it; a line on `err` says what is left out."""
+    files = files_below(folder, left_out=lambda path, reason: write_line(f"{path} is left out: {reason}.", err))
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    others = len(files) - len(images)
+    if others or not images:
+        words = f"{others} file{'s' * (others != 1)} left out, whose names do not end as those of images do"
+        write_line(f"{folder}: {len(images)} image{'s' * (len(images) != 1)}; {words}.", err)
+    yield from map(str, images)
 
 
 def _best(file: Path, model: Model, top: int) -> list[tuple[str, float]]:

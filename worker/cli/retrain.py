@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from worker.cli.printing import write_line
 
 
 def retrain(
@@ -19,18 +22,27 @@ def retrain(
     """Teach the default model new labels from a folder of photos.
 
     The folder holds one folder of photos for each label, such as
-    flowers/daisy/1.jpg and flowers/rose/2.jpg.
+    flowers/daisy/1.jpg and flowers/rose/2.jpg. Photos in folders below
+    these count, too, and so do linked folders. Copies of a photo are
+    used together: to train, or to test, never both.
 
     \b
       p2p retrain --image-dir flowers --out my-model
       p2p worker --model my-model
     """
     from worker.errors import WorkerError
-    from worker.training.retrain import retrain as train
+    from worker.training.photo_split import find_photos
+
+    def say(line: str) -> None:
+        write_line(line, sys.stdout)
 
     try:
-        result = train(image_dir=image_dir, out=out, steps=steps)
+        folders = find_photos(image_dir, out=out, say=lambda line: None)
+        photos = sum(map(len, folders.values()))
+        say(f"Found {photos} photos of {len(folders)} labels. Loading TensorFlow and the default model ...")
+        from worker.training.retrain import retrain as train
+
+        say(str(train(image_dir=image_dir, out=out, steps=steps, say=say)))
     except WorkerError as error:
-        typer.echo(f"error: {error}", err=True)
+        write_line(f"error: {error}", sys.stderr)
         raise typer.Exit(1) from None
-    typer.echo(f"{result}")

@@ -8,12 +8,14 @@ SavedModel with labels.txt and model.toml, which `p2p worker --model OUT` serves
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ from worker.default_model import export
 from worker.engines.tensorflow.quiet_import import quiet_tensorflow
 from worker.errors import RetrainError, WorkerError
 from worker.images.decode import ImageSize, decode
-from worker.training.photo_split import Part, Photo, assign, find_photos
+from worker.training.photo_split import Part, Photo, Say, assign, find_photos
 
 with quiet_tensorflow():
     import keras
@@ -33,7 +35,6 @@ with quiet_tensorflow():
 from worker.default_model import efficientnet_lite0
 
 Features = NDArray[np.float32]
-Say = Callable[[str], None]
 
 _SIZE = ImageSize(efficientnet_lite0.EDGE, efficientnet_lite0.EDGE, "crop", "bicubic")
 _FEATURE_BATCH = 16  # photos whose features are computed in one call
@@ -67,12 +68,12 @@ def retrain(*, image_dir: Path, out: Path, steps: int = 200, say: Say = print) -
     `say` gets lines of progress, and a line for each photo that cannot be read and is left out.
     Raises RetrainError for fewer than two labels or too few photos, ModelError if the default model is missing.
     """
-    folders = find_photos(image_dir, exclude=out)
+    folders = find_photos(image_dir, out=out, say=say)
     weights = export.weights()
     body = efficientnet_lite0.features(weights)
-    features = _features_of([file for files in folders.values() for file in files], out / "bottlenecks", body, say)
-    photos = _photos(folders, features)
-    rows, truth = np.stack([features[photo.path] for photo in photos]), np.array([photo.label for photo in photos])
+    seen = _seen([file for files in folders.values() for file in files], out / "bottlenecks", body, say)
+    photos = _photos(folders, seen, out / "bottlenecks" / "parts.json")
+    rows, truth = np.stack([seen[photo.path].row for photo in photos]), np.array([photo.label for photo in photos])
     kernel, bias = _train(photos, rows, truth, labels=len(folders), steps=steps, say=say)
     test = _of(photos, "test")
     accuracy = _accuracy(rows[test] @ kernel + bias, truth[test])
@@ -82,34 +83,42 @@ def retrain(*, image_dir: Path, out: Path, steps: int = 200, say: Say = print) -
     return RetrainResult(out, tuple(folders), train, validation, len(test), skipped, accuracy)
 
 
-def _features_of(files: Sequence[Path], cache: Path, body: keras.Model, say: Say) -> dict[Path, Features]:
-    """The features [1280] of each photo, from `cache` if they were computed before."""
+class _Seen(NamedTuple):
+    """A photo that could be read: the SHA-256 of its file, and its features [1280]."""
+
+    digest: str
+    row: Features
+
+
+def _seen(files: Sequence[Path], cache: Path, body: keras.Model, say: Say) -> dict[Path, _Seen]:
+    """Each photo that can be read, with features from `cache` if they were computed before."""
     folder = cache / export.digest()[:12]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RetrainError(f"{cache.parent} cannot be written ({error}): name another folder with --out.") from error
-    features: dict[Path, Features] = {}
+    seen: dict[Path, _Seen] = {}
     waiting: list[tuple[Path, Path, NDArray[np.uint8]]] = []
     for number, file in enumerate(files, start=1):
         try:
             data = file.read_bytes()
-            place = folder / f"{hashlib.sha256(data).hexdigest()}.npy"
+            digest = hashlib.sha256(data).hexdigest()
+            place = folder / f"{digest}.npy"
             if place.is_file():
-                features[file] = np.load(place)
+                seen[file] = _Seen(digest, np.load(place))
             else:
                 waiting.append((file, place, decode(data, size=_SIZE, max_pixels=DEFAULT_MAX_PIXELS)))
         except (OSError, WorkerError) as error:
             say(f"{file} is left out: {error}")
         if len(waiting) == _FEATURE_BATCH or number == len(files):
-            features |= _compute(waiting, body)
+            seen |= _compute(waiting, body)
             waiting.clear()
         if number % 100 == 0 or number == len(files):
             say(f"Looked at {number} of {len(files)} photos.")
-    return features
+    return seen
 
 
-def _compute(waiting: Sequence[tuple[Path, Path, NDArray[np.uint8]]], body: keras.Model) -> dict[Path, Features]:
+def _compute(waiting: Sequence[tuple[Path, Path, NDArray[np.uint8]]], body: keras.Model) -> dict[Path, _Seen]:
     if not waiting:
         return {}
     rows: Features = body.predict_on_batch(np.stack([image for _, _, image in waiting]))
@@ -117,17 +126,28 @@ def _compute(waiting: Sequence[tuple[Path, Path, NDArray[np.uint8]]], body: kera
         part = place.with_suffix(".part.npy")
         np.save(part, row)
         os.replace(part, place)  # a run that is stopped leaves no half-written file
-    return {file: row for (file, _, _), row in zip(waiting, rows, strict=True)}
+    return {file: _Seen(place.stem, row) for (file, place, _), row in zip(waiting, rows, strict=True)}
 
 
-def _photos(folders: Mapping[str, Sequence[Path]], features: Mapping[Path, Features]) -> list[Photo]:
-    """The photos that could be read, each with its label's number and its part."""
-    photos = []
-    for number, (label, files) in enumerate(folders.items()):
-        usable = [file for file in files if file in features]
-        parts = assign(label, [file.name for file in usable])
-        photos += [Photo(file, number, part) for file, part in zip(usable, parts, strict=True)]
-    return photos
+def _photos(folders: Mapping[str, Sequence[Path]], seen: Mapping[Path, _Seen], parts_file: Path) -> list[Photo]:
+    """The photos that could be read, each with its label's number and its part, which `parts_file` keeps."""
+    usable = {label: [file for file in files if file in seen] for label, files in folders.items()}
+    named = {label: [(file.name, seen[file].digest) for file in files] for label, files in usable.items()}
+    parts = assign(named, kept=_read_parts(parts_file))
+    written = parts_file.with_suffix(".part")
+    written.write_text(json.dumps(parts))
+    os.replace(written, parts_file)
+    return [
+        Photo(file, number, parts[seen[file].digest]) for number, files in enumerate(usable.values()) for file in files
+    ]
+
+
+def _read_parts(file: Path) -> dict[str, Part]:
+    """The parts that an earlier run kept, by digest; none where there was no such run, or its file is damaged."""
+    try:
+        return {digest: part for digest, part in json.loads(file.read_bytes()).items() if part in get_args(Part)}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _train(

@@ -54,7 +54,7 @@ def test_a_bad_file_is_told_and_the_rest_go_on(tmp_path: Path) -> None:
     """Missing, foreign, damaged and impossible names get a line each on stderr; the exit code is 1."""
     (tmp_path / "text.txt").write_text("hello")
     (tmp_path / "cut.png").write_bytes(Path(white(tmp_path)).read_bytes()[:50])
-    bad = [str(tmp_path / name) for name in ("none.jpg", "text.txt", "cut.png", "")] + ["nul\0.jpg"]
+    bad = [str(tmp_path / name) for name in ("none.jpg", "text.txt", "cut.png", "none/")] + ["nul\0.jpg"]
     code, out, err = run([*bad, white(tmp_path)])
     assert (code, len(out), len(err)) == (1, 1, 5)
     assert err[0] == f"{bad[0]}: No such file or directory; check the name."
@@ -74,6 +74,20 @@ def test_each_line_is_out_before_the_next_name_is_asked_for(tmp_path: Path) -> N
 
     label_files(names(), model=brightness(), top=1, as_json=False, out=out, err=io.StringIO())
     assert [text.count("\n") for text in seen] == [0, 1, 2]
+
+
+def test_a_folder_means_its_images(tmp_path: Path) -> None:
+    """A folder stands for the images in it and below it, linked folders too; others are counted and told."""
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "photos" / "link").symlink_to(tmp_path / "disk")
+    (tmp_path / "photos" / "notes.txt").touch()
+    files = [white(tmp_path / "photos", "b.jfif"), white(tmp_path / "photos" / "below")]
+    white(tmp_path / "disk", "c.png")
+    code, out, err = run([str(tmp_path / "photos")], top=1)
+    assert code == 0
+    assert [line.partition(":")[0] for line in out] == [*files, str(tmp_path / "photos" / "link" / "c.png")]
+    assert err == [f"{tmp_path}/photos: 3 images; 1 file left out, whose names do not end as those of images do."]
 
 
 class Flushed(io.StringIO):
