@@ -68,6 +68,7 @@ class Registration:
         self._updated = asyncio.Event()
         self._left = False
         self._registered = False
+        self._check_failure: str | None = None  # what Consul's own check found at the last audit
 
     async def __aenter__(self) -> Registration:
         self._thread.start()
@@ -139,12 +140,36 @@ class Registration:
                 self._registered = await self._heartbeat(catalog)
                 if self._registered and time.monotonic() >= audit_at_s:
                     audit_at_s = time.monotonic() + self._audit_s
-                    self._registered = await catalog.knows(self._instance.id, boot=self._instance.boot)
+                    self._registered = await self._audit(catalog)
             except (ConsulUnavailable, ConsulRefused) as error:
                 logger.warning("Consul could not be told or asked: %s", error)
             if not self._registered:
-                logger.warning("Consul has forgotten %s: registering again.", self._instance.id)
+                self._log_forgotten()
                 self._registered = await self._register_if_fit(catalog)
+
+    async def _audit(self, catalog: Catalog) -> bool:
+        """Whether the agent still holds the registration; a check of Consul's that begins or ceases to fail is logged.
+
+        Only Consul knows why its check fails: where it cannot reach the advertised address, this worker sees nothing.
+        """
+        known = await catalog.knows(self._instance.id, boot=self._instance.boot)
+        try:
+            failure = await catalog.failing_check(self._instance.id) if known else self._check_failure
+        except ConsulRefused:  # a token that may register but not read
+            return known
+        if failure and not self._check_failure:
+            logger.warning("Consul's check of %s fails, so clients are not sent here: %s", self._instance.id, failure)
+        elif self._check_failure and not failure:
+            logger.info("Consul's check of %s passes again.", self._instance.id)
+        self._check_failure = failure
+        return known
+
+    def _log_forgotten(self) -> None:
+        if self._check_failure:
+            sentence = "Consul has removed %s, because its check fails: %s. Registering again."
+            logger.warning(sentence, self._instance.id, self._check_failure.rstrip("."))
+        else:
+            logger.warning("Consul has forgotten %s: registering again.", self._instance.id)
 
     async def _register_if_fit(self, catalog: Catalog) -> bool:
         if self._fit is not None and not await self._fit():

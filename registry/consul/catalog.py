@@ -39,6 +39,8 @@ LEADER_TIMEOUT_S = 3.0
 TAG = "p2p"
 """The tag of every service that this project registered; the lookup service follows those from the start."""
 
+_LONGEST_OUTPUT = 300  # characters of a check's output in a log line
+
 _Entry = tuple[Instance, str] | None
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -167,6 +169,13 @@ class Catalog:
         entry = await self._get(f"/v1/agent/service/{instance_id}", [], _entry_or_none)
         return entry is not None and (entry.get("Meta") or {}).get("boot") == boot
 
+    async def failing_check(self, instance_id: str) -> str | None:
+        """What Consul's own check of the instance found, on one line, where it is critical; None where it is not."""
+        checks = await self._get("/v1/agent/checks", [("filter", f'ServiceID == "{instance_id}"')], _json)
+        check = checks.get(_http_id(instance_id)) or {}
+        output = " ".join(str(check.get("Output") or "no reason given").split())
+        return output[:_LONGEST_OUTPUT] if check.get("Status") == "critical" else None
+
     async def _get(self, path: str, params: list[tuple[str, Any]], callback: Callback) -> Any:
         headers = self._client.prepare_headers()
         return await self._call(self._client.http.get(callback, path, params, headers))
@@ -206,7 +215,7 @@ def _error_text(error: Exception) -> str:
 
 def _http_check(instance_id: str, checks: Checks) -> dict[str, Any]:
     return {
-        "CheckID": f"{instance_id}:http",
+        "CheckID": _http_id(instance_id),
         "Name": "answers its health path",
         "HTTP": checks.health_url,
         "Interval": f"{checks.interval_s:g}s",
@@ -224,6 +233,10 @@ def _ttl_check(instance_id: str, ttl_s: float) -> dict[str, Any]:
         "TTL": f"{ttl_s:g}s",
         "Status": "passing",
     }
+
+
+def _http_id(instance_id: str) -> str:
+    return f"{instance_id}:http"
 
 
 def _ttl_id(instance_id: str) -> str:

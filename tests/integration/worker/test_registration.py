@@ -14,6 +14,7 @@ import worker.registration
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.instance import Health, Instance
 from registry.consul.settings import ConsulSettings
+from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
 from worker.registration import Registration
@@ -160,3 +161,19 @@ async def test_other_particulars_are_told_when_consul_is_back(consul: ConsulProc
             return [i.version for i in (await catalog.health("classify")).instances] == ["8"]
 
         await until(told, within_s=10)
+
+
+async def test_a_check_that_fails_is_logged_with_what_consul_found(
+    consul: ConsulProcess, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the agent cannot reach the advertised address, the worker's log says so in the words of the check."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(worker.registration, "AUDIT_S", 0.1)
+    nowhere = f"http://127.0.0.1:{free_port()}/healthz"
+    place = Registration(ConsulSettings(url=consul.url), instance(), Checks(nowhere, interval_s=0.5, ttl_s=60))
+    async with place:
+        await until(lambda: "clients are not sent here" in caplog.text, within_s=10)
+        assert "connection refused" in caplog.text
+        await catalog.deregister(instance().id)  # as Consul does after a minute
+        await until(lambda: "Consul has removed" in caplog.text, within_s=10)
+    assert "has forgotten" not in caplog.text
