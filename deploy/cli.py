@@ -8,17 +8,15 @@ from typing import Annotated
 import typer
 
 from registry.runtime.cli_options import RegisteredName, consul_option, port_option
+from worker.cli.options import EngineName, Labels, ModelPath, Size
 
 
 def up(
     workers: Annotated[int, typer.Option(min=1, help="How many workers.")] = 2,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Model for the workers.  [default: the ImageNet model EfficientNet-Lite0]",
-        ),
-    ] = None,
+    model: ModelPath = None,
+    labels: Labels = None,
+    engine: EngineName = "auto",
+    size: Size = None,
     service: RegisteredName = "classify",
     port: Annotated[int, port_option("Port of the lookup service.", lowest=1)] = 12480,
     consul: Annotated[
@@ -31,7 +29,8 @@ def up(
 ) -> None:
     """Start everything on this machine.
 
-    Consul (or the embedded agent), the lookup service, workers. Says what to try when it is ready. Ctrl-C
+    Consul (or the embedded agent), the lookup service, workers; other flags of
+    `p2p worker` reach the workers as variables, such as P2P_WORKER_MEAN. Says what to try when it is ready. Ctrl-C
     lets the workers finish and stops all of it.
     """
     from deploy.local import EndedEarlyError, UpSettings
@@ -39,7 +38,16 @@ def up(
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
 
-    settings = UpSettings(os.environ, workers, model, service, port, consul)
+    flags = {"--labels": labels, "--engine": None if engine == "auto" else engine, "--size": size}
+    settings = UpSettings(
+        environ=os.environ,
+        workers=workers,
+        model=None if model is None else str(model),
+        service=service,
+        port=port,
+        consul=consul,
+        model_flags=tuple(str(part) for flag, value in flags.items() if value for part in (flag, value)),
+    )
     failures = (RegistryError, EndedEarlyError)
     raise typer.Exit(run(lambda stop: start_all(settings, stop, write_line=_write_line), failures=failures))
 

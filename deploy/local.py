@@ -31,6 +31,9 @@ AGENT_PORT = 8500
 DEFAULT_PORT = 12480
 """The port of the lookup service that clients ask by default."""
 
+_OTHER_CONSULS = frozenset(("P2P_CONSUL", "P2P_REGISTRY_CONSUL", "P2P_WORKER_CONSUL"))
+"""Variables that the children would use in place of the Consul that is chosen for all of them."""
+
 POLL_S = 0.2
 
 WORKER_PATIENCE_S = 40.0
@@ -42,7 +45,10 @@ PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class UpSettings:
-    """What `p2p up` takes; `environ` is the environment of the child processes."""
+    """What `p2p up` takes; `environ` is the environment of the child processes.
+
+    `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get.
+    """
 
     environ: Mapping[str, str]
     workers: int = 2
@@ -50,6 +56,7 @@ class UpSettings:
     service: str = "classify"
     port: int = DEFAULT_PORT
     consul: str | None = None
+    model_flags: tuple[str, ...] = ()
 
 
 class EndedEarlyError(Exception):
@@ -108,8 +115,7 @@ class _LocalDeployment:
     async def _with_consul(self) -> Mapping[str, str]:
         """The environment in which children reach Consul, which is started where none answers."""
         settings = self._settings
-        # P2P_CONSUL would be used in place of what is chosen here.
-        environ = {name: value for name, value in settings.environ.items() if name != "P2P_CONSUL"}
+        environ = {name: value for name, value in settings.environ.items() if name not in _OTHER_CONSULS}
         named = settings.consul or settings.environ.get("CONSUL_HTTP_ADDR")
         consul = ConsulSettings.from_environment(settings.environ, url=named)
         catalog = Catalog(consul, timeout_s=5.0)
@@ -146,6 +152,7 @@ class _LocalDeployment:
         arguments = ["worker", "--host", HOST, "--port", "0", "--service", settings.service]
         if settings.model:
             arguments += ["--model", settings.model]
+        arguments += settings.model_flags
         for number in range(1, settings.workers + 1):
             self._workers.append(await self._start(f"worker {number}", arguments, environ))
 

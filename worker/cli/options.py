@@ -27,26 +27,23 @@ if TYPE_CHECKING:
 DEFAULT_MAX_PIXELS = 50_000_000
 """That of `ModelSource`, whose module takes too long to import for `p2p --help`; a test holds them equal."""
 
+_MODEL = (
+    "SavedModel folder, folder of numbered versions, or a file: ONNX (.onnx), Keras (.keras, .h5, .hdf5), TFLite "
+    "(.tflite), TorchScript (.pt, .ts, .torchscript), torch.export (.pt2), OpenVINO (.xml), Caffe (.caffemodel) or a "
+    "frozen graph (.pb)"
+)
+_DEFAULT_MODEL = "[default: the ImageNet model EfficientNet-Lite0]"
+
 Models = Annotated[
     list[Path] | None,
     typer.Option(
         "--model",
         metavar="[NAME=]PATH",
-        help="SavedModel folder, folder of numbered versions, or .keras/.h5 file; with a NAME it is the service's, "
-        "and --model may be repeated (in P2P_WORKER_MODEL with a : between).  [default: the ImageNet model "
-        "EfficientNet-Lite0]",
+        help=f"{_MODEL}; with a NAME it is the service's, and --model may be repeated (in P2P_WORKER_MODEL with a : "
+        f"between).  {_DEFAULT_MODEL}",
     ),
 ]
-
-ModelPath = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        metavar="PATH",
-        help="SavedModel folder, folder of numbered versions, or a file: .keras, .h5, .onnx, .tflite, .pt, .pt2, "
-        ".caffemodel, .xml or .pb.  [default: the ImageNet model EfficientNet-Lite0]",
-    ),
-]
+ModelPath = Annotated[Path | None, typer.Option("--model", metavar="PATH", help=f"{_MODEL}.  {_DEFAULT_MODEL}")]
 Graph = Annotated[
     Path | None,
     typer.Option("--graph", help="Frozen graph instead of --model, as retrain.py writes it."),

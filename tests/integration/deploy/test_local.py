@@ -29,7 +29,11 @@ async def running(
     """`p2p up`, ready; stopped at the end."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("P2P_", "CONSUL_"))}
     settings = UpSettings(
-        clean | {"P2P_ENGINE": "echo"} | environ, workers=workers, port=free_port(), consul=consul.url
+        clean | environ,
+        workers=workers,
+        port=free_port(),
+        consul=consul.url,
+        model_flags=("--engine", "echo"),
     )
     stop, lines = asyncio.Event(), list[str]()
     task = asyncio.create_task(up(settings, stop, write_line=lines.append))
@@ -46,7 +50,8 @@ async def test_the_consul_flag_holds_for_the_children(consul: ConsulProcess) -> 
     """`p2p up --consul` is used by all it starts, although P2P_CONSUL, which they read too, names another."""
     elsewhere = f"http://127.0.0.1:{free_port()}"
     others = set(children_of(os.getpid()))  # of tests before this one in the same process
-    async with running(consul, {"P2P_CONSUL": elsewhere, "CONSUL_HTTP_ADDR": elsewhere}) as (settings, lines, task):
+    names = ("P2P_CONSUL", "P2P_WORKER_CONSUL", "P2P_REGISTRY_CONSUL", "CONSUL_HTTP_ADDR")
+    async with running(consul, dict.fromkeys(names, elsewhere)) as (settings, lines, task):
         url = f"http://127.0.0.1:{settings.port}/next"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             assert answer.status == 200

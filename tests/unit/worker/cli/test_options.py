@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from registry.runtime.errors import SettingsError
+from worker.artifacts.formats import SUFFIXES
 from worker.artifacts.source import ModelSource
-from worker.cli.options import DEFAULT_MAX_PIXELS, named_models, refuse_for_several
+from worker.cli.options import DEFAULT_MAX_PIXELS, ModelPath, Models, named_models, refuse_for_several
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,13 @@ def test_one_models_flags_are_refused_for_several() -> None:
         refuse_for_several([None, "224x224"], port=0, count=2)
     with pytest.raises(SettingsError, match="--port 65534"):
         refuse_for_several([None], port=65534, count=3)
+
+
+def test_the_help_of_model_names_every_kind() -> None:
+    """The help of --model lists the suffix of every kind of file that can be served."""
+    for model in (Models, ModelPath):
+        (option,) = model.__metadata__
+        assert all(suffix in option.help for suffix in SUFFIXES)
 
 
 def test_the_default_of_max_pixels_is_the_models() -> None:
