@@ -9,7 +9,6 @@
     ├── NotAnImage              415   not one of the image types taken here
     ├── WrongWorker             421   another process answers at this address now: look up again
     ├── Busy                    503   ask again after `retry_after_s`, or ask another worker
-    │   ├── TooManyRequests     429   this caller's share is used up
     │   └── Overloaded          503   the queue is full, or the deadline could not be met
     ├── DeadlinePassed          504   the caller's time ran out before the prediction did
     ├── ModelError              500   the model cannot be loaded, or its output is invalid: no fault of the request
@@ -84,12 +83,6 @@ class Busy(WorkerError):
     def __init__(self, sentence: str, *, retry_after_s: float) -> None:
         super().__init__(sentence)
         self.retry_after_s = retry_after_s
-
-
-class TooManyRequests(Busy):
-    """This caller has used up its share."""
-
-    status = 429
 
 
 class Overloaded(Busy):

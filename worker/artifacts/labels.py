@@ -17,16 +17,21 @@ def read_labels(path: Path | None, *, classes: int) -> tuple[str, ...]:
     """
     if path is None:
         return tuple(str(number) for number in range(classes))
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"The labels in {path} cannot be read ({error}); check --labels.") from error
-    names = _without_numbers(tuple(line.strip() for line in text.rstrip().splitlines()))
+    names = read_names(path)
     if len(names) != classes:
         raise ModelError(
             f"{path} names {len(names)} classes but the model has {classes}: give it one line for each, in order."
         )
     return names
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names in a file of labels. Raises ModelError if it cannot be read."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"The labels in {path} cannot be read ({error}); check --labels.") from error
+    return _without_numbers(tuple(line.strip() for line in text.rstrip().splitlines()))
 
 
 def _without_numbers(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from worker.artifacts.preprocess_config import Preprocess, check_one_of
 from worker.artifacts.version_folders import version_folders
 from worker.artifacts.version_plan import version_number
 from worker.errors import ModelError
+from worker.images.folder import IMAGE_SUFFIXES
 
 DEFAULT_MAX_PIXELS = 50_000_000
 """150 MB of RGB: photos of today's phones are decoded, images that would fill the memory are not."""
@@ -27,6 +28,7 @@ class ModelSource:
     graph:  instead of `path`, a frozen graph as the article's retrain.py writes it
     labels: one name a line; None looks for labels.txt in or next to the model's folder
     input_layer, output_layer: names in a graph, or of a signature's input and output; None finds them
+    signature: of a SavedModel; None takes `serving_default`, or the only one
     engine: "auto", or one engine's name
     precision: "f32", or "bf16" for numbers of 16 bits inside, where engine and processor have them
     device: "auto" (a GPU if the engine sees one), "cpu", "gpu" or "gpu:N"
@@ -40,6 +42,7 @@ class ModelSource:
     labels: Path | None = None
     input_layer: str | None = None
     output_layer: str | None = None
+    signature: str | None = None
     engine: str = "auto"
     precision: Precision = "f32"
     device: str = "auto"
@@ -49,8 +52,10 @@ class ModelSource:
     max_pixels: int = DEFAULT_MAX_PIXELS
 
     def __post_init__(self) -> None:
-        """Raise ModelError for a precision that does not exist."""
+        """Raise ModelError for a precision that does not exist, and for a signature of what is no SavedModel."""
         check_one_of("--precision", self.precision, get_args(Precision))
+        if self.signature is not None and (self.graph is not None or (self.path is not None and self.path.is_file())):
+            raise ModelError("--signature names a signature of a SavedModel; this model is none.")
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,19 @@ def _newest(path: Path) -> Path:
     folders = version_folders(path)
     highest_first = [folders[version] for version in sorted(folders, key=int, reverse=True)]
     versions = [model for model in map(model_in, highest_first) if model is not None]
+    if not versions and _holds_photos(path):
+        raise ModelError(
+            f"{path} is a folder of photos, not a model. `p2p retrain --image-dir {path} --out MODEL` makes a model of "
+            "photos in a folder for each label."
+        )
     if not versions:
         raise ModelError(
             f"{path} holds no model, or several: it needs a saved_model.pb, one model file, "
             f"or numbered folders (1, 2, ...) that do; a model is {WANTED}."
         )
     return versions[0]
+
+
+def _holds_photos(folder: Path) -> bool:
+    """Whether there is an image in a folder or in a folder of it."""
+    return any(file.suffix.lower() in IMAGE_SUFFIXES for pattern in ("*", "*/*") for file in folder.glob(pattern))

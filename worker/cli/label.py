@@ -27,6 +27,7 @@ from worker.cli.options import (
     Pixels,
     Precision,
     Resize,
+    Signature,
     Size,
     Std,
     Top,
@@ -50,6 +51,7 @@ def label(
     labels: Labels = None,
     input_layer: InputLayer = None,
     output_layer: OutputLayer = None,
+    signature: Signature = None,
     num_top_predictions: Top = WorkerSettings.top,
     engine: EngineName = "auto",
     precision: Precision = "f32",
@@ -81,6 +83,7 @@ def label(
         labels=labels,
         input_layer=input_layer,
         output_layer=output_layer,
+        signature=signature,
         engine=engine,
         precision=precision,
         device=device,
@@ -88,6 +91,11 @@ def label(
         pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std, layout=layout, outputs=outputs),
         max_pixels=max_pixels,
     )
+    missing = [file for file in files if file != "-" and not os.path.lexists(file)]
+    if len(missing) == len(files):  # then the model need not be loaded
+        for file in missing:
+            write_line(f"{file}: No such file or directory; check the name.", sys.stderr)
+        raise typer.Exit(1)
     write_line("Loading the model; at its first use engines are compared, which can take half a minute ...", sys.stderr)
     try:
         from worker.cli.label_files import label_files

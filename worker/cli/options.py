@@ -68,6 +68,14 @@ OutputLayer = Annotated[
         help="The graph's output, such as final_result:0.",
     ),
 ]
+Signature = Annotated[
+    str | None,
+    typer.Option(
+        "--signature",
+        metavar="NAME",
+        help="Which signature of a SavedModel takes the images.  [default: serving_default, or the only one]",
+    ),
+]
 EngineName = Annotated[
     str,
     typer.Option(

@@ -29,6 +29,7 @@ from worker.cli.options import (
     Pixels,
     Precision,
     Resize,
+    Signature,
     Size,
     Std,
     Top,
@@ -78,6 +79,7 @@ def worker(
     labels: Labels = None,
     input_layer: InputLayer = None,
     output_layer: OutputLayer = None,
+    signature: Signature = None,
     num_top_predictions: Top = WorkerSettings.top,
     size: Size = None,
     resize: Resize = None,
@@ -149,6 +151,7 @@ def worker(
                 labels=labels,
                 input_layer=input_layer,
                 output_layer=output_layer,
+                signature=signature,
                 engine=engine,
                 precision=precision,
                 device=device,
@@ -159,7 +162,7 @@ def worker(
 
         (first, path), *others = named_models(model or (), service=service)
         if others:
-            own = (graph, labels, input_layer, output_layer, *pixels)
+            own = (graph, labels, input_layer, output_layer, signature, *pixels)
             refuse_for_several(own, port=port, count=1 + len(others))
         settings = WorkerSettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul),

@@ -16,9 +16,7 @@ def pick(device: str, *, seen: int, framework: str) -> int | None:
 
     Raises ModelError for a GPU that the framework does not see, and for a word that is none of these.
     """
-    match = re.fullmatch(r"auto|cpu|gpu(?::(\d{1,3}))?", device)
-    if match is None:
-        raise ModelError(f"--device takes auto, cpu, gpu or gpu:N, not {device!r}.")
+    match = parsed_device(device)
     if device == "cpu" or (device == "auto" and not seen):
         return None
     number = int(match[1] or 0)
@@ -29,6 +27,14 @@ def pick(device: str, *, seen: int, framework: str) -> int | None:
             "and that the framework is installed with GPU support, or use --device cpu."
         )
     return number
+
+
+def parsed_device(device: str) -> re.Match[str]:
+    """The parts of `--device`: its group 1 is the GPU's number, if there is one. Raises ModelError for other words."""
+    match = re.fullmatch(r"auto|cpu|gpu(?::(\d{1,3}))?", device)
+    if match is None:
+        raise ModelError(f"--device takes auto, cpu, gpu or gpu:N, not {device!r}.")
+    return match
 
 
 def name_of(number: int | None) -> str:

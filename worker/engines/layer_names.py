@@ -1,11 +1,17 @@
-"""`--input-layer` and `--output-layer` -> the input or output of a loaded model that they name."""
+"""`--input-layer` and `--output-layer` -> the input or output of a model that they name; zeros for other inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
 from worker.errors import ModelError
+
+_log = logging.getLogger(__name__)
 
 
 def choose_layer(layers: Mapping[str, Any] | Iterable[tuple[Iterable[str], Any]], name: str | None, flag: str) -> Any:
@@ -22,3 +28,9 @@ def choose_layer(layers: Mapping[str, Any] | Iterable[tuple[Iterable[str], Any]]
         listed = ", ".join(sorted(min(names, default="?") for names, _ in known))
         raise ModelError(f"{flag} must name one of these of the model: {listed}.")
     return found[0]
+
+
+def zeros_for(name: str, shape: Sequence[int | None], dtype: DTypeLike) -> NDArray[Any]:
+    """The value of an input that takes no image, beside the one that `--input-layer` names; a log line says so."""
+    _log.info("The model's other input %s gets zeros: --input-layer names the one that takes images.", name)
+    return np.zeros([length or 1 for length in shape], dtype)

@@ -27,7 +27,27 @@ def measured_range(
     dtype: DTypeLike = np.float32,
 ) -> Scaling | None:
     """`pixel_range` of the operations `first_layers`, whose input has this shape (None: any length) and type."""
+    *others, last = _possible_sizes(shape)
+    for sizes in others:
+        try:
+            return _measured(first_layers, sizes, dtype)
+        except Exception as error:  # the dimension of the channels is another one
+            _log.debug("The first layers do not take %s: %s", sizes, error)
+    return _measured(first_layers, last, dtype)
+
+
+def _possible_sizes(shape: Sequence[int | None]) -> list[list[int]]:
+    """The sizes to try for an input of this shape: where the number of channels is free, 3 in either place for it."""
     sizes = [length or (1 if axis == 0 else _ANY_LENGTH) for axis, length in enumerate(shape)]
+    places = [len(shape) - 3, len(shape) - 1]
+    if len(shape) < 3 or any(shape[axis] in (1, 3) for axis in places):
+        return [sizes]
+    return [[*sizes[:axis], 3, *sizes[axis + 1 :]] for axis in places if shape[axis] is None] or [sizes]
+
+
+def _measured(
+    first_layers: Callable[[NDArray[Any]], NDArray[Any]], sizes: Sequence[int], dtype: DTypeLike
+) -> Scaling | None:
     offset, one = (float(np.mean(first_layers(fill(sizes, dtype)), dtype=np.float64)) for fill in (np.zeros, np.ones))
     return pixel_range(one - offset, offset)
 

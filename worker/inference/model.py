@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.artifacts.formats import format_of
-from worker.artifacts.labels import read_labels
+from worker.artifacts.labels import read_labels, read_names
 from worker.artifacts.preprocess_config import read_preprocess
 from worker.artifacts.source import ModelSource, Place, locate
 from worker.default_model import export
@@ -114,7 +114,9 @@ def load(source: ModelSource, *, name: str, trial: bool = False) -> Model:
     preprocess = source.preprocess.over(read_preprocess(place.path))
     graph = source.graph is not None or format_of(place.path) == "graph"
     path, graph_path = (None, place.path) if graph else (place.path, None)
-    found = replace(source, path=path, graph=graph_path, preprocess=preprocess)
+    if place.labels is not None:  # an unreadable file is told before engines are compared
+        read_names(place.labels)
+    found = replace(source, path=path, graph=graph_path, preprocess=preprocess, labels=place.labels)
     engine, choice = open_model(found, trial=trial)
     try:
         labels = engine.labels or read_labels(place.labels, classes=engine.classes)

@@ -25,7 +25,6 @@ PREDICTING = (
     errors.TooSlow,
     errors.TooLarge,
     errors.NotAnImage,
-    errors.TooManyRequests,
     errors.Overloaded,
     errors.DeadlinePassed,
 )

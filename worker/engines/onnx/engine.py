@@ -33,7 +33,7 @@ from worker.engines.input_plan import (
     spec_of,
     usual_scaling,
 )
-from worker.engines.layer_names import choose_layer
+from worker.engines.layer_names import choose_layer, zeros_for
 from worker.engines.onnx.class_scores import array_of, holds_maps, keys_of, scores_output
 from worker.engines.onnx.runtime import onnxruntime
 from worker.engines.pixel_range import probed
@@ -75,16 +75,16 @@ def load(source: ModelSource) -> EngineAdapter:
     layout = layout_of(shape, usual="nchw", requested=source.preprocess.layout)
     prepared = _plan(source, layout, entry.name, dtype, session.get_modelmeta().custom_metadata_map)
     spec = spec_of(prepared, source.preprocess)
-    fill = feed(prepared, dtype)
+    fill = _feeds(session, entry, feed(prepared, dtype))
     keys: tuple[Any, ...] = ()
     if holds_maps(exit_):
-        keys = keys_of(_run(session, entry, exit_, fill(sample_images(spec, spec.batch or 1))))
+        keys = keys_of(_run(session, exit_, fill(sample_images(spec, spec.batch or 1))))
     streams = usable_cores() if number is None else 1
     one_core = session if streams == 1 else _session(source, threads=1, number=None)
     return EngineAdapter(
-        _forward(session, entry, exit_, fill, keys),
+        _forward(session, exit_, fill, keys),
         spec,
-        on_one_core=_forward(one_core, entry, exit_, fill, keys),
+        on_one_core=_forward(one_core, exit_, fill, keys),
         streams=streams,
         labels=keys if keys and isinstance(keys[0], str) else None,
         name="onnx",
@@ -120,20 +120,32 @@ def _plan(source: ModelSource, layout: Layout, entry: str, dtype: Any, metadata:
     return plan(layout, requested, scaling=scaling, channels=channels)
 
 
-def _forward(
-    session: Any, entry: Any, exit_: Any, fill: Callable[[Images], NDArray[Any]], keys: Sequence[Any]
-) -> Forward:
+def _feeds(
+    session: Any, entry: Any, fill: Callable[[Images], NDArray[Any]]
+) -> Callable[[Images], dict[str, NDArray[Any]]]:
+    """A function from images to all inputs of the model by name."""
+    others = {
+        node.name: zeros_for(
+            node.name, [size if isinstance(size, int) else None for size in node.shape], _TYPES.get(node.type, np.bool_)
+        )
+        for node in session.get_inputs()
+        if node.name != entry.name
+    }
+    return lambda images: {**others, entry.name: fill(images)}
+
+
+def _forward(session: Any, exit_: Any, fill: Callable[[Images], Mapping[str, Any]], keys: Sequence[Any]) -> Forward:
     """The function from images to scores; `keys` are those of a model that gives maps from label to score."""
 
     def forward(images: Images) -> NDArray[Any]:
-        scores = _run(session, entry, exit_, fill(images))
+        scores = _run(session, exit_, fill(images))
         return array_of(scores, keys) if keys else np.asarray(scores)
 
     return forward
 
 
-def _run(session: Any, entry: Any, exit_: Any, values: NDArray[Any]) -> Any:
-    return session.run([exit_.name], {entry.name: values})[0]
+def _run(session: Any, exit_: Any, values: Mapping[str, Any]) -> Any:
+    return session.run([exit_.name], values)[0]
 
 
 def _session(source: ModelSource, *, threads: int, number: int | None) -> Any:

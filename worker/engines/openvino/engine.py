@@ -32,7 +32,7 @@ from worker.engines.input_plan import (
     spec_of,
     usual_scaling,
 )
-from worker.engines.layer_names import choose_layer
+from worker.engines.layer_names import choose_layer, zeros_for
 from worker.engines.openvino.first_layers import detect_scaling
 from worker.engines.openvino.quantization import dequantized, quantized_scaling
 from worker.engines.pixel_range import probed
@@ -49,6 +49,8 @@ def load(source: ModelSource) -> EngineAdapter:
     device, number = _device(core, source)
     path = source.graph or source.path
     model_format: Format = "graph" if source.graph else format_of(source.path) if source.path else "openvino"
+    if source.signature is not None:
+        raise ModelError("OpenVINO cannot choose a signature of a SavedModel: --signature needs TensorFlow.")
     try:
         model = core.read_model(str(path))
     except RuntimeError as error:
@@ -92,6 +94,11 @@ def _forward(core: Any, model: Any, entry: Any, exit_: Any, plan: InputPlan, *, 
     if device == "CPU":
         settings["INFERENCE_NUM_THREADS"] = str(usable_cores())
     request = core.compile_model(model, device, settings).create_infer_request()
+    for number, other in enumerate(model.inputs):
+        if number != index:
+            shape = [dim.get_length() if dim.is_static else None for dim in other.get_partial_shape()]
+            values = zeros_for(min(other.get_names(), default="?"), shape, other.get_element_type().to_dtype())
+            request.set_input_tensor(number, openvino.Tensor(values))
 
     def forward(images: Images) -> NDArray[Any]:
         # The tensor uses this array's memory without a reference: `values` keeps it until the prediction has ended.

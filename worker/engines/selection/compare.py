@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.artifacts.formats import Format, format_of
+from worker.artifacts.labels import read_labels
 from worker.artifacts.preprocess_config import Preprocess
 from worker.artifacts.source import ModelSource
 from worker.engines.base import Engine
@@ -47,8 +48,10 @@ def compare(source: ModelSource, *, names: Sequence[str], folder: Path) -> None:
     model_format: Format = "graph" if source.graph is not None else format_of(source.path or Path())
     judge = reference(model_format)
     raw = judge.load(replace(source, precision="f32"))
-    files, rows = _convert(raw, names, folder)
     base = as_classifier(raw, source)
+    if base.labels is None:  # too few or too many labels are an error before the engines are compared
+        read_labels(source.labels, classes=base.classes)
+    files, rows = _convert(raw, names, folder)
     if judge.name in files and not _converts_faithfully(base, source, files[judge.name], folder):
         del files[judge.name]
     options = {name: _options(base, name, files.get(name)) for name in names if name not in rows}

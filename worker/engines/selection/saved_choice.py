@@ -19,7 +19,8 @@ _FILE = "choice.json"
 def load_with(source: ModelSource, name: str, options: LoadOptions, folder: Path) -> Engine:
     """The engine called `name` with the model of `source`, loaded with `options`. Raises ModelError."""
     if options.file is not None:
-        source = replace(source, path=folder / options.file, graph=None, input_layer=None, output_layer=None)
+        file = folder / options.file
+        source = replace(source, path=file, graph=None, input_layer=None, output_layer=None, signature=None)
     if options.preprocess is not None:
         source = replace(source, preprocess=options.preprocess)
     engine = load_engine(source, name)

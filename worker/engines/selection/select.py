@@ -20,6 +20,7 @@ import worker.engines
 from worker.artifacts.formats import Format, format_of, parts_of
 from worker.artifacts.source import ModelSource
 from worker.engines.base import Engine
+from worker.engines.device import parsed_device
 from worker.engines.frameworks import FRAMEWORKS, Framework, framework, reference, supporting
 from worker.engines.load import load_engine
 from worker.engines.selection.compare import compare, not_installed
@@ -42,6 +43,7 @@ def open_model(source: ModelSource, *, trial: bool = False) -> tuple[Engine, Cho
     `trial` marks a trial load: then files that make the next load quicker are made now.
     Raises ModelError with the cause and the cure.
     """
+    parsed_device(source.device)  # a wrong flag is told before a framework is imported
     model_format: Format = "graph" if source.graph is not None else format_of(source.path or Path())
     rivals = candidates(source, model_format)
     names = [rival.name for rival in rivals]
@@ -74,7 +76,9 @@ def candidates(source: ModelSource, model_format: Format) -> list[Framework]:
 
 
 def _to_be_compared(source: ModelSource, model_format: Format, rivals: Sequence[Framework]) -> bool:
-    return len(rivals) > 1 or source.precision != "f32" or model_format not in rivals[0].reads
+    # Other engines cannot choose a signature, so the one that is named is converted for them.
+    converted = model_format not in rivals[0].reads or (source.signature and rivals[0].name != "tensorflow")
+    return len(rivals) > 1 or source.precision != "f32" or bool(converted)
 
 
 def _compared(source: ModelSource, names: Sequence[str]) -> tuple[Engine, Choice]:
@@ -127,7 +131,7 @@ def _key(source: ModelSource, names: Sequence[str]) -> str:
         with open(file, "rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     versions = {one.name: one.version for one in FRAMEWORKS.values()}
-    flags = (source.engine, source.precision, source.device, source.input_layer, source.output_layer)
+    flags = (source.engine, source.precision, source.device, source.input_layer, source.output_layer, source.signature)
     digest.update(repr((versions, flags, source.preprocess, tuple(names), path.suffix, processor())).encode())
     return digest.hexdigest()[:24]
 

@@ -93,7 +93,7 @@ def _program(source: ModelSource) -> Program:
         return from_graph(source.graph, **names)
     path = source.path
     if path is not None and path.is_dir():
-        return from_saved_model(path, **names)
+        return from_saved_model(path, signature=source.signature, **names)
     if path is not None and SUFFIXES.get(path.suffix.lower()) == "keras":
         return from_keras(path)
     raise ModelError(

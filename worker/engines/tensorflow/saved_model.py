@@ -12,13 +12,15 @@ import keras
 import tensorflow as tf
 
 from worker.engines.input_plan import UNIT
-from worker.engines.layer_names import choose_layer
+from worker.engines.layer_names import choose_layer, zeros_for
 from worker.engines.tensorflow.program import Program, Tensor
 from worker.errors import ModelError
 
 
-def from_saved_model(path: Path, *, input_layer: str | None, output_layer: str | None) -> Program:
-    """Load a SavedModel; images go to its signature `serving_default`, or to its only one.
+def from_saved_model(
+    path: Path, *, input_layer: str | None, output_layer: str | None, signature: str | None = None
+) -> Program:
+    """Load a SavedModel; images go to its signature of that name, or else to `serving_default`, or to its only one.
 
     `input_layer` and `output_layer` choose among several inputs and outputs of the signature.
     Raises ModelError, with the names that exist.
@@ -27,19 +29,27 @@ def from_saved_model(path: Path, *, input_layer: str | None, output_layer: str |
         model = tf.saved_model.load(str(path))
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
         raise ModelError(f"The SavedModel in {path} cannot be loaded: {error}") from error
-    signature = _signature(model.signatures, path)
-    if _parses_examples(signature):
+    chosen, function = _signature(model.signatures, signature, path)
+    if _parses_examples(function):
+        others = sorted(set(model.signatures) - {chosen})
         raise ModelError(
-            f"The signature of the SavedModel in {path} takes tf.Example messages, not images: export it anew with a "
-            "signature that takes images [n, height, width, 3] or encoded images."
+            f"The signature {chosen} of the SavedModel in {path} takes tf.Example messages, not images: "
+            + (f"name another one with --signature ({', '.join(others)}), or " if others else "")
+            + "export it anew with a signature that takes images [n, height, width, 3] or encoded images."
         )
-    inputs = signature.structured_input_signature[1]
-    outputs = {name: spec for name, spec in signature.structured_outputs.items() if spec.dtype.is_floating}
+    inputs = function.structured_input_signature[1]
+    outputs = {name: spec for name, spec in function.structured_outputs.items() if spec.dtype.is_floating}
     feed = choose_layer({name: name for name in inputs}, input_layer, "--input-layer")
     fetch = choose_layer({name: name for name in outputs}, output_layer, "--output-layer")
 
+    zeros = {
+        name: tf.constant(zeros_for(name, list(spec.shape), spec.dtype.as_numpy_dtype))
+        for name, spec in inputs.items()
+        if name != feed
+    }
+
     def call(value: Tensor, keep: Any = model) -> Tensor:  # the signature exists only as long as its model
-        return signature(**{feed: value})[fetch]
+        return function(**zeros, **{feed: value})[fetch]
 
     spec = inputs[feed]
     return Program(call, tf.TensorSpec(spec.shape, spec.dtype, name="images"), "tensorflow_savedmodel", UNIT)
@@ -80,10 +90,14 @@ def _parses_examples(signature: Any) -> bool:
     return any(node.op.startswith("ParseExample") for node in nodes)
 
 
-def _signature(signatures: Mapping[str, Any], path: Path) -> Any:
-    if "serving_default" in signatures:
-        return signatures["serving_default"]
-    if len(signatures) != 1:
+def _signature(signatures: Mapping[str, Any], wanted: str | None, path: Path) -> tuple[str, Any]:
+    """The name of the signature to use, and its function."""
+    only = next(iter(signatures)) if len(signatures) == 1 else None
+    name = wanted or ("serving_default" if "serving_default" in signatures else only)
+    if name is None or name not in signatures:
         names = ", ".join(sorted(signatures)) or "none"
-        raise ModelError(f"The SavedModel in {path} has no signature serving_default (it has {names}): export it anew.")
-    return next(iter(signatures.values()))
+        cure = "name one with --signature" if signatures else "export it anew"
+        raise ModelError(
+            f"The SavedModel in {path} has no signature {name or 'serving_default'} (it has {names}): {cure}."
+        )
+    return name, signatures[name]

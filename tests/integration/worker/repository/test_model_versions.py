@@ -99,6 +99,16 @@ async def test_a_new_version_takes_over(tmp_path: Path, loader: Loader) -> None:
     assert loader.engines[1]._weights is None
 
 
+async def test_other_threads_may_ask_whether_it_moves(tmp_path: Path, loader: Loader) -> None:
+    """The heartbeats' thread iterates over the versions that serve while one takes over from another."""
+    publish(tmp_path, 1)
+    async with store_of(tmp_path) as store:
+        asking = iter(store._loaded.values())
+        publish(tmp_path, 2)
+        await until(lambda: states(store) == {"2": "AVAILABLE"})
+        assert [predictor.model.version for predictor in asking] == ["1"]
+
+
 async def test_what_is_being_copied_is_not_loaded(tmp_path: Path, loader: Loader) -> None:
     """A version that grows between looks is shown as coming, not loaded; other names are nothing."""
     publish(tmp_path, 1)

@@ -70,3 +70,32 @@ def test_a_model_is_told_from_a_folder_of_versions(tmp_path: Path) -> None:
     assert answers == {"model": False, "many": True, "coming": True, "keras": True, "empty": False}
     assert not is_versioned(None)
     assert not is_versioned(tmp_path / "model" / "saved_model.pb")
+
+
+def test_a_folder_of_photos_is_no_model(tmp_path: Path) -> None:
+    """The error says in two sentences what the folder is, and how to make a model of it."""
+    put(tmp_path, "photos/rose/1.JPG", "photos/daisy/2.png")
+    for folder in (tmp_path / "photos", tmp_path / "photos" / "rose"):
+        with pytest.raises(ModelError, match=r"a folder of photos, not a model\. `p2p retrain --image-dir ") as error:
+            locate(folder)
+        assert str(error.value).count(". ") == 1
+
+
+def test_a_signature_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    """Only a SavedModel has signatures."""
+    put(tmp_path, "m.onnx")
+    for where in ({"path": tmp_path / "m.onnx"}, {"graph": tmp_path / "m.onnx"}):
+        with pytest.raises(ModelError, match="--signature names a signature of a SavedModel"):
+            ModelSource(signature="a", **where)
+    assert ModelSource(path=tmp_path, signature="a").signature == "a"
+
+
+def test_labels_that_cannot_be_read_are_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+    """An error in a flag does not wait for frameworks to be imported and engines to be compared."""
+    put(tmp_path, "m.onnx")
+    (tmp_path / "latin1.txt").write_bytes(b"caf\xe9\n")
+    for labels in ("latin1.txt", "none.txt"):
+        with pytest.raises(ModelError, match="check --labels"):
+            load(ModelSource(path=tmp_path / "m.onnx", labels=tmp_path / labels), name="m")
+    with pytest.raises(ModelError, match="--device takes"):
+        load(ModelSource(path=tmp_path / "m.onnx", device="gpu0"), name="m")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
-from worker.engines.pixel_range import pixel_range, probed
+from worker.engines.pixel_range import measured_range, pixel_range, probed
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,18 @@ def test_first_layers_that_cannot_be_run_tell_nothing(caplog: pytest.LogCaptureF
         assert probed(lambda: 1 / 0) is None  # type: ignore[arg-type, return-value]  # it raises
     assert "division by zero" in caplog.text
     assert probed(lambda: ((0.0,), (1.0,))) == ((0.0,), (1.0,))
+
+
+@pytest.mark.parametrize("shape", [(None, None, None, None), (None, None, 32, 32), (1, None, None, None)])
+def test_a_free_number_of_channels_is_three_before_height_and_width(shape: Any) -> None:
+    """First layers with a number for each channel run on three channels, where the shape leaves their number open."""
+    per_channel = np.full((3, 1, 1), 1 / 255)
+    assert measured_range(lambda values: values * per_channel, shape) == ((0.0,), (1.0,))
+
+
+@pytest.mark.parametrize("shape", [(None, None, None, None), (None, 32, 32, None)])
+def test_a_free_number_of_channels_is_three_after_height_and_width(shape: Any) -> None:
+    """The same where the channels come last; in vain where the layers take another number."""
+    assert measured_range(lambda values: values * np.full(3, 1 / 255), shape) == ((0.0,), (1.0,))
+    with pytest.raises(ValueError, match="broadcast"):
+        measured_range(lambda values: values * np.full(7, 1 / 255), shape)

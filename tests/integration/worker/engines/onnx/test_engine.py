@@ -182,3 +182,23 @@ def test_onnx_runtime_reports_nothing(tmp_path: Path) -> None:
     homes = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home" / "cache")}
     subprocess.run([sys.executable, "-c", code, str(model)], env=environment | homes, check=True)
     assert not list(tmp_path.rglob("deviceid"))
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_inputs_beside_the_one_that_is_named_get_zeros(
+    tmp_path: Path, engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With --input-layer the other inputs of a model, such as a switch for training, get zeros, and the log says so."""
+    model = onnx.load(write_onnx(tmp_path / "model.onnx"))
+    entry, exit_ = model.graph.input[0].name, model.graph.output[0].name
+    model.graph.input.append(onnx.helper.make_tensor_value_info("switch", onnx.TensorProto.FLOAT, [1]))
+    model.graph.node.append(onnx.helper.make_node("Add", [exit_, "switch"], ["switched"]))
+    model.graph.output[0].name = "switched"
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match="--input-layer must name one of these"):
+        load(ModelSource(path=tmp_path / "model.onnx", engine=engine), name="m")
+    with caplog.at_level("INFO"):
+        loaded = load(ModelSource(path=tmp_path / "model.onnx", engine=engine, input_layer=entry), name="m")
+    assert "other input switch gets zeros" in caplog.text
+    pictures = seen(loaded)
+    assert close(loaded.predict(pictures), answers(pictures, *IMAGENET))

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from tests.support.dense_model import IMAGENET, answers, write_onnx
 from tests.support.photos import chelsea_jpeg
 from worker.artifacts.source import ModelSource
+from worker.engines.selection.compare import compare
 from worker.errors import ModelError
 from worker.inference.model import load
 from worker.system.cpu import usable_cores
@@ -57,6 +59,16 @@ def test_the_fastest_that_agrees_is_kept_and_shown(source: ModelSource, caplog: 
     assert again.describe() == model.describe()
     assert not any("Comparing" in line for line in caplog.messages)
     assert len(kept(source)) == 1
+
+
+def test_labels_of_another_number_end_the_start_before_engines_are_compared(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference tells how many classes there are: nothing else is loaded or timed if the labels are not as many."""
+    (tmp_path / "labels.txt").write_text("one\n")
+    monkeypatch.setattr("worker.engines.selection.compare._checked", None)
+    with pytest.raises(ModelError, match="names 1 classes but the model has"):
+        compare(replace(source, labels=tmp_path / "labels.txt"), names=("onnx", "openvino"), folder=tmp_path)
 
 
 def test_what_is_damaged_or_fails_is_chosen_anew(source: ModelSource, caplog: pytest.LogCaptureFixture) -> None:

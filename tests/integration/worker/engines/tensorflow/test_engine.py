@@ -339,8 +339,28 @@ def test_a_savedmodel_without_a_usual_signature_names_those_it_has(tmp_path: Pat
     whole = tf.Module()
     whole.f = tf.function(lambda images: {"s": tf.reduce_mean(images, (1, 2))}, input_signature=[spec])
     tf.saved_model.save(whole, str(tmp_path / "many"), signatures={"b": whole.f, "a": whole.f})
-    with pytest.raises(ModelError, match=r"no signature serving_default \(it has a, b\)"):
+    with pytest.raises(ModelError, match=r"no signature serving_default \(it has a, b\): name one with --signature"):
         load(named(path=tmp_path / "many"), name="many")
+    with pytest.raises(ModelError, match=r"no signature c \(it has a, b\)"):
+        load(named(path=tmp_path / "many", signature="c"), name="many")
+    assert load(named(path=tmp_path / "many", signature="b"), name="many").engine.classes == 3
+
+
+def test_the_signature_is_part_of_the_choice_and_converted_with_it(tmp_path: Path) -> None:
+    """Of a model with two signatures the named one answers, in the engine that its conversion is for, too."""
+    spec = tf.TensorSpec([None, 8, 8, 3], tf.float32)
+    whole = tf.Module()
+    whole.up = tf.function(lambda images: {"s": tf.nn.softmax(tf.reduce_mean(images, (1, 2)))}, input_signature=[spec])
+    whole.down = tf.function(
+        lambda images: {"s": tf.nn.softmax(-tf.reduce_mean(images, (1, 2)))}, input_signature=[spec]
+    )
+    tf.saved_model.save(whole, str(tmp_path / "m"), signatures={"serving_default": whole.up, "down": whole.down})
+    red = np.zeros((1, 8, 8, 3), np.uint8)
+    red[..., 0] = 255
+    for signature, best in ((None, 0), ("down", 1)):
+        cache = tmp_path / "cache"
+        source = ModelSource(path=tmp_path / "m", signature=signature, engine="openvino", cache=cache)
+        assert load(source, name="m").predict(red)[0].argmax() == best
 
 
 def test_a_signature_of_tf_examples_is_told_from_one_of_images(tmp_path: Path) -> None:
