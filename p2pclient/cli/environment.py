@@ -27,6 +27,15 @@ AMBIGUOUS = frozenset(("PORT", "WORKERS"))
 """Flags whose former variable P2P_<FLAG> meant different things to different commands; it is not read any more."""
 
 
+class Variables(tuple[str, ...]):
+    """The names of the variables of one option, the first of them used first; errors show them as this text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ", ".join(self)
+
+
 class EnvironmentCommand(TyperCommand):
     """A command that reads its options from the environment, too; variables with former names get one warning."""
 
@@ -36,20 +45,21 @@ class EnvironmentCommand(TyperCommand):
         self._options = {o.name.upper(): o for o in self.params if isinstance(o, TyperOption) and o.name}
         for flag, option in self._options.items():
             short = [option.envvar] if isinstance(option.envvar, str) else []
-            option.envvar = None if option.hidden else [self._variable(flag), *short]
+            option.envvar = None if option.hidden else Variables((self._variable(flag), *short))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As of `TyperCommand`; variables with former names are read after all others."""
         former = [flag for flag in self._options if flag in FORMER and self._has_only_former_name(flag)]
         for flag in former:
-            self._options[flag].envvar = [self._variable(flag), _former(flag)]
+            self._options[flag].envvar = Variables((self._variable(flag), _former(flag)))
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:  # as the shell's completion parses
-            self._warn([flag for flag in former if _was_read_from_environment(ctx, flag.lower())])
+            self._warn(ctx, [flag for flag in former if _source(ctx, flag) == "ENVIRONMENT"])
         return rest
 
-    def _warn(self, former: list[str]) -> None:
-        unread = [flag for flag in self._options if flag in AMBIGUOUS and self._has_only_former_name(flag)]
+    def _warn(self, ctx: Any, former: list[str]) -> None:
+        ambiguous = [flag for flag in self._options if flag in AMBIGUOUS and _source(ctx, flag) == "DEFAULT"]
+        unread = [flag for flag in ambiguous if self._has_only_former_name(flag)]
         words = [f"{_former(flag)} is now called {self._variable(flag)}" for flag in former]
         words += [f"{_former(flag)} is not read any more, but {self._variable(flag)} is" for flag in unread]
         if words:
@@ -66,6 +76,7 @@ def _former(flag: str) -> str:
     return f"P2P_{flag}"
 
 
-def _was_read_from_environment(ctx: Any, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "ENVIRONMENT"
+def _source(ctx: Any, flag: str) -> str | None:
+    """Where the value of an option comes from, in click's words."""
+    source = ctx.get_parameter_source(flag.lower())
+    return None if source is None else source.name

@@ -32,7 +32,7 @@ def checked(rule: Callable[[str], str]) -> Callable[[Any], Any]:
 
 def host_option(says: str) -> Any:
     """`--host`, an address to listen on, with the help text `says`."""
-    return typer.Option("--host", help=says)
+    return typer.Option("--host", callback=checked(names.listening_host), help=says)
 
 
 def port_option(says: str, *, lowest: int = 0) -> Any:

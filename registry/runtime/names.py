@@ -43,6 +43,15 @@ def advertised_host(host: str) -> str:
     return host
 
 
+def listening_host(host: str) -> str:
+    """A host to listen on: as of `advertised_host`, or an address that stands for all of this machine's."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return advertised_host(host) if host else host
+    return host
+
+
 def tag(text: str) -> str:
     """A tag that a worker is registered with: Consul keeps any text, so the rule only keeps it readable."""
     if (

@@ -19,7 +19,7 @@ def test_each_command_has_variables_of_its_own() -> None:
     """A number of workers for `p2p up` is no list of workers for `p2p proxy`, and each reads its own."""
     done = p2p("proxy", P2P_PROXY_WORKERS="a b c", P2P_UP_WORKERS="3")
     assert "a b c" in done.stderr
-    assert "Invalid value for '--workers'" in p2p("up", P2P_UP_WORKERS="some").stderr
+    assert "Invalid value for '--workers' (env var: 'P2P_UP_WORKERS')" in p2p("up", P2P_UP_WORKERS="some").stderr
 
 
 def test_ambiguous_former_names_are_not_read_and_the_new_one_is_told() -> None:

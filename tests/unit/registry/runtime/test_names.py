@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry.runtime.errors import SettingsError
-from registry.runtime.names import advertised_host, service_name, tag
+from registry.runtime.names import advertised_host, listening_host, service_name, tag
 
 
 @pytest.mark.parametrize("name", ["classify", "a", "7", "My-Cats-2", "x" * 63])
@@ -71,6 +71,18 @@ def test_addresses_of_no_single_host_are_refused(host: str) -> None:
     """Addresses to listen on, or of a group, lead no client to the worker."""
     with pytest.raises(SettingsError, match="is not the address of one host"):
         advertised_host(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "127.0.0.1", "fe80::1%eth0", "localhost"])
+def test_hosts_to_listen_on(host: str) -> None:
+    """All addresses of this machine may be listened on, one of them, or one of a name."""
+    assert listening_host(host) == host
+
+
+def test_refused_hosts_to_listen_on() -> None:
+    """What cannot be resolved is refused with the rule."""
+    with pytest.raises(SettingsError, match="is not a host"):
+        listening_host("foo..bar")
 
 
 @pytest.mark.parametrize("text", ["version-3", "traefik.http.routers.x.rule=Host(`a.b`)", "Zone=Zürich 1", "x" * 255])
