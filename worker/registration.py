@@ -30,6 +30,9 @@ HEARTBEAT_S = 5.0
 AUDIT_S = 30.0
 """The time between two questions whether the agent still holds the registration, where heartbeats show it too."""
 
+FIRST_AUDIT_S = 8.0
+"""The time before the first of these questions: by then Consul's check has failed if it cannot reach the worker."""
+
 FAREWELL_S = 3.0
 """The longest that leaving may take when Consul does not answer; it removes what it cannot reach."""
 
@@ -126,7 +129,7 @@ class Registration:
 
     async def _stay(self, catalog: Catalog) -> None:
         """Send heartbeats, ask whether the registration still exists, and register again as often as it takes."""
-        audit_at_s = time.monotonic() + self._audit_s
+        audit_at_s = time.monotonic() + min(self._audit_s, FIRST_AUDIT_S)
         beat_at_s = _next_beat_s()
         while True:
             if await self._updated_before(beat_at_s):

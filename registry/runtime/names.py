@@ -28,7 +28,10 @@ def service_name(name: str) -> str:
 
 
 def advertised_host(host: str) -> str:
-    """A host at which others reach a worker: the name of a host, or an IP address that belongs to one host."""
+    """A host at which others reach a worker: the name of a host, or an IP address, but not that of a group.
+
+    0.0.0.0 and :: pass, because Consul itself refuses them, in its words.
+    """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -38,7 +41,7 @@ def advertised_host(host: str) -> str:
             f"{_shown(host)} is not a host: write an IP address, or a name of letters, digits, dashes and "
             "underscores with dots between its parts, without a port."
         ) from None
-    if address.is_unspecified or address.is_multicast or "%" in host:
+    if address.is_multicast or "%" in host:
         raise SettingsError(f"{host} is not the address of one host: write one that others can reach.")
     return host
 
