@@ -50,7 +50,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
         async with (
-            Directory(catalog, default=settings.service, state=settings.state) as directory,
+            _directory(catalog, settings) as directory,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
             _serving_http(directory, listener),
             serving_dns(directory, catalog, settings) as dns_port,
@@ -60,6 +60,12 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     finally:
         await catalog.close()
         listener.close()
+
+
+def _directory(catalog: Catalog, settings: RegistrySettings) -> Directory:
+    return Directory(
+        catalog, default=settings.service, state=settings.state, followed_at_most=settings.followed_at_most
+    )
 
 
 @asynccontextmanager

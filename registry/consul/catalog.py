@@ -107,6 +107,10 @@ class Catalog:
             self._entries.pop(service, None)
         return answer
 
+    def forget(self, service: str) -> None:
+        """Drop what was kept of the last answer about the service: nobody follows it any more."""
+        self._entries.pop(service, None)
+
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         """Consul's index, and the tags of every service by name; waits for a change when `index` is given."""
         params: list[tuple[str, Any]] = [("stale", "")]

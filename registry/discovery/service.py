@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from hashlib import blake2b
 
 from registry.consul.catalog import Catalog
@@ -29,8 +31,8 @@ INDEX_BYTES = 6
 class Service:
     """One followed service. `generation` is another object whenever rotations fetched before must be fetched anew.
 
-    Created within a running event loop; following begins at once and ends with `stop`. `changed` is called when the
-    set has changed.
+    Each request for the service sets `asked_for`. Created within a running event loop; following begins at once and
+    ends with `stop`. `changed` is called when the set has changed.
     """
 
     def __init__(
@@ -45,10 +47,15 @@ class Service:
         self.name = name
         self.watch = ServiceWatch(catalog, name, self._changed, saved=saved, is_hidden=is_hidden)
         self.generation = object()
+        self.asked_for = True
+        self._asked_for_s = time.monotonic()
+        self._waiting = 0
+        self._catalog = catalog
         self._on_change = changed
         self._index: int | None = None
         self._change = asyncio.Event()
         self._rotations: OrderedDict[Selector, Rotation] = OrderedDict()
+        self._hosts: frozenset[str] = frozenset()
         self._task = start_supervised(f"follow {name}", self.watch.run)
 
     @property
@@ -64,14 +71,19 @@ class Service:
         return self._index
 
     def rotation(self, selector: Selector = ANY) -> Rotation:
-        """The rotation over the instances that `selector` matches; it continues where it was."""
+        """The rotation over the instances that `selector` matches; it continues where it was.
+
+        The rotation over all instances is never dropped, whatever else is asked for.
+        """
+        if selector.hosts and (known := selector.hosts & self._hosts):
+            selector = replace(selector, hosts=known)  # however a client calls this host, the rotation is the same
         rotation = self._rotations.get(selector)
         if rotation is None:
             rotation = Rotation(i for i in self.snapshot.eligible if selector.matches(i))
             if rotation:  # a selector that matches nothing must not push another out
                 self._rotations[selector] = rotation
                 if len(self._rotations) > ROTATIONS_AT_MOST:
-                    self._rotations.popitem(last=False)
+                    del self._rotations[next(s for s in self._rotations if s != ANY)]
                     self.generation = object()
         else:
             self._rotations.move_to_end(selector)
@@ -79,13 +91,16 @@ class Service:
 
     async def wait_for_change(self, index: int, *, timeout_s: float) -> None:
         """Return when the set is no longer that of `index`, or after `timeout_s`."""
-        if index != self.index:
+        if index != self.index or self._task.done():
             return
+        self._waiting += 1
         try:
             async with asyncio.timeout(timeout_s):
                 await self._change.wait()
         except TimeoutError:
             return
+        finally:
+            self._waiting -= 1
 
     async def wait_until_known(self, *, timeout_s: float = FIRST_ANSWER_WAIT_S) -> bool:
         """Wait for the first answer of Consul; whether it came within `timeout_s`."""
@@ -97,11 +112,20 @@ class Service:
         return True
 
     async def stop(self) -> None:
-        """Stop following."""
+        """Stop following; requests that wait for a change are answered with what is known."""
         await cancel_all(self._task)
+        self._change.set()
+        self._catalog.forget(self.name)
+
+    def idle_s(self, now_s: float) -> float:
+        """For how long nobody has asked for the service, as far as repeated calls of this method can tell."""
+        if self.asked_for or self._waiting:
+            self.asked_for, self._asked_for_s = False, now_s
+        return now_s - self._asked_for_s
 
     def _changed(self, snapshot: Snapshot) -> None:
         eligible = snapshot.eligible
+        self._hosts = frozenset(instance.host for instance in snapshot.instances)
         for selector, rotation in self._rotations.items():
             rotation.replace(i for i in eligible if selector.matches(i))
         self._index = None

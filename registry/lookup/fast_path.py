@@ -132,6 +132,7 @@ class FastPath:
         except KeyError:
             before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form)
         self.answered += 1
+        service.asked_for = True
         if service.watch.snapshot.stale:
             before = _with_stale_header(before, service)
         return before + self._now() + after

@@ -110,7 +110,7 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
         return
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
-        async with Directory(catalog, default=settings.service) as directory:
+        async with Directory(catalog, default=settings.service, followed_at_most=1) as directory:
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
             await service.wait_until_known()

@@ -31,6 +31,9 @@ class OneWorker:
     def __init__(self, *, leader: bool) -> None:
         self._leader = leader
 
+    def forget(self, service: str) -> None:
+        """Nothing is kept here."""
+
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         if index:
             await asyncio.Event().wait()
