@@ -18,7 +18,7 @@ from consul.base import Response
 
 from registry.consul.entry_cache import EntryCache
 from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
-from registry.consul.health_answer import HealthAnswer, health_answer, read_entry, read_index
+from registry.consul.health_answer import HealthAnswer, ReadEntry, health_answer, read_entry, read_index
 from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import Callback, ConsulClient
@@ -38,8 +38,6 @@ LEADER_TIMEOUT_S = 3.0
 
 TAG = "p2p"
 """The tag of every service that this project registered; the lookup service follows those from the start."""
-
-_Entry = tuple[Instance, str] | None
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 """What reading raises where an answer is not of Consul's form; the last one for JSON nested too deep."""
@@ -71,7 +69,7 @@ class Catalog:
     def __init__(self, settings: ConsulSettings, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.url = settings.url
         self._client = ConsulClient(settings, timeout_s=timeout_s)
-        self._entries: dict[str, EntryCache[_Entry]] = {}
+        self._entries: dict[str, EntryCache[ReadEntry]] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -101,7 +99,7 @@ class Catalog:
         answer: HealthAnswer = await self._get(
             f"/v1/health/service/{service}", params, partial(_health_answer, entries)
         )
-        if answer.instances:
+        if answer.instances or answer.unusable:
             self._entries[service] = entries
         else:
             self._entries.pop(service, None)
@@ -234,7 +232,7 @@ def _ttl_id(instance_id: str) -> str:
     return f"{instance_id}:ttl"
 
 
-def _health_answer(entries: EntryCache[_Entry], response: Response) -> HealthAnswer:
+def _health_answer(entries: EntryCache[ReadEntry], response: Response) -> HealthAnswer:
     return health_answer(response.headers, _read(response, entries.values))
 
 

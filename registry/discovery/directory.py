@@ -14,9 +14,10 @@ from pathlib import Path
 
 from registry.consul.catalog import TAG, Catalog
 from registry.discovery.following_limit import FOLLOWED_AT_MOST, FollowedService, service_to_give_up
-from registry.discovery.service import Service
+from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
 from registry.discovery.state_file import SavedSnapshot, as_saved, keep_saved, load
+from registry.runtime.race import event_within
 from registry.runtime.supervise import cancel_all, start_supervised
 
 logger = logging.getLogger(__name__)
@@ -79,10 +80,9 @@ class Directory:
             self._names = sorted(name for name in self._services if self.exists(name)) + sorted(others)
         return self._names
 
-    @property
-    def list_known(self) -> bool:
-        """Whether Consul has said which services there are."""
-        return self._list.known
+    async def wait_until_listed(self) -> bool:
+        """Wait until Consul has said which services there are; whether that came within FIRST_ANSWER_WAIT_S."""
+        return await event_within(self._list.first_answer, FIRST_ANSWER_WAIT_S)
 
     def services(self) -> Iterable[Service]:
         """The followed services."""

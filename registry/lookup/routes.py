@@ -6,6 +6,7 @@ The handlers translate and decide nothing. Every refusal is one sentence that sa
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -14,12 +15,13 @@ from aiohttp.typedefs import Handler, Middleware
 from registry.discovery.directory import Directory
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import Service
+from registry.discovery.snapshot import Snapshot
 from registry.lookup.fast_path import FastPath, local_address
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.metrics import LookupMetrics
 from registry.lookup.redirect import add_redirects
 from registry.lookup.rendering import Form, as_json, render_many, render_one
-from registry.lookup.service_resolution import not_answered_yet, service_named, stale_header
+from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
 from registry.web.refusal import Refusal, refused
 
 COUNT_AT_MOST = 1000
@@ -106,7 +108,7 @@ class Lookup:
             "service": service.name,
             "index": service.index,
             "instances": [as_json(i) | {"health": i.health} for i in service.snapshot.instances],
-        }
+        } | _exceptions(service.snapshot)
         return _json(body, service)
 
     async def services(self, request: web.Request) -> web.Response:
@@ -139,11 +141,11 @@ def _name_workers(
     if "application/json" in request.headers.get("Accept", ""):
         form = Form.OBJECT
     text = render_one(chosen[0], form) if count is None else render_many(chosen, form)
-    return web.Response(text=text, content_type=form.content_type.partition(";")[0], headers=stale_header(service))
+    return web.Response(text=text, content_type=form.content_type.partition(";")[0], headers=snapshot_headers(service))
 
 
 def _json(body: Any, service: Service) -> web.Response:
-    return web.json_response(body, headers=stale_header(service))
+    return web.json_response(body, headers=snapshot_headers(service))
 
 
 def _summary(service: Service) -> dict[str, Any]:
@@ -153,7 +155,14 @@ def _summary(service: Service) -> dict[str, Any]:
         "instances": len(instances),
         "serving": len(service.snapshot.serving),
         "versions": sorted({version for instance in instances for version in instance.versions}),
-    }
+    } | _exceptions(service.snapshot)
+
+
+def _exceptions(snapshot: Snapshot) -> dict[str, Any]:
+    """Fields that are there only while there is something to tell: `panic`, and `unusable` with the reasons."""
+    panic = {} if snapshot.panic is None else {"panic": asdict(snapshot.panic)}
+    unusable = {"unusable": [asdict(entry) for entry in snapshot.unusable]} if snapshot.unusable else {}
+    return panic | unusable
 
 
 def _selector(request: web.Request) -> Selector:

@@ -8,6 +8,7 @@ import pytest
 
 from registry.consul.errors import ConsulUnavailable
 from registry.consul.instance import Instance
+from registry.discovery import directory as discovery_directory
 from registry.discovery import service_list
 from registry.discovery.directory import Directory
 from registry.discovery.selector import Selector
@@ -80,7 +81,7 @@ async def test_services_of_ours_displace_those_of_others() -> None:
     catalog = FakeCatalog(classify=(A,), other_1=(B,), other_2=(B,), other_3=(B,))
     catalog.untagged |= {"other_1", "other_2", "other_3"}
     async with Directory(catalog, default="classify", followed_at_most=3) as directory:  # type: ignore[arg-type]
-        await until(lambda: directory.list_known)
+        assert await directory.wait_until_listed()
         assert directory.find("other_1") is not None
         assert directory.find("other_2") is not None
         assert directory.find("other_3") is None
@@ -96,7 +97,7 @@ async def test_a_request_that_waits_for_a_change_ends_when_its_service_is_given_
     catalog = FakeCatalog(classify=(A,), other=(B,))
     catalog.untagged.add("other")
     async with Directory(catalog, default="classify", followed_at_most=2) as directory:  # type: ignore[arg-type]
-        await until(lambda: directory.list_known)
+        assert await directory.wait_until_listed()
         other = directory.find("other")
         assert other is not None
         await other.wait_until_known()
@@ -107,8 +108,9 @@ async def test_a_request_that_waits_for_a_change_ends_when_its_service_is_given_
         assert directory.followed("other") is None
 
 
-async def test_names_are_not_denied_before_consul_has_listed_them() -> None:
+async def test_names_are_not_denied_before_consul_has_listed_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the list of services is unknown a service is not said to be missing: it is 503, not 404."""
+    monkeypatch.setattr(discovery_directory, "FIRST_ANSWER_WAIT_S", 0.01)
     catalog = AwayCatalog(classify=(A,), other=(B,))
     async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
         with pytest.raises(Refusal) as refused:
