@@ -5,9 +5,11 @@ The handlers translate and decide nothing. Every refusal is one sentence that sa
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -26,16 +28,17 @@ from registry.web.refusal import Refusal, refused
 
 COUNT_AT_MOST = 1000
 WAIT_AT_MOST_S = 60.0
+POLLS_AT_MOST = 10_000
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 
-def build_app(directory: Directory, fast: FastPath) -> web.Application:
-    """The application that answers from `directory`, behind `fast`."""
+def build_app(directory: Directory, fast: FastPath, *, polls_at_most: int = POLLS_AT_MOST) -> web.Application:
+    """The application that answers from `directory`, behind `fast`; so many requests may wait for a change."""
     metrics = LookupMetrics(directory, fast)
     app = web.Application(middlewares=[refusals_as_text(metrics)])
-    lookup = Lookup(directory)
+    lookup = Lookup(directory, polls_at_most=polls_at_most)
     app.add_routes(
         [
             web.get("/", lookup.port),
@@ -76,8 +79,11 @@ def refusals_as_text(metrics: LookupMetrics) -> Middleware:
 class Lookup:
     """The handlers over one directory."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, *, polls_at_most: int) -> None:
         self._directory = directory
+        self._polls_at_most = polls_at_most
+        self._polls = 0
+        self._instances: WeakKeyDictionary[Service, tuple[object, bytes]] = WeakKeyDictionary()
 
     async def port(self, request: web.Request) -> web.Response:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
@@ -103,13 +109,30 @@ class Lookup:
         """`GET /instances/{service}`: all instances with their health, now or when they change."""
         index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
         service = await service_named(self._directory, request.match_info["service"])
-        await service.wait_for_change(index, timeout_s=wait_s)
-        body = {
-            "service": service.name,
-            "index": service.index,
-            "instances": [as_json(i) | {"health": i.health} for i in service.snapshot.instances],
-        } | _exceptions(service.snapshot)
-        return _json(body, service)
+        await self._wait_for_change(service, index, wait_s)
+        return web.Response(
+            body=self._instances_body(service), content_type="application/json", headers=snapshot_headers(service)
+        )
+
+    async def _wait_for_change(self, service: Service, index: int, wait_s: float) -> None:
+        """Wait for a change. Raises Refusal where too many do: their connections must leave room for lookups."""
+        if index != service.index:
+            return
+        if self._polls >= self._polls_at_most:
+            raise Refusal(503, f"{self._polls} requests wait for a change already, the most there may be.", again=True)
+        self._polls += 1
+        try:
+            await service.wait_for_change(index, timeout_s=wait_s)
+        finally:
+            self._polls -= 1
+
+    def _instances_body(self, service: Service) -> bytes:
+        """All instances as JSON, made once for each change: answers to many clients share it until they are sent."""
+        made_for, body = self._instances.get(service, (None, b""))
+        if made_for is not service.generation:
+            body = json.dumps(_instances(service)).encode()
+            self._instances[service] = service.generation, body
+        return body
 
     async def services(self, request: web.Request) -> web.Response:
         """`GET /services`: names, instance counts and versions."""
@@ -144,8 +167,12 @@ def _name_workers(
     return web.Response(text=text, content_type=form.content_type.partition(";")[0], headers=snapshot_headers(service))
 
 
-def _json(body: Any, service: Service) -> web.Response:
-    return web.json_response(body, headers=snapshot_headers(service))
+def _instances(service: Service) -> dict[str, Any]:
+    return {
+        "service": service.name,
+        "index": service.index,
+        "instances": [as_json(i) | {"health": i.health} for i in service.snapshot.instances],
+    } | _exceptions(service.snapshot)
 
 
 def _summary(service: Service) -> dict[str, Any]:

@@ -27,9 +27,6 @@ class FakeCatalog:
         changed, self._change = self._change, asyncio.Event()
         changed.set()
 
-    def forget(self, service: str) -> None:
-        """Nothing is kept here."""
-
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         await self._wait(index, None)
         return self._index, {

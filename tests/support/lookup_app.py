@@ -6,14 +6,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
 from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import FastPath, protocol_factory
+from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
+from registry.web.connections import Connections
 from tests.support.raw_http import undated
 from tests.support.waiting import until
 
@@ -33,9 +35,6 @@ class OneWorker:
     def __init__(self, *, leader: bool, panic: bool = False) -> None:
         self._leader = leader
         self._panic = panic
-
-    def forget(self, service: str) -> None:
-        """Nothing is kept here."""
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         if index:
@@ -60,7 +59,11 @@ async def served(*, fast: bool, leader: bool = True, panic: bool = False) -> Asy
         runner = web.AppRunner(build_app(directory, path), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         assert runner.server is not None
-        factory = protocol_factory(runner.server, path, **OPTIONS) if fast else runner.server
+        factory = (
+            partial(LookupProtocol, runner.server, path, Connections(at_most=1000), **OPTIONS)
+            if fast
+            else runner.server
+        )
         server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1], path
