@@ -33,6 +33,9 @@ FOLLOW_TIMEOUT_S = WAIT_S * 17 / 16 + 10
 CALL_TIMEOUT_S = 10.0
 """For every call that is no blocking query; a leaderless agent takes about 7 s to answer."""
 
+ENTRIES_KEPT_AT_MOST = 256
+"""Services whose entries are kept parsed, those of the latest answers: more than are followed at a time."""
+
 LEADER_TIMEOUT_S = 3.0
 """A server answers from memory which one leads; an agent that reaches no server says so, or hangs."""
 
@@ -95,19 +98,15 @@ class Catalog:
         params: list[tuple[str, Any]] = [("stale", "")]
         if index:
             params += [("index", index), ("wait", f"{max(1, int(wait_s * 1000))}ms")]
-        entries = self._entries.get(service) or EntryCache(read_entry)
+        entries = self._entries.pop(service, None) or EntryCache(read_entry)
         answer: HealthAnswer = await self._get(
             f"/v1/health/service/{service}", params, partial(_health_answer, entries)
         )
         if answer.instances or answer.unusable:
             self._entries[service] = entries
-        else:
-            self._entries.pop(service, None)
+            if len(self._entries) > ENTRIES_KEPT_AT_MOST:
+                del self._entries[next(iter(self._entries))]
         return answer
-
-    def forget(self, service: str) -> None:
-        """Drop what was kept of the last answer about the service: nobody follows it any more."""
-        self._entries.pop(service, None)
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         """Consul's index, and the tags of every service by name; waits for a change when `index` is given."""

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from registry.consul.catalog import TAG, Catalog
 from registry.discovery.following_limit import FOLLOWED_AT_MOST, FollowedService, service_to_give_up
+from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
-from registry.discovery.state_file import SavedSnapshot, as_saved, keep_saved, load
+from registry.discovery.state_file import as_saved, keep_saved, load
 from registry.runtime.race import event_within
 from registry.runtime.supervise import cancel_all, start_supervised
 

@@ -12,9 +12,9 @@ from hashlib import blake2b
 
 from registry.consul.catalog import Catalog
 from registry.discovery.rotation import Rotation
+from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.snapshot import Panic, Snapshot
-from registry.discovery.state_file import SavedSnapshot
 from registry.discovery.watch import IsHidden, ServiceWatch
 from registry.runtime.race import event_within
 from registry.runtime.supervise import cancel_all, start_supervised
@@ -54,7 +54,6 @@ class Service:
         self._asked_for_s = time.monotonic()
         self._waiting = 0
         self._in_panic = False
-        self._catalog = catalog
         self._on_change = changed
         self._index: int | None = None
         self._change = asyncio.Event()
@@ -111,7 +110,6 @@ class Service:
         """Stop following; requests that wait for a change are answered with what is known."""
         await cancel_all(self._task)
         self._change.set()
-        self._catalog.forget(self.name)
 
     def idle_s(self, now_s: float) -> float:
         """For how long nobody has asked for the service, as far as repeated calls of this method can tell."""

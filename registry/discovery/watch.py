@@ -18,8 +18,8 @@ from registry.consul.errors import ConsulUnavailable
 from registry.consul.health_answer import HealthAnswer
 from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import mark_stale, reconcile
+from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
-from registry.discovery.state_file import SavedSnapshot
 from registry.runtime.backoff import backoff_s
 from registry.runtime.errors import RegistryError
 from registry.runtime.race import event_within
@@ -146,7 +146,8 @@ class ServiceWatch:
     def _keep_last_good(self, error: RegistryError) -> None:
         self.trouble = str(error)
         if not self.snapshot.known and self._saved is not None:
-            self.confirmed_s = time.monotonic() - (time.time() - self._saved.confirmed_at)
+            age_s = max(0.0, time.time() - self._saved.confirmed_at)  # the clock may have been set back since
+            self.confirmed_s = time.monotonic() - age_s
             self._take(self._saved.snapshot)
         if self._failures == 0:
             consequence = "Serving the last good set of" if self.snapshot.known else "There is no earlier set of"

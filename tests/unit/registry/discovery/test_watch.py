@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -13,8 +14,8 @@ from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Health, Instance
 from registry.consul.usability import Unusable
 from registry.discovery.reconcile import CHECK_INTERVAL_S
+from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
-from registry.discovery.state_file import SavedSnapshot
 from registry.discovery.watch import UNUSABLE_LOGGED_AT_MOST, ServiceWatch
 from registry.runtime import backoff
 from registry.runtime.supervise import cancel_all, supervised
@@ -213,3 +214,15 @@ async def test_a_set_that_was_saved_is_held_when_consul_has_lost_it() -> None:
         await asyncio.wait_for(script.exhausted.wait(), 5)
     assert watch.snapshot.eligible == (A,)
     assert watch.snapshot.held_until_s is not None
+
+
+async def test_a_clock_that_was_set_back_makes_no_negative_age() -> None:
+    """A snapshot that was confirmed in what is now the future counts as confirmed just now."""
+    saved = SavedSnapshot(Snapshot("classify", (A,), known=True), confirmed_at=time.time() + 3600)
+    script = Script(ConsulUnavailable("gone"))
+    watch = ServiceWatch(script, "classify", lambda _: None, is_hidden=script.hidden, saved=saved)  # type: ignore[arg-type]
+    async with supervised("follow", watch.run):
+        await asyncio.wait_for(script.exhausted.wait(), 5)
+    stale_s = watch.stale_s(time.monotonic())
+    assert stale_s is not None
+    assert 0 <= stale_s < 60
