@@ -39,8 +39,8 @@ REFRESH_S = 60.0
 def load(path: Path, *, consul: str) -> dict[str, SavedSnapshot]:
     """The snapshots that were saved, by service.
 
-    Nothing where the file is missing, damaged (it is renamed then), of another format, or from another Consul than that
-    at URL `consul`.
+    Nothing where the file is missing, damaged (it is kept under another name then), of another format, or from another
+    Consul than that at URL `consul`.
     """
     try:
         content = _content(path)
@@ -59,9 +59,12 @@ def load(path: Path, *, consul: str) -> dict[str, SavedSnapshot]:
         return {}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         aside = path.with_name(f"{path.name}.damaged")
-        logger.warning("The last good set in %s cannot be used (%.200r): set aside as %s.", path, error, aside)
+        logger.warning(
+            "The last good set in %s cannot be used (%.200r): kept as %s, starting without.", path, error, aside
+        )
         with contextlib.suppress(OSError):
-            path.replace(aside)
+            aside.unlink(missing_ok=True)
+            aside.hardlink_to(path)  # the next write replaces `path` alone
         return {}
 
 

