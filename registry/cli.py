@@ -44,6 +44,7 @@ def registry(
     dns_port: DnsPort = None,
     processes: Processes = 1,
     shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
+    followed_at_most: Annotated[int | None, typer.Option("--followed-at-most", min=1, hidden=True)] = None,
     consul: LookupConsul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
@@ -55,6 +56,7 @@ def registry(
       curl localhost:12480/next    the next worker's host:port
     """
     from registry.consul.settings import ConsulSettings
+    from registry.discovery.following_limit import FOLLOWED_AT_MOST
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
     from registry.server import serve
@@ -69,6 +71,7 @@ def registry(
             state=_state_file(state, port),
             shared=shared,
             dns_port=dns_port,
+            followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
         )
         await (serve(settings, stop) if processes == 1 else _serve_in(processes, settings, stop))
 
@@ -82,6 +85,7 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
 
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
     command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
+    command += ["--followed-at-most", str(settings.followed_at_most)]
     environ = os.environ | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(

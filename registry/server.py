@@ -15,19 +15,25 @@ from aiohttp import web
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
-from registry.dns.server import serving_dns
-from registry.lookup.fast_path import FastPath, protocol_factory
+from registry.dns.server import CONNECTIONS_AT_MOST, serving_dns
+from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
+from registry.runtime import open_files
 from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.listen import bind, port_of
 from registry.runtime.supervise import supervised
 from registry.settings import RegistrySettings
+from registry.web.connections import Connections, connections_at_most
+from registry.web.serving import serving
 
 logger = logging.getLogger(__name__)
 
 IDLE_S = 75.0
 """A connection is closed after so long without a whole request, as nginx does."""
+
+FILES_ASIDE = 128
+"""Files besides those of the connections that are counted: the state file, the list of services, new connections."""
 
 CLOSING_S = 1.0
 """How long requests in flight, long polls among them, may take when the process stops."""
@@ -50,9 +56,9 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
         async with (
-            Directory(catalog, default=settings.service, state=settings.state) as directory,
+            _directory(catalog, settings) as directory,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
-            _serving_http(directory, listener),
+            _serving_http(directory, listener, aside=_files_aside(settings)),
             serving_dns(directory, catalog, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -62,24 +68,36 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
         listener.close()
 
 
-@asynccontextmanager
-async def _serving_http(directory: Directory, listener: socket.socket) -> AsyncIterator[None]:
-    """The HTTP server: the fast path, and aiohttp behind it."""
-    fast = FastPath(directory)
-    requests_log = quiet_logger(f"{__name__}.requests")
-    app = build_app(directory, fast)
-    runner = web.AppRunner(app, access_log=None, logger=requests_log, shutdown_timeout=CLOSING_S)
-    await runner.setup()
-    assert runner.server is not None
-    factory = protocol_factory(
-        runner.server, fast, access_log=None, logger=requests_log, auto_decompress=False, keepalive_timeout=IDLE_S
+def _directory(catalog: Catalog, settings: RegistrySettings) -> Directory:
+    return Directory(
+        catalog, default=settings.service, state=settings.state, followed_at_most=settings.followed_at_most
     )
-    server = await asyncio.get_running_loop().create_server(factory, sock=listener)
-    try:
+
+
+@asynccontextmanager
+async def _serving_http(directory: Directory, listener: socket.socket, *, aside: int) -> AsyncIterator[None]:
+    """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
+    at_most = connections_at_most(open_files.limit(), aside=aside)
+    fast, connections = FastPath(directory), Connections(at_most=at_most)
+    options = {
+        "access_log": None,
+        "logger": quiet_logger(f"{__name__}.requests"),
+        "auto_decompress": False,
+        "keepalive_timeout": IDLE_S,
+    }
+    app = build_app(directory, fast, polls_at_most=at_most * 3 // 4)
+
+    def protocol(http: web.Server) -> LookupProtocol:
+        return LookupProtocol(http, fast, connections, **options)
+
+    async with serving(app, listener, connections, protocol, closing_s=CLOSING_S):
         yield
-    finally:
-        server.close()
-        await runner.cleanup()
+
+
+def _files_aside(settings: RegistrySettings) -> int:
+    """Files that lookups must not use up: connections to Consul and of DNS, and what the process itself needs."""
+    dns = CONNECTIONS_AT_MOST if settings.dns_port is not None else 0
+    return settings.followed_at_most + dns + FILES_ASIDE
 
 
 async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:

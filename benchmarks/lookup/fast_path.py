@@ -21,8 +21,9 @@ from aiohttp import web
 from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import FastPath, LookupProtocol, protocol_factory
+from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
+from registry.web.connections import Connections
 
 BLOCKS, LOOKUPS_A_BLOCK = 15, 100_000
 
@@ -101,7 +102,7 @@ async def measure(workers: int, texts: int) -> None:
         runner = web.AppRunner(build_app(directory, fast), access_log=None)
         await runner.setup()
         assert runner.server is not None
-        protocol = protocol_factory(runner.server, fast, access_log=None)()
+        protocol = LookupProtocol(runner.server, fast, Connections(at_most=1), access_log=None)
         protocol.connection_made(CountingTransport())
         await asyncio.sleep(0)
         usual = [request(number) for number in range(16)]

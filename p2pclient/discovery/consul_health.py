@@ -24,8 +24,8 @@ LAST_CONTACT_LIMIT_S = 10.0
 """An agent that heard from the leader longer ago than this answers from the past."""
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-_BOOT_ID = re.compile(r"[\x21-\x7e]{1,200}")
-"""What can travel in an HTTP header; any other boot id is not sent along."""
+_BOOT_ID = re.compile(r"[\x21-\x7e]{0,200}")
+"""What can travel in an HTTP header; a worker with any other boot id is left out, as the registry does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +99,16 @@ def _worker(entry: Mapping[str, Any]) -> Worker | None:
     health = _health(service["ID"], entry.get("Checks") or ())
     weights = service.get("Weights") or {}
     host, port = service.get("Address") or node["Address"], _number(service.get("Port"), default=0)
-    if not (_is_host(host) and 0 < port < 1 << 16):
-        return None
     boot = _text(meta.get("boot"))
+    if not (_is_host(host) and 0 < port < 1 << 16 and _BOOT_ID.fullmatch(boot)):
+        return None
     return Worker(
         service=str(service["Service"]),
         id=str(service["ID"]),
         host=host,
         port=port,
         version=_text(meta.get("version")),
-        boot=boot if _BOOT_ID.fullmatch(boot) else "",
+        boot=boot,
         weight=max(1, _number(weights.get("Warning" if health == "warning" else "Passing"), default=1)),
         health=health,
     )

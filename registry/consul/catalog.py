@@ -18,7 +18,7 @@ from consul.base import Response
 
 from registry.consul.entry_cache import EntryCache
 from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
-from registry.consul.health_answer import HealthAnswer, health_answer, read_entry, read_index
+from registry.consul.health_answer import HealthAnswer, ReadEntry, health_answer, read_entry, read_index
 from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import Callback, ConsulClient
@@ -33,6 +33,9 @@ FOLLOW_TIMEOUT_S = WAIT_S * 17 / 16 + 10
 CALL_TIMEOUT_S = 10.0
 """For every call that is no blocking query; a leaderless agent takes about 7 s to answer."""
 
+ENTRIES_KEPT_AT_MOST = 256
+"""Services whose entries are kept parsed, those of the latest answers: more than are followed at a time."""
+
 LEADER_TIMEOUT_S = 3.0
 """A server answers from memory which one leads; an agent that reaches no server says so, or hangs."""
 
@@ -40,8 +43,6 @@ TAG = "p2p"
 """The tag of every service that this project registered; the lookup service follows those from the start."""
 
 _LONGEST_OUTPUT = 300  # characters of a check's output in a log line
-
-_Entry = tuple[Instance, str] | None
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 """What reading raises where an answer is not of Consul's form; the last one for JSON nested too deep."""
@@ -73,7 +74,7 @@ class Catalog:
     def __init__(self, settings: ConsulSettings, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.url = settings.url
         self._client = ConsulClient(settings, timeout_s=timeout_s)
-        self._entries: dict[str, EntryCache[_Entry]] = {}
+        self._entries: dict[str, EntryCache[ReadEntry]] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -99,14 +100,14 @@ class Catalog:
         params: list[tuple[str, Any]] = [("stale", "")]
         if index:
             params += [("index", index), ("wait", f"{max(1, int(wait_s * 1000))}ms")]
-        entries = self._entries.get(service) or EntryCache(read_entry)
+        entries = self._entries.pop(service, None) or EntryCache(read_entry)
         answer: HealthAnswer = await self._get(
             f"/v1/health/service/{service}", params, partial(_health_answer, entries)
         )
-        if answer.instances:
+        if answer.instances or answer.unusable:
             self._entries[service] = entries
-        else:
-            self._entries.pop(service, None)
+            if len(self._entries) > ENTRIES_KEPT_AT_MOST:
+                del self._entries[next(iter(self._entries))]
         return answer
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
@@ -243,7 +244,7 @@ def _ttl_id(instance_id: str) -> str:
     return f"{instance_id}:ttl"
 
 
-def _health_answer(entries: EntryCache[_Entry], response: Response) -> HealthAnswer:
+def _health_answer(entries: EntryCache[ReadEntry], response: Response) -> HealthAnswer:
     return health_answer(response.headers, _read(response, entries.values))
 
 

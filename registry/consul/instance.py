@@ -41,7 +41,8 @@ class Instance:
     """One registered worker process of a service.
 
     `weight` is its share of the requests (1 or more): what Consul's `Weights` say for its current health.
-    `boot` identifies the process: it changes when a worker restarts on the same port.
+    `boot` identifies the process: it changes when a worker restarts on the same port. `refused`: it is critical, and a
+    check found that nobody listens at its port.
     """
 
     service: str
@@ -53,6 +54,7 @@ class Instance:
     tags: tuple[str, ...] = ()
     boot: str = ""
     health: Health = Health.PASSING
+    refused: bool = False
     meta: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     @property

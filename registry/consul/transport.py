@@ -17,9 +17,12 @@ import aiohttp
 import consul.base
 from yarl import URL
 
+from registry.consul.bounded_body import BodyUnusable, read_body
 from registry.consul.errors import ConsulRefused, ConsulUnavailable
 from registry.consul.settings import ConsulSettings
 from registry.runtime.errors import SettingsError
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Callback = Callable[[consul.base.Response], Any]
 
@@ -27,8 +30,9 @@ Callback = Callable[[consul.base.Response], Any]
 class ConsulClient(consul.base.Consul):  # type: ignore[misc]  # py-consul publishes no types
     """py-consul's client for the agent that `settings` name; every call returns an awaitable.
 
-    Calls raise ConsulUnavailable where no answer came within `timeout_s`, ConsulRefused where one side does not
-    trust the other's certificate, SettingsError where the certificates cannot be read.
+    Calls raise ConsulUnavailable where no answer came within `timeout_s` or the answer is too large, ConsulRefused for
+    a redirect and where one side does not trust the other's certificate, SettingsError where the certificates cannot
+    be read.
     """
 
     def __init__(self, settings: ConsulSettings, *, timeout_s: float) -> None:
@@ -97,8 +101,13 @@ class _Transport:
                 headers=headers,
                 data=data,
                 server_hostname=self._settings.server_name,
+                allow_redirects=False,
             ) as answer:
-                body = await answer.text(encoding="utf-8", errors="replace")
+                if answer.status in _REDIRECTS:
+                    raise ConsulRefused(self._redirected(answer))
+                body = await read_body(answer)
+        except BodyUnusable as error:
+            raise ConsulUnavailable(f"The answer of Consul at {self._url} {error}.") from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise ConsulRefused(self._certificate_untrusted(error)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -107,6 +116,18 @@ class _Transport:
             reason = str(error) or type(error).__name__
             raise ConsulUnavailable(f"Consul at {self._url} did not answer: {reason}.") from error
         return callback(consul.base.Response(answer.status, answer.headers, body))
+
+    def _redirected(self, answer: aiohttp.ClientResponse) -> str:
+        """The sentence for a redirect: where it goes, without what may be secret in that address."""
+        try:
+            target = URL(answer.headers.get("Location", ""))
+            where = f" to {str(target.origin())!a}" if target.absolute else ""
+        except ValueError:
+            where = ""
+        return (
+            f"Consul at {self._url} redirects ({answer.status}){where}, and redirects are not followed, because the "
+            "token would go along: name the agent's own address."
+        )
 
     def _certificate_untrusted(self, error: aiohttp.ClientConnectorCertificateError) -> str:
         why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
@@ -128,8 +149,12 @@ class _Transport:
     def _open(self) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, connect=5.0)
         auth = self._settings.auth
-        headers = {"Authorization": f"Basic {b64encode(auth.encode()).decode()}"} if auth else None
-        return aiohttp.ClientSession(connector=self._connector(), timeout=timeout, headers=headers, trust_env=False)
+        headers = {"Accept-Encoding": "gzip"}
+        if auth:
+            headers["Authorization"] = f"Basic {b64encode(auth.encode()).decode()}"
+        return aiohttp.ClientSession(
+            connector=self._connector(), timeout=timeout, headers=headers, auto_decompress=False, trust_env=False
+        )
 
     def _connector(self) -> aiohttp.BaseConnector:
         if self._url.startswith("unix://"):

@@ -6,17 +6,22 @@ A service is followed by one watch per process, however many clients ask for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from registry.consul.catalog import TAG, Catalog
-from registry.discovery.service import Service
+from registry.discovery.following_limit import FOLLOWED_AT_MOST, FollowedService, service_to_give_up
+from registry.discovery.saved_snapshot import SavedSnapshot
+from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
-from registry.discovery.state_file import SavedSnapshot, as_saved, keep_saved, load
+from registry.discovery.state_file import as_saved, keep_saved, load
+from registry.runtime.race import event_within
 from registry.runtime.supervise import cancel_all, start_supervised
 
-FOLLOWED_AT_MOST = 1000
+logger = logging.getLogger(__name__)
 
 SERVICES_UNREADABLE = "Consul may be hiding them, the token in CONSUL_HTTP_TOKEN needs service:read and node:read"
 NODES_UNREADABLE = "Consul lists it and shows none, the token in CONSUL_HTTP_TOKEN needs node:read, too"
@@ -26,19 +31,25 @@ class Directory:
     """All followed services, and the names of all others.
 
     An async context manager: following begins on entry and has ended on exit. `state` is the file that keeps the last
-    good snapshots over restarts; None keeps nothing.
+    good snapshots over restarts; None keeps nothing. At most `followed_at_most` services are followed at a time.
     """
 
-    def __init__(self, catalog: Catalog, *, default: str, state: Path | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, *, default: str, state: Path | None = None, followed_at_most: int = FOLLOWED_AT_MOST
+    ) -> None:
         self.default = default
+        self.followed_at_most = followed_at_most
         self._catalog = catalog
         self._state = state
+        self._names: Sequence[str] | None = None
+        self._full = False
         self._saved: Mapping[str, SavedSnapshot] = {}
         self._changed = asyncio.Event()
         self._services: dict[str, Service] = {}
         self._list = ServiceList(catalog, self._follow_listed)
         self._spellings: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Directory:
         if self._state is not None:
@@ -46,25 +57,33 @@ class Directory:
             self._saved = await asyncio.to_thread(load, path, consul=consul)
             saving = partial(keep_saved, path, self._to_save, self._changed, consul=consul)
             self._tasks.append(start_supervised("save the last good snapshots", saving))
-        for name in {self.default, *self._saved}:
-            self._follow(name)
+        self._follow(self.default)
+        for name in sorted(self._saved, key=self._is_ours, reverse=True):
+            if name not in self._services and len(self._services) < self.followed_at_most:
+                self._follow(name)
         self._tasks.append(start_supervised("follow the list of services", self._list.run))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await cancel_all(*self._tasks)
-        await asyncio.gather(*(service.stop() for service in self._services.values()))
+        await asyncio.gather(*self._stopping, *(service.stop() for service in self._services.values()))
 
     @property
     def ready(self) -> bool:
-        """Whether anything is known of the default service."""
-        return self._services[self.default].snapshot.known
+        """Whether it is known which services there are, and what instances the default one has."""
+        return self._list.known and self._services[self.default].snapshot.known
 
     @property
-    def names(self) -> list[str]:
-        """Every service that may be asked for, followed ones first."""
-        others = (name for name in self._list.tags if name not in self._services and name != CONSUL_SERVICE)
-        return sorted(name for name in self._services if self.exists(name)) + sorted(others)
+    def names(self) -> Sequence[str]:
+        """Every service that may be asked for, followed ones first; sorted only when something has changed."""
+        if self._names is None:
+            others = (name for name in self._list.tags if name not in self._services and name != CONSUL_SERVICE)
+            self._names = sorted(name for name in self._services if self.exists(name)) + sorted(others)
+        return self._names
+
+    async def wait_until_listed(self) -> bool:
+        """Wait until Consul has said which services there are; whether that came within FIRST_ANSWER_WAIT_S."""
+        return await event_within(self._list.first_answer, FIRST_ANSWER_WAIT_S)
 
     def services(self) -> Iterable[Service]:
         """The followed services."""
@@ -97,10 +116,15 @@ class Directory:
         return self._services.get(name)
 
     def find(self, name: str) -> Service | None:
-        """The service, followed from now on if Consul lists it; None where there is none of that name."""
+        """The service, followed from now on if Consul lists it.
+
+        None where there is none of that name, or where it `exists` and there is no room to follow it.
+        """
         service = self._services.get(name)
-        if service is None and name in self._list and len(self._services) < FOLLOWED_AT_MOST:
+        if service is None and name in self._list and self._make_room(name, asked_for=True):
             service = self._follow(name)
+        if service is not None:
+            service.asked_for = True
         return service
 
     def leader_lost(self) -> None:
@@ -118,13 +142,50 @@ class Directory:
         service = Service(
             name,
             self._catalog,
-            changed=self._changed.set,
+            changed=self._has_changed,
             is_hidden=self._list.hides,
             saved=self._saved.get(name),
         )
         self._services[name] = service
         self._spellings[name.lower()] = name
+        self._names = None
         return service
+
+    def _make_room(self, name: str, *, asked_for: bool) -> bool:
+        """Whether the service `name` can be followed, after another one was given up for it if need be."""
+        if len(self._services) < self.followed_at_most:
+            self._full = False
+            return True
+        now_s = time.monotonic()
+        others = [
+            FollowedService(other.name, self._is_ours(other.name), other.idle_s(now_s))
+            for other in self._services.values()
+            if other.name != self.default
+        ]
+        given_up = service_to_give_up(others, ours=self._is_ours(name), asked_for=asked_for)
+        if given_up is not None:
+            self._give_up(given_up)
+        elif not self._full:
+            self._full = True
+            logger.warning("%d services are followed, the most there may be: no room for %r.", len(others) + 1, name)
+        return given_up is not None
+
+    def _give_up(self, name: str) -> None:
+        stopping = asyncio.create_task(self._services.pop(name).stop(), name=f"stop following {name}")
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+        self._names = None
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a worker of ours registered the service, as far as is known."""
+        if name in self._list:
+            return TAG in self._list.tags[name]
+        saved = self._saved.get(name)
+        return saved is not None and any(TAG in instance.tags for instance in saved.snapshot.instances)
+
+    def _has_changed(self) -> None:
+        self._names = None
+        self._changed.set()
 
     def _to_save(self) -> Iterable[SavedSnapshot]:
         watches = [service.watch for service in self._services.values()]
@@ -132,8 +193,11 @@ class Directory:
 
     async def _follow_listed(self) -> None:
         """Follow new services with our tag; stop following what Consul no longer lists and has no instances left."""
+        now_s = time.monotonic()
+        for service in self._services.values():
+            service.idle_s(now_s)
         for name, tags in self._list.tags.items():
-            if TAG in tags and name not in self._services and len(self._services) < FOLLOWED_AT_MOST:
+            if TAG in tags and name not in self._services and self._make_room(name, asked_for=False):
                 self._follow(name)
         gone = [
             name
@@ -144,3 +208,4 @@ class Directory:
             await self._services.pop(name).stop()
         spellings = {name.lower(): name for name in sorted(self._list.tags, reverse=True)}
         self._spellings = spellings | {name.lower(): name for name in sorted(self._services, reverse=True)}
+        self._names = None

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from hashlib import blake2b
 
 from registry.consul.catalog import Catalog
-from registry.consul.instance import Instance
 from registry.discovery.rotation import Rotation
+from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.selector import ANY, Selector
-from registry.discovery.snapshot import Snapshot
-from registry.discovery.state_file import SavedSnapshot
+from registry.discovery.snapshot import Panic, Snapshot
 from registry.discovery.watch import IsHidden, ServiceWatch
+from registry.runtime.race import event_within
 from registry.runtime.supervise import cancel_all, start_supervised
+
+logger = logging.getLogger(__name__)
 
 FIRST_ANSWER_WAIT_S = 2.0
 """How long a request for a service that was never asked for waits for Consul; a DNS client waits 5 s."""
@@ -29,8 +34,8 @@ INDEX_BYTES = 6
 class Service:
     """One followed service. `generation` is another object whenever rotations fetched before must be fetched anew.
 
-    Created within a running event loop; following begins at once and ends with `stop`. `changed` is called when the
-    set has changed.
+    Each request for the service sets `asked_for`. Created within a running event loop; following begins at once and
+    ends with `stop`. `changed` is called when the set has changed.
     """
 
     def __init__(
@@ -45,10 +50,15 @@ class Service:
         self.name = name
         self.watch = ServiceWatch(catalog, name, self._changed, saved=saved, is_hidden=is_hidden)
         self.generation = object()
+        self.asked_for = True
+        self._asked_for_s = time.monotonic()
+        self._waiting = 0
+        self._in_panic = False
         self._on_change = changed
         self._index: int | None = None
         self._change = asyncio.Event()
         self._rotations: OrderedDict[Selector, Rotation] = OrderedDict()
+        self._hosts: frozenset[str] = frozenset()
         self._task = start_supervised(f"follow {name}", self.watch.run)
 
     @property
@@ -60,18 +70,23 @@ class Service:
     def index(self) -> int:
         """What long polls compare: a digest of the instances, so that all processes with the same set agree on it."""
         if self._index is None:
-            self._index = _digest(self.snapshot.instances)
+            self._index = _digest(self.snapshot)
         return self._index
 
     def rotation(self, selector: Selector = ANY) -> Rotation:
-        """The rotation over the instances that `selector` matches; it continues where it was."""
+        """The rotation over the instances that `selector` matches; it continues where it was.
+
+        The rotation over all instances is never dropped, whatever else is asked for.
+        """
+        if selector.hosts and (known := selector.hosts & self._hosts):
+            selector = replace(selector, hosts=known)  # however a client calls this host, the rotation is the same
         rotation = self._rotations.get(selector)
         if rotation is None:
             rotation = Rotation(i for i in self.snapshot.eligible if selector.matches(i))
             if rotation:  # a selector that matches nothing must not push another out
                 self._rotations[selector] = rotation
                 if len(self._rotations) > ROTATIONS_AT_MOST:
-                    self._rotations.popitem(last=False)
+                    del self._rotations[next(s for s in self._rotations if s != ANY)]
                     self.generation = object()
         else:
             self._rotations.move_to_end(selector)
@@ -79,29 +94,33 @@ class Service:
 
     async def wait_for_change(self, index: int, *, timeout_s: float) -> None:
         """Return when the set is no longer that of `index`, or after `timeout_s`."""
-        if index != self.index:
+        if index != self.index or self._task.done():
             return
+        self._waiting += 1
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._change.wait()
-        except TimeoutError:
-            return
+            await event_within(self._change, timeout_s)
+        finally:
+            self._waiting -= 1
 
     async def wait_until_known(self, *, timeout_s: float = FIRST_ANSWER_WAIT_S) -> bool:
         """Wait for the first answer of Consul; whether it came within `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self.watch.first_answer.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await event_within(self.watch.first_answer, timeout_s)
 
     async def stop(self) -> None:
-        """Stop following."""
+        """Stop following; requests that wait for a change are answered with what is known."""
         await cancel_all(self._task)
+        self._change.set()
+
+    def idle_s(self, now_s: float) -> float:
+        """For how long nobody has asked for the service, as far as repeated calls of this method can tell."""
+        if self.asked_for or self._waiting:
+            self.asked_for, self._asked_for_s = False, now_s
+        return now_s - self._asked_for_s
 
     def _changed(self, snapshot: Snapshot) -> None:
-        eligible = snapshot.eligible
+        eligible, panic = snapshot.eligible, snapshot.panic
+        self._log_panic(panic, len(eligible))
+        self._hosts = frozenset(instance.host for instance in snapshot.instances)
         for selector, rotation in self._rotations.items():
             rotation.replace(i for i in eligible if selector.matches(i))
         self._index = None
@@ -110,11 +129,26 @@ class Service:
         changed.set()
         self._on_change()
 
+    def _log_panic(self, panic: Panic | None, eligible: int) -> None:
+        """Say when panic mode begins and ends."""
+        before, self._in_panic = self._in_panic, panic is not None
+        if panic is not None and not before:
+            logger.warning(
+                "Panic mode of %s: %d of %d workers are healthy, so all %d are handed out.",
+                self.name,
+                panic.healthy,
+                panic.total,
+                panic.total,
+            )
+        elif panic is None and before:
+            logger.warning("Panic mode of %s has ended: %d healthy workers are handed out.", self.name, eligible)
 
-def _digest(instances: Iterable[Instance]) -> int:
-    """A positive number that is the same for the same instances, in every process, and another for others."""
+
+def _digest(snapshot: Snapshot) -> int:
+    """A positive number that is the same for the same content, in every process, and another for another content."""
     digest = blake2b(digest_size=INDEX_BYTES)
-    for i in instances:
+    for i in snapshot.instances:
         fields = (i.id, i.host, i.port, i.weight, i.version, i.tags, i.boot, i.health.value, sorted(i.meta.items()))
-        digest.update(repr(fields).encode())
+        digest.update(repr(fields).encode(errors="backslashreplace"))
+    digest.update(repr((sorted(snapshot.unreachable), snapshot.unusable)).encode(errors="backslashreplace"))
     return max(1, int.from_bytes(digest.digest()))

@@ -14,6 +14,7 @@ from registry.discovery.reconcile import next_index
 from registry.discovery.watch import CHANGES_AT_ONCE
 from registry.runtime.backoff import backoff_s
 from registry.runtime.errors import RegistryError
+from registry.runtime.race import event_within
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,16 @@ class ServiceList:
 
     def __init__(self, catalog: Catalog, changed: Callable[[], Awaitable[None]]) -> None:
         self.tags: Tags = {}
-        self.known = False
+        self.first_answer = asyncio.Event()
         self._catalog = catalog
         self._changed = changed
         self._complete_once = False
         self._wake = asyncio.Event()
+
+    @property
+    def known(self) -> bool:
+        """Whether Consul has answered."""
+        return self.first_answer.is_set()
 
     @property
     def complete(self) -> bool:
@@ -80,13 +86,10 @@ class ServiceList:
     async def _apply(self, tags: Tags) -> None:
         if CONSUL_SERVICE not in tags and (self.complete or not self.known):
             logger.warning("Consul does not list itself: is the token in CONSUL_HTTP_TOKEN allowed service:read?")
-        self.tags, self.known = tags, True
+        self.tags = tags
         self._complete_once = self._complete_once or self.complete
         await self._changed()
+        self.first_answer.set()
 
     async def _pause(self, pause_s: float) -> None:
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await event_within(self._wake, pause_s)

@@ -1,24 +1,26 @@
 """Keeps the last good snapshots on disk, so that a lookup service that starts while Consul is away still answers.
 
 The file is written when something has changed, and every minute to renew the age; it is read once at the start. It
-says from which Consul it comes, and is ignored where another one is followed.
+says from which Consul it comes, and is ignored where another one is followed. A file that is damaged is set aside, so
+that it can be looked at; `saved_snapshot` reads its entries.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from registry.consul.instance import Health, Instance
+from registry.discovery.saved_snapshot import SavedSnapshot, as_entry, read_saved
 from registry.discovery.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -28,43 +30,62 @@ FORMAT = 2
 SETTLE_S = 0.5
 """How long further changes are waited for before a write: changes come in bursts."""
 
+FILE_AT_MOST_BYTES = 256 << 20
+
 REFRESH_S = 60.0
 """The longest time between two writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class SavedSnapshot:
-    """A snapshot, and when Consul last confirmed it (seconds since 1970)."""
-
-    snapshot: Snapshot
-    confirmed_at: float
 
 
 def load(path: Path, *, consul: str) -> dict[str, SavedSnapshot]:
     """The snapshots that were saved, by service.
 
-    Nothing where the file is missing, damaged, of another format, or from another Consul than that at URL `consul`.
+    Nothing where the file is missing, damaged (it is kept under another name then), of another format, or from another
+    Consul than that at URL `consul`.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = _content(path)
         if content["format"] != FORMAT:
             return {}
         if content["consul"] != consul:
             logger.warning(
-                "The last good set in %s is that of Consul at %s: starting without.", path, content["consul"]
+                "The last good set in %s is that of Consul at %a: starting without.", path, content["consul"]
             )
             return {}
-        return {entry["service"]: _saved(entry) for entry in content["services"]}
+        return {saved.snapshot.service: saved for saved in map(read_saved, content["services"])}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        logger.warning("The last good set in %s cannot be used (%s): starting without.", path, error)
+    except OSError as error:
+        logger.warning("The last good set in %s cannot be read (%s): starting without.", path, error)
         return {}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        logger.warning(
+            "The last good set in %s cannot be used (%.200r): kept as %s, starting without.", path, error, aside
+        )
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+            aside.hardlink_to(path)  # the next write replaces `path` alone
+        return {}
+
+
+def _content(path: Path) -> Any:
+    """The file's JSON. Raises OSError where it is no regular file, ValueError where it is too large or no JSON."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a FIFO would block
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("it is no regular file")
+        if status.st_size > FILE_AT_MOST_BYTES:
+            raise ValueError(f"it is larger than {FILE_AT_MOST_BYTES >> 20} MiB")
+        return json.loads(file.read(), parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def save(path: Path, snapshots: Iterable[SavedSnapshot], *, consul: str) -> None:
     """Write all at once: a reader sees the old file or the new one, never half of it."""
-    content = {"format": FORMAT, "consul": consul, "services": [_entry(saved) for saved in snapshots]}
+    content = {"format": FORMAT, "consul": consul, "services": [as_entry(saved) for saved in snapshots]}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
@@ -99,31 +120,3 @@ def as_saved(snapshot: Snapshot, confirmed_s: float | None) -> SavedSnapshot | N
     if confirmed_s is None or not snapshot.known:
         return None
     return SavedSnapshot(snapshot, time.time() - (time.monotonic() - confirmed_s))
-
-
-def _entry(saved: SavedSnapshot) -> dict[str, Any]:
-    snapshot = saved.snapshot
-    return {
-        "service": snapshot.service,
-        "index": snapshot.index,
-        "confirmed_at": saved.confirmed_at,
-        "proven": sorted(snapshot.proven),
-        "instances": [asdict(i) | {"meta": dict(i.meta)} for i in snapshot.instances],
-    }
-
-
-def _saved(entry: Mapping[str, Any]) -> SavedSnapshot:
-    snapshot = Snapshot(
-        service=str(entry["service"]),
-        instances=tuple(_instance(i) for i in entry["instances"]),
-        index=int(entry["index"]),
-        proven=frozenset(map(str, entry["proven"])),
-        stale=True,
-        known=True,
-    )
-    return SavedSnapshot(snapshot, float(entry["confirmed_at"]))
-
-
-def _instance(entry: Mapping[str, Any]) -> Instance:
-    fields = dict(entry)
-    return Instance(**fields | {"tags": tuple(fields["tags"]), "health": Health(fields["health"])})

@@ -18,10 +18,11 @@ from registry.consul.errors import ConsulUnavailable
 from registry.consul.health_answer import HealthAnswer
 from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import mark_stale, reconcile
+from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
-from registry.discovery.state_file import SavedSnapshot
 from registry.runtime.backoff import backoff_s
 from registry.runtime.errors import RegistryError
+from registry.runtime.race import event_within
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ CHANGES_A_SECOND = 50.0
 """The most queries a second under churn: a change is seen within 20 ms, and Consul is spared."""
 
 CHANGES_AT_ONCE = 2.0
+
+UNUSABLE_LOGGED_AT_MOST = 20
+"""Lines in the log for the unusable registrations of one answer."""
 
 LEADERLESS_WAIT_S = 1.0
 """How soon an agent that answers with old data is asked again whether it has found a leader."""
@@ -129,23 +133,21 @@ class ServiceWatch:
         self._take(reconcile(previous, answer, now_s=now_s))
 
     async def _pause(self, pause_s: float) -> None:
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await event_within(self._wake, pause_s)
 
     def _wait_s(self) -> float:
         if self.snapshot.stale:
             return LEADERLESS_WAIT_S
-        # While instances are held the query returns when the grace ends, to be sent again then.
-        until_s = self.snapshot.held_until_s
-        return WAIT_S if until_s is None else min(WAIT_S, max(0.1, until_s - time.monotonic()))
+        # While instances are held, or refuse connections, the query returns when their time is over, to be sent again.
+        snapshot = self.snapshot
+        times_s = [s for s in (snapshot.held_until_s, snapshot.next_unreachable_s) if s is not None]
+        return min(WAIT_S, max(0.1, min(times_s) - time.monotonic())) if times_s else WAIT_S
 
     def _keep_last_good(self, error: RegistryError) -> None:
         self.trouble = str(error)
         if not self.snapshot.known and self._saved is not None:
-            self.confirmed_s = time.monotonic() - (time.time() - self._saved.confirmed_at)
+            age_s = max(0.0, time.time() - self._saved.confirmed_at)  # the clock may have been set back since
+            self.confirmed_s = time.monotonic() - age_s
             self._take(self._saved.snapshot)
         if self._failures == 0:
             consequence = "Serving the last good set of" if self.snapshot.known else "There is no earlier set of"
@@ -156,7 +158,17 @@ class ServiceWatch:
         old, self.snapshot = self.snapshot, snapshot
         if old.stale and not snapshot.stale and old.known:
             logger.info("Consul confirms %s again.", self.service)
-        if (old.instances, old.known) != (snapshot.instances, snapshot.known):
+        if old.content != snapshot.content:
+            self._log_unusable(old, snapshot)
             self._changed(snapshot)
         if snapshot.known:
             self.first_answer.set()
+
+    def _log_unusable(self, old: Snapshot, snapshot: Snapshot) -> None:
+        """Say once for each registration that is left out what is wrong with it; only a number of many."""
+        fresh = [entry for entry in snapshot.unusable if entry not in old.unusable]
+        for entry in fresh[:UNUSABLE_LOGGED_AT_MOST]:
+            logger.warning("An instance of %s is left out, %a: %s.", self.service, entry.id[:200], entry.reason)
+        if len(fresh) > UNUSABLE_LOGGED_AT_MOST:
+            more = len(fresh) - UNUSABLE_LOGGED_AT_MOST
+            logger.warning("%d more instances of %s are left out: /instances lists them.", more, self.service)

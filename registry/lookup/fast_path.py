@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
@@ -32,7 +32,8 @@ from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import ROTATIONS_AT_MOST, Service
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.rendering import Form, render_one
-from registry.lookup.service_resolution import stale_header
+from registry.lookup.service_resolution import panic_header, stale_header
+from registry.web.connections import BoundedConnection, Connections
 
 TEXTS_AT_MOST = 4096
 """Request texts kept per local address."""
@@ -130,10 +131,11 @@ class FastPath:
         try:
             before, after = lookup.prepared[id(instance)]
         except KeyError:
-            before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form)
+            before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form, service)
         self.answered += 1
+        service.asked_for = True
         if service.watch.snapshot.stale:
-            before = _with_stale_header(before, service)
+            before = _with_headers(before, stale_header(service))
         return before + self._now() + after
 
     def _now(self) -> bytes:
@@ -188,16 +190,17 @@ def _parse(text: bytes, local_address: str, default: str) -> _Request | None:
     return _Request(default, reachable, Form.OBJECT if json else Form.PORT)
 
 
-def _response(instance: Instance, form: Form) -> tuple[bytes, bytes]:
+def _response(instance: Instance, form: Form, service: Service) -> tuple[bytes, bytes]:
     """What stands before and after the date, header for header as aiohttp writes it."""
     body = render_one(instance, form).encode()
-    return _head(form, len(body)), f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
+    head = _with_headers(_head(form, len(body)), panic_header(service))
+    return head, f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
 
 
-def _with_stale_header(head: bytes, service: Service) -> bytes:
-    """The head with the age of the snapshot, where aiohttp puts a header of ours: behind the status line."""
-    ((name, value),) = stale_header(service).items()
-    return head.replace(b"\r\n", f"\r\n{name}: {value}\r\n".encode(), 1)
+def _with_headers(head: bytes, headers: Mapping[str, str]) -> bytes:
+    """The head with headers of ours where aiohttp puts them: behind the status line."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return head.replace(b"\r\n", b"\r\n" + lines.encode(), 1)
 
 
 @lru_cache(maxsize=1024)  # few lengths, many workers: heads shared by all of a length stay in the processor's cache
@@ -206,13 +209,13 @@ def _head(form: Form, length: int) -> bytes:
     return head.encode()
 
 
-class LookupProtocol(web.RequestHandler):
+class LookupProtocol(BoundedConnection):
     """aiohttp's connection handler with the fast path in front of it."""
 
     __slots__ = ("_active", "_fast", "_local_address", "_lookups", "_plain")
 
-    def __init__(self, server: web.Server, fast: FastPath, **options: Any) -> None:
-        super().__init__(server, **options)
+    def __init__(self, server: web.Server, fast: FastPath, connections: Connections, **options: Any) -> None:
+        super().__init__(server, connections, **options)
         self._fast = fast
         self._plain = True
         self._active = False
@@ -222,8 +225,13 @@ class LookupProtocol(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept a connection, and remember at which address it arrived."""
         super().connection_made(transport)
+        self._plain = not self.draining
         self._local_address = local_address(transport)
         self._lookups = self._fast.lookups_at(self._local_address)
+
+    def begin_draining(self) -> None:
+        """Leave the rest to aiohttp, whose responses close the connection."""
+        self._plain = False
 
     def data_received(self, data: bytes) -> None:
         """Answer plain requests at once; hand everything else, and all that follows it, to aiohttp."""
@@ -233,7 +241,7 @@ class LookupProtocol(web.RequestHandler):
             if response is not None:
                 assert self.transport is not None
                 self.transport.write(response)
-                self._active = True
+                self.used = self._active = True
                 return
             self._plain = False
         super().data_received(data)
@@ -250,9 +258,3 @@ def local_address(transport: asyncio.BaseTransport | None) -> str:
     """The IP address of this end of a connection; "" where there is none."""
     name = transport.get_extra_info("sockname") if transport is not None else None
     return str(name[0]) if isinstance(name, tuple) else ""
-
-
-def protocol_factory(server: web.Server, fast: FastPath, **options: Any) -> Callable[[], LookupProtocol]:
-    """A function that makes the protocol of a new connection, for `loop.create_server`."""
-    loop = asyncio.get_running_loop()
-    return lambda: LookupProtocol(server, fast, loop=loop, **options)

@@ -39,6 +39,11 @@ class LookupMetrics(Collector):
             "Since when Consul has not confirmed the set; 0 while it does.",
             labels=["service"],
         )
+        panic = GaugeMetricFamily(
+            "p2p_registry_panic",
+            "1 while all workers are handed out although fewer than half are healthy.",
+            labels=["service"],
+        )
         for service in self._directory.services():
             counts: dict[str, int] = {}
             for instance in service.snapshot.instances:
@@ -46,9 +51,10 @@ class LookupMetrics(Collector):
             for health, count in counts.items():
                 instances.add_metric([service.name, health], count)
             stale.add_metric([service.name], service.watch.stale_s(monotonic()) or 0.0)
+            panic.add_metric([service.name], float(service.snapshot.panic is not None))
         fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
         fast.add_metric([], self._fast.answered)
-        return [instances, stale, fast]
+        return [instances, stale, panic, fast]
 
     async def handle(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

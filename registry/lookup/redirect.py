@@ -12,7 +12,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from registry.discovery.directory import Directory
-from registry.lookup.service_resolution import service_named, stale_header
+from registry.lookup.service_resolution import service_named, snapshot_headers
 from registry.web.discard_body import respond_and_discard_body
 from registry.web.refusal import Refusal, refused
 from registry.web.request_target import location, origin_form, split_service
@@ -54,7 +54,7 @@ class Redirect:
         if worker is None:
             raise Refusal(503, f"No healthy worker of {name} right now: try again.", again=True)
         url = location(worker.address, target)
-        headers = {"Location": url, **stale_header(service)}
+        headers = {"Location": url, **snapshot_headers(service)}
         return web.Response(status=307, text=f"{url}\n", headers=headers)
 
 

@@ -5,8 +5,11 @@ The handlers translate and decide nothing. Every refusal is one sentence that sa
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -14,26 +17,28 @@ from aiohttp.typedefs import Handler, Middleware
 from registry.discovery.directory import Directory
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import Service
+from registry.discovery.snapshot import Snapshot
 from registry.lookup.fast_path import FastPath, local_address
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.metrics import LookupMetrics
 from registry.lookup.redirect import add_redirects
 from registry.lookup.rendering import Form, as_json, render_many, render_one
-from registry.lookup.service_resolution import not_answered_yet, service_named, stale_header
+from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
 from registry.web.refusal import Refusal, refused
 
 COUNT_AT_MOST = 1000
 WAIT_AT_MOST_S = 60.0
+POLLS_AT_MOST = 10_000
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 
-def build_app(directory: Directory, fast: FastPath) -> web.Application:
-    """The application that answers from `directory`, behind `fast`."""
+def build_app(directory: Directory, fast: FastPath, *, polls_at_most: int = POLLS_AT_MOST) -> web.Application:
+    """The application that answers from `directory`, behind `fast`; so many requests may wait for a change."""
     metrics = LookupMetrics(directory, fast)
     app = web.Application(middlewares=[refusals_as_text(metrics)])
-    lookup = Lookup(directory)
+    lookup = Lookup(directory, polls_at_most=polls_at_most)
     app.add_routes(
         [
             web.get("/", lookup.port),
@@ -74,8 +79,11 @@ def refusals_as_text(metrics: LookupMetrics) -> Middleware:
 class Lookup:
     """The handlers over one directory."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, *, polls_at_most: int) -> None:
         self._directory = directory
+        self._polls_at_most = polls_at_most
+        self._polls = 0
+        self._instances: WeakKeyDictionary[Service, tuple[object, bytes]] = WeakKeyDictionary()
 
     async def port(self, request: web.Request) -> web.Response:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
@@ -101,13 +109,30 @@ class Lookup:
         """`GET /instances/{service}`: all instances with their health, now or when they change."""
         index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
         service = await service_named(self._directory, request.match_info["service"])
-        await service.wait_for_change(index, timeout_s=wait_s)
-        body = {
-            "service": service.name,
-            "index": service.index,
-            "instances": [as_json(i) | {"health": i.health} for i in service.snapshot.instances],
-        }
-        return _json(body, service)
+        await self._wait_for_change(service, index, wait_s)
+        return web.Response(
+            body=self._instances_body(service), content_type="application/json", headers=snapshot_headers(service)
+        )
+
+    async def _wait_for_change(self, service: Service, index: int, wait_s: float) -> None:
+        """Wait for a change. Raises Refusal where too many do: their connections must leave room for lookups."""
+        if index != service.index:
+            return
+        if self._polls >= self._polls_at_most:
+            raise Refusal(503, f"{self._polls} requests wait for a change already, the most there may be.", again=True)
+        self._polls += 1
+        try:
+            await service.wait_for_change(index, timeout_s=wait_s)
+        finally:
+            self._polls -= 1
+
+    def _instances_body(self, service: Service) -> bytes:
+        """All instances as JSON, made once for each change: answers to many clients share it until they are sent."""
+        made_for, body = self._instances.get(service, (None, b""))
+        if made_for is not service.generation:
+            body = json.dumps(_instances(service)).encode()
+            self._instances[service] = service.generation, body
+        return body
 
     async def services(self, request: web.Request) -> web.Response:
         """`GET /services`: names, instance counts and versions."""
@@ -139,11 +164,15 @@ def _name_workers(
     if "application/json" in request.headers.get("Accept", ""):
         form = Form.OBJECT
     text = render_one(chosen[0], form) if count is None else render_many(chosen, form)
-    return web.Response(text=text, content_type=form.content_type.partition(";")[0], headers=stale_header(service))
+    return web.Response(text=text, content_type=form.content_type.partition(";")[0], headers=snapshot_headers(service))
 
 
-def _json(body: Any, service: Service) -> web.Response:
-    return web.json_response(body, headers=stale_header(service))
+def _instances(service: Service) -> dict[str, Any]:
+    return {
+        "service": service.name,
+        "index": service.index,
+        "instances": [as_json(i) | {"health": i.health} for i in service.snapshot.instances],
+    } | _exceptions(service.snapshot)
 
 
 def _summary(service: Service) -> dict[str, Any]:
@@ -153,7 +182,14 @@ def _summary(service: Service) -> dict[str, Any]:
         "instances": len(instances),
         "serving": len(service.snapshot.serving),
         "versions": sorted({version for instance in instances for version in instance.versions}),
-    }
+    } | _exceptions(service.snapshot)
+
+
+def _exceptions(snapshot: Snapshot) -> dict[str, Any]:
+    """Fields that are there only while there is something to tell: `panic`, and `unusable` with the reasons."""
+    panic = {} if snapshot.panic is None else {"panic": asdict(snapshot.panic)}
+    unusable = {"unusable": [asdict(entry) for entry in snapshot.unusable]} if snapshot.unusable else {}
+    return panic | unusable
 
 
 def _selector(request: web.Request) -> Selector:

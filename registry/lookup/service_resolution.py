@@ -12,14 +12,32 @@ from registry.web.refusal import Refusal
 async def service_named(directory: Directory, name: str) -> Service:
     """The followed service of that name, once Consul has answered for it.
 
-    Raises Refusal: 404 and the names that exist, or 503 while Consul has not answered at all.
+    Raises Refusal: 404 and the names that exist, or 503 where the service cannot be followed for lack of room and while
+    Consul has not answered at all.
     """
     service = directory.find(name)
     if service is None:
-        raise Refusal(404, f"There is no service {name!r}{_existing_names(directory)}.")
+        listed = await directory.wait_until_listed()
+        service = directory.find(name)
+        if service is None:
+            raise _not_followed(directory, name, listed=listed)
     if not service.snapshot.known and not await service.wait_until_known():
         raise not_answered_yet(service)
     return service
+
+
+def _not_followed(directory: Directory, name: str, *, listed: bool) -> Refusal:
+    """The refusal for a service that is not followed: only what Consul does not list does not exist."""
+    if directory.exists(name):
+        most = directory.followed_at_most
+        return Refusal(
+            503,
+            f"{most} services are followed, the most there may be: {name!r} has to wait until one is idle.",
+            again=True,
+        )
+    if not listed:
+        return Refusal(503, f"Consul has not said yet whether there is a service {name!r}.", again=True)
+    return Refusal(404, f"There is no service {name!r}{_existing_names(directory)}.")
 
 
 def not_answered_yet(service: Service) -> Refusal:
@@ -28,10 +46,21 @@ def not_answered_yet(service: Service) -> Refusal:
     return Refusal(503, f"Consul has not answered yet{f': {trouble}' if trouble else '.'}", again=True)
 
 
+def snapshot_headers(service: Service) -> dict[str, str]:
+    """What an answer says of the snapshot that it rests on: headers while it is stale, or in panic mode."""
+    return stale_header(service) | panic_header(service)
+
+
 def stale_header(service: Service) -> dict[str, str]:
     """`X-Registry-Stale: SECONDS` while Consul does not confirm the snapshot, else no header."""
     stale_s = service.watch.stale_s(time.monotonic())
     return {} if stale_s is None else {"X-Registry-Stale": str(int(stale_s))}
+
+
+def panic_header(service: Service) -> dict[str, str]:
+    """`X-Registry-Panic: HEALTHY/TOTAL` while all are handed out although fewer than half are healthy."""
+    panic = service.snapshot.panic
+    return {} if panic is None else {"X-Registry-Panic": f"{panic.healthy}/{panic.total}"}
 
 
 def _existing_names(directory: Directory) -> str:
@@ -39,4 +68,9 @@ def _existing_names(directory: Directory) -> str:
     if not names:
         return ", nor any other"
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return ": there are " + ", ".join(names[:20]) + more
+    return ": there are " + ", ".join(_printable(name) for name in names[:20]) + more
+
+
+def _printable(name: str) -> str:
+    """The name, quoted and escaped where it would not print as it is."""
+    return name if name.isprintable() else repr(name)

@@ -15,6 +15,7 @@ the very moment when a POST, which must not be repeated, is sent on it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 
 import aiohttp
@@ -44,6 +45,9 @@ BUFFER_BYTES = 1 << 16
 """How much is read ahead of the slower side, on each connection, before reading pauses (aiohttp doubles it)."""
 
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_OWN_FAULTS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+"""Errors of a connection that are due to this process or host, whatever the worker does."""
+
 _UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -111,6 +115,8 @@ class Proxy:
             try:
                 return await self._send(request, worker, upload)
             except _UNREACHABLE as error:
+                if error.errno in _OWN_FAULTS:
+                    raise Refusal(503, "This proxy has no connection left: try again.", again=True) from error
                 tried.add(worker.id)
                 self._eject(worker, error)
                 problem = _problem(worker, error)

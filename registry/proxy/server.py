@@ -17,15 +17,21 @@ from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
+from registry.runtime import open_files
 from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.listen import bind, port_of
+from registry.web.connections import BoundedConnection, Connections, connections_at_most
 from registry.web.refusal import Refusal, refused
+from registry.web.serving import serving
 
 logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75.0
 """A client's connection is closed after so long without a whole request head, as nginx does."""
+
+FILES_ASIDE = 64
+"""Files that are kept for the connections to Consul, and for what the process itself needs."""
 
 CLOSING_S = 30.0
 """How long requests in flight may take when the process stops."""
@@ -56,6 +62,11 @@ class RunningProxy:
     port: int
 
 
+def _clients_at_most() -> int:
+    """How many clients may be connected, when each of them may need a connection to a worker."""
+    return connections_at_most(open_files.limit(), aside=FILES_ASIDE, files_per_connection=2)
+
+
 @asynccontextmanager
 async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
     """A proxy that forwards while the context is open. Raises SettingsError for a taken port."""
@@ -65,23 +76,23 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
             _workers(settings) as workers,
             open_session(connect_timeout_s=settings.connect_timeout_s) as session,
         ):
-            runner = web.AppRunner(
-                build_app(Proxy(workers, session, idle_s=settings.idle_s)),
-                access_log=None,
-                logger=quiet_logger(f"{__name__}.requests"),
-                shutdown_timeout=CLOSING_S,
-                keepalive_timeout=KEEP_ALIVE_S,
-                handler_cancellation=True,  # a client that hangs up cancels the request to the worker
-                auto_decompress=False,
-                read_bufsize=BUFFER_BYTES,
-            )
-            await runner.setup()
-            await web.SockSite(runner, listener).start()
-            try:
+            connections = Connections(at_most=_clients_at_most())
+            app = build_app(Proxy(workers, session, idle_s=settings.idle_s))
+            options = {
+                "access_log": None,
+                "logger": quiet_logger(f"{__name__}.requests"),
+                "keepalive_timeout": KEEP_ALIVE_S,
+                "auto_decompress": False,
+                "read_bufsize": BUFFER_BYTES,
+            }
+
+            def protocol(http: web.Server) -> BoundedConnection:
+                return BoundedConnection(http, connections, **options)
+
+            # A client that hangs up cancels the request to the worker.
+            async with serving(app, listener, connections, protocol, closing_s=CLOSING_S, handler_cancellation=True):
                 port = port_of(listener)
                 yield RunningProxy(f"http://{host_port(settings.host, port)}", port)
-            finally:
-                await runner.cleanup()
     finally:
         listener.close()
 
@@ -110,7 +121,7 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
         return
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
-        async with Directory(catalog, default=settings.service) as directory:
+        async with Directory(catalog, default=settings.service, followed_at_most=1) as directory:
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
             await service.wait_until_known()

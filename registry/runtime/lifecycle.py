@@ -15,6 +15,8 @@ from typing import Any
 
 import uvloop
 
+from registry.runtime import open_files
+
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[type[Exception], ...]) -> int:
     """Run `main(stop)` until it returns; the process's exit code.
@@ -31,6 +33,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[typ
 
 def run_with_own_signals(main: Callable[[], Coroutine[Any, Any, int]], *, failures: tuple[type[Exception], ...]) -> int:
     """Run a `main` that handles signals itself and returns the process's exit code; `failures` as in `run`."""
+    open_files.raise_limit()
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )

@@ -24,3 +24,13 @@ async def finishes_first(
     for task in done:
         task.result()
     return done == {tasks[0]}
+
+
+async def event_within(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for `event`; whether it was set within `timeout_s`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -12,10 +12,11 @@ from registry.consul.instance import Instance
 class FakeCatalog:
     """The two questions that a Directory asks of Consul's catalog, answered from what the test has put here.
 
-    `put` replaces a service's instances; waiting questions are answered then.
+    `put` replaces a service's instances; waiting questions are answered then. Services are ours unless `untagged`.
     """
 
     def __init__(self, **services: tuple[Instance, ...]) -> None:
+        self.untagged: set[str] = set()
         self._services = dict(services)
         self._index = 1
         self._change = asyncio.Event()
@@ -28,7 +29,9 @@ class FakeCatalog:
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         await self._wait(index, None)
-        return self._index, {name: frozenset({"p2p"}) for name in self._services}
+        return self._index, {
+            name: frozenset() if name in self.untagged else frozenset({"p2p"}) for name in self._services
+        }
 
     async def health(self, service: str, *, index: int = 0, wait_s: float = 0.0) -> HealthAnswer:
         await self._wait(index, wait_s)
@@ -38,6 +41,7 @@ class FakeCatalog:
         if index < self._index:
             return
         try:
-            await asyncio.wait_for(self._change.wait(), wait_s)
+            async with asyncio.timeout(wait_s):  # wait_for of Python 3.11 can lose a cancellation
+                await self._change.wait()
         except TimeoutError:
             return

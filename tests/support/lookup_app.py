@@ -6,15 +6,18 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
 from registry.consul.health_answer import HealthAnswer
-from registry.consul.instance import Instance
+from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import FastPath, protocol_factory
+from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
+from registry.web.connections import Connections
 from tests.support.raw_http import undated
+from tests.support.waiting import until
 
 PLAIN = b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """A request that the fast path answers."""
@@ -25,11 +28,13 @@ OPTIONS = {"access_log": None, "keepalive_timeout": 75.0}
 class OneWorker:
     """A catalog in which one service has one worker for ever: every rotation gives the same answer.
 
-    `leader`: whether Consul knows one; without, what it says is stale, and has never been confirmed.
+    `leader`: whether Consul knows one; without, what it says is stale, and has never been confirmed. `panic`: the
+    worker is critical at the second answer, as it is after its agent has restarted.
     """
 
-    def __init__(self, *, leader: bool) -> None:
+    def __init__(self, *, leader: bool, panic: bool = False) -> None:
         self._leader = leader
+        self._panic = panic
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         if index:
@@ -37,21 +42,28 @@ class OneWorker:
         return 1, {"classify": frozenset({"p2p"}), "empty": frozenset({"p2p"})}
 
     async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> HealthAnswer:
-        if index:
+        if index > int(self._panic):
             await asyncio.Event().wait()
-        worker = Instance("classify", "w1", "127.0.0.1", 9001, version="3", tags=("p2p",), boot="b1")
-        return HealthAnswer(1, (worker,) if service == "classify" else (), known_leader=self._leader)
+        health = Health.CRITICAL if index else Health.PASSING
+        worker = Instance("classify", "w1", "127.0.0.1", 9001, version="3", tags=("p2p",), boot="b1", health=health)
+        return HealthAnswer(index + 1, (worker,) if service == "classify" else (), known_leader=self._leader)
 
 
 @asynccontextmanager
-async def served(*, fast: bool, leader: bool = True) -> AsyncIterator[tuple[int, FastPath]]:
-    async with Directory(OneWorker(leader=leader), default="classify") as directory:  # type: ignore[arg-type]  # a fake
-        await directory.find("classify").wait_until_known(timeout_s=5)  # type: ignore[union-attr]  # it is the default
+async def served(*, fast: bool, leader: bool = True, panic: bool = False) -> AsyncIterator[tuple[int, FastPath]]:
+    async with Directory(OneWorker(leader=leader, panic=panic), default="classify") as directory:  # type: ignore[arg-type]  # a fake
+        service = directory.find("classify")
+        assert service is not None, "it is the default"
+        await until(lambda: service.snapshot.known and (service.snapshot.panic is not None) == panic)
         path = FastPath(directory)
         runner = web.AppRunner(build_app(directory, path), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         assert runner.server is not None
-        factory = protocol_factory(runner.server, path, **OPTIONS) if fast else runner.server
+        factory = (
+            partial(LookupProtocol, runner.server, path, Connections(at_most=1000), **OPTIONS)
+            if fast
+            else runner.server
+        )
         server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1], path

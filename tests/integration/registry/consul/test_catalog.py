@@ -6,7 +6,9 @@ For what a real Consul does only in trouble, or only in another version than the
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from registry.consul.bounded_body import BODY_AT_MOST_BYTES
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten
 from registry.consul.instance import Instance
@@ -29,7 +32,7 @@ class Told:
 
     def __init__(self) -> None:
         self.status = 200
-        self.body: str = "[]"
+        self.body: str | bytes = "[]"
         self.headers: dict[str, str] = {"X-Consul-Index": "7"}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.sent: list[Any] = []
@@ -40,7 +43,8 @@ class Told:
         self.authorizations.append(request.headers.get("Authorization"))
         text = await request.text()
         self.sent.append(json.loads(text) if text else None)
-        return web.Response(status=self.status, text=self.body, headers=self.headers)
+        body = self.body if isinstance(self.body, bytes) else self.body.encode()
+        return web.Response(status=self.status, body=body, headers=self.headers)
 
 
 @pytest.fixture
@@ -235,3 +239,77 @@ async def test_one_watch_a_service_however_many_clients() -> None:
 
         await asyncio.gather(*(client() for _ in range(100)))
         assert counting.waiting == {"classify": 1, "other": 1}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(told: Told, catalog: Catalog, status: int) -> None:
+    """Nothing is sent to where an answer redirects, the token least of all; the error names the host, no password."""
+    thief = Told()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", thief.handle)
+    async with TestServer(app) as server:
+        told.status = status
+        told.headers["Location"] = f"http://name:secret@{server.host}:{server.port}/v1/status/leader"
+        worker = Instance("classify", "classify-1", "127.0.0.1", 9001)
+        for call in (catalog.health("classify"), catalog.register(worker, Checks("http://127.0.0.1:9001/healthz"))):
+            with pytest.raises(ConsulRefused, match=f"redirects .* to 'http://{server.host}:{server.port}'") as refused:
+                await call
+            assert "secret" not in str(refused.value)
+        assert not await catalog.has_leader()
+        assert thief.asked == []
+
+
+async def test_a_packed_answer_is_read(told: Told, catalog: Catalog) -> None:
+    """Consul packs large answers with gzip."""
+    told.body = gzip.compress(
+        json.dumps(
+            [
+                {
+                    "Service": {"ID": "w", "Service": "s", "Address": "10.0.0.1", "Port": 1},
+                    "Node": {"Node": "n", "Address": ""},
+                }
+            ]
+            * 1
+        ).encode()
+    )
+    told.headers["Content-Encoding"] = "gzip"
+    assert [i.id for i in (await catalog.health("s")).instances] == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "sentence"),
+    [
+        ("gzip", gzip.compress(b" " * (BODY_AT_MOST_BYTES + 1)), "is larger than 64 MiB"),
+        ("identity", b" " * (BODY_AT_MOST_BYTES + 1), "is larger than 64 MiB"),
+        ("gzip", b"no gzip", "is not the gzip"),
+        ("gzip", gzip.compress(b"[]")[:-6], "ends in the middle"),
+        ("br", b"[]", "is packed as 'br'"),
+    ],
+)
+async def test_answers_are_read_within_bounds(
+    told: Told, catalog: Catalog, encoding: str, body: bytes, sentence: str
+) -> None:
+    """An answer that is too large, as it comes or unpacked, or is packed wrongly is no answer: the last one stays."""
+    told.headers["Content-Encoding"] = encoding
+    told.body = body
+    with pytest.raises(ConsulUnavailable, match=sentence):
+        await catalog.health("classify")
+
+
+async def test_unpacking_holds_up_nobody(told: Told, catalog: Catalog) -> None:
+    """While an answer of 64 MiB is unpacked, other tasks go on: none waits as long as a tenth of a second."""
+    told.headers["Content-Encoding"] = "gzip"
+    told.body = gzip.compress(b" " * (BODY_AT_MOST_BYTES + 1))
+    waits_s: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            before_s = time.monotonic()
+            await asyncio.sleep(0)
+            waits_s.append(time.monotonic() - before_s)
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(ConsulUnavailable):
+        await catalog.health("classify")
+    ticking.cancel()
+    assert max(waits_s) < 0.1

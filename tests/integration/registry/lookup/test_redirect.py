@@ -11,6 +11,7 @@ import io
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from aiohttp import web
 
 from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import FastPath, protocol_factory
+from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
 from registry.web import discard_body
+from registry.web.connections import Connections
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 
@@ -99,7 +101,9 @@ async def lookup_service(directory: Directory) -> AsyncIterator[int]:
     fast = FastPath(directory)
     runner = web.AppRunner(build_app(directory, fast), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    factory = protocol_factory(runner.server, fast, access_log=None, keepalive_timeout=75.0)
+    factory = partial(
+        LookupProtocol, runner.server, fast, Connections(at_most=1000), access_log=None, keepalive_timeout=75.0
+    )
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]

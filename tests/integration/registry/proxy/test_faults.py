@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import resource
 import signal
 import socket
 import sys
@@ -354,3 +356,22 @@ async def test_stopping_finishes_what_is_under_way() -> None:
         release.set()
         assert await asyncio.wait_for(posting, 10) == "3000000"
         assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_proxy_without_files_blames_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """When the proxy may open no more files, requests are 503 with Retry-After, and no worker is left out for it."""
+    async with worker(hello) as port, proxy(port) as url:
+        reader, writer = await connect(url)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        os.close(next_file := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_file, hard))
+        try:
+            writer.write(POST.replace(b"Connection: close\r\n", b""))
+            head = await reader.readuntil(b"\r\n\r\n")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert head.startswith(b"HTTP/1.1 503")
+        assert b"Retry-After: 1" in head
+        assert "rests" not in caplog.text
+        writer.close()
+        assert (await exchange(url, POST)).startswith(b"HTTP/1.1 200")

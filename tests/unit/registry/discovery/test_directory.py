@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from registry.consul.errors import ConsulUnavailable
 from registry.consul.instance import Instance
+from registry.discovery import directory as discovery_directory
 from registry.discovery import service_list
 from registry.discovery.directory import Directory
+from registry.discovery.selector import Selector
+from registry.lookup.service_resolution import service_named
+from registry.web.refusal import Refusal
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 
@@ -68,3 +74,74 @@ async def test_names_are_found_in_any_case() -> None:
         assert directory.registered_name("CLASSIFY") == "Classify"
         assert directory.registered_name("OTHER") == "other"
         assert directory.registered_name("Nobody") == "nobody"
+
+
+async def test_services_of_ours_displace_those_of_others() -> None:
+    """However many services of others are asked for, a new one of ours is followed; a stranger's waits for room."""
+    catalog = FakeCatalog(classify=(A,), other_1=(B,), other_2=(B,), other_3=(B,))
+    catalog.untagged |= {"other_1", "other_2", "other_3"}
+    async with Directory(catalog, default="classify", followed_at_most=3) as directory:  # type: ignore[arg-type]
+        assert await directory.wait_until_listed()
+        assert directory.find("other_1") is not None
+        assert directory.find("other_2") is not None
+        assert directory.find("other_3") is None
+        assert directory.exists("other_3")
+        catalog.put("brandnew", B)
+        await until(lambda: directory.followed("brandnew") is not None)
+        assert len(list(directory.services())) == 3
+        assert directory.followed("classify") is not None
+
+
+async def test_a_request_that_waits_for_a_change_ends_when_its_service_is_given_up() -> None:
+    """A long poll on a service that makes room for one of ours returns at once."""
+    catalog = FakeCatalog(classify=(A,), other=(B,))
+    catalog.untagged.add("other")
+    async with Directory(catalog, default="classify", followed_at_most=2) as directory:  # type: ignore[arg-type]
+        assert await directory.wait_until_listed()
+        other = directory.find("other")
+        assert other is not None
+        await other.wait_until_known()
+        poll = asyncio.create_task(other.wait_for_change(other.index, timeout_s=60))
+        await asyncio.sleep(0)
+        catalog.put("brandnew", B)
+        await asyncio.wait_for(poll, 5)
+        assert directory.followed("other") is None
+
+
+async def test_names_are_not_denied_before_consul_has_listed_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the list of services is unknown a service is not said to be missing: it is 503, not 404."""
+    monkeypatch.setattr(discovery_directory, "FIRST_ANSWER_WAIT_S", 0.01)
+    catalog = AwayCatalog(classify=(A,), other=(B,))
+    async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
+        with pytest.raises(Refusal) as refused:
+            await service_named(directory, "other")
+        assert (refused.value.status, refused.value.again, directory.ready) == (503, True, False)
+
+
+async def test_names_are_sorted_once() -> None:
+    """Requests for unknown services cost no sorting of all names, until something has changed."""
+    catalog = FakeCatalog(classify=(A,), b=(B,), a=(B,))
+    async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
+        await until(lambda: len(directory.names) == 3 and all(s.snapshot.known for s in directory.services()))
+        assert directory.names == ["a", "b", "classify"]
+        assert directory.names is directory.names
+        catalog.put("c", B)
+        await until(lambda: "c" in directory.names)
+
+
+async def test_other_selectors_never_restart_the_rotation_over_all() -> None:
+    """Requests with 1,000 Host headers or versions leave the rotation over all workers where it was."""
+    versions = tuple(Instance("classify", f"v-{n}", "127.0.0.1", 9000 + n, tags=(f"version-{n}",)) for n in range(1000))
+    catalog = FakeCatalog(classify=versions)
+    async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
+        service = directory.find("classify")
+        assert service is not None
+        await service.wait_until_known()
+        rotation, local = service.rotation(), service.rotation(Selector(hosts=frozenset({"127.0.0.1"})))
+        generation = service.generation
+        for n in range(1000):
+            assert service.rotation(Selector(hosts=frozenset({"127.0.0.1", f"name-{n}"}))) is local
+        assert service.generation is generation
+        for n in range(1000):
+            service.rotation(Selector(version=str(n)))
+        assert service.rotation() is rotation

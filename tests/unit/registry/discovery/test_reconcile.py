@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from registry.consul.catalog import Checks
 from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Health, Instance
-from registry.discovery.reconcile import GRACE_S, mark_stale, next_index, reconcile
-from registry.discovery.snapshot import Snapshot
+from registry.discovery.reconcile import CHECK_INTERVAL_S, GRACE_S, mark_stale, next_index, reconcile
+from registry.discovery.snapshot import Panic, Snapshot
 
 
 def worker(name: str, health: Health = Health.PASSING) -> Instance:
@@ -15,6 +18,10 @@ def worker(name: str, health: Health = Health.PASSING) -> Instance:
 
 
 A, B, C = worker("a"), worker("bb"), worker("ccc")
+
+
+def refused(name: str) -> Instance:
+    return replace(worker(name, Health.CRITICAL), refused=True)
 
 
 def after(*answers: HealthAnswer, now_s: float = 0.0) -> Snapshot:
@@ -129,6 +136,65 @@ def test_an_agent_restart_that_calls_all_critical_empties_nothing() -> None:
     """After an agent restarts, every check is critical until its first run; the set stays."""
     answer = HealthAnswer(8, (worker("a", Health.CRITICAL), worker("bb", Health.CRITICAL)))
     assert eligible(after(HealthAnswer(7, (A, B)), answer)) == {"a", "bb"}
+
+
+def test_panic_says_how_many_of_how_many_are_healthy() -> None:
+    """While all are handed out the snapshot says so; while at least half are healthy it does not."""
+    answer = HealthAnswer(8, (A, worker("bb", Health.CRITICAL), worker("ccc", Health.CRITICAL)))
+    assert after(HealthAnswer(7, (A, B, C)), answer).panic == Panic(1, 3)
+    assert after(HealthAnswer(7, (A, B, C))).panic is None
+    assert after(HealthAnswer(7, (A, B, C)), answer, HealthAnswer(9, (A, B, C))).panic is None
+
+
+def test_a_worker_that_refuses_connections_is_dropped_after_one_check_interval() -> None:
+    """Most are killed: for one check interval all are handed out, then only the one that others can reach."""
+    before = after(HealthAnswer(7, (A, B, C)))
+    killed = HealthAnswer(8, (A, refused("bb"), refused("ccc")))
+    at_once = reconcile(before, killed, now_s=100.0)
+    assert (eligible(at_once), at_once.next_unreachable_s) == ({"a", "bb", "ccc"}, 100.0 + CHECK_INTERVAL_S)
+    later = reconcile(at_once, killed, now_s=100.0 + CHECK_INTERVAL_S)
+    assert (eligible(later), later.panic, later.next_unreachable_s) == ({"a"}, None, None)
+
+
+def test_panic_does_not_count_workers_that_refuse_connections() -> None:
+    """Of five, one is healthy, one refuses connections, three are critical for another reason: those four are used."""
+    names = ("a", "bb", "ccc", "dddd", "eeeee")
+    before = after(HealthAnswer(7, tuple(map(worker, names))))
+    answer = HealthAnswer(8, (A, refused("bb"), *(worker(name, Health.CRITICAL) for name in names[2:])))
+    later = reconcile(reconcile(before, answer, now_s=0.0), answer, now_s=CHECK_INTERVAL_S)
+    assert (eligible(later), later.panic) == ({"a", *names[2:]}, Panic(1, 4))
+
+
+def test_where_no_worker_is_healthy_those_that_refuse_connections_are_used_too() -> None:
+    """When all are refused it may be the agent that cannot reach them: everyone is handed out."""
+    answer = HealthAnswer(8, (refused("a"), refused("bb")))
+    later = reconcile(after(HealthAnswer(7, (A, B)), answer), answer, now_s=1000.0)
+    assert (eligible(later), later.panic) == ({"a", "bb"}, Panic(0, 2))
+
+
+def test_an_agent_restart_holds_the_set_until_the_checks_have_run() -> None:
+    """Critical until its first run is not refused: the set is held for longer than one interval, the passing return."""
+    answer = HealthAnswer(8, (A, worker("bb", Health.CRITICAL), worker("ccc", Health.CRITICAL)))
+    held = reconcile(after(HealthAnswer(7, (A, B, C))), answer, now_s=0.0)
+    held = reconcile(held, answer, now_s=10 * CHECK_INTERVAL_S)
+    assert (eligible(held), held.next_unreachable_s) == ({"a", "bb", "ccc"}, None)
+    checked = reconcile(held, HealthAnswer(9, (A, B, refused("ccc"))), now_s=11 * CHECK_INTERVAL_S)
+    assert eligible(checked) == {"a", "bb"}
+
+
+def test_a_worker_that_serves_again_is_reachable_again() -> None:
+    """The time begins anew when a worker has passed in between."""
+    answers = [HealthAnswer(7, (A, B, C)), HealthAnswer(8, (A, refused("bb"), refused("ccc")))]
+    refusing = reconcile(after(*answers), answers[1], now_s=100.0)
+    passing = reconcile(refusing, HealthAnswer(9, (A, B, C)), now_s=101.0)
+    again = reconcile(passing, HealthAnswer(10, (A, refused("bb"), refused("ccc"))), now_s=102.0)
+    assert (refusing.unreachable, again.unreachable) == ({"bb", "ccc"}, frozenset())
+    assert eligible(again) == {"a", "bb", "ccc"}
+
+
+def test_the_check_interval_is_that_of_our_workers() -> None:
+    """Workers register their check with the interval for which a refused connection is given time."""
+    assert Checks("http://127.0.0.1:1/").interval_s == CHECK_INTERVAL_S
 
 
 def test_a_worker_that_never_served_is_not_used_in_panic() -> None:

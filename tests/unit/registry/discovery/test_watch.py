@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 
 import pytest
 
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, WAIT_S
 from registry.consul.errors import ConsulUnavailable
 from registry.consul.health_answer import HealthAnswer
-from registry.consul.instance import Instance
+from registry.consul.instance import Health, Instance
+from registry.consul.usability import Unusable
+from registry.discovery.reconcile import CHECK_INTERVAL_S
+from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
-from registry.discovery.state_file import SavedSnapshot
-from registry.discovery.watch import ServiceWatch
+from registry.discovery.watch import UNUSABLE_LOGGED_AT_MOST, ServiceWatch
 from registry.runtime import backoff
 from registry.runtime.supervise import cancel_all, supervised
 from tests.support.waiting import until
@@ -116,6 +120,25 @@ async def test_a_held_set_is_asked_for_again_when_its_grace_ends() -> None:
     assert script.waits_s[-1] <= 15.0
 
 
+async def test_a_refused_worker_is_asked_about_again_when_its_interval_ends() -> None:
+    """A worker that refuses connections is looked at again after one check interval, also without a change."""
+    killed = replace(B, health=Health.CRITICAL, refused=True)
+    script, watch, _ = await followed(HealthAnswer(7, (A, B)), HealthAnswer(8, (A, killed)))
+    assert watch.snapshot.next_unreachable_s is not None
+    assert script.waits_s[-1] <= CHECK_INTERVAL_S
+
+
+async def test_what_is_unusable_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A registration that is left out is one line of the log, however often Consul names it, and of many a number."""
+    bad = tuple(Unusable(f"bad-{n}\n", "port 0 is not from 1 to 65535") for n in range(UNUSABLE_LOGGED_AT_MOST + 5))
+    answers = [HealthAnswer(7, (A,), unusable=bad[:1]), HealthAnswer(8, (A, B), unusable=bad[:1])]
+    _, watch, changes = await followed(*answers, HealthAnswer(9, (A, B), unusable=bad))
+    assert (watch.snapshot.unusable, len(changes)) == (bad, 3)
+    assert [record.getMessage().count("bad-0") for record in caplog.records].count(1) == 1
+    assert caplog.messages[0] == "An instance of classify is left out, 'bad-0\\n': port 0 is not from 1 to 65535."
+    assert caplog.messages[-1].startswith("4 more instances of classify")
+
+
 async def test_instances_that_consul_hides_are_not_gone() -> None:
     """A token that lost its rights sees an empty list, with a 200: the set is kept, and called stale."""
     _, watch, changes = await followed(HealthAnswer(7, (A, B)), HealthAnswer(8, ()), HealthAnswer(9, ()), hides=True)
@@ -191,3 +214,15 @@ async def test_a_set_that_was_saved_is_held_when_consul_has_lost_it() -> None:
         await asyncio.wait_for(script.exhausted.wait(), 5)
     assert watch.snapshot.eligible == (A,)
     assert watch.snapshot.held_until_s is not None
+
+
+async def test_a_clock_that_was_set_back_makes_no_negative_age() -> None:
+    """A snapshot that was confirmed in what is now the future counts as confirmed just now."""
+    saved = SavedSnapshot(Snapshot("classify", (A,), known=True), confirmed_at=time.time() + 3600)
+    script = Script(ConsulUnavailable("gone"))
+    watch = ServiceWatch(script, "classify", lambda _: None, is_hidden=script.hidden, saved=saved)  # type: ignore[arg-type]
+    async with supervised("follow", watch.run):
+        await asyncio.wait_for(script.exhausted.wait(), 5)
+    stale_s = watch.stale_s(time.monotonic())
+    assert stale_s is not None
+    assert 0 <= stale_s < 60

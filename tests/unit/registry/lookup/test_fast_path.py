@@ -73,22 +73,24 @@ def fragmented(draw: st.DrawFn) -> list[bytes]:
     return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True) if a < b]
 
 
-@given(fragments=fragmented(), leader=st.booleans())
+@given(fragments=fragmented(), leader=st.booleans(), panic=st.booleans())
 @settings(max_examples=150, deadline=None)
-@example(fragments=[PLAIN], leader=True)
-@example(fragments=[PLAIN], leader=False)
-@example(fragments=[PLAIN, PLAIN], leader=True)
-@example(fragments=[PLAIN + PLAIN], leader=True)
-@example(fragments=[PLAIN[:10], PLAIN[10:]], leader=True)
-@example(fragments=[PLAIN, PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")], leader=True)
-@example(fragments=[PLAIN.replace(b"/next", b"/"), PLAIN.replace(b"localhost", b"elsewhere")], leader=True)
-def test_a_client_cannot_tell_them_apart(fragments: list[bytes], leader: bool) -> None:
-    """Whatever is sent, in whatever pieces, both say the same bytes and close at the same point; stale or not."""
+@example(fragments=[PLAIN], leader=True, panic=False)
+@example(fragments=[PLAIN], leader=False, panic=False)
+@example(fragments=[PLAIN], leader=True, panic=True)
+@example(fragments=[PLAIN], leader=False, panic=True)
+@example(fragments=[PLAIN, PLAIN], leader=True, panic=False)
+@example(fragments=[PLAIN + PLAIN], leader=True, panic=False)
+@example(fragments=[PLAIN[:10], PLAIN[10:]], leader=True, panic=False)
+@example(fragments=[PLAIN, PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")], leader=True, panic=False)
+@example(fragments=[PLAIN.replace(b"/next", b"/"), PLAIN.replace(b"localhost", b"elsewhere")], leader=True, panic=False)
+def test_a_client_cannot_tell_them_apart(fragments: list[bytes], leader: bool, panic: bool) -> None:
+    """Whatever is sent, in whatever pieces, both say the same and close at the same point; stale, in panic, or not."""
 
     async def both() -> tuple[tuple[bytes, bool], tuple[bytes, bool]]:
         async with (
-            served(fast=True, leader=leader) as (fast_port, _),
-            served(fast=False, leader=leader) as (slow_port, _),
+            served(fast=True, leader=leader, panic=panic) as (fast_port, _),
+            served(fast=False, leader=leader, panic=panic) as (slow_port, _),
         ):
             return await conversation(fast_port, fragments), await conversation(slow_port, fragments)
 
@@ -103,6 +105,14 @@ async def test_plain_lookups_take_the_fast_path(leader: bool) -> None:
         plain = [PLAIN, PLAIN.replace(b"/next", b"/"), PLAIN.replace(b"/next", b"/next/classify")]
         await conversation(port, plain)
         assert path.answered == 3
+
+
+async def test_answers_of_the_fast_path_tell_of_panic() -> None:
+    """While all are handed out though fewer than half are healthy, prepared answers say how many are."""
+    async with served(fast=True, leader=False, panic=True) as (port, path):
+        said, _ = await conversation(port, [PLAIN])
+        assert path.answered == 1
+        assert said.startswith(b"HTTP/1.1 200 OK\r\nX-Registry-Stale: 0\r\nX-Registry-Panic: 0/1\r\nContent-Type: ")
 
 
 async def test_different_request_texts_share_prepared_answers() -> None:
