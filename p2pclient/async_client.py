@@ -18,6 +18,7 @@ from p2pclient.calls.deadline import Deadline
 from p2pclient.calls.worker_finder import Question
 from p2pclient.client_core import ClientCore
 from p2pclient.concurrent_map import ConcurrentMap, numbered
+from p2pclient.discovery.base import Listing
 from p2pclient.errors import ClientClosed, DeadlineExceeded, P2PError
 from p2pclient.messages import Answer, Request
 from p2pclient.options import TLS, Balancing, CallOptions
@@ -242,12 +243,12 @@ class AsyncClient:
         await channel.subscribed(deadline.left_s / 2)
         subscription = channel.subscription
         if subscription is not None and subscription.listing is not None:
-            return Snapshot(subscription.listing.service, subscription.listing.workers, subscription.age_s)
+            return _snapshot(subscription.listing, subscription.age_s)
         source = self._core.source
         listing = await self._ask(
             lambda limit_s: source.listing(options.service, index=0, limit_s=limit_s), options, deadline
         )
-        return Snapshot(listing.service, listing.workers, listing.stale_s)
+        return _snapshot(listing, listing.stale_s)
 
     async def services(self, *, timeout_s: float | None = None) -> list[Service]:
         """Every service that can be asked for. Raises LookupUnavailable, AuthenticationError, ProtocolError."""
@@ -290,6 +291,10 @@ class AsyncClient:
     def _deadline(self, options: CallOptions) -> Deadline:
         self._core.check_loop()
         return Deadline(options.timeout_s)
+
+
+def _snapshot(listing: Listing, age_s: float) -> Snapshot:
+    return Snapshot(listing.service, listing.workers, age_s, listing.panic, listing.unusable)
 
 
 async def _read_in_time(image: Image, deadline: Deadline) -> bytes:

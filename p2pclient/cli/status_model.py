@@ -13,7 +13,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class ModelState:
+class ModelStatus:
     """The model that a worker's port serves, as its /readyz says."""
 
     ready: bool
@@ -37,11 +37,11 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerState:
+class WorkerStatus:
     """One worker; None stands for what it did not say. `before` is its load in the round before."""
 
     worker: Worker
-    model: ModelState | None = None
+    model: ModelStatus | None = None
     load: Load | None = None
     before: Load | None = None
     error: str = ""
@@ -61,15 +61,15 @@ class WorkerState:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceState:
+class ServiceStatus:
     """One service and its workers. `age_s`: seconds since the lookup service could last confirm them."""
 
     name: str
     age_s: float
-    workers: tuple[WorkerState, ...]
+    workers: tuple[WorkerStatus, ...]
 
 
-def model_of(body: bytes) -> ModelState | None:
+def model_of(body: bytes) -> ModelStatus | None:
     """A worker's /readyz: the state of the model that its port serves; None if the page is another server's."""
     try:
         said = json.loads(body)
@@ -78,7 +78,7 @@ def model_of(body: bytes) -> ModelState | None:
             (v["engine"] for v in model["versions"] if v["version"] == model["default"] and "engine" in v), ""
         )
         version = str(model["default"] or "")
-        return ModelState(bool(said["ready"]), bool(said["leaving"]), version, str(engine), str(said["model"]))
+        return ModelStatus(bool(said["ready"]), bool(said["leaving"]), version, str(engine), str(said["model"]))
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
 

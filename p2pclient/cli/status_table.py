@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from p2pclient.cli.columns import aligned, shortened
-from p2pclient.cli.status_model import ServiceState, WorkerState
+from p2pclient.cli.status_model import ServiceStatus, WorkerStatus
 
 _HEALTH = {"passing": "ok", "maintenance": "maint"}
 _HEADS = ("worker", "health", "version", "weight", "engine", "busy", "queue", "answers")
@@ -15,16 +15,16 @@ _TEXTS = (0, 1, 2, 4)
 _SHRINKING = (0, 2, 4)  # worker, version and engine give way where the table is too wide
 
 
-def as_json(states: Sequence[ServiceState]) -> str:
+def as_json(statuses: Sequence[ServiceStatus]) -> str:
     """One object on one line: services with their workers."""
     services = [
         {"name": state.name, "age_s": round(state.age_s, 3), "workers": [_worker_json(w) for w in state.workers]}
-        for state in states
+        for state in statuses
     ]
     return json.dumps({"services": services}) + "\n"
 
 
-def _worker_json(state: WorkerState) -> dict[str, Any]:
+def _worker_json(state: WorkerStatus) -> dict[str, Any]:
     worker, model, load = state.worker, state.model, state.load
     return {
         "id": worker.id,
@@ -44,14 +44,14 @@ def _worker_json(state: WorkerState) -> dict[str, Any]:
     }
 
 
-def as_table(states: Sequence[ServiceState], *, width: int) -> str:
+def as_table(statuses: Sequence[ServiceStatus], *, width: int) -> str:
     """A heading and a table for each service, in lines of at most `width` (72 or more) columns."""
-    if not states:
+    if not statuses:
         return "no service is known: start a worker, e.g. with p2p up\n"
-    return "\n".join("\n".join(_service(state, width)) + "\n" for state in states)
+    return "\n".join("\n".join(_service(state, width)) + "\n" for state in statuses)
 
 
-def _service(state: ServiceState, width: int) -> list[str]:
+def _service(state: ServiceStatus, width: int) -> list[str]:
     serving = sum(worker.worker.healthy for worker in state.workers)
     versions = sorted({worker.version for worker in state.workers if worker.version})
     known = "as of now" if state.age_s < 1 else f"not confirmed for {state.age_s:.0f} s"
@@ -68,7 +68,7 @@ def _service(state: ServiceState, width: int) -> list[str]:
     return lines
 
 
-def _cells(state: WorkerState) -> tuple[str, ...]:
+def _cells(state: WorkerStatus) -> tuple[str, ...]:
     worker, model, load = state.worker, state.model, state.load
     health = _HEALTH.get(worker.health, worker.health)
     if state.error:

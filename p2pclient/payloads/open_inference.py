@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from p2pclient.bounds import decimal, whole_number
 from p2pclient.errors import BadInput
 from p2pclient.messages import Answer, Request
 from p2pclient.types import Tensor
@@ -135,19 +136,18 @@ def outputs(answer: Answer) -> tuple[dict[str, Any], str, str]:
 
 
 def _outputs(answer: Answer) -> tuple[dict[str, Any], str, str]:
-    size = int(answer.headers.get(HEADER, len(answer.body)))
-    head = json.loads(answer.body[:size])
+    size = decimal(answer.headers.get(HEADER, str(len(answer.body))), most=len(answer.body))
+    head = json.loads(str(answer.body[:size], "utf-8"))
     rest = memoryview(answer.body)[size:]
     found: dict[str, Any] = {}
     for output in head["outputs"]:
-        shape = tuple(int(length) for length in output["shape"])
+        shape = tuple(whole_number(length) for length in output["shape"])
         length = (output.get("parameters") or {}).get("binary_data_size")
         data: bytes | memoryview | tuple[bytes, ...]
         if length is None:
             data = _from_json(output["datatype"], output["data"])
         else:
-            if not 0 <= length <= len(rest):
-                raise ValueError("an output is longer than the answer")
+            length = whole_number(length, most=len(rest))
             data = _from_bytes(output["datatype"], rest[:length])
             rest = rest[length:]
         found[str(output["name"])] = _array(Tensor(output["datatype"], shape, data))

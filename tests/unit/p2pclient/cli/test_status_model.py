@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.cli.status_model import Load, WorkerState, load_of, model_of
+from p2pclient.cli.status_model import Load, WorkerStatus, load_of, model_of
 from p2pclient.types import Worker
 
 # An example has no time limit: the machine may be busy with something else.
@@ -55,6 +55,6 @@ def test_rates_are_answers_over_time():
     """20 answers more in 2 s are 10 per second, none are 0; before the second round there is no rate."""
     worker = Worker("classify", "w", "h", 1)
     before = Load(0, 0, 100, 10.0)
-    assert WorkerState(worker, load=Load(0, 0, 120, 12.0), before=before).per_s == 10.0
-    assert WorkerState(worker, load=Load(0, 0, 100, 12.0), before=before).per_s == 0.0
-    assert WorkerState(worker, load=before).per_s is None
+    assert WorkerStatus(worker, load=Load(0, 0, 120, 12.0), before=before).per_s == 10.0
+    assert WorkerStatus(worker, load=Load(0, 0, 100, 12.0), before=before).per_s == 0.0
+    assert WorkerStatus(worker, load=before).per_s is None
