@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from p2pclient.cli.status_model import ServiceStatus, WorkerStatus, load_of, model_of
-from p2pclient.cli.terminal import write
+from p2pclient.cli.terminal import clear_screen, write
 from p2pclient.errors import P2PError, UnknownService
 from p2pclient.messages import Answer
 from p2pclient.transport.base import ExchangeFailed, Transport
@@ -80,7 +79,7 @@ async def fetch_statuses(
             return ServiceStatus(service.name, 0.0, ())
         workers = sorted(snapshot, key=lambda worker: worker.id)
         statuses = await asyncio.gather(*(of_worker(service.name, worker) for worker in workers))
-        return ServiceStatus(service.name, snapshot.age_s, tuple(statuses))
+        return ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable)
 
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
 
@@ -108,6 +107,6 @@ async def _get(requests: WorkerRequests, worker: Worker, path: str) -> Answer:
 
 def _show(text: str, *, anew: bool) -> None:
     """Write whole lines; `anew` on a terminal: on a cleared screen."""
-    if anew and sys.stdout.isatty():
-        text = f"\x1b[H\x1b[2J{text}"
+    if anew:
+        clear_screen()
     write(text)

@@ -32,6 +32,9 @@ from p2pclient.types import Panic, Service, UnusableWorker, Worker
 
 WAIT_S = 30
 
+_UNKNOWN = "no service"
+"""What a lookup service says of a service that it does not know; other servers have other sentences for 404."""
+
 ENOUGH = 16
 """How many workers are asked for where the one whose turn it is cannot be asked."""
 
@@ -120,7 +123,7 @@ def _refusal(answer: Answer, base: str) -> Failure:
     if answer.status == 503:
         no_worker = NoWorker(said or "no worker is healthy just now: start one", status=503)
         return Failure(Trouble.NO_WORKER, no_worker, retry_after_s=answer.retry_after_s)
-    if answer.status == 404 and not answer.html:
+    if answer.status == 404 and _UNKNOWN in said.lower() and not answer.html:  # else it is another server's 404
         return Failure(Trouble.FINAL, UnknownService(said or "no such service", status=404))
     if answer.status in (401, 403):
         return denied(f"the lookup service at {base}", answer, hint="give a token that it accepts")

@@ -58,3 +58,10 @@ def test_rates_are_answers_over_time():
     assert WorkerStatus(worker, load=Load(0, 0, 120, 12.0), before=before).per_s == 10.0
     assert WorkerStatus(worker, load=Load(0, 0, 100, 12.0), before=before).per_s == 0.0
     assert WorkerStatus(worker, load=before).per_s is None
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e400", "-5", "x"])
+def test_a_sample_that_is_no_count_counts_nothing(value):
+    """Prometheus knows infinity and NaN: a page that holds them is no error."""
+    page = f"p2p_worker_requests_in_flight 3.0\np2p_worker_queue_depth {value}\np2p_worker_requests_total {value}\n"
+    assert load_of(page.encode(), model=None, now_s=1.0) == Load(2, 0, 0, 1.0)
