@@ -14,6 +14,13 @@ MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError
 """What reading an answer raises that does not have the form of the contract."""
 
 _SENTENCE_CHARS = 300
+
+LARGE_BYTES = 2**17
+"""From this size on, an answer can take more than 5 ms to read: a thread does it, so that other calls go on."""
+
+LARGE_COPY_BYTES = 2**22
+"""From this size on, bytes are copied in a thread."""
+
 _SECONDS_AT_MOST = 999_999_999
 
 
@@ -46,6 +53,11 @@ class Answer:
             return float(decimal(self.headers.get(header, ""), most=_SECONDS_AT_MOST))
         except ValueError:
             return 0.0
+
+    @property
+    def large(self) -> bool:
+        """Whether it is to be read in a thread."""
+        return len(self.body) >= LARGE_BYTES
 
     @property
     def html(self) -> bool:

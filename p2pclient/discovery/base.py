@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from p2pclient.types import Panic, Service, UnusableWorker, Worker
+from p2pclient.types import Panic, Service, Snapshot, UnusableWorker, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,10 @@ class Listing:
     stale_s: float = 0.0
     panic: Panic | None = None
     unusable: tuple[UnusableWorker, ...] = ()
+
+    def snapshot(self, age_s: float) -> Snapshot:
+        """The same for applications, known to be true `age_s` seconds ago."""
+        return Snapshot(self.service, self.workers, age_s, self.panic, self.unusable)
 
 
 class WorkerSource(Protocol):

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from p2pclient.discovery.base import Listing
-from p2pclient.discovery.consul_health import KnownWorkers, read_health, reconcile
+from p2pclient.discovery.consul_health import HealthAnswer, KnownWorkers, read_health, reconcile
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.discovery.service_notices import ServiceNotices
@@ -87,7 +87,7 @@ class ConsulSource:
         path = f"/v1/health/service/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            said = read_health(answer.headers, answer.json())
+            said = await asyncio.to_thread(_said, answer) if answer.large else _said(answer)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
         known = reconcile(self._known.get(name, KnownWorkers()), said, now_s=time.monotonic())
@@ -113,6 +113,10 @@ class ConsulSource:
                 return _summary(await self._listing(name, index=0, limit_s=limit_s))
 
         return list(await asyncio.gather(*map(summary, names)))
+
+
+def _said(answer: Answer) -> HealthAnswer:
+    return read_health(answer.headers, answer.json())
 
 
 def _unnamed(service: str) -> str:

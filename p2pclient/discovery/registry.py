@@ -11,6 +11,7 @@ header `X-Registry-Panic: HEALTHY/TOTAL` goes with the answers. A worker to whic
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -95,10 +96,7 @@ class RegistrySource:
         path = f"/instances/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            found = answer.json()
-            workers, unusable = _workers(found["instances"])
-            unusable += _left_out(found)
-            index = whole_number(found["index"], most=INDEX_AT_MOST)
+            index, workers, unusable = await asyncio.to_thread(_listed, answer) if answer.large else _listed(answer)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
         health = self._filters.setdefault(name, HealthFilter())
@@ -135,6 +133,13 @@ def _refusal(answer: Answer, base: str) -> Failure:
 
 def _unlike(answer: Answer, base: str) -> P2PError:
     return unlike("a lookup service", answer, base, hint="is the address right?")
+
+
+def _listed(answer: Answer) -> tuple[int, list[Worker], list[UnusableWorker]]:
+    """The index of a list, its workers, and those that cannot be asked; raises one of MALFORMED."""
+    found = answer.json()
+    workers, unusable = _workers(found["instances"])
+    return whole_number(found["index"], most=INDEX_AT_MOST), workers, unusable + _left_out(found)
 
 
 def _workers(entries: Any) -> tuple[list[Worker], list[UnusableWorker]]:

@@ -8,6 +8,8 @@ Arrays are read through the buffer protocol, so that sending them needs no NumPy
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 import json
 import math
@@ -19,13 +21,15 @@ from urllib.parse import quote
 
 from p2pclient.bounds import decimal, whole_number
 from p2pclient.errors import BadInput
-from p2pclient.messages import Answer, Request
+from p2pclient.messages import LARGE_COPY_BYTES, Answer, Request
 from p2pclient.types import Tensor
 
 TENSOR_FAULTS: Mapping[int, type[BadInput]] = dict.fromkeys((400, 404, 413, 415), BadInput)
 """The statuses that say that the tensors are at fault."""
 
 HEADER = "Inference-Header-Content-Length"
+
+_MANY = 10_000
 
 _FLOATS = {"e": "FP16", "f": "FP32", "d": "FP64"}
 _NUMPY = {
@@ -88,6 +92,22 @@ def _datatype(view: memoryview) -> str:
     if name is None or sys.byteorder == "big" or order not in native:
         raise TypeError(f"elements of the kind {view.format!r} cannot be sent: convert them, as with .astype('<f4')")
     return name
+
+
+def takes_long(inputs: Mapping[str, Any]) -> bool:
+    """Whether `request_for` these, or reading what is answered to it, can hold an event loop up."""
+    if "numpy" not in sys.modules:  # whose import takes a tenth of a second
+        return True
+    return any(
+        getattr(array, "nbytes", 0) >= LARGE_COPY_BYTES or (isinstance(array, list | tuple) and len(array) >= _MANY)
+        for array in inputs.values()
+    )
+
+
+def request_for(inputs: Mapping[str, Any], outputs: Sequence[str], parameters: Mapping[str, Any]) -> Request:
+    """The request for arrays or texts (see `tensor`). NumPy is imported by now, where there is one, for the answer."""
+    numpy()
+    return infer_request({name: tensor(array) for name, array in inputs.items()}, outputs, parameters)
 
 
 def infer_path(model: str) -> str:
@@ -184,14 +204,19 @@ def _flat(data: Any) -> Iterator[Any]:
         yield data
 
 
+@functools.cache
+def numpy() -> Any:
+    """NumPy, which takes a while to import; None where it is not installed."""
+    return importlib.import_module("numpy") if importlib.util.find_spec("numpy") is not None else None
+
+
 def _array(tensor: Tensor) -> Any:
     """The tensor as a NumPy array, unless NumPy is missing or has no such type (BF16)."""
     if tensor.datatype != "BYTES" and math.prod(tensor.shape) * _size(tensor.datatype) != len(tensor.data):
         raise ValueError("a tensor's bytes do not fit its shape")
-    if tensor.datatype not in (*_NUMPY, "BYTES") or importlib.util.find_spec("numpy") is None:
+    np = numpy()
+    if tensor.datatype not in (*_NUMPY, "BYTES") or np is None:
         return tensor
-    import numpy as np
-
     if isinstance(tensor.data, tuple):
         return np.array(tensor.data, dtype=object).reshape(tensor.shape)
     return np.frombuffer(tensor.data, dtype=_NUMPY[tensor.datatype]).reshape(tensor.shape)
