@@ -96,7 +96,7 @@ def _datatype(view: memoryview) -> str:
 
 def takes_long(inputs: Mapping[str, Any]) -> bool:
     """Whether `request_for` these, or reading what is answered to it, can hold an event loop up."""
-    if "numpy" not in sys.modules:  # whose import takes a tenth of a second
+    if not numpy.cache_info().currsize:  # its import takes a tenth of a second
         return True
     return any(
         getattr(array, "nbytes", 0) >= LARGE_COPY_BYTES or (isinstance(array, list | tuple) and len(array) >= _MANY)

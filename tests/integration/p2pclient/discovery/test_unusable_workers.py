@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 from aiohttp import web
 
-from p2pclient import AsyncClient, Panic, UnusableWorker
+from p2pclient import AsyncClient, Panic, ProtocolError, UnusableWorker
 from tests.support.waiting import until
 
 INDEXES = ["1e400", "-1e400", "NaN", "5.5", "true", '"5"', "null", "-1", str(2**64), "9" * 400, "9" * 5000]
@@ -71,6 +71,9 @@ async def test_an_index_that_is_none_ends_nothing(fleet, index):
     fleet.lookup._list = with_index
     async with AsyncClient(fleet.url, service="classify", timeout_s=5) as client:
         assert (await client.classify(fleet.jpeg)).worker == worker.address
+    async with AsyncClient(fleet.url, service="classify", routing="lookup", timeout_s=5) as client:
+        with pytest.raises(ProtocolError):
+            await client.workers()
 
 
 async def test_panic_mode_is_told(fleet, caplog):
