@@ -33,6 +33,8 @@ from p2pclient.types import Panic, Service, UnusableWorker, Worker
 
 WAIT_S = 30
 
+_HINT = "is the address right?"
+
 _UNKNOWN = "no service"
 """What a lookup service says of a service that it does not know; other servers have other sentences for 404."""
 
@@ -62,28 +64,28 @@ class RegistrySource:
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
         """The next worker in rotation or, with `count`, up to that many different ones; never none."""
-        answer, base, workers = await self._next(service, count, limit_s)
+        workers = await self._next(service, count, limit_s)
         if not workers and count is None:  # the one whose turn it is cannot be asked: others may be there
-            answer, base, workers = await self._next(service, ENOUGH, limit_s)
-        if not workers:
-            raise Failure(Trouble.FINAL, _unlike(answer, base))
-        name = workers[0].service
-        if service is None:
-            self._default = name
-        self._notices.note_panic(service or name, _panic(answer))
+            workers = await self._next(service, ENOUGH, limit_s)
         return workers
 
-    async def _next(self, service: str | None, count: int | None, limit_s: float) -> tuple[Answer, str, list[Worker]]:
-        """The answer to one question for workers, who gave it, and those of the workers that can be asked."""
+    async def _next(self, service: str | None, count: int | None, limit_s: float) -> list[Worker]:
+        """Those of the workers in one answer that can be asked; raises Failure if none of `count` can."""
         path = "/next" if service is None else f"/next/{quote(service, safe='')}"
         query = "" if count is None else f"?count={count}"
         answer, base = await self._servers.ask(f"{path}{query}", limit_s=limit_s)
         try:
             found = answer.json()
-            workers, _ = _workers([found] if count is None else found)
+            workers, unusable = _workers([found] if count is None else found)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
-        return answer, base, workers
+        if workers:
+            self._default = workers[0].service if service is None else self._default
+            self._notices.note_panic(service or workers[0].service, _panic(answer))
+        elif count is not None:
+            why = f"no request can be sent to the worker that it names: {unusable[0].reason}" if unusable else _HINT
+            raise Failure(Trouble.FINAL, unlike("a lookup service", answer, base, hint=why))
+        return workers
 
     async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
         """All workers: at once for index 0, else when there was a change, or after half a minute."""
@@ -132,7 +134,7 @@ def _refusal(answer: Answer, base: str) -> Failure:
 
 
 def _unlike(answer: Answer, base: str) -> P2PError:
-    return unlike("a lookup service", answer, base, hint="is the address right?")
+    return unlike("a lookup service", answer, base, hint=_HINT)
 
 
 def _listed(answer: Answer) -> tuple[int, list[Worker], list[UnusableWorker]]:

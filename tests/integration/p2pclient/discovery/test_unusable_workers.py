@@ -58,6 +58,18 @@ async def test_consul_s_other_workers_are_asked(fleet, shared_consul):
         assert {(await client.classify(fleet.jpeg)).worker for _ in range(12)} == {good.address}
 
 
+@pytest.mark.parametrize("count", [None, 3])
+async def test_where_there_is_no_other_the_reason_is_told(fleet, count):
+    """A lookup service that names only such workers is not asked again and again."""
+    fleet.add(2)
+    shown = fleet.lookup._shown
+    fleet.lookup._shown = lambda worker: shown(worker) | {"port": 70000}
+    async with AsyncClient(fleet.url, timeout_s=5) as client:
+        with pytest.raises(ProtocolError, match="port 70000 is not from 1 to 65535"):
+            await client.lookup("classify", count=count)
+    assert len(fleet.lookup.asked) <= 2
+
+
 @pytest.mark.parametrize("index", INDEXES)
 async def test_an_index_that_is_none_ends_nothing(fleet, index):
     """Whatever stands for the index, calls are answered: by lookups where the list cannot be read."""
