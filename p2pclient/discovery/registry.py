@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -35,7 +36,7 @@ WAIT_S = 30
 
 _HINT = "is the address right?"
 
-_UNKNOWN = "no service"
+_UNKNOWN = re.compile("no (such )?service", re.IGNORECASE)
 """What a lookup service says of a service that it does not know; other servers have other sentences for 404."""
 
 ENOUGH = 16
@@ -123,7 +124,7 @@ def _refusal(answer: Answer, base: str) -> Failure:
     if answer.status == 503:
         no_worker = NoWorker(said or "no worker is healthy just now: start one", status=503)
         return Failure(Trouble.NO_WORKER, no_worker, retry_after_s=answer.retry_after_s)
-    if answer.status == 404 and _UNKNOWN in said.lower() and not answer.html:  # else it is another server's 404
+    if answer.status == 404 and _UNKNOWN.search(said) and not answer.html:  # else it is another server's 404
         return Failure(Trouble.FINAL, UnknownService(said or "no such service", status=404))
     if answer.status in (401, 403):
         return denied(f"the lookup service at {base}", answer, hint="give a token that it accepts")
