@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import functools
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
@@ -193,14 +194,13 @@ class AsyncClient:
         a P2PError (BadInput if the worker cannot use them), TypeError for what is no tensor.
         """
         options = self._options.but(service=service, timeout_s=timeout_s)
-        request = open_inference.infer_request(
-            {name: open_inference.tensor(a) for name, a in inputs.items()}, outputs, parameters or {}
-        )
+        deadline = self._deadline(options)
+        make_request = functools.partial(open_inference.request_for, inputs, outputs, parameters or {})
+        request = await asyncio.to_thread(make_request) if open_inference.takes_long(inputs) else make_request()
 
         def of(worker: Worker) -> Request:
             return dataclasses.replace(request, path=open_inference.infer_path(worker.service))
 
-        deadline = self._deadline(options)
         done = await self._call(of, open_inference.outputs, options, deadline)
         found, model, version = done.value
         return Prediction(found, model, version, done.worker.address, deadline.spent_s, done.attempts)
@@ -242,12 +242,12 @@ class AsyncClient:
         await channel.subscribed(deadline.left_s / 2)
         subscription = channel.subscription
         if subscription is not None and subscription.listing is not None:
-            return Snapshot(subscription.listing.service, subscription.listing.workers, subscription.age_s)
+            return subscription.listing.snapshot(subscription.age_s)
         source = self._core.source
         listing = await self._ask(
             lambda limit_s: source.listing(options.service, index=0, limit_s=limit_s), options, deadline
         )
-        return Snapshot(listing.service, listing.workers, listing.stale_s)
+        return listing.snapshot(listing.stale_s)
 
     async def services(self, *, timeout_s: float | None = None) -> list[Service]:
         """Every service that can be asked for. Raises LookupUnavailable, AuthenticationError, ProtocolError."""

@@ -7,12 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from p2pclient.bounds import decimal
 from p2pclient.errors import BadInput, ProtocolError
 
-MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading an answer raises that does not have the form of the contract."""
 
 _SENTENCE_CHARS = 300
+
+LARGE_BYTES = 2**17
+"""From this size on, an answer can take more than 5 ms to read: a thread does it, so that other calls go on."""
+
+LARGE_COPY_BYTES = 2**22
+"""From this size on, bytes are copied in a thread."""
+
+_SECONDS_AT_MOST = 999_999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,15 @@ class Answer:
 
     def number(self, header: str) -> float:
         """A header that holds a whole number of reasonable size; 0 if it is missing or anything else."""
-        value = self.headers.get(header, "").strip()
-        return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0.0
+        try:
+            return float(decimal(self.headers.get(header, ""), most=_SECONDS_AT_MOST))
+        except ValueError:
+            return 0.0
+
+    @property
+    def large(self) -> bool:
+        """Whether it is to be read in a thread."""
+        return len(self.body) >= LARGE_BYTES
 
     @property
     def html(self) -> bool:

@@ -96,8 +96,9 @@ class Worker:
 
     `boot` identifies the process: sent along with a request, it makes another process that has taken over
     the port refuse (421) instead of answering for a different model. `weight` is its share of the
-    traffic against others, `health` what Consul says of it: passing, warning, critical or maintenance.
-    A worker stays the same one, and equal, when these two change.
+    traffic against others, `health` what Consul says of it: passing, warning, critical or maintenance, and `output`
+    what its worst check says, or the operator's reason for the maintenance: "" if it passes, or where that is not told.
+    A worker stays the same one, and equal, when these three change.
     """
 
     service: str
@@ -108,6 +109,7 @@ class Worker:
     boot: str = ""
     weight: int = field(default=1, compare=False)
     health: str = field(default="passing", compare=False)
+    output: str = field(default="", compare=False)
 
     @property
     def address(self) -> str:
@@ -126,16 +128,35 @@ def host_port(host: str, port: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Panic:
+    """Panic mode: only `healthy` of `total` workers are, fewer than half, so that all are used."""
+
+    healthy: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableWorker:
+    """A worker that is left out because no request can be sent to it as it is registered; `reason` is a clause."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot(Sequence[Worker]):
     """All workers of a service, healthy or not, as known at one moment: a sequence of them.
 
     `age_s`: seconds since this was known to be true. A subscription hears of a change at once and is
-    told at least every half minute that there was none, so that ages up to 30 s are ordinary.
+    told at least every half minute that there was none, so that ages up to 30 s are ordinary. `panic` is set in panic
+    mode; `unusable` are the workers that are registered as no worker can be.
     """
 
     service: str
     workers: tuple[Worker, ...]
     age_s: float
+    panic: Panic | None = None
+    unusable: tuple[UnusableWorker, ...] = ()
 
     def __len__(self) -> int:
         return len(self.workers)

@@ -20,7 +20,7 @@ from p2pclient.cli.evaluation.ground_truth import GroundTruth
 from p2pclient.cli.evaluation.metrics import Accuracy
 from p2pclient.cli.inputs import LeftOut, files, images_in
 from p2pclient.cli.results_file import ResultsFile
-from p2pclient.cli.terminal import complain, printable, write
+from p2pclient.cli.terminal import complain, printable, visible, write
 from p2pclient.concurrent_map import ConcurrentMap
 from p2pclient.errors import P2PError
 from p2pclient.types import Classification
@@ -135,15 +135,16 @@ class ClassifyRun:
             self._count_accuracy(file, [label for label, _ in outcome.labels])
         else:
             self.failed += 1
-            self._complain(f"{file}: {formats.reason(outcome)}")
+            self.complain(f"{file}: {formats.reason(outcome)}")
         if self._bar:
             self._bar.done(failed=not isinstance(outcome, Classification))
 
     def _left_out(self, file: str, reason: str) -> None:
-        self._complain(f"{file}: left out: {reason}")
+        self.complain(f"{file}: left out: {reason}")
 
-    def _complain(self, sentence: str) -> None:
-        if not (self._bar and self._bar.complain(printable(f"p2p classify: {sentence}"))):
+    def complain(self, sentence: str) -> None:
+        """Write one line to standard error, above the bar if there is one."""
+        if not (self._bar and self._bar.complain(f"p2p classify: {visible(sentence)}")):
             complain("classify", sentence)
 
     def _count_accuracy(self, file: str, labels: Sequence[str], *, complete: bool = True) -> None:
@@ -197,4 +198,4 @@ def _name_columns(total: Sequence[str] | None) -> int | None:
     """The width of a table's first column; None where lines of text are written instead of a table."""
     if not total or not sys.stdout.isatty():
         return None
-    return min(_NAME_COLUMNS, max(map(len, total)))
+    return min(_NAME_COLUMNS, max(len(visible(name)) for name in total))

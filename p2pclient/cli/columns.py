@@ -20,6 +20,17 @@ def shortened(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` columns, all of it: the lines after the first are indented by four."""
+    lines, line, room = [], "", width
+    for character in text:
+        if cell_len(line + character) > room:
+            lines.append(line)
+            line = "    "
+        line += character
+    return [*lines, line]
+
+
 def table_width(rows: Sequence[Sequence[str]]) -> int:
     """The columns of a terminal that these rows take when nothing is shortened."""
     widths = _widths(rows)

@@ -32,11 +32,11 @@ from p2pclient.cli.arguments import (
     Watch,
 )
 from p2pclient.cli.connection import client_for, credentials
-from p2pclient.cli.terminal import complain, terminal_width, write
+from p2pclient.cli.terminal import complain, show_warnings, terminal_width, write
 from p2pclient.types import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
-    from p2pclient import AsyncClient, Worker
+    from p2pclient import AsyncClient, Panic, Worker
     from p2pclient.cli.classify import ClassifyOptions, ClassifyRun, Form
     from p2pclient.cli.evaluation.ground_truth import GroundTruth
     from p2pclient.cli.results_file import ResultsFile
@@ -89,6 +89,7 @@ def classify(
             names=names, form=form, top=top or default_top, concurrency=concurrency, truth=truths, output=results
         )
         run = ClassifyRun(client, options)
+        show_warnings(run.complain)
         code = _run_to_the_end(run)
     if output or code == INTERRUPTED:
         complain("classify", f"{'interrupted: ' if code == INTERRUPTED else ''}{run.summary}")
@@ -200,6 +201,9 @@ def lookup(
 ) -> None:
     """Print the HOST:PORT of the next worker in rotation.
 
+    Where no worker is healthy, all are named all the same, since it may be the checks that are wrong: a line on
+    standard error says so, and the exit code is 1.
+
     \b
       p2p lookup
       curl -F data=@cat.jpg $(p2p lookup classify)
@@ -209,8 +213,9 @@ def lookup(
     from p2pclient import P2PError
     from p2pclient.cli.formats import worker_as_json
 
+    show_warnings(lambda sentence: complain("lookup", sentence))
     try:
-        workers = asyncio.run(_lookup(client_for(registry, service, timeout), count))
+        workers, panic = asyncio.run(_lookup(client_for(registry, service, timeout), service, count))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except P2PError as error:
@@ -218,6 +223,8 @@ def lookup(
         raise typer.Exit(FAILED) from None
     for worker in workers:
         write(worker_as_json(worker) if as_json else f"{worker.address}\n")
+    if panic is not None and not panic.healthy:
+        raise typer.Exit(FAILED)
 
 
 def status(
@@ -249,6 +256,7 @@ def status(
         scheme=trust.get("worker_scheme", "http"),
         headers=bearer(trust.get("token")),
     )
+    show_warnings(lambda sentence: complain("status", sentence))
     form = json_line if as_json else lambda states: as_table(states, width=terminal_width())
     try:
         asyncio.run(show_status(client, requests, form=form, every_s=interval if watch else None))
@@ -259,6 +267,7 @@ def status(
         raise typer.Exit(FAILED) from None
 
 
-async def _lookup(client: AsyncClient, count: int) -> list[Worker]:
+async def _lookup(client: AsyncClient, service: str | None, count: int) -> tuple[list[Worker], Panic | None]:
+    """Workers, and how few of the service's are healthy in panic mode."""
     async with client:
-        return await client.lookup(count=count)
+        return await client.lookup(count=count), client._core.source.panic(service)

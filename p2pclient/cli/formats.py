@@ -1,4 +1,7 @@
-"""Predictions and workers as lines: for people, as JSON (one object a line) or as CSV."""
+"""Predictions and workers as lines: for people, as JSON (one object a line) or as CSV.
+
+JSON holds every name and label exactly; elsewhere characters that control terminals are escaped.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import io
 import json
 
 from p2pclient.cli.inputs import IMAGE_SUFFIXES
+from p2pclient.cli.terminal import visible
 from p2pclient.errors import P2PError
 from p2pclient.types import Classification, Worker
 
@@ -24,19 +28,21 @@ def reason(error: P2PError | OSError) -> str:
 
 def as_list(prediction: Classification) -> str:
     """One label a line with its score, the labels in a column."""
-    width = max(len(label) for label, _ in prediction.labels)
-    return "".join(f"{label:<{width}}  {score:.3f}\n" for label, score in prediction.labels)
+    labels = [(visible(label), score) for label, score in prediction.labels]
+    width = max(len(label) for label, _ in labels)
+    return "".join(f"{label:<{width}}  {score:.3f}\n" for label, score in labels)
 
 
 def as_line(file: str, prediction: Classification) -> str:
     """`file: label score`, further labels after commas."""
-    return f"{file}: {', '.join(f'{label} {score:.3f}' for label, score in prediction.labels)}\n"
+    return f"{visible(file)}: {', '.join(f'{visible(label)} {score:.3f}' for label, score in prediction.labels)}\n"
 
 
 def as_row(file: str, prediction: Classification, width: int) -> str:
     """A row of a table whose first column has `width` characters; a longer name loses its beginning."""
+    file = visible(file)
     name = file if len(file) <= width else "…" + file[1 - width :]
-    return f"{name:<{width}}  {', '.join(f'{score:.3f} {label}' for label, score in prediction.labels)}\n"
+    return f"{name:<{width}}  {', '.join(f'{score:.3f} {visible(label)}' for label, score in prediction.labels)}\n"
 
 
 def as_json(file: str, outcome: Classification | P2PError | OSError, *, truth: str | None = None) -> str:
@@ -60,7 +66,7 @@ def as_csv(file: str, outcome: Classification | P2PError | OSError) -> str:
 def csv_row(*cells: object) -> str:
     """One line of CSV, quoted where needed."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    csv.writer(line, lineterminator="\n").writerow([visible(str(cell)) for cell in cells])
     return line.getvalue()
 
 

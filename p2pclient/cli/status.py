@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from p2pclient.cli.status_model import ServiceState, WorkerState, load_of, model_of
-from p2pclient.cli.terminal import write
+from p2pclient.cli.status_model import ServiceStatus, WorkerStatus, load_of, model_of
+from p2pclient.cli.terminal import clear_screen, write
 from p2pclient.errors import P2PError, UnknownService
 from p2pclient.messages import Answer
 from p2pclient.transport.base import ExchangeFailed, Transport
@@ -35,19 +34,19 @@ class WorkerRequests:
 
 
 async def show_status(
-    client: AsyncClient, requests: WorkerRequests, *, form: Callable[[list[ServiceState]], str], every_s: float | None
+    client: AsyncClient, requests: WorkerRequests, *, form: Callable[[list[ServiceStatus]], str], every_s: float | None
 ) -> None:
     """Write the state of all services once or, with `every_s`, again and again; on a terminal in the same place.
 
     Raises a P2PError if the first request fails; later ones are written as a line, and tried again.
     """
-    before: list[ServiceState] = []
+    before: list[ServiceStatus] = []
     async with client:
         try:
             while True:
                 began_s = time.monotonic()
                 try:
-                    before = await fetch_states(client, requests, before=before)
+                    before = await fetch_statuses(client, requests, before=before)
                     text = form(before)
                 except P2PError as error:
                     if every_s is None or not before:
@@ -61,39 +60,39 @@ async def show_status(
             await requests.transport.close()
 
 
-async def fetch_states(
-    client: AsyncClient, requests: WorkerRequests, *, before: Iterable[ServiceState]
-) -> list[ServiceState]:
+async def fetch_statuses(
+    client: AsyncClient, requests: WorkerRequests, *, before: Iterable[ServiceStatus]
+) -> list[ServiceStatus]:
     """The state of all services now; rates are since `before`. Raises LookupUnavailable, ProtocolError."""
     services = await client.services()
     known = {(state.name, worker.worker): worker for state in before for worker in state.workers}
     free = asyncio.Semaphore(_AT_A_TIME)
 
-    async def of_worker(service: str, worker: Worker) -> WorkerState:
+    async def of_worker(service: str, worker: Worker) -> WorkerStatus:
         async with free:
-            return await _worker_state(requests, worker, known.get((service, worker)))
+            return await _worker_status(requests, worker, known.get((service, worker)))
 
-    async def of_service(service: Service) -> ServiceState:
+    async def of_service(service: Service) -> ServiceStatus:
         try:
             snapshot = await client.workers(service.name)
         except UnknownService:  # it has gone since
-            return ServiceState(service.name, 0.0, ())
+            return ServiceStatus(service.name, 0.0, ())
         workers = sorted(snapshot, key=lambda worker: worker.id)
-        states = await asyncio.gather(*(of_worker(service.name, worker) for worker in workers))
-        return ServiceState(service.name, snapshot.age_s, tuple(states))
+        statuses = await asyncio.gather(*(of_worker(service.name, worker) for worker in workers))
+        return ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable)
 
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
 
 
-async def _worker_state(requests: WorkerRequests, worker: Worker, before: WorkerState | None) -> WorkerState:
+async def _worker_status(requests: WorkerRequests, worker: Worker, before: WorkerStatus | None) -> WorkerStatus:
     """What a worker's own pages say; the fields stay empty for one that does not answer, or is another server."""
     try:
         ready, metrics = await asyncio.gather(_get(requests, worker, "/readyz"), _get(requests, worker, "/metrics"))
     except ExchangeFailed as broken:
-        return WorkerState(worker, error=str(broken))
+        return WorkerStatus(worker, error=str(broken))
     model = model_of(ready.body) if ready.status in (200, 503) else None
     name = model.name if model else None
-    return WorkerState(
+    return WorkerStatus(
         worker,
         model=model,
         load=load_of(metrics.body, model=name, now_s=time.monotonic()) if metrics.status == 200 else None,
@@ -108,6 +107,6 @@ async def _get(requests: WorkerRequests, worker: Worker, path: str) -> Answer:
 
 def _show(text: str, *, anew: bool) -> None:
     """Write whole lines; `anew` on a terminal: on a cleared screen."""
-    if anew and sys.stdout.isatty():
-        text = f"\x1b[H\x1b[2J{text}"
+    if anew:
+        clear_screen()
     write(text)

@@ -5,22 +5,39 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from p2pclient.types import Worker
+from p2pclient.bounds import COUNT_AT_MOST
+from p2pclient.messages import MALFORMED
+from p2pclient.types import Panic, UnusableWorker, Worker
 
 _SAMPLE = re.compile(r"^(p2p_worker_\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class ModelState:
-    """The model that a worker's port serves, as its /readyz says."""
+class VersionStatus:
+    """One version of a model: START, LOADING, AVAILABLE, UNLOADING, or END with the `error` that ended it."""
+
+    version: str
+    state: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """The model that a worker's port serves, as its /readyz says.
+
+    `waiting_for` are sentences that say why it is not ready.
+    """
 
     ready: bool
     leaving: bool
     version: str
     engine: str
     name: str = ""
+    waiting_for: tuple[str, ...] = ()
+    versions: tuple[VersionStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +54,11 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerState:
+class WorkerStatus:
     """One worker; None stands for what it did not say. `before` is its load in the round before."""
 
     worker: Worker
-    model: ModelState | None = None
+    model: ModelStatus | None = None
     load: Load | None = None
     before: Load | None = None
     error: str = ""
@@ -61,15 +78,20 @@ class WorkerState:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceState:
-    """One service and its workers. `age_s`: seconds since the lookup service could last confirm them."""
+class ServiceStatus:
+    """One service and its workers. `age_s`: seconds since the lookup service could last confirm them.
+
+    `panic` is set in panic mode, and `unusable` are the workers that are registered as no worker can be.
+    """
 
     name: str
     age_s: float
-    workers: tuple[WorkerState, ...]
+    workers: tuple[WorkerStatus, ...]
+    panic: Panic | None = None
+    unusable: tuple[UnusableWorker, ...] = ()
 
 
-def model_of(body: bytes) -> ModelState | None:
+def model_of(body: bytes) -> ModelStatus | None:
     """A worker's /readyz: the state of the model that its port serves; None if the page is another server's."""
     try:
         said = json.loads(body)
@@ -77,10 +99,21 @@ def model_of(body: bytes) -> ModelState | None:
         engine = next(
             (v["engine"] for v in model["versions"] if v["version"] == model["default"] and "engine" in v), ""
         )
-        version = str(model["default"] or "")
-        return ModelState(bool(said["ready"]), bool(said["leaving"]), version, str(engine), str(said["model"]))
-    except (ValueError, TypeError, LookupError, RecursionError):
+        return ModelStatus(
+            bool(said["ready"]),
+            bool(said["leaving"]),
+            str(model["default"] or ""),
+            str(engine),
+            str(said["model"]),
+            tuple(str(reason) for reason in said.get("waiting_for") or ()),
+            tuple(map(_version_of, model["versions"])),
+        )
+    except MALFORMED:
         return None
+
+
+def _version_of(said: dict[str, Any]) -> VersionStatus:
+    return VersionStatus(str(said["version"]), str(said["state"]), str(said.get("error", "")))
 
 
 def load_of(body: bytes, *, model: str | None, now_s: float) -> Load | None:
@@ -94,9 +127,11 @@ def load_of(body: bytes, *, model: str | None, now_s: float) -> Load | None:
         if owner is not None and (not owner if model is None else owner != model):
             continue
         try:
-            sums[name] = sums.get(name, 0.0) + float(value)
+            number = float(value)
         except ValueError:
             continue
+        if 0 <= number <= COUNT_AT_MOST:  # neither infinite nor "not a number"
+            sums[name] = sums.get(name, 0.0) + number
     if "p2p_worker_requests_in_flight" not in sums:
         return None
     # The request for this page is in flight, too.

@@ -1,90 +1,143 @@
-"""The state of services and workers as text: a table that fits the terminal, or JSON; pure."""
+"""The state of services and workers as text: a table that fits the terminal, or JSON; pure.
+
+What workers and servers say stands in the table with escapes for characters that control terminals, and in the JSON
+exactly.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from p2pclient.cli.columns import aligned, shortened
-from p2pclient.cli.status_model import ServiceState, WorkerState
+from p2pclient.cli.columns import aligned, shortened, wrapped
+from p2pclient.cli.status_model import ServiceStatus, WorkerStatus
+from p2pclient.cli.terminal import visible
 
 _HEALTH = {"passing": "ok", "maintenance": "maint"}
 _HEADS = ("worker", "health", "version", "weight", "engine", "busy", "queue", "answers")
 _TEXTS = (0, 1, 2, 4)
 _SHRINKING = (0, 2, 4)  # worker, version and engine give way where the table is too wide
 
+_SERVED = "AVAILABLE"
+_STATES = {"START": "waits to be loaded", "LOADING": "is being loaded", "UNLOADING": "is being unloaded"}
 
-def as_json(states: Sequence[ServiceState]) -> str:
+
+def as_json(statuses: Sequence[ServiceStatus]) -> str:
     """One object on one line: services with their workers."""
     services = [
-        {"name": state.name, "age_s": round(state.age_s, 3), "workers": [_worker_json(w) for w in state.workers]}
-        for state in states
+        {
+            "name": service.name,
+            "age_s": round(service.age_s, 3),
+            "panic": asdict(service.panic) if service.panic else None,
+            "unusable": [asdict(worker) for worker in service.unusable],
+            "workers": [_worker_json(worker) for worker in service.workers],
+        }
+        for service in statuses
     ]
     return json.dumps({"services": services}) + "\n"
 
 
-def _worker_json(state: WorkerState) -> dict[str, Any]:
-    worker, model, load = state.worker, state.model, state.load
+def _worker_json(status: WorkerStatus) -> dict[str, Any]:
+    worker, model, load = status.worker, status.model, status.load
     return {
         "id": worker.id,
         "address": worker.address,
         "health": worker.health,
+        "output": worker.output or None,
         "weight": worker.weight,
-        "version": state.version,
+        "version": status.version,
         "boot": worker.boot,
         "ready": model.ready if model else None,
+        "waiting_for": model.waiting_for if model else None,
         "leaving": model.leaving if model else None,
+        "versions": [asdict(version) for version in model.versions] if model else None,
         "engine": model.engine if model else None,
         "in_flight": load.in_flight if load else None,
         "queue": load.queue if load else None,
         "answers": load.answers if load else None,
-        "answers_per_s": None if state.per_s is None else round(state.per_s, 3),
-        "error": state.error or None,
+        "answers_per_s": None if status.per_s is None else round(status.per_s, 3),
+        "error": status.error or None,
     }
 
 
-def as_table(states: Sequence[ServiceState], *, width: int) -> str:
+def as_table(statuses: Sequence[ServiceStatus], *, width: int) -> str:
     """A heading and a table for each service, in lines of at most `width` (72 or more) columns."""
-    if not states:
-        return "no service is known: start a worker, e.g. with p2p up\n"
-    return "\n".join("\n".join(_service(state, width)) + "\n" for state in states)
+    if not statuses:
+        return "no service is known: start a worker (p2p up), or may the token read none?\n"
+    return "\n".join("\n".join(_service(status, width)) + "\n" for status in statuses)
 
 
-def _service(state: ServiceState, width: int) -> list[str]:
-    serving = sum(worker.worker.healthy for worker in state.workers)
-    versions = sorted({worker.version for worker in state.workers if worker.version})
-    known = "as of now" if state.age_s < 1 else f"not confirmed for {state.age_s:.0f} s"
-    heading = f"{state.name}: {serving} of {len(state.workers)} serving"
-    if versions:
-        heading += f", version{'s' if len(versions) > 1 else ''} {', '.join(versions)}"
-    lines = [shortened(f"{heading}, {known}", width)]
-    if state.workers:
-        rows = [_HEADS, *map(_cells, state.workers)]
+def _service(status: ServiceStatus, width: int) -> list[str]:
+    lines = [shortened(_heading(status), width)]
+    if status.workers:
+        rows = [_HEADS, *map(_cells, status.workers)]
         lines += aligned(rows, texts=_TEXTS, shrinking=_SHRINKING, width=width)
-    lines += [
-        shortened(f"  {worker.worker.address}: {worker.error}", width) for worker in state.workers if worker.error
-    ]
+    for worker in status.workers:
+        if worker.error:
+            lines.append(shortened(f"  {worker.worker.address}: {visible(worker.error)}", width))
+        for note in _notes(worker):
+            lines += wrapped(f"  {worker.worker.address}: {note}", width)
+    for unusable in status.unusable:
+        lines += wrapped(f"  {visible(unusable.id)} is left out: {visible(unusable.reason)}", width)
     return lines
 
 
-def _cells(state: WorkerState) -> tuple[str, ...]:
-    worker, model, load = state.worker, state.model, state.load
-    health = _HEALTH.get(worker.health, worker.health)
-    if state.error:
-        health = "silent" if worker.health == "passing" else health
-    elif model and model.leaving:
-        health = "leaving"
+def _heading(status: ServiceStatus) -> str:
+    name = visible(status.name)
+    if not status.workers and not status.unusable:
+        return f"{name}: no worker to be seen: none is there, or the token may read none"
+    serving = sum(worker.worker.healthy for worker in status.workers)
+    heading = f"{name}: {serving} of {len(status.workers)} serving"
+    if status.panic is not None:
+        heading += f", panic mode ({status.panic.healthy} of {status.panic.total} are healthy: all are used)"
+    versions = sorted({worker.version for worker in status.workers if worker.version})
+    if versions:
+        heading += f", version{'s' if len(versions) > 1 else ''} {visible(', '.join(versions))}"
+    return f"{heading}, {'as of now' if status.age_s < 1 else f'not confirmed for {status.age_s:.0f} s'}"
+
+
+def _notes(status: WorkerStatus) -> Iterator[str]:
+    """What there is to tell of a worker besides its row: why it is not asked, not ready, or not of another version."""
+    worker, model = status.worker, status.model
+    for line in worker.output.splitlines():
+        if line.strip():
+            yield f"{visible(worker.health)}: {visible(line)}"
+    if model is None:
+        return
+    for reason in model.waiting_for:
+        yield f"waits: {visible(reason)}"
+    for version in model.versions:
+        if version.state != _SERVED:
+            state = f"failed: {version.error}" if version.error else _STATES.get(version.state, version.state)
+            yield visible(f"version {version.version} {state}")
+
+
+def _cells(status: WorkerStatus) -> tuple[str, ...]:
+    worker, model, load = status.worker, status.model, status.load
     answers = "-" if load is None else str(load.answers)
-    if state.per_s is not None:
-        answers += f" {state.per_s:.3g}/s"
+    if status.per_s is not None:
+        answers += f" {status.per_s:.3g}/s"
     return (
         worker.address,
-        health,
-        state.version or "-",
+        _health(status),
+        visible(status.version) or "-",
         str(worker.weight),
-        model.engine if model else "-",
+        visible(model.engine) if model else "-",
         str(load.in_flight) if load else "-",
         str(load.queue) if load else "-",
         answers,
     )
+
+
+def _health(status: WorkerStatus) -> str:
+    """Consul's word, but for a worker that says more of itself, or nothing."""
+    worker, model = status.worker, status.model
+    if status.error:
+        return "silent" if worker.health == "passing" else visible(_HEALTH.get(worker.health, worker.health))
+    if model and model.leaving:
+        return "leaving"
+    if model and not model.ready and worker.health != "maintenance":
+        return "loading"
+    return visible(_HEALTH.get(worker.health, worker.health))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from p2pclient.types import Service, Worker
+from p2pclient.types import Panic, Service, Snapshot, UnusableWorker, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class Listing:
     """All workers of a service as one answer named them.
 
     `index` goes with the next question, which is then answered when something has changed. `stale_s`: for
-    how many seconds the server could not confirm what it answers. `serving` are the workers to use now.
+    how many seconds the server could not confirm what it answers. `serving` are the workers to use now: all that ever
+    were healthy in `panic` mode. `unusable` are those that are registered as no worker can be.
     """
 
     service: str
@@ -21,6 +22,12 @@ class Listing:
     workers: tuple[Worker, ...]
     serving: tuple[Worker, ...]
     stale_s: float = 0.0
+    panic: Panic | None = None
+    unusable: tuple[UnusableWorker, ...] = ()
+
+    def snapshot(self, age_s: float) -> Snapshot:
+        """The same for applications, known to be true `age_s` seconds ago."""
+        return Snapshot(self.service, self.workers, age_s, self.panic, self.unusable)
 
 
 class WorkerSource(Protocol):
@@ -33,6 +40,10 @@ class WorkerSource(Protocol):
     @property
     def backoff_max_s(self) -> float:
         """The longest pause between two questions that were not answered."""
+        ...
+
+    def panic(self, service: str | None) -> Panic | None:
+        """How few workers of a service are healthy, if the last answer about it was given in panic mode."""
         ...
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:

@@ -16,14 +16,15 @@ from urllib.parse import quote
 from yarl import URL
 
 from p2pclient.discovery.base import Listing
-from p2pclient.discovery.consul_health import KnownWorkers, read_health, reconcile
+from p2pclient.discovery.consul_health import HealthAnswer, KnownWorkers, read_health, reconcile
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
+from p2pclient.discovery.service_notices import ServiceNotices
 from p2pclient.errors import NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, unlike
 from p2pclient.transport.base import Transport
-from p2pclient.types import Service, Worker
+from p2pclient.types import Panic, Service, Worker
 
 DEFAULT_SERVICE = "classify"
 TAG = "p2p"
@@ -47,6 +48,11 @@ class ConsulSource:
         self._known: dict[str, KnownWorkers] = {}
         self._filters: dict[str, HealthFilter] = {}
         self._named: set[str] = set()
+        self._notices = ServiceNotices()
+
+    def panic(self, service: str | None) -> Panic | None:
+        """How few workers of a service are healthy, if the last answer about it was given in panic mode."""
+        return self._notices.panic(service or DEFAULT_SERVICE)
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
         """A healthy worker drawn at random or, with `count`, up to that many different ones; never none."""
@@ -81,13 +87,17 @@ class ConsulSource:
         path = f"/v1/health/service/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            said = read_health(answer.headers, answer.json())
+            said = await asyncio.to_thread(_said, answer) if answer.large else _said(answer)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
         known = reconcile(self._known.get(name, KnownWorkers()), said, now_s=time.monotonic())
         self._known[name] = known
-        serving = self._filters.setdefault(name, HealthFilter()).usable(known.workers)
-        return Listing(name, known.index, known.workers, serving, answer.number("X-Consul-LastContact") / 1000)
+        health = self._filters.setdefault(name, HealthFilter())
+        serving = health.usable(known.workers)
+        self._notices.note_panic(name, health.panic)
+        self._notices.note_unusable(name, said.unusable)
+        stale_s = answer.number("X-Consul-LastContact") / 1000
+        return Listing(name, known.index, known.workers, serving, stale_s, health.panic, said.unusable)
 
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service with the tag that this project's workers carry."""
@@ -103,6 +113,10 @@ class ConsulSource:
                 return _summary(await self._listing(name, index=0, limit_s=limit_s))
 
         return list(await asyncio.gather(*map(summary, names)))
+
+
+def _said(answer: Answer) -> HealthAnswer:
+    return read_health(answer.headers, answer.json())
 
 
 def _unnamed(service: str) -> str:

@@ -8,14 +8,14 @@ little: the connection is refused, and the next worker is asked.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import Any
 
+from p2pclient.bounds import INDEX_AT_MOST, WEIGHT_AT_MOST, decimal
 from p2pclient.discovery.health_filter import MAINTENANCE
-from p2pclient.types import Worker
+from p2pclient.discovery.usability import why_unusable
+from p2pclient.types import UnusableWorker, Worker
 
 GRACE_S = 15.0
 """How long a suspicious disappearance is held: longer than a worker needs to register again (10 s)."""
@@ -23,18 +23,21 @@ GRACE_S = 15.0
 LAST_CONTACT_LIMIT_S = 10.0
 """An agent that heard from the leader longer ago than this answers from the past."""
 
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-_BOOT_ID = re.compile(r"[\x21-\x7e]{0,200}")
-"""What can travel in an HTTP header; a worker with any other boot id is left out, as the registry does."""
+_OUTPUT_CHARACTERS = 4096
+"""As much as an agent keeps of a check's output."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthAnswer:
-    """What a 200 of `/v1/health/service/NAME` said. `current`: whether the server is in touch with the leader."""
+    """What a 200 of `/v1/health/service/NAME` said. `current`: whether the server is in touch with the leader.
+
+    `unusable` are the instances to which no request can be sent as they are registered.
+    """
 
     index: int
     workers: tuple[Worker, ...]
     current: bool = True
+    unusable: tuple[UnusableWorker, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,73 +73,78 @@ def reconcile(known: KnownWorkers, answer: HealthAnswer, *, now_s: float) -> Kno
 def read_health(headers: Mapping[str, str], entries: Any) -> HealthAnswer:
     """A 200's headers and JSON; raises ValueError, TypeError or LookupError where that is not Consul's."""
     workers: dict[str, Worker] = {}
+    unusable: list[UnusableWorker] = []
     for entry in entries:
         try:
-            worker = _worker(entry)
+            worker, reason = _worker(entry)
         except AttributeError as error:
             raise ValueError("an entry is not of Consul's form") from error
-        if worker is None:
+        if reason:
+            unusable.append(UnusableWorker(worker.id, reason))
             continue
         # Ids are unique for an agent only, and a catalog has many.
         name = worker.id if worker.id not in workers else f"{worker.id}@{entry['Node']['Node']}"
         workers[name] = worker if name == worker.id else replace(worker, id=name)
-    contact_ms = int(headers.get("X-Consul-LastContact") or 0)
+    contact_ms = decimal(headers.get("X-Consul-LastContact") or "0", most=INDEX_AT_MOST)
     known = headers.get("X-Consul-KnownLeader", "true") == "true"
     return HealthAnswer(
-        index=int(headers["X-Consul-Index"]),
+        index=decimal(headers["X-Consul-Index"], most=INDEX_AT_MOST),
         workers=tuple(workers.values()),
         current=known and contact_ms <= LAST_CONTACT_LIMIT_S * 1000,
+        unusable=tuple(unusable),
     )
 
 
-def _worker(entry: Mapping[str, Any]) -> Worker | None:
-    """One entry; None for a service to which no request can be sent: without a port, or with an impossible host.
+def _worker(entry: Mapping[str, Any]) -> tuple[Worker, str]:
+    """One entry, and why no request can be sent to it; "" if one can.
 
     The registry reads the same answers by itself; tests/support/consul_health_cases.py has the cases for both.
     """
     service, node = entry["Service"], entry["Node"]
     meta = service.get("Meta") or {}
-    health = _health(service["ID"], entry.get("Checks") or ())
+    health, output = _health(service["ID"], entry.get("Checks") or ())
     weights = service.get("Weights") or {}
-    host, port = service.get("Address") or node["Address"], _number(service.get("Port"), default=0)
-    boot = _text(meta.get("boot"))
-    if not (_is_host(host) and 0 < port < 1 << 16 and _BOOT_ID.fullmatch(boot)):
-        return None
-    return Worker(
+    host = service.get("Address") or node["Address"]
+    if not isinstance(host, str):
+        raise TypeError("an address is a text")
+    worker = Worker(
         service=str(service["Service"]),
         id=str(service["ID"]),
         host=host,
-        port=port,
+        port=_number(service.get("Port"), default=0),
         version=_text(meta.get("version")),
-        boot=boot,
-        weight=max(1, _number(weights.get("Warning" if health == "warning" else "Passing"), default=1)),
+        boot=_text(meta.get("boot")),
+        weight=_weight(weights.get("Warning" if health == "warning" else "Passing")),
         health=health,
+        output=output,
     )
-
-
-def _is_host(host: str) -> bool:
-    """Whether it is an IP address, or a name of DNS labels."""
-    if _HOST_NAME.fullmatch(host):
-        return True
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    reason = why_unusable(worker_id=worker.id, host=host, port=worker.port, version=worker.version, boot=worker.boot)
+    return worker, reason
 
 
 def _number(value: object, *, default: int) -> int:
-    return value if isinstance(value, int) else default
+    return value if type(value) is int else default
+
+
+def _weight(value: object) -> int:
+    """The weight within Consul's own bounds; 1 where it is no whole number."""
+    return min(max(1, value), WEIGHT_AT_MOST) if type(value) is int else 1
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _health(instance: str, checks: Any) -> str:
-    """The worst check; a maintenance check, the service's or its node's, is maintenance."""
-    ids = {check["CheckID"] for check in checks}
-    if "_node_maintenance" in ids or f"_service_maintenance:{instance}" in ids:
-        return MAINTENANCE
-    states = {check["Status"] for check in checks}
-    return next((state for state in ("critical", "warning") if state in states), "passing")
+def _health(instance: str, checks: Any) -> tuple[str, str]:
+    """The worst check, and what it says; a maintenance check, the service's or its node's, is maintenance."""
+    by_id = {check["CheckID"]: check for check in checks}
+    for name in ("_node_maintenance", f"_service_maintenance:{instance}"):
+        if name in by_id:
+            return MAINTENANCE, _said(by_id[name].get("Notes"))
+    by_state = {check["Status"]: check for check in reversed(list(checks))}
+    state = next((state for state in ("critical", "warning") if state in by_state), "passing")
+    return state, "" if state == "passing" else _said(by_state[state].get("Output"))
+
+
+def _said(text: object) -> str:
+    return _text(text)[:_OUTPUT_CHARACTERS]

@@ -11,15 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from p2pclient.types import Worker
+from p2pclient.types import Panic, Worker
 
 MAINTENANCE = "maintenance"
 
 
 class HealthFilter:
-    """Remembers which workers of one service, of those still named, have been healthy."""
+    """Remembers which workers of one service, of those still named, have been healthy.
+
+    `panic` is set while `usable` has answered with workers of which fewer than half are healthy.
+    """
 
     def __init__(self) -> None:
+        self.panic: Panic | None = None
         self._proven: frozenset[str] = frozenset()
 
     def usable(self, workers: Sequence[Worker]) -> tuple[Worker, ...]:
@@ -29,5 +33,7 @@ class HealthFilter:
         self._proven = frozenset(w.id for w in workers if w.id in healthy or w.id in self._proven)
         candidates = tuple(w for w in workers if w.health != MAINTENANCE and w.id in self._proven)
         if 2 * len(serving) >= len(candidates):
+            self.panic = None
             return serving
+        self.panic = Panic(len(serving), len(candidates))
         return tuple(w if w.healthy else replace(w, health="warning") for w in candidates)

@@ -5,28 +5,45 @@
     GET /instances/{service}        all workers with their health; ?index=&wait= waits for a change
     GET /services                   names, counts, versions
 with `Accept: application/json`. 503: no healthy worker now; 404: no such service. Where there are several
-lookup services, the one that answered last is asked first, and the next one if it does not answer.
+lookup services, the one that answered last is asked first, and the next one if it does not answer. In panic mode the
+header `X-Registry-Panic: HEALTHY/TOTAL` goes with the answers. A worker to which no request can be sent is left out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 from yarl import URL
 
+from p2pclient.bounds import COUNT_AT_MOST, INDEX_AT_MOST, WEIGHT_AT_MOST, decimal, whole_number
 from p2pclient.discovery.base import Listing
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
+from p2pclient.discovery.service_notices import ServiceNotices
+from p2pclient.discovery.usability import why_unusable
 from p2pclient.errors import NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, bearer, unlike
 from p2pclient.transport.base import Transport
-from p2pclient.types import Service, Worker
+from p2pclient.types import Panic, Service, UnusableWorker, Worker
 
 WAIT_S = 30
+
+_HINT = "is the address right?"
+
+_UNKNOWN = re.compile("no (such )?service", re.IGNORECASE)
+"""What a lookup service says of a service that it does not know; other servers have other sentences for 404."""
+
+ENOUGH = 16
+"""How many workers are asked for where the one whose turn it is cannot be asked."""
+
+PANIC = "X-Registry-Panic"
+"""The header that says that fewer than half of a service's workers are healthy: HEALTHY/TOTAL."""
 
 
 class RegistrySource:
@@ -40,18 +57,35 @@ class RegistrySource:
         self._servers = Failover(transport, random.sample(urls, len(urls)), headers, _refusal)
         self._default: str | None = None
         self._filters: dict[str, HealthFilter] = {}
+        self._notices = ServiceNotices()
+
+    def panic(self, service: str | None) -> Panic | None:
+        """How few workers of a service are healthy, if the last answer about it was given in panic mode."""
+        return self._notices.panic(service or self._default or "")
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
         """The next worker in rotation or, with `count`, up to that many different ones; never none."""
+        workers = await self._next(service, count, limit_s)
+        if not workers and count is None:  # the one whose turn it is cannot be asked: others may be there
+            workers = await self._next(service, ENOUGH, limit_s)
+        return workers
+
+    async def _next(self, service: str | None, count: int | None, limit_s: float) -> list[Worker]:
+        """Those of the workers in one answer that can be asked; raises Failure if none of `count` can."""
         path = "/next" if service is None else f"/next/{quote(service, safe='')}"
         query = "" if count is None else f"?count={count}"
         answer, base = await self._servers.ask(f"{path}{query}", limit_s=limit_s)
         try:
-            workers = _workers(answer.json(), many=count is not None)
+            found = answer.json()
+            workers, unusable = _workers([found] if count is None else found)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
-        if service is None:
-            self._default = workers[0].service
+        if workers:
+            self._default = workers[0].service if service is None else self._default
+            self._notices.note_panic(service or workers[0].service, _panic(answer))
+        elif count is not None:
+            why = f"no request can be sent to the worker that it names: {unusable[0].reason}" if unusable else _HINT
+            raise Failure(Trouble.FINAL, unlike("a lookup service", answer, base, hint=why))
         return workers
 
     async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
@@ -65,13 +99,16 @@ class RegistrySource:
         path = f"/instances/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            found = answer.json()
-            workers = tuple(_worker(entry) for entry in found["instances"])
-            index = int(found["index"])
+            index, workers, unusable = await asyncio.to_thread(_listed, answer) if answer.large else _listed(answer)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
-        serving = self._filters.setdefault(name, HealthFilter()).usable(workers)
-        return Listing(name, index, workers, serving, answer.number("X-Registry-Stale"))
+        health = self._filters.setdefault(name, HealthFilter())
+        serving = health.usable(workers)
+        panic = _panic(answer) or health.panic
+        self._notices.note_panic(name, panic)
+        self._notices.note_unusable(name, unusable)
+        stale_s = answer.number("X-Registry-Stale")
+        return Listing(name, index, tuple(workers), serving, stale_s, panic, tuple(unusable))
 
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service that the lookup service follows."""
@@ -87,7 +124,7 @@ def _refusal(answer: Answer, base: str) -> Failure:
     if answer.status == 503:
         no_worker = NoWorker(said or "no worker is healthy just now: start one", status=503)
         return Failure(Trouble.NO_WORKER, no_worker, retry_after_s=answer.retry_after_s)
-    if answer.status == 404 and not answer.html:
+    if answer.status == 404 and _UNKNOWN.search(said) and not answer.html:  # else it is another server's 404
         return Failure(Trouble.FINAL, UnknownService(said or "no such service", status=404))
     if answer.status in (401, 403):
         return denied(f"the lookup service at {base}", answer, hint="give a token that it accepts")
@@ -98,30 +135,65 @@ def _refusal(answer: Answer, base: str) -> Failure:
 
 
 def _unlike(answer: Answer, base: str) -> P2PError:
-    return unlike("a lookup service", answer, base, hint="is the address right?")
+    return unlike("a lookup service", answer, base, hint=_HINT)
 
 
-def _workers(found: Any, *, many: bool) -> list[Worker]:
-    """The answer's workers; raises ValueError, TypeError or KeyError if it holds none."""
-    workers = [_worker(entry) for entry in (found if many else [found])]
-    if not workers:
-        raise ValueError("an empty list")
-    return workers
+def _listed(answer: Answer) -> tuple[int, list[Worker], list[UnusableWorker]]:
+    """The index of a list, its workers, and those that cannot be asked; raises one of MALFORMED."""
+    found = answer.json()
+    workers, unusable = _workers(found["instances"])
+    return whole_number(found["index"], most=INDEX_AT_MOST), workers, unusable + _left_out(found)
 
 
-def _worker(entry: dict[str, Any]) -> Worker:
-    texts = [entry["service"], entry["id"], entry["host"], entry.get("version", ""), entry.get("boot", "")]
-    health = entry.get("health", "passing")
+def _workers(entries: Any) -> tuple[list[Worker], list[UnusableWorker]]:
+    """The answer's workers, and those that cannot be asked; raises one of MALFORMED if it holds anything else."""
+    if not isinstance(entries, list):
+        raise TypeError("not a list of workers")
+    workers, unusable = [], []
+    for entry in entries:
+        worker, reason = _worker(entry)
+        if reason:
+            unusable.append(UnusableWorker(worker.id, reason))
+        else:
+            workers.append(worker)
+    return workers, unusable
+
+
+def _worker(entry: dict[str, Any]) -> tuple[Worker, str]:
+    """One worker, and why it cannot be asked; "" if it can. Raises one of MALFORMED."""
+    names = ("service", "id", "host", "version", "boot", "health", "output")
+    texts = {name: entry[name] if name in names[:3] else entry.get(name, "") for name in names}
     port, weight = entry["port"], entry.get("weight", 1)
-    if not all(isinstance(text, str) for text in (*texts, health)) or type(port) is not int or type(weight) is not int:
+    if not all(isinstance(text, str) for text in texts.values()) or type(port) is not int or type(weight) is not int:
         raise TypeError("a field of the wrong type")
-    service, name, host, version, boot = texts
-    if not (0 < port < 65536 and weight >= 0):
-        raise ValueError("no such port or weight")
-    URL.build(scheme="http", host=host, port=port)  # raises ValueError where no request could be sent
-    return Worker(service, name, host, port, version, boot, max(1, weight), health)
+    if weight < 0:
+        raise ValueError("no such weight")
+    weight = min(max(1, weight), WEIGHT_AT_MOST)
+    worker = Worker(
+        texts["service"], texts["id"], texts["host"], port, texts["version"], texts["boot"], weight,
+        texts["health"] or "passing", texts["output"],
+    )  # fmt: skip
+    reason = why_unusable(worker_id=worker.id, host=worker.host, port=port, version=worker.version, boot=worker.boot)
+    return worker, reason
+
+
+def _left_out(found: dict[str, Any]) -> list[UnusableWorker]:
+    """The registrations that the lookup service itself leaves out, with its reasons."""
+    entries = [(entry["id"], entry["reason"]) for entry in found.get("unusable", ())]
+    if not all(isinstance(text, str) for entry in entries for text in entry):
+        raise TypeError("an id and a reason are texts")
+    return [UnusableWorker(*entry) for entry in entries]
+
+
+def _panic(answer: Answer) -> Panic | None:
+    """What the header of panic mode says; None without one that can be read."""
+    try:
+        healthy, total = (decimal(part, most=COUNT_AT_MOST) for part in answer.headers[PANIC].split("/"))
+    except (KeyError, ValueError):
+        return None
+    return Panic(healthy, total)
 
 
 def _service(entry: dict[str, Any]) -> Service:
     versions = tuple(str(version) for version in entry["versions"])
-    return Service(str(entry["name"]), int(entry["instances"]), int(entry["serving"]), versions)
+    return Service(str(entry["name"]), whole_number(entry["instances"]), whole_number(entry["serving"]), versions)

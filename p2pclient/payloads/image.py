@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from p2pclient.messages import LARGE_COPY_BYTES
 from p2pclient.types import Image
 
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
@@ -32,7 +33,8 @@ async def read_image(image: Image) -> bytes:
     if isinstance(image, bytes):
         return image
     if isinstance(image, bytearray | memoryview):
-        return bytes(image)
+        large = memoryview(image).nbytes >= LARGE_COPY_BYTES
+        return await asyncio.to_thread(bytes, image) if large else bytes(image)
     if isinstance(image, str | os.PathLike):
         return await asyncio.to_thread(Path(image).read_bytes)
     # Without evaluating it: Pillow's computes all the image's bytes, which would hold up the event loop.

@@ -8,6 +8,8 @@ Arrays are read through the buffer protocol, so that sending them needs no NumPy
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 import json
 import math
@@ -17,14 +19,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from p2pclient.bounds import decimal, whole_number
 from p2pclient.errors import BadInput
-from p2pclient.messages import Answer, Request
+from p2pclient.messages import LARGE_COPY_BYTES, Answer, Request
 from p2pclient.types import Tensor
 
 TENSOR_FAULTS: Mapping[int, type[BadInput]] = dict.fromkeys((400, 404, 413, 415), BadInput)
 """The statuses that say that the tensors are at fault."""
 
 HEADER = "Inference-Header-Content-Length"
+
+_MANY = 10_000
 
 _FLOATS = {"e": "FP16", "f": "FP32", "d": "FP64"}
 _NUMPY = {
@@ -89,6 +94,22 @@ def _datatype(view: memoryview) -> str:
     return name
 
 
+def takes_long(inputs: Mapping[str, Any]) -> bool:
+    """Whether `request_for` these, or reading what is answered to it, can hold an event loop up."""
+    if not numpy.cache_info().currsize:  # its import takes a tenth of a second
+        return True
+    return any(
+        getattr(array, "nbytes", 0) >= LARGE_COPY_BYTES or (isinstance(array, list | tuple) and len(array) >= _MANY)
+        for array in inputs.values()
+    )
+
+
+def request_for(inputs: Mapping[str, Any], outputs: Sequence[str], parameters: Mapping[str, Any]) -> Request:
+    """The request for arrays or texts (see `tensor`). NumPy is imported by now, where there is one, for the answer."""
+    numpy()
+    return infer_request({name: tensor(array) for name, array in inputs.items()}, outputs, parameters)
+
+
 def infer_path(model: str) -> str:
     """Where a worker takes tensors for a model."""
     return f"/v2/models/{quote(model, safe='')}/infer"
@@ -135,19 +156,18 @@ def outputs(answer: Answer) -> tuple[dict[str, Any], str, str]:
 
 
 def _outputs(answer: Answer) -> tuple[dict[str, Any], str, str]:
-    size = int(answer.headers.get(HEADER, len(answer.body)))
-    head = json.loads(answer.body[:size])
+    size = decimal(answer.headers.get(HEADER, str(len(answer.body))), most=len(answer.body))
+    head = json.loads(str(answer.body[:size], "utf-8"))
     rest = memoryview(answer.body)[size:]
     found: dict[str, Any] = {}
     for output in head["outputs"]:
-        shape = tuple(int(length) for length in output["shape"])
+        shape = tuple(whole_number(length) for length in output["shape"])
         length = (output.get("parameters") or {}).get("binary_data_size")
         data: bytes | memoryview | tuple[bytes, ...]
         if length is None:
             data = _from_json(output["datatype"], output["data"])
         else:
-            if not 0 <= length <= len(rest):
-                raise ValueError("an output is longer than the answer")
+            length = whole_number(length, most=len(rest))
             data = _from_bytes(output["datatype"], rest[:length])
             rest = rest[length:]
         found[str(output["name"])] = _array(Tensor(output["datatype"], shape, data))
@@ -184,14 +204,19 @@ def _flat(data: Any) -> Iterator[Any]:
         yield data
 
 
+@functools.cache
+def numpy() -> Any:
+    """NumPy, which takes a while to import; None where it is not installed."""
+    return importlib.import_module("numpy") if importlib.util.find_spec("numpy") is not None else None
+
+
 def _array(tensor: Tensor) -> Any:
     """The tensor as a NumPy array, unless NumPy is missing or has no such type (BF16)."""
     if tensor.datatype != "BYTES" and math.prod(tensor.shape) * _size(tensor.datatype) != len(tensor.data):
         raise ValueError("a tensor's bytes do not fit its shape")
-    if tensor.datatype not in (*_NUMPY, "BYTES") or importlib.util.find_spec("numpy") is None:
+    np = numpy()
+    if tensor.datatype not in (*_NUMPY, "BYTES") or np is None:
         return tensor
-    import numpy as np
-
     if isinstance(tensor.data, tuple):
         return np.array(tensor.data, dtype=object).reshape(tensor.shape)
     return np.frombuffer(tensor.data, dtype=_NUMPY[tensor.datatype]).reshape(tensor.shape)

@@ -132,4 +132,6 @@ def _reason(error: aiohttp.ClientError, answered: bool) -> str:
         return f"TLS failed ({one_line(str(cause))})"
     if isinstance(cause, OSError) and cause.errno is not None:
         return (os.strerror(cause.errno) if cause.errno > 0 else cause.strerror or str(cause)).lower()
+    if isinstance(error, aiohttp.ClientConnectorError):  # a name with several addresses, which failed differently
+        return one_line(str(cause)) or "no connection"
     return "the connection was cut in mid-answer" if answered else "the connection was closed"

@@ -9,6 +9,7 @@ so that a POST may be sent again.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -54,7 +55,7 @@ class WorkerClient:
         if answer.status != 200:
             raise _refusal(answer, worker.address, request.faults)
         try:
-            return read(answer)
+            return await asyncio.to_thread(read, answer) if answer.large else read(answer)
         except MALFORMED as error:
             raise Failure(Trouble.FAILED, _not_a_worker(answer, worker.address)) from error
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from p2pclient.cli.columns import aligned, shortened, table_width
 from p2pclient.cli.evaluation.metrics import OTHER, Accuracy
+from p2pclient.cli.terminal import visible
 
 _NAME_COLUMNS = 24
 _CONFUSIONS = 15
@@ -34,7 +35,7 @@ def summary(accuracy: Accuracy) -> str:
 def _matrix(classes: Sequence[str], rows: Sequence[Sequence[int]], width: int) -> list[str]:
     """A row for each true label, a numbered column for each predicted one; nothing if it is too wide."""
     heads = [str(number) for number in range(1, len(classes) + 1)]
-    names = [shortened(f"{head} {name}", _NAME_COLUMNS) for head, name in zip(heads, classes, strict=True)]
+    names = [shortened(f"{head} {visible(name)}", _NAME_COLUMNS) for head, name in zip(heads, classes, strict=True)]
     if any(row[-1] for row in rows):
         heads.append(OTHER)
     else:
@@ -52,7 +53,7 @@ def _confusions(accuracy: Accuracy, width: int) -> list[str]:
     digits = len(str(pairs[0][0]))
     room = (width - digits - len(" x  taken for ")) // 2
     lines = [
-        f"{count:>{digits}} x {shortened(true, room)} taken for {shortened(best, room)}"
+        f"{count:>{digits}} x {shortened(visible(true), room)} taken for {shortened(visible(best), room)}"
         for count, true, best in pairs[:_CONFUSIONS]
     ]
     more = len(pairs) - len(lines)

@@ -375,13 +375,22 @@ async def test_a_slow_model_is_not_asked_again_beyond_the_budget(fleet, monkeypa
         assert (await client.classify(fleet.jpeg)).attempts == 1  # by now it is known
 
 
+NOT_USABLE = [
+    ("host", "foo..bar"), ("host", "x" * 64), ("host", "[::1]"), ("host", "http://10.0.0.5"), ("host", "a b"),
+    ("host", "a\r\nX: y"), ("host", "a\0b"), ("host", "a." * 150), ("host", ""), ("host", "fe80::1%lo"),
+    ("port", 70000), ("port", -1), ("port", 0), ("boot", "a\nb"), ("boot", "a\r\nX-Evil: 1"), ("boot", "\u00e9"),
+    ("version", "\x1b[31m"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("routing", ["watch", "lookup"])
-@pytest.mark.parametrize(("field", "value"), [("host", "foo..bar"), ("host", "x" * 64), ("boot", "a\nb")])
+@pytest.mark.parametrize(("field", "value"), NOT_USABLE)
 async def test_a_worker_to_which_nothing_can_be_sent_is_passed_over(fleet, routing, field, value):
     """A host that is no name, or a boot id that fits into no header, costs no call: another worker is asked."""
     odd, other = fleet.add(2)
     shown = fleet.lookup._shown
     fleet.lookup._shown = lambda worker: shown(worker) | ({field: value} if worker is odd else {})
     async with AsyncClient(fleet.url, service="classify", routing=routing) as client:
-        answered = {(await client.classify(fleet.jpeg)).worker for _ in range(6)}
-    assert other.address in answered
+        answers = [await client.classify(fleet.jpeg) for _ in range(6)]
+    assert {(answer.worker, answer.attempts) for answer in answers} == {(other.address, 1)}
+    assert odd.seen == []

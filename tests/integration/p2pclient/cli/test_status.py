@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from urllib.request import Request, urlopen
 
 import pytest
 from aiohttp import web
+
+from tests.support.fleet import Fleet
 
 METRICS = """# HELP p2p_worker_requests_total Requests answered, by status.
 p2p_worker_requests_total{model="classify",protocol="article",status="200"} 40.0
@@ -45,12 +48,13 @@ def test_the_table_fits_80_columns(p2p, mixed):
     """A heading with versions and age; a row for each worker; one that says nothing is named with the reason."""
     code, out, err = p2p("status", env={"COLUMNS": "80"})
     assert (code, err) == (0, "")
-    heading, titles, first, second, third, silent = out.splitlines()
+    heading, titles, first, second, third, loading, silent = out.splitlines()
     assert heading == "classify: 3 of 3 serving, versions 1, 2, as of now"
     assert titles.split() == ["worker", "health", "version", "weight", "engine", "busy", "queue", "answers"]
     assert first.split() == [mixed[0].address, "ok", "2", "1", "onnx", "3", "7", "42"]
     assert second.split() == [mixed[1].address, "warning", "1", "1", "-", "-", "-", "-"]
     assert third.split() == [mixed[2].address, "silent", "1", "1", "-", "-", "-", "-"]
+    assert loading == f"  {mixed[0].address}: version 3 is being loaded"
     assert silent == f"  {mixed[2].address}: connection refused"
     assert max(map(len, out.splitlines())) <= 80
 
@@ -69,8 +73,14 @@ def test_json_has_it_all(p2p, mixed):
         "weight": 1,
         "version": "2",
         "boot": "",
+        "output": None,
         "ready": True,
+        "waiting_for": [],
         "leaving": False,
+        "versions": [
+            {"version": "3", "state": "LOADING", "error": ""},
+            {"version": "2", "state": "AVAILABLE", "error": ""},
+        ],
         "engine": "onnx",
         "in_flight": 3,
         "queue": 7,
@@ -80,6 +90,87 @@ def test_json_has_it_all(p2p, mixed):
     }
     assert (second["health"], second["engine"]) == ("warning", None)
     assert third["error"] == "connection refused"
+
+
+async def still_loading(request, _body):
+    """A worker's pages while its model is being loaded, and after one version has failed."""
+    if request.path == "/metrics":
+        return web.Response(text=METRICS)
+    failed = {"version": "2", "state": "END", "error": "no label\x1b[31m for class 3"}
+    models = {"classify": {"default": None, "versions": [{"version": "3", "state": "LOADING"}, failed]}}
+    said = {"ready": False, "leaving": False, "boot": "b", "model": "classify", "models": models}
+    waiting_for = ["The model classify is not loaded yet: version 3 is being loaded."]
+    return web.json_response(said | {"waiting_for": waiting_for}, status=503)
+
+
+def test_what_a_worker_waits_for_is_told(fleet, p2p):
+    """One that loads is called so, not critical, with what it waits for and what has become of each version."""
+    (worker,) = fleet.add()
+    worker.behave, worker.health = still_loading, "critical"
+    code, out, err = p2p("status", env={"COLUMNS": "200"})
+    assert (code, err) == (0, "")
+    _, _, row, *notes = out.splitlines()
+    assert row.split()[:3] == [worker.address, "loading", "1"]
+    assert notes == [
+        f"  {worker.address}: waits: The model classify is not loaded yet: version 3 is being loaded.",
+        f"  {worker.address}: version 3 is being loaded",
+        rf"  {worker.address}: version 2 failed: no label\x1b[31m for class 3",
+    ]
+
+
+def test_panic_and_unusable_workers_are_told(fleet, p2p):
+    """In the table and in the JSON, and panic mode on standard error, too."""
+    worker, odd = fleet.add(2)
+    shown, handle = fleet.lookup._shown, fleet.lookup.handle
+
+    async def in_panic(request):
+        response = await handle(request)
+        response.headers["X-Registry-Panic"] = "0/2"
+        return response
+
+    fleet.lookup.handle = in_panic
+    fleet.lookup._shown = lambda named: shown(named) | ({"port": 70000} if named is odd else {})
+    fleet.lookup.stop()
+    fleet.lookup.start()
+    worker.behave = ours
+    code, out, err = p2p("status", env={"COLUMNS": "120"})
+    assert code == 0
+    assert "panic mode (0 of 2 are healthy: all are used)" in out
+    assert f"  {odd.id} is left out: port 70000 is not from 1 to 65535\n" in out
+    assert "p2p status: classify: 0 of 2 workers are healthy, fewer than half: all of them are used\n" in err
+    (service,) = json.loads(p2p("status", "--json")[1])["services"]
+    assert service["panic"] == {"healthy": 0, "total": 2}
+    assert service["unusable"] == [{"id": odd.id, "reason": "port 70000 is not from 1 to 65535"}]
+    code, out, err = p2p("lookup")
+    assert (code, out) == (1, f"{worker.address}\n")
+    assert err == "p2p lookup: classify: 0 of 2 workers are healthy, fewer than half: all of them are used\n"
+
+
+def test_a_service_without_workers_says_why(p2p):
+    """None is registered, or the token has no right to read them: which of the two, nobody but Consul knows."""
+    code, out, _ = p2p("status")
+    assert (code, out) == (0, "classify: no worker to be seen: none is there, or the token may read none\n")
+
+
+def test_consul_s_own_words_are_shown(shared_consul, p2p):
+    """A check's output and the reason of a maintenance stand below the table, word for word."""
+
+    def put(path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        urlopen(Request(f"{shared_consul.url}/v1/agent/{path}", data, method="PUT"), timeout=10).close()
+
+    for name in ("told-1", "told-2"):
+        check = {"CheckID": f"{name}:ttl", "TTL": "600s"}
+        place = {"Address": "10.0.0.1", "Port": 9, "Tags": ["p2p"]}
+        put("service/register", {"Name": "told", "ID": name, **place, "Check": check})
+    put("check/update/told-1:ttl", {"Status": "warning", "Output": "GET /healthz: 503\nloading \x1b[2Jthe model"})
+    put("service/maintenance/told-2?enable=true&reason=new%20disks")
+    address = shared_consul.url.replace("http://", "consul://")
+    Fleet.until(lambda: "new disks" in (said := p2p("status", "--json", "--registry", address)[1]) and "503" in said)
+    out = p2p("status", "--registry", address)[1]
+    assert "  10.0.0.1:9: warning: GET /healthz: 503\n" in out
+    assert r"  10.0.0.1:9: warning: loading \x1b[2Jthe model" in out
+    assert "  10.0.0.1:9: maintenance: new disks\n" in out
 
 
 def test_watch_goes_on_through_an_outage_until_ctrl_c(fleet, p2p, mixed):

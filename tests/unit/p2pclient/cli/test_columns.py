@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from p2pclient.cli.columns import aligned, shortened, table_width
+from p2pclient.cli.columns import aligned, shortened, table_width, wrapped
 
 # An example has no time limit: the machine may be busy with something else.
 in_moderation = settings(max_examples=100, deadline=None)
@@ -38,3 +38,12 @@ def test_the_widest_of_the_shrinking_columns_gives_way():
 def test_what_is_shortened_fits(text, width):
     """Whatever the text, it takes at most the width that there is."""
     assert cell_len(shortened(text, width)) <= width
+
+
+@in_moderation
+@given(text=st.text(st.characters(categories=["L", "N", "P"]), max_size=200), width=st.integers(8, 30))
+def test_what_is_wrapped_fits_and_is_whole(text, width):
+    """No line is wider than there is room, and the lines together are the text."""
+    lines = wrapped(text, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert lines[0] + "".join(line.removeprefix("    ") for line in lines[1:]) == text

@@ -49,3 +49,14 @@ def test_reasons(error, reason):
     assert formats.reason(error).startswith(reason)
     assert json.loads(formats.as_json("a.jpg", error))["error"] == formats.reason(error)
     assert formats.as_csv("a.jpg", error).startswith("a.jpg,,,,")
+
+
+def test_foreign_text_controls_no_terminal():
+    """Labels and file names are escaped in lists, lines, tables and CSV; JSON holds them exactly."""
+    odd = Classification((Label("\x1b[2J\u202e", 0.5),), "10.0.0.1:1", 0.1, 1)
+    escaped = r"\x1b[2J\u202e"
+    assert formats.as_list(odd) == f"{escaped}  0.500\n"
+    assert formats.as_line("a\n.jpg", odd) == f"a\\n.jpg: {escaped} 0.500\n"
+    assert formats.as_row("a\n.jpg", odd, 8) == f"a\\n.jpg   0.500 {escaped}\n"
+    assert formats.as_csv("a\n.jpg", odd) == f"a\\n.jpg,1,{escaped},0.5,\n"
+    assert json.loads(formats.as_json("a\n.jpg", odd))["labels"] == [["\x1b[2J\u202e", 0.5]]

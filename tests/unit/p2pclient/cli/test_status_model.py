@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.cli.status_model import Load, WorkerState, load_of, model_of
+from p2pclient.cli.status_model import Load, WorkerStatus, load_of, model_of
 from p2pclient.types import Worker
 
 # An example has no time limit: the machine may be busy with something else.
@@ -55,6 +55,13 @@ def test_rates_are_answers_over_time():
     """20 answers more in 2 s are 10 per second, none are 0; before the second round there is no rate."""
     worker = Worker("classify", "w", "h", 1)
     before = Load(0, 0, 100, 10.0)
-    assert WorkerState(worker, load=Load(0, 0, 120, 12.0), before=before).per_s == 10.0
-    assert WorkerState(worker, load=Load(0, 0, 100, 12.0), before=before).per_s == 0.0
-    assert WorkerState(worker, load=before).per_s is None
+    assert WorkerStatus(worker, load=Load(0, 0, 120, 12.0), before=before).per_s == 10.0
+    assert WorkerStatus(worker, load=Load(0, 0, 100, 12.0), before=before).per_s == 0.0
+    assert WorkerStatus(worker, load=before).per_s is None
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e400", "-5", "x"])
+def test_a_sample_that_is_no_count_counts_nothing(value):
+    """Prometheus knows infinity and NaN: a page that holds them is no error."""
+    page = f"p2p_worker_requests_in_flight 3.0\np2p_worker_queue_depth {value}\np2p_worker_requests_total {value}\n"
+    assert load_of(page.encode(), model=None, now_s=1.0) == Load(2, 0, 0, 1.0)

@@ -7,7 +7,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.cli.status_model import Load, ModelState, ServiceState, WorkerState
+from p2pclient.cli.status_model import Load, ModelStatus, ServiceStatus, WorkerStatus
 from p2pclient.cli.status_table import as_json, as_table
 from p2pclient.types import Worker
 
@@ -21,7 +21,7 @@ words = st.text("abc-.0123456789", max_size=60)
 loads = st.builds(Load, st.integers(0, 999), st.integers(0, 9999), st.integers(0, 10**7), st.floats(0, 1e6))
 
 
-models = st.builds(ModelState, st.booleans(), st.booleans(), words, words)
+models = st.builds(ModelStatus, st.booleans(), st.booleans(), words, words)
 
 
 addresses = st.builds(
@@ -37,29 +37,29 @@ addresses = st.builds(
 )
 
 
-workers = st.builds(WorkerState, addresses, st.none() | models, st.none() | loads, st.none() | loads, words)
+workers = st.builds(WorkerStatus, addresses, st.none() | models, st.none() | loads, st.none() | loads, words)
 
 
 services = st.lists(
-    st.builds(ServiceState, words, st.floats(0, 1e5), st.lists(workers, max_size=5).map(tuple)), max_size=3
+    st.builds(ServiceStatus, words, st.floats(0, 1e5), st.lists(workers, max_size=5).map(tuple)), max_size=3
 )
 
 
 @in_moderation
-@given(states=services, width=st.integers(80, 200))
-def test_every_line_fits(states, width):
+@given(statuses=services, width=st.integers(80, 200))
+def test_every_line_fits(statuses, width):
     """No line of the table is wider than the terminal; each worker has its row."""
-    text = as_table(states, width=width)
+    text = as_table(statuses, width=width)
     assert all(len(line) <= width for line in text.splitlines())
-    rows = sum(2 + len(s.workers) + sum(bool(w.error) for w in s.workers) if s.workers else 1 for s in states)
+    rows = sum(2 + len(s.workers) + sum(bool(w.error) for w in s.workers) if s.workers else 1 for s in statuses)
     assert len([line for line in text.splitlines() if line]) == (rows or 1)
 
 
 @in_moderation
-@given(states=services)
-def test_json_is_one_line_with_every_worker(states):
+@given(statuses=services)
+def test_json_is_one_line_with_every_worker(statuses):
     """One object that names every service and worker."""
-    text = as_json(states)
+    text = as_json(statuses)
     assert text.count("\n") == 1
     said = json.loads(text)["services"]
-    assert [len(service["workers"]) for service in said] == [len(state.workers) for state in states]
+    assert [len(service["workers"]) for service in said] == [len(state.workers) for state in statuses]

@@ -114,6 +114,10 @@ def test_what_is_no_tensor(array_like):
         ([{"name": "x", "datatype": "FP32", "shape": [1], "data": ["a"]}], b""),
         ([{"name": "x", "datatype": "BYTES", "shape": [1], "data": [8_000_000_000]}], b""),  # once 8 GB of zeros
         ([{"name": "x", "datatype": "FP32", "shape": [1], "parameters": 3, "data": [1]}], b""),
+        ([{"name": "x", "datatype": "FP32", "shape": [1], "data": [1e300]}], b""),  # which is too large for FP32
+        ([{"name": "x", "datatype": "FP32", "shape": [1], "data": [10**400]}], b""),
+        ([{"name": "x", "datatype": "FP32", "shape": [1e400], "data": [1]}], b""),
+        ([{"name": "x", "datatype": "FP32", "shape": [2**63, 0], "data": []}], b""),
         ([{"name": "x"}], b""),
         ([3], b""),
         (3, b""),
@@ -125,3 +129,10 @@ def test_what_is_no_answer(outputs, rest):
     answer = Answer(200, {open_inference.HEADER: str(len(head))}, head + rest)
     with pytest.raises(MALFORMED):
         open_inference.outputs(answer)
+
+
+@pytest.mark.parametrize("size", ["-1", "1e3", "9" * 400, "", "x"])
+def test_a_header_that_is_no_length(size):
+    """The length of the JSON is a number, and no larger than the answer."""
+    with pytest.raises(MALFORMED):
+        open_inference.outputs(Answer(200, {open_inference.HEADER: size}, b'{"model_name": "m", "outputs": []}'))
