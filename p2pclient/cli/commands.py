@@ -244,9 +244,9 @@ def status(
     import asyncio
 
     from p2pclient import P2PError
-    from p2pclient.cli.status import WORKER_TIMEOUT_S, WorkerRequests, show_status
-    from p2pclient.cli.status_table import as_json as json_line
-    from p2pclient.cli.status_table import as_table
+    from p2pclient.cli.status.query import WORKER_TIMEOUT_S, WorkerRequests, show_status
+    from p2pclient.cli.status.table import as_json as json_line
+    from p2pclient.cli.status.table import as_table
     from p2pclient.messages import bearer
     from p2pclient.transport.http import HttpTransport
 

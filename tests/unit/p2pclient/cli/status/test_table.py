@@ -7,8 +7,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.cli.status_model import Load, ModelStatus, ServiceStatus, WorkerStatus
-from p2pclient.cli.status_table import as_json, as_table
+from p2pclient.cli.status.model import Load, ModelStatus, ServiceStatus, WorkerStatus
+from p2pclient.cli.status.table import as_json, as_table
 from p2pclient.types import Worker
 
 # An example has no time limit: the machine may be busy with something else.

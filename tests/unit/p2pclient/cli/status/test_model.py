@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.cli.status_model import Load, WorkerStatus, load_of, model_of
+from p2pclient.cli.status.model import Load, WorkerStatus, load_of, model_of
 from p2pclient.types import Worker
 
 # An example has no time limit: the machine may be busy with something else.

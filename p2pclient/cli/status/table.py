@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from p2pclient.cli.columns import aligned, shortened, wrapped
-from p2pclient.cli.status_model import ServiceStatus, WorkerStatus
+from p2pclient.cli.status.model import ServiceStatus, WorkerStatus
 from p2pclient.cli.terminal import visible
 
 _HEALTH = {"passing": "ok", "maintenance": "maint"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from p2pclient.cli.status_model import ServiceStatus, WorkerStatus, load_of, model_of
+from p2pclient.cli.status.model import ServiceStatus, WorkerStatus, load_of, model_of
 from p2pclient.cli.terminal import clear_screen, write
 from p2pclient.errors import P2PError, UnknownService
 from p2pclient.messages import Answer
