@@ -64,6 +64,12 @@ def empty_scans(*, scans: int = 5400, width: int = 20_000, height: int = 2500) -
     return b"\xff\xd8" + segment(0xDB, b"\0" + b"\x01" * 64) + tables + frame + first + scan * scans + b"\xff\xd9"
 
 
+def refining_scans(*, scans: int, width: int, height: int) -> bytes:
+    """The same with scans that look at every coefficient of every block again."""
+    plain = empty_scans(scans=scans, width=width, height=height)
+    return plain.replace(b"\x01\x01\0\x01\x3f\0", b"\x01\x01\0\x01\x3f\x10")
+
+
 def exif_in_pieces(*, size_bytes: int = 8_000_000) -> bytes:
     """A JPEG whose EXIF data come in pieces of 10 bytes, a segment for each."""
     return jpeg_with(segment(0xE1, b"Exif\0\0II*\0") * (size_bytes // 14))
@@ -133,6 +139,8 @@ def blank(kind: str, *, width: int = 7000, height: int = 7000, mode: str = "RGB"
     return out.getvalue()
 
 
+_PACKED = zlib.compress(b"\n" * (1 << 20), 9)
+
 NAMED_IN_THE_ISSUE: Mapping[str, Callable[[], bytes]] = MappingProxyType(
     {
         "RLE BMP, 50 million x 1": tall_rle_bmp,
@@ -158,3 +166,19 @@ FOUND_LATER: Mapping[str, Callable[[], bytes]] = MappingProxyType(
     }
 )
 """Further pictures of the same kind: a megabyte or less."""
+
+AT_THE_LIMIT: Mapping[str, Callable[[], bytes]] = MappingProxyType(
+    {
+        "RLE BMP, 2.1 million x 1": lambda: tall_rle_bmp(pixels=2_100_000),
+        "RLE4 BMP, 1920 x 1080": lambda: rle4_bmp(width=1920, height=1080),
+        "RLE BMP of a million line ends": lambda: tall_rle_bmp(pixels=2_100_000)[:-6] + bytes(990_000),
+        "blank WebP, 3800 x 3800": lambda: blank("WEBP", width=3800, height=3800, lossless=True, method=0),
+        "blank PNG, 5200 x 5200, 16 bits RGBA": lambda: blank_png(width=5200, height=5200),
+        "blank GIF, 6400 x 6400": lambda: blank("GIF", width=6400, height=6400, mode="P"),
+        "JPEG, 5 scans of 50 megapixels": lambda: empty_scans(scans=4),
+        "JPEG of 100 refining scans": lambda: refining_scans(scans=98, width=2800, height=800),
+        "progressive JPEG, 25 megapixels": lambda: blank("JPEG", width=5000, height=5000, progressive=True),
+        "PNG of texts": lambda: png_with(chunk(b"zTXt", b"Raw profile type exif\0\0" + _PACKED) * 900),
+    }
+)
+"""Pictures that are taken, and cost as much as the limits allow; each a megabyte or less."""

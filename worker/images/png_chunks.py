@@ -18,10 +18,33 @@ CHUNKS_AT_MOST = 1000
 PROFILE_BYTES_AT_MOST = 1 << 20
 """Of compressed EXIF or XMP, unpacked; anything larger is not read."""
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 _HEAD = struct.Struct(">I4s")
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _EXIF_TEXT, _XMP_TEXT = b"Raw profile type exif\0", b"XML:com.adobe.xmp\0"
+
+
+class _Metadata:
+    """What the ancillary chunks say of the orientation; only the first of each kind is read, to bound the work."""
+
+    def __init__(self) -> None:
+        self.exif: bytes | None = None
+        self._profile: bytes | None = None
+        self._xmp: bytes | None = None
+
+    @property
+    def orientation(self) -> int:
+        """From 1 to 8, see `orientation_of`."""
+        return orientation_of(self._profile or b"" if self.exif is None else self.exif, self._xmp or b"")
+
+    def read_text(self, kind: bytes, content: bytes) -> None:
+        """Note a text chunk that holds EXIF or XMP (PNG specification, section 11.3.4)."""
+        if content.startswith(_XMP_TEXT) and self._xmp is None:
+            self._xmp = _text(kind, content)
+        elif content.startswith(_EXIF_TEXT) and self._profile is None:
+            self._profile = _from_hexadecimal(_text(kind, content))
 
 
 def without_metadata(data: bytes) -> tuple[bytes, int]:
@@ -30,8 +53,7 @@ def without_metadata(data: bytes) -> tuple[bytes, int]:
     Raises TooLarge above the limits of this module. Damage is left for the decoder to report.
     """
     kept: list[bytes] = []
-    kept_to, at, chunks = 0, 8, 0
-    exif = xmp = b""
+    kept_to, at, chunks, metadata = 0, len(SIGNATURE), 0, _Metadata()
     most = CHUNKS_AT_MOST + len(data) // 1024
     while at + 12 <= len(data):
         length, kind = _HEAD.unpack_from(data, at)
@@ -45,34 +67,35 @@ def without_metadata(data: bytes) -> tuple[bytes, int]:
             kept.append(data[kept_to:at])
             kept_to = end
             if kind == b"eXIf":
-                exif = data[at + 8 : end - 4]
-            elif kind in _TEXTS and data.startswith((_EXIF_TEXT, _XMP_TEXT), at + 8):
-                exif, xmp = _text(kind, data[at + 8 : end - 4], exif, xmp)
+                metadata.exif = data[at + 8 : end - 4]
+            elif kind in _TEXTS:
+                metadata.read_text(kind, data[at + 8 : end - 4])
         at = end
-    orientation = orientation_of(exif, xmp)
     if not kept_to:
-        return data, orientation
+        return data, metadata.orientation
     kept.append(data[kept_to:])
-    return b"".join(kept), orientation
+    return b"".join(kept), metadata.orientation
 
 
-def _text(kind: bytes, content: bytes, exif: bytes, xmp: bytes) -> tuple[bytes, bytes]:
-    """EXIF and XMP after this text chunk (PNG specification, sections 11.3.4; ImageMagick's hexadecimal profiles)."""
-    name, _, text = content.partition(b"\0")
+def _text(kind: bytes, content: bytes) -> bytes:
+    """The text of a chunk, unpacked; b"" if it cannot be unpacked."""
+    _, _, text = content.partition(b"\0")
+    packed = kind == b"zTXt" or (kind == b"iTXt" and text[:1] == b"\1")
     if kind == b"iTXt":
-        packed = text[:1] == b"\1"
         text = text[2:].split(b"\0", 2)[-1]
-    else:
-        packed = kind == b"zTXt"
-        text = text[1:] if packed else text
-    if packed:
-        try:
-            text = zlib.decompressobj().decompress(text, PROFILE_BYTES_AT_MOST)
-        except zlib.error:
-            return exif, xmp
-    if name + b"\0" == _XMP_TEXT:
-        return exif, text
+    elif packed:
+        text = text[1:]
+    if not packed:
+        return text
     try:
-        return exif or bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii")), xmp
+        return zlib.decompressobj().decompress(text, PROFILE_BYTES_AT_MOST)
+    except zlib.error:
+        return b""
+
+
+def _from_hexadecimal(text: bytes) -> bytes:
+    """ImageMagick's EXIF: a line break, a name, a length, then hexadecimal lines; b"" if it is anything else."""
+    try:
+        return bytes.fromhex(text.split(b"\n", 3)[-1].decode("ascii"))
     except ValueError:
-        return exif, xmp
+        return b""
