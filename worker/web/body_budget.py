@@ -84,6 +84,8 @@ class BodyBudget:
                 while piece := await content.readany():
                     self._take(body, len(piece), limit_bytes)
                     _append(pieces, piece)
+                    if len(piece) > PIECE_BYTES:  # the next one may be unpacked without a pause
+                        await asyncio.sleep(0)
                     body.time_limit.reschedule(min(clock() + self._pause_s, end_s))
         finally:
             self._leave(body)
