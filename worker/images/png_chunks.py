@@ -21,7 +21,9 @@ PROFILE_BYTES_AT_MOST = 1 << 20
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _HEAD = struct.Struct(">I4s")
-_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
+_PIXELS = b"IDAT"
+_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", _PIXELS})
+_AFTER_PIXELS = frozenset({_PIXELS})
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _EXIF_TEXT, _XMP_TEXT = b"Raw profile type exif\0", b"XML:com.adobe.xmp\0"
 
@@ -53,7 +55,7 @@ def without_metadata(data: bytes) -> tuple[bytes, int]:
     Raises TooLarge above the limits of this module. Damage is left for the decoder to report.
     """
     kept: list[bytes] = []
-    kept_to, at, chunks, metadata = 0, len(SIGNATURE), 0, _Metadata()
+    kept_to, at, chunks, metadata, wanted = 0, len(SIGNATURE), 0, _Metadata(), _KEPT
     most = CHUNKS_AT_MOST + len(data) // 1024
     while at + 12 <= len(data):
         length, kind = _HEAD.unpack_from(data, at)
@@ -63,7 +65,9 @@ def without_metadata(data: bytes) -> tuple[bytes, int]:
         chunks += 1
         if chunks > most:
             raise TooLarge(f"The PNG has more than {most} chunks: save it again, without metadata.")
-        if kind not in _KEPT:
+        if kind == _PIXELS:  # Pillow would take a transparent colour even after the pixels, and more memory with it
+            wanted = _AFTER_PIXELS
+        if kind not in wanted:
             kept.append(data[kept_to:at])
             kept_to = end
             if kind == b"eXIf":

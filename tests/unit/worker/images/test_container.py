@@ -164,3 +164,10 @@ def test_junk_between_segments_costs_nothing() -> None:
     container = checked("JPEG", hostile.filled_jpeg())
     assert len(container.content) < 3000
     assert struct.unpack(">H", container.content[:2])[0] == 0xFFD8
+
+
+def test_a_transparent_colour_after_the_pixels_is_left_out() -> None:
+    """Where PNG allows no tRNS chunk, none is believed: the memory that it costs must be known before decoding."""
+    late = encode(Image.new("L", (8, 8)), "PNG")
+    late = late[:-12] + hostile.chunk(b"tRNS", b"\0\0") + late[-12:]
+    assert b"tRNS" not in checked("PNG", late).content
