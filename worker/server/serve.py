@@ -164,6 +164,7 @@ async def _answering(
     connections = connection_factory(
         runner.server,
         app[FAST_PATH_HANDLER],
+        unsent=shared.unsent,
         access_log=None,
         logger=quiet_logger(f"{__name__}.requests"),
         keepalive_timeout=IDLE_S,
