@@ -329,18 +329,16 @@ async def test_a_client_that_leaves_few_bytes_unread_loses_its_connection(
 ) -> None:
     """A single small response that cannot be sent ends its connection after a time, as many would."""
     monkeypatch.setattr(aiohttp_connection, "UNREAD_S", 0.2)
-    async with worker() as held:
-        async with deaf_client(held, path):
-            assert held.ports.shared.unsent.held_bytes < 64 << 10
-            await until(lambda: held.ports.shared.unsent.held_bytes == 0)
+    async with worker() as held, deaf_client(held, path):
+        assert held.ports.shared.unsent.held_bytes < 64 << 10
+        await until(lambda: held.ports.shared.unsent.held_bytes == 0)
 
 
 @pytest.mark.parametrize("path", ["fast", "slow"])
 async def test_a_body_is_given_back_before_its_response_is_read(worker: Callable[..., Any], path: str) -> None:
     """A client that reads nothing keeps other bodies out no longer than its images are predicted."""
-    async with worker() as held:
-        async with deaf_client(held, path):
-            assert held.ports.shared.body_budget.held_bytes == 0
+    async with worker() as held, deaf_client(held, path):
+        assert held.ports.shared.body_budget.held_bytes == 0
 
 
 @pytest.mark.parametrize("path", ["fast", "slow"])
@@ -349,9 +347,8 @@ async def test_clients_that_never_read_delay_the_end_by_a_moment_only(
 ) -> None:
     """Once the worker leaves, responses without progress are given up after a short time, not after finish_s."""
     monkeypatch.setattr(aiohttp_connection, "UNREAD_AT_EXIT_S", 0.2)
-    async with worker(finish_s=30.0) as held:
-        async with deaf_client(held, path):
-            await asyncio.wait_for(held.ports.runner.cleanup(), 5)
+    async with worker(finish_s=30.0) as held, deaf_client(held, path):
+        await asyncio.wait_for(held.ports.runner.cleanup(), 5)
 
 
 @pytest.mark.parametrize("path", ["fast", "slow"])
