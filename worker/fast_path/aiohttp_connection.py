@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
 from worker.errors import BadRequest
@@ -20,7 +21,7 @@ from worker.web.unsent_budget import UnsentBudget
 SUPPORTED_AIOHTTP = ">=3.14.4,<3.15"
 """As in pyproject.toml; .ci/run tests this package at the lowest and at the newest of these versions."""
 
-_PRIVATE_NAMES = ("_waiter", "_next_keepalive_close_time", "_process_keepalive")
+_PRIVATE_NAMES = ("_waiter", "_next_keepalive_close_time", "_process_keepalive", "_messages", "_current_request")
 
 UNREAD_S = 10.0
 """A client that takes no byte of its response for this long loses its connection."""
@@ -61,6 +62,23 @@ class AiohttpConnection(web.RequestHandler):
         """A client has connected; called by the transport, which reports from now on every byte that cannot be sent."""
         super().connection_made(transport)
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client; called by the transport."""
+        super().data_received(data)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            error = self._messages[-1][0].exc
+            if isinstance(error, HttpProcessingError):
+                self._end_broken_bodies(error)
+
+    def _end_broken_bodies(self, error: Exception) -> None:
+        """Tell the readers of unfinished bodies that the rest could not be parsed; aiohttp would let them wait."""
+        bodies = [payload for _, payload in self._messages]
+        if self._current_request is not None:
+            bodies.append(self._current_request.content)
+        for body in bodies:
+            if not body.is_eof() and body.exception() is None:
+                body.set_exception(web.RequestPayloadError(str(unreadable_request(error))))
 
     def handle_error(
         self,

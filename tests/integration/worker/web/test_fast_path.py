@@ -198,6 +198,24 @@ async def test_a_slow_sender_is_a_408(worker: Callable[..., Any]) -> None:
         await until(lambda: held.ports.shared.body_budget.held_bytes == 0, within_s=2)  # not only when it hangs up
 
 
+@pytest.mark.parametrize("path", ["fast", "slow"])
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [(b"3\r\nabc\r\n0\r\n", b"no trailer\r\n\r\n"), (b"3\r\nabc\r\n", b"0\r\nno trailer\r\n\r\n"), (b"", b"zz\r\n")],
+)
+async def test_broken_chunks_in_a_later_packet_are_a_400_at_once(
+    worker: Callable[..., Any], path: str, first: bytes, later: bytes
+) -> None:
+    """A trailer or a chunk that cannot be read is refused as such, not waited for until the body is late."""
+    async with worker() as held:
+        reader, writer = await asyncio.open_connection("127.0.0.1", getattr(held.ports, f"{path}_port"))
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + first)
+        await until(lambda: held.ports.shared.metrics.in_flight == 1)
+        writer.write(later)
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+
+
 async def test_fast_path_and_aiohttp_share_one_budget(worker: Callable[..., Any]) -> None:
     """Of bodies that together exceed the memory for them, the largest unfinished is refused on either path."""
     async with worker(body_memory_bytes=300_000) as held:
