@@ -80,9 +80,7 @@ def read_form(pieces: Sequence[bytes], boundary: bytes, *, wanted: str) -> Itera
         head, content_at = _head(joined, begin, starts[place + 1])
         heads_bytes += content_at - begin
         if heads_bytes > HEADS_BYTES_AT_MOST:
-            raise TooLarge(
-                f"The headers of the fields have more than {HEADS_BYTES_AT_MOST} bytes in all: send several."
-            )
+            raise TooLarge(f"The headers of a form may have {HEADS_BYTES_AT_MOST} bytes in all: send several forms.")
         yield _field(joined, head, content_at, starts[place + 1], wanted)
     raise BadRequest(
         "The multipart body is broken: it does not hold the boundary that its Content-Type names, alone on a line."
