@@ -1,11 +1,12 @@
-"""Sends broken images, forms and framings to a worker, which must not answer 5xx, grow, or stop serving others.
+"""Sends broken images, forms, JSON and framings to a worker: no 5xx, no growth, no slow callback, others are served.
 
     python -m benchmarks.fuzz.worker [--seconds 60] [--seed N]
 
 Images of every format, and forms that contain them, are mutated (bits, cuts, copies, lengths) and posted to a worker in
-this process, with the engine that predicts nothing: raw and as forms, with a length, chunked and compressed. After
-every round an ordinary request must be answered. A finding is printed with the message that provokes it, and makes the
-exit code 1.
+this process, with the engine that predicts nothing: raw and as forms, with a length, chunked and compressed; and long
+JSON bodies and forms of large heads to the parsers of all protocols. After every round an ordinary request must be
+answered, and no callback of the event loop may have computed for more than 20 ms, garbage collection left out. A
+finding is printed with the message that provokes it, and makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from PIL import Image
 from benchmarks.harness.p2p import agent
 from registry.consul.settings import ConsulSettings
 from tests.support.photos import chelsea, encode
+from tests.support.slow_callbacks import slow_callbacks
 from worker.artifacts.source import ModelSource
 from worker.server.serve import running
 from worker.settings import WorkerSettings
@@ -38,6 +40,19 @@ GROWTH_BYTES = 300 << 20
 
 MAX_PIXELS = 4_000_000
 ODD_BYTES = (b"\0", b"\xff", b"\xff\xff\xff\xff", b"\x80", b"\r\n", b"\r\n\r\n", b"--b", b"--b--", b'"', b";")
+SLOW_CALLBACK_S = 0.02
+ELEMENTS = (
+    b"[[[0,0,0]]]",
+    b'{"b64":""}',
+    b"[",
+    b"{",
+    b"0",
+    b'"\\u0041"',
+    b"[[",
+    b'{"image":{"b64":"AAAA"}}',
+    b"1e5",
+    b" ",
+)
 WANTED = frozenset({200, 400, 408, 413, 415})
 
 
@@ -88,6 +103,35 @@ def form(images: list[bytes], chance: random.Random) -> bytes:
         body += b"--b\r\n" + head + b"\r\n\r\n" + image + b"\r\n"
     body += b"--b--\r\n"
     return mutated(body, chance) if chance.random() < 0.5 else body
+
+
+def long_body(chance: random.Random) -> bytes:
+    """A request with up to 2 MB of JSON or of heads of fields, which small elements make long to parse."""
+    element, count = chance.choice(ELEMENTS), chance.choice((64, 65, 5000, 100_000))
+    if chance.random() < 0.3:
+        head = (
+            b'Content-Disposition: form-data; name="' + chance.choice((b"\\a", b"a", b"; x=")) * (count % 8000) + b'"'
+        )
+        body = (b"--b\r\n" + head + b"\r\n\r\nv\r\n") * chance.choice((1, 20, 255)) + b"--b--\r\n"
+        target, content_type = b"/", b"multipart/form-data; boundary=b"
+    else:
+        name = chance.choice((b"instances", b"inputs", b"examples", b"other"))
+        body = b'{"' + name + b'": [' + chance.choice((b",", b"", b", ")).join([element] * count) + b"]}"
+        target = chance.choice(
+            (b"/v1/models/fuzzed:predict", b"/v1/models/fuzzed:classify", b"/v2/models/fuzzed/infer")
+        )
+        content_type = b"application/json"
+    body = mutated(body[: 2 << 20], chance) if chance.random() < 0.5 else body[: 2 << 20]
+    packed = chance.random() < 0.5
+    body = gzip.compress(body, 1) if packed else body
+    encoding = b"Content-Encoding: gzip\r\n" if packed else b""
+    return b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        target,
+        content_type,
+        encoding,
+        len(body),
+        body,
+    )
 
 
 def message(files: list[bytes], chance: random.Random) -> bytes:
@@ -141,13 +185,16 @@ class Fuzzer:
 
     async def round(self, port: int) -> None:
         """Send some messages at once, then an ordinary one."""
-        messages = [message(self.files, self.chance) for _ in range(AT_ONCE)]
+        messages = await asyncio.to_thread(self._messages)  # making them would be a slow callback
         for sent, found in zip(messages, await asyncio.gather(*(self.ask(port, m) for m in messages)), strict=True):
             self.counts[found] += 1
             if found not in WANTED | {0}:
                 self.findings.append(f"status {found} for {sent!r}")
         if await self.ask(port, self.plain) != 200:
             self.findings.append("an ordinary request was not answered after: " + "\n".join(map(repr, messages)))
+
+    def _messages(self) -> list[bytes]:
+        return [*(message(self.files, self.chance) for _ in range(AT_ONCE)), long_body(self.chance)]
 
     async def ask(self, port: int, sent: bytes) -> int:
         try:
@@ -177,7 +224,12 @@ async def fuzz(fuzzer: Fuzzer, consul: str, seconds: float) -> int:
         ConsulSettings(url=consul), source, service="fuzzed", deadline_s=1.0, drain_s=0.0, finish_s=1.0
     )
     async with running(settings) as worker:
-        return await fuzzer.run(worker.instance.port, seconds)
+        gc.collect()
+        gc.freeze()  # a collection of all that this process has imported would be a slow callback
+        with slow_callbacks(SLOW_CALLBACK_S) as slow:
+            grown = await fuzzer.run(worker.instance.port, seconds)
+    fuzzer.findings += [f"a callback took {each}" for each in slow]
+    return grown
 
 
 def main() -> None:

@@ -81,6 +81,7 @@ async def _listen(both: FastAndSlowWorker, handler: Any, *, idle_s: float) -> No
         "access_log": None,
         "logger": quiet_logger("tests.requests"),
         "keepalive_timeout": idle_s,
+        "unsent": both.shared.unsent,
     }
 
     async def counted(request: IncomingRequest) -> JsonResponse:

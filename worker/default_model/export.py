@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from worker.artifacts.labels import write_labels
 from worker.artifacts.preprocess_config import Preprocess, write_preprocess
 from worker.default_model.torch_checkpoint import read_checkpoint
-from worker.errors import ModelError
+from worker.errors import ModelError, WorkerError
 from worker.system.build_once import build_once
 from worker.system.child_call import call_in_child_blocking
 
@@ -43,6 +43,13 @@ def exported(cache: Path) -> Path:
         return build_once(folder, lambda part: call_in_child_blocking(partial(make, part)))
     except OSError as error:
         raise ModelError(f"The default model cannot be kept in {cache} ({error}): name another folder.") from error
+    except WorkerError:
+        raise
+    except Exception as error:  # TensorFlow has its own errors for a disk that is full
+        reason = str(error).partition("\n")[0][:300] or type(error).__name__
+        raise ModelError(
+            f"The default model cannot be made in {cache} ({reason}): make room there, or name another folder."
+        ) from error
 
 
 def digest() -> str:

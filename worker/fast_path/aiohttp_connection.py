@@ -7,22 +7,27 @@ with another aiohttp fails at its start and not at a request.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
 from worker.errors import BadRequest
 from worker.web.responses import error_response, to_aiohttp, unreadable_request
+from worker.web.unsent_budget import UnsentBudget
 
 SUPPORTED_AIOHTTP = ">=3.14.4,<3.15"
 """As in pyproject.toml; .ci/run tests this package at the lowest and at the newest of these versions."""
 
-_PRIVATE_NAMES = ("_waiter", "_next_keepalive_close_time", "_process_keepalive")
+_PRIVATE_NAMES = ("_waiter", "_next_keepalive_close_time", "_process_keepalive", "_messages", "_current_request")
 
 UNREAD_S = 10.0
 """A client that takes no byte of its response for this long loses its connection."""
+
+UNREAD_AT_EXIT_S = 2.0
+"""The same once the worker leaves."""
 
 
 def check_private_names(handler: type = web.RequestHandler) -> None:
@@ -39,16 +44,41 @@ check_private_names()
 
 
 class AiohttpConnection(web.RequestHandler):
-    """One client's connection; `options` as for aiohttp's RequestHandler."""
+    """One client's connection; `options` as for aiohttp's RequestHandler, `unsent` counts what clients do not read."""
 
-    __slots__ = ("_stalled", "_unsent_bytes", "closing", "loop")
+    __slots__ = ("_stalled", "_unsent", "_unsent_bytes", "closing", "loop")
 
-    def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+    def __init__(
+        self, server: web.Server, *, loop: asyncio.AbstractEventLoop, unsent: UnsentBudget, **options: Any
+    ) -> None:
         super().__init__(server, loop=loop, **options)
         self.loop = loop
+        self._unsent = unsent
         self.closing = False  # no further request is taken
         self._stalled: asyncio.TimerHandle | None = None
         self._unsent_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected; called by the transport, which reports from now on every byte that cannot be sent."""
+        super().connection_made(transport)
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client; called by the transport."""
+        super().data_received(data)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            error = self._messages[-1][0].exc
+            if isinstance(error, HttpProcessingError):
+                self._end_broken_bodies(error)
+
+    def _end_broken_bodies(self, error: Exception) -> None:
+        """Tell the readers of unfinished bodies that the rest could not be parsed; aiohttp would let them wait."""
+        bodies = [payload for _, payload in self._messages]
+        if self._current_request is not None:
+            bodies.append(self._current_request.content)
+        for body in bodies:
+            if not body.is_eof() and body.exception() is None:
+                body.set_exception(web.RequestPayloadError(str(unreadable_request(error))))
 
     def handle_error(
         self,
@@ -85,6 +115,9 @@ class AiohttpConnection(web.RequestHandler):
     def close(self) -> None:
         """Take no further request; the first step of aiohttp's shutdown."""
         self.closing = True
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._watch_unsent()
         super().close()
 
     def pause_reading_client(self) -> None:
@@ -116,7 +149,9 @@ class AiohttpConnection(web.RequestHandler):
         """Look again after UNREAD_S how much is left to send."""
         if self.transport is not None:
             self._unsent_bytes = self.transport.get_write_buffer_size()
-            self._stalled = self.loop.call_later(UNREAD_S, self._abort_if_stalled, self.transport)
+            wait_s = UNREAD_AT_EXIT_S if self.closing else UNREAD_S
+            self._stalled = self.loop.call_later(wait_s, self._abort_if_stalled, self.transport)
+            self._unsent.add(self.transport)
 
     def _abort_if_stalled(self, transport: asyncio.Transport) -> None:
         """End the connection of a client that has taken nothing since the last look: its request ends with it."""
@@ -127,6 +162,8 @@ class AiohttpConnection(web.RequestHandler):
             transport.abort()
 
     def _stop_watching(self) -> None:
+        if self.transport is not None:
+            self._unsent.remove(self.transport)
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None

@@ -40,7 +40,7 @@ Handler = Callable[[IncomingRequest], Awaitable[JsonResponse]]
 def connection_factory(server: web.Server, handler: Handler, **options: Any) -> Callable[[], FastPathConnection]:
     """The protocol factory for `loop.create_server`; `handler` answers plain POSTs, `server` all other requests.
 
-    `options` as for aiohttp's RequestHandler.
+    `options` as for AiohttpConnection.
     """
     loop = asyncio.get_running_loop()
     return lambda: FastPathConnection(server, handler, loop=loop, **options)

@@ -1,8 +1,9 @@
 """Encoded image bytes -> one uint8 array [height, width, 3] in RGB, upright, in the size that the model takes.
 
-bytes -> kind and pixel count from the header -> Pillow decodes -> colours become grey, RGB or RGBA -> cropped and
-scaled -> drawn on white -> turned as EXIF says -> array. Every refusal is one of `worker.errors`. Many threads may
-decode at once; Pillow releases the interpreter lock while it decodes and scales.
+bytes -> kind -> limits of the format, metadata left out -> pixel count and cost from the header -> Pillow decodes ->
+colours become grey, RGB or RGBA -> cropped and scaled -> drawn on white -> turned as EXIF says -> array. Every refusal
+is one of `worker.errors`. Many threads may decode at once; Pillow releases the interpreter lock while it decodes and
+scales.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -27,8 +28,11 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
+from worker.images.container import checked
+from worker.images.decoding_cost import Decoding, check_cost
+from worker.images.orientation import orientation_of
 from worker.images.progressive_jpeg import without_details
-from worker.images.sniff import KINDS, canvas, kind_of
+from worker.images.sniff import KINDS, kind_of
 
 # Pillow warns of damaged EXIF data, with another text for each damage, and Python keeps every text that it has shown.
 # Such images must fill neither the log nor the memory.
@@ -90,19 +94,34 @@ def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_
 
     Takes JPEG, PNG, WebP, GIF and BMP, and the first frame of animations. Transparent images are drawn on white, the
     usual background of web pages; 16 bits per colour are scaled to 8.
-    Raises NotAnImage for any other kind, TooLarge above `max_pixels` (width x height, as the header says)
-    before a pixel is decoded, BadRequest for empty, damaged and truncated images.
+    Raises NotAnImage for any other kind; before a pixel is decoded, TooLarge above `max_pixels` (width x height, as
+    the header says) and for files that would cost more than docs/reference/limits.md says; BadRequest for empty,
+    damaged and truncated images.
     """
     content = bytes(data)  # no copy if the data are bytes already
     kind = _kind(content)
     with _damage_refused(kind):
-        _check_pixels(canvas(kind, content), max_pixels)
-        image = _open(kind, content)
+        container = checked(kind, content)
+        _check_pixels(container.canvas, max_pixels)
+        image = _open(kind, container.content)
         _check_pixels(image.size, max_pixels)
-        extent = (float(image.width), float(image.height))
+        whole_pixels, extent = image.width * image.height, (float(image.width), float(image.height))
         if size is not None and isinstance(image, JpegImageFile):
-            image, extent = _reduced(image, content, size)
-        return np.asarray(_picture(image, extent, size))
+            image, extent = _reduced(image, container.content, size)
+        check_cost(
+            Decoding(
+                kind,
+                image,
+                whole_pixels=whole_pixels,
+                file_bytes=len(content),
+                scaled=size is not None,
+                several_scans=container.several_scans,
+            )
+        )
+        orientation = container.orientation
+        if orientation is None:
+            orientation = orientation_of(image.info.get("exif", b""), image.info.get("xmp", b""))
+        return np.asarray(_picture(image, extent, size, orientation))
 
 
 def _open(kind: str, content: bytes) -> ImageFile:
@@ -146,9 +165,8 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _picture(image: ImageFile, extent: tuple[float, float], size: ImageSize | None) -> Image.Image:
+def _picture(image: ImageFile, extent: tuple[float, float], size: ImageSize | None, orientation: int) -> Image.Image:
     image.load()
-    orientation = _orientation(image)
     picture = _plain(image)
     if size is not None:
         picture = _fit(picture, extent, size, lying=orientation in _LYING)
@@ -178,20 +196,14 @@ def _reduced(image: JpegImageFile, content: bytes, size: ImageSize) -> tuple[Ima
     return image, (width, height)
 
 
-def _orientation(image: ImageFile) -> int:
-    """EXIF's orientation; 1, upright, without one and where EXIF is damaged: the pixels may still be good."""
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # the same errors as in _damage_refused
-        return 1
-
-
 def _plain(image: Image.Image) -> Image.Image:
     """The image in a colour mode that scales well: L, RGB, or RGBA if a pixel may be transparent."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         return image if image.mode == "RGBA" else image.convert("RGBA")
+    if image.mode == "1":
+        return image.convert("L")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 

@@ -7,9 +7,15 @@ only the header.
 
 from __future__ import annotations
 
+from worker.errors import TooLarge
+
 KINDS = ("JPEG", "PNG", "WebP", "GIF", "BMP")
 
-_MOST_BLOCKS = 10_000  # a GIF's extensions before its first frame; real files have a handful
+GIF_BLOCKS_AT_MOST = 10_000
+"""A GIF's extensions and the blocks in them before its first frame; Pillow keeps each block as an object.
+
+Real files have a handful; XMP in a GIF has about one for 80 bytes.
+"""
 
 
 def kind_of(data: bytes) -> str | None:
@@ -45,18 +51,21 @@ def _gif_canvas(data: bytes) -> tuple[int, int]:
 
 
 def _first_frame(data: bytes, at: int) -> int:
-    """Where the first image descriptor starts, or where the data end; ValueError if too many blocks precede it."""
-    for _ in range(_MOST_BLOCKS):
-        byte = data[at : at + 1]
-        if byte in (b"", b";", b","):
-            return at
+    """Where the first image descriptor starts, or where the data end; TooLarge if too many blocks precede it."""
+    left = GIF_BLOCKS_AT_MOST
+    while data[at : at + 1] not in (b"", b";", b",") and left > 0:
+        left -= 1
+        extension = data[at] == ord("!")
         at += 1
-        if byte == b"!":  # an extension: its label, then blocks that each start with their length, then a 0
+        if extension:  # its label, then blocks that each start with their length, then a 0
             at += 1
-            while length := _number(data, at, 1):
+            while left > 0 and (length := _number(data, at, 1)):
                 at += 1 + length
+                left -= 1
             at += 1
-    raise ValueError("too many extensions before the first frame")
+    if left <= 0:
+        raise TooLarge(f"The GIF has more than {GIF_BLOCKS_AT_MOST} blocks before its first frame: save it again.")
+    return at
 
 
 def _palette(data: bytes, at: int) -> int:

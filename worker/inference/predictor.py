@@ -15,6 +15,7 @@ from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
 from worker.batching.queue import Image, Scores
 from worker.errors import DeadlinePassed
+from worker.inference.image_decoding import ImageDecoding
 from worker.inference.model import Model
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
@@ -30,7 +31,7 @@ class Predictor:
         self.batcher = batcher
         self.numbers = numbers.model(model.name)
         self._deadline_s = deadline_s
-        self._decoding = decoding
+        self._decoding = ImageDecoding(decoding, model.decode)
         size = model.engine.input.size
         self._image_bytes = 3 * size.height * size.width if size else 0
         self._entered = ExitStack()
@@ -81,6 +82,11 @@ class Predictor:
         self._entered.close()
         await self.batcher.__aexit__()
 
+    @property
+    def moving(self) -> bool:
+        """Whether images get decoded and predicted. From any thread."""
+        return self._decoding.moving and self.batcher.moving
+
     def deadline_s(self, timeout_s: float | None) -> float:
         """The monotonic time by which a request that arrives now must be answered."""
         return time.monotonic() + min(self._deadline_s, timeout_s if timeout_s is not None else self._deadline_s)
@@ -102,26 +108,16 @@ class Predictor:
         return await self.batcher.submit_all(images, deadline_s=deadline_s)
 
     async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
-        """Decode in threads, but not images that are cancelled or late by the time a thread is free."""
-        decoding = [self._decoding.submit(self._decode_in_time, data, deadline_s) for data in encoded]
+        """The decoded images; counts those that are late and those whose client is gone."""
         try:
             with self.numbers.stage("decode"):
-                return [await future for future in decoding]
+                return await self._decoding.decode_all(encoded, deadline_s=deadline_s)
         except DeadlinePassed:
             self.numbers.rejected("expired", len(encoded))
             raise
         except asyncio.CancelledError:
             self.numbers.rejected("gone", len(encoded))
             raise
-        finally:
-            for future in decoding:
-                if not future.cancel() and not future.cancelled():
-                    future.exception()  # of several images only the first error is raised
-
-    def _decode_in_time(self, data: bytes, deadline_s: float) -> Image:
-        if time.monotonic() > deadline_s:
-            raise DeadlinePassed("The deadline passed before the image was decoded.")
-        return self.model.decode(data)
 
 
 class _Receiving(AbstractContextManager[object]):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from worker.batching.queue import Image, Scores
-from worker.errors import BadRequest, TooLarge
+from worker.errors import BadRequest
 from worker.inference.predictor import Predictor
-from worker.web.body_reader import IMAGES_AT_MOST
+from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
 
 Images = list[bytes] | list[Image]
@@ -47,4 +47,4 @@ def check_count(count: int) -> None:
     if count < 1:
         raise BadRequest("The request holds no image: send at least one.")
     if count > IMAGES_AT_MOST:
-        raise TooLarge(f"At most {IMAGES_AT_MOST} images are taken in one request: send several.")
+        raise too_many_images()

@@ -122,7 +122,7 @@ class ModelVersions:
     @property
     def moving(self) -> bool:
         """Whether every version gets its predictions done. From any thread."""
-        return all(predictor.batcher.moving for predictor in self._loaded.values())
+        return all(predictor.moving for predictor in self._loaded.values())
 
     @property
     def crowded(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -23,15 +23,17 @@ from worker.web.openapi import OpenApiRoute
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 from worker.web.routes import Route
+from worker.web.unsent_budget import UnsentBudget
 
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """What all ports of a worker share: its metrics, its requests, and the budget for the bodies that it holds."""
+    """What all ports of a worker share: metrics, requests, and the budgets for bodies and for unsent responses."""
 
     metrics: WorkerMetrics
     requests: RequestEpochs
     body_budget: BodyBudget
+    unsent: UnsentBudget = field(default_factory=UnsentBudget)
 
 
 FAST_PATH_HANDLER: web.AppKey[Callable[[IncomingRequest], Awaitable[JsonResponse]]] = web.AppKey("fast_path_handler")
@@ -44,7 +46,7 @@ def build_app(
     """The application of one port: `POST /` is for its default model, all other paths name their model."""
     body_reader = BodyReader(settings.max_body_bytes, shared.body_budget)
     article = Article(models, models.default, body_reader, top=settings.top)
-    frame = RequestFrame(state, models, shared.metrics, shared.requests)
+    frame = RequestFrame(state, models, shared.metrics, shared.requests, answered=shared.body_budget.release)
     app = web.Application(middlewares=[aiohttp_middleware(frame)])
     app[FAST_PATH_HANDLER] = lambda request: frame.answer(request, article.answer, _unchanged)
     for route in _routes(settings, models, state, shared, body_reader, article):

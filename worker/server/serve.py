@@ -30,6 +30,7 @@ from worker.repository.loader import running_threads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
+from worker.server.accept_queue import stop_accepting
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
@@ -164,6 +165,7 @@ async def _answering(
     connections = connection_factory(
         runner.server,
         app[FAST_PATH_HANDLER],
+        unsent=shared.unsent,
         access_log=None,
         logger=quiet_logger(f"{__name__}.requests"),
         keepalive_timeout=IDLE_S,
@@ -172,7 +174,7 @@ async def _answering(
     try:
         yield
     finally:
-        server.close()
+        await stop_accepting(server, endpoint.listener, connections)
         # The clean-up makes aiohttp discard the rest of a body that is still arriving.
         await shared.body_budget.finished(within_s=settings.finish_s)
         await runner.cleanup()

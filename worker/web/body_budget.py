@@ -1,8 +1,9 @@
 """The bytes of request bodies, received within one memory budget for the whole worker and within a time limit.
 
-A body's bytes count from their arrival until its request is answered. Where the next bytes would exceed the budget,
-the largest body that is still arriving is refused: a few large bodies cannot keep out many small ones, and a body
-that has arrived is never lost. A sender that pauses too long, or takes too long in all, is refused too.
+A body's bytes count from their arrival until the response to its request is known, whether or not the client reads it.
+Where the next bytes would exceed the budget, the largest body that is still arriving is refused: a few large bodies
+cannot keep out many small ones, and a body that has arrived is never lost. A sender that pauses too long, or takes too
+long in all, is refused too.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class BodyBudget:
         self._most_bytes = most_bytes
         self._total_s = total_s
         self._pause_s = min(pause_s, total_s)
+        self._by_task: dict[asyncio.Task[object], _Receiving] = {}
         self._unfinished: set[_Receiving] = set()
         self._all_finished = asyncio.Event()
         self._all_finished.set()
@@ -84,6 +86,8 @@ class BodyBudget:
                 while piece := await content.readany():
                     self._take(body, len(piece), limit_bytes)
                     _append(pieces, piece)
+                    if len(piece) > PIECE_BYTES:  # the next one may be unpacked without a pause
+                        await asyncio.sleep(0)
                     body.time_limit.reschedule(min(clock() + self._pause_s, end_s))
         finally:
             self._leave(body)
@@ -94,8 +98,21 @@ class BodyBudget:
         body = _Receiving()
         task = asyncio.current_task()
         assert task is not None  # a coroutine always runs in a task
-        task.add_done_callback(lambda _: self._give_back(body))
+        if task not in self._by_task:
+            task.add_done_callback(self._release)
+        self._by_task[task] = body
         return body
+
+    def release(self) -> None:
+        """Give back the bytes of the body that the current task has received."""
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine always runs in a task
+        self._release(task)
+
+    def _release(self, task: asyncio.Task[object]) -> None:
+        body = self._by_task.pop(task, None)
+        if body is not None:
+            self._give_back(body)
 
     def _leave(self, body: _Receiving) -> None:
         self._unfinished.discard(body)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from aiohttp import web
 
 from worker.errors import BadRequest, TooLarge
 from worker.web.body_budget import BodyBudget, check_length
+from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.large_json import SMALL_BYTES
 from worker.web.multipart import boundary_of, is_form, read_form
 from worker.web.request import IncomingRequest
@@ -21,7 +23,9 @@ from worker.web.responses import error_response, to_aiohttp
 T = TypeVar("T")
 
 FIELD = "data"
-IMAGES_AT_MOST = 64
+
+LOOP_BYTES = 4 << 20
+"""Up to this size the event loop itself joins a body or cuts a form, in 4 ms at most."""
 
 _THREADS = 2
 """Python runs the code of one thread at a time: more threads would only slow down the event loop."""
@@ -56,27 +60,28 @@ class BodyReader:
         boundary = boundary_of(content_type) if is_form(content_type) else None
         pieces = await self._pieces(request)
         if boundary is not None:
-            return _images_of_form(pieces, boundary)
+            size_bytes = sum(map(len, pieces))
+            return await self.off_loop(size_bytes, partial(_images_of_form, pieces, boundary), loop_bytes=LOOP_BYTES)
         if not pieces:
             raise BadRequest(f"The body is empty: send an image, or a multipart field {FIELD!r} that holds one.")
-        return [_joined(pieces)]
+        return [await self._joined(pieces)]
 
     async def body(self, request: web.Request) -> bytes:
         """The whole body of a request that is not a form; BadRequest where it is one, or is empty."""
         if request.content_type.startswith("multipart/"):
             raise BadRequest(f"A form is not taken at {request.path}: POST it to /.")
-        body = _joined(await self._pieces(request))
+        body = await self._joined(await self._pieces(request))
         if not body:
             raise BadRequest("The body is empty: /openapi.json describes what is taken here.")
         return body
 
-    async def off_loop(self, size_bytes: int, work: Callable[[], T]) -> T:
-        """The result of `work` on a body of that size; on a large one it runs in a thread, two of them at a time.
+    async def off_loop(self, size_bytes: int, work: Callable[[], T], *, loop_bytes: int = SMALL_BYTES) -> T:
+        """The result of `work` on a body of that size; above `loop_bytes` it runs in a thread, two of them at a time.
 
         A thread cannot be stopped: where the caller is cancelled, the cancellation waits for the end of `work`, so
         that neither its place among the threads nor its bytes in the budget are given to another too early.
         """
-        if size_bytes <= SMALL_BYTES:
+        if size_bytes <= loop_bytes:
             return work()
         async with self._threads:
             thread = asyncio.ensure_future(asyncio.to_thread(work))
@@ -89,9 +94,10 @@ class BodyReader:
     async def _pieces(self, request: IncomingRequest) -> list[bytes]:
         return await self._budget.pieces(request, limit_bytes=self._limit_bytes)
 
-
-def _joined(pieces: Sequence[bytes]) -> bytes:
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    async def _joined(self, pieces: Sequence[bytes]) -> bytes:
+        if len(pieces) == 1:
+            return pieces[0]
+        return await self.off_loop(sum(map(len, pieces)), partial(b"".join, pieces), loop_bytes=LOOP_BYTES)
 
 
 def _images_of_form(pieces: Sequence[bytes], boundary: bytes) -> list[bytes]:
@@ -104,7 +110,7 @@ def _images_of_form(pieces: Sequence[bytes], boundary: bytes) -> list[bytes]:
         if not field.content:
             raise BadRequest(f"The field {FIELD!r} is empty: is the file name right, and the file not empty?")
         if len(images) == IMAGES_AT_MOST:
-            raise TooLarge(f"At most {IMAGES_AT_MOST} images are taken in one request: send several.")
+            raise too_many_images()
         images.append(field.content)
     if not images:
         found = f"there is {', '.join(others[:5])}" if others else "there is none"

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import BadRequest, TooLarge
+from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 
 SMALL_BYTES = 64 << 10
 """Up to this size json.loads takes less than 2 ms, which the event loop can wait for."""
@@ -29,8 +31,11 @@ _MISSES_AT_MOST = 256  # windows in a row that held no whole elements, before th
 _space = re.compile(r"[ \t\n\r]*")
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, *, images_in: Container[str] = ()) -> Any:
     """The value of a JSON document in UTF-8; NaN and Infinity are taken, as TensorFlow Serving does.
+
+    `images_in` are the names in the document under which lists of images stand, or objects that hold such lists: in
+    a large body, parsing ends with TooLarge at the first element beyond IMAGES_AT_MOST.
 
     In bodies above `SMALL_BYTES`, arrays of numbers (of any depth, all of one shape) that take more than a
     `WINDOW` come as one numpy array. Raises BadRequest for what is not JSON or nested too deeply, TooLarge for
@@ -38,7 +43,7 @@ def parse_json(body: bytes) -> Any:
     """
     try:
         text = body.decode()
-        return json.loads(text) if len(body) <= SMALL_BYTES else _Reader(text).document()
+        return json.loads(text) if len(body) <= SMALL_BYTES else _Reader(text, images_in).document()
     except UnicodeDecodeError:
         raise BadRequest("The body is not JSON in UTF-8: is it an image? Those are posted to /.") from None
     except RecursionError:
@@ -52,8 +57,9 @@ def parse_json(body: bytes) -> Any:
 class _Reader:
     """Parses one document, from its beginning to its end."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, images_in: Container[str]) -> None:
         self._text = text
+        self._images_in = images_in
         self._parse = json.JSONDecoder().raw_decode
         self._misses = 0
         self._steps = 0
@@ -64,15 +70,15 @@ class _Reader:
             raise json.JSONDecodeError("Extra data", self._text, at)
         return value
 
-    def _value(self, at: int, depth: int) -> tuple[Any, int]:
+    def _value(self, at: int, depth: int, *, images: bool = False) -> tuple[Any, int]:
         if depth > DEEPEST:
             raise RecursionError
         self._count(1)
         match self._text[at : at + 1]:
             case "[":
-                return self._array(self._after_space(at + 1), depth + 1)
+                return self._array(self._after_space(at + 1), depth + 1, images=images)
             case "{":
-                return self._object(self._after_space(at + 1), depth + 1)
+                return self._object(self._after_space(at + 1), depth + 1, images=images)
             case '"':
                 return self._string(at)
         return self._parse(self._text, at)
@@ -85,7 +91,7 @@ class _Reader:
                 return plain, end + 1
         return self._parse(self._text, at)
 
-    def _object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
+    def _object(self, at: int, depth: int, *, images: bool) -> tuple[dict[str, Any], int]:
         values: dict[str, Any] = {}
         more = self._text[at : at + 1] != "}"
         at = at if more else at + 1
@@ -96,12 +102,14 @@ class _Reader:
             at = self._after_space(at)
             if self._text[at : at + 1] != ":":
                 raise json.JSONDecodeError("Expecting ':' delimiter", self._text, at)
-            values[key], at = self._value(self._after_space(at + 1), depth)
+            listed = images or (depth == 1 and key in self._images_in)
+            values[key], at = self._value(self._after_space(at + 1), depth, images=listed)
             more, at = self._next(at, "}")
         return values, at
 
-    def _array(self, at: int, depth: int) -> tuple[Any, int]:
+    def _array(self, at: int, depth: int, *, images: bool) -> tuple[Any, int]:
         parts: list[Any] = []
+        count = 0
         more = self._text[at : at + 1] != "]"
         at = at if more else at + 1
         while more:
@@ -109,8 +117,10 @@ class _Reader:
             if several is None:
                 value, end = self._value(at, depth)
                 parts.append([value])
+                count = _counted(count + 1, images=images)
                 more, at = self._next(end, "]")
                 continue
+            count = _counted(count + len(several), images=images)
             start, (more, at) = at, self._next(end, "]")
             # An array that a window holds stays a list: it may be a shape.
             parts.append(_numbers(several) if more or parts else several)
@@ -151,6 +161,13 @@ class _Reader:
     def _after_space(self, at: int) -> int:
         found = _space.match(self._text, at)
         return found.end() if found else at
+
+
+def _counted(count: int, *, images: bool) -> int:
+    """The number of elements so far. Raises TooLarge where they are images and too many."""
+    if images and count > IMAGES_AT_MOST:
+        raise too_many_images()
+    return count
 
 
 def _cut(window: str) -> int:

@@ -41,12 +41,20 @@ class RequestFrame:
     """The steps around every request to one port."""
 
     def __init__(
-        self, state: EndpointState, models: ModelRepository, metrics: WorkerMetrics, requests: RequestEpochs
+        self,
+        state: EndpointState,
+        models: ModelRepository,
+        metrics: WorkerMetrics,
+        requests: RequestEpochs,
+        *,
+        answered: Callable[[], None],
     ) -> None:
+        """`answered` is called, in a request's task, when its response is known and has yet to be sent."""
         self._state = state
         self._models = models
         self._metrics = metrics
         self._requests = requests
+        self._answered = answered
 
     async def answer(
         self,
@@ -66,6 +74,7 @@ class RequestFrame:
             response = convert(error_response(to_worker_error(error, request)))
         finally:
             metrics.in_flight -= 1
+            self._answered()
         labels = request_labels(request.path, default=self._models.default, known=self._models.names)
         metrics.answered(labels, status=response.status, took_s=time.monotonic() - since_s)
         if self._state.leaving:

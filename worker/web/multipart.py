@@ -20,6 +20,8 @@ from worker.errors import BadRequest, TooLarge
 
 FIELDS_AT_MOST = 256
 HEAD_BYTES_AT_MOST = 16 << 10
+HEADS_BYTES_AT_MOST = 64 << 10
+"""Of all fields together: 256 bytes for each of 256 fields."""
 
 # A parameter of a header: RFC 9110 section 5.6.6, with a quoted string's backslashes still in it.
 _PARAMETER = re.compile(r';\s*([\w!#$%&\'*+.^`|~-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
@@ -66,6 +68,7 @@ def read_form(pieces: Sequence[bytes], boundary: bytes, *, wanted: str) -> Itera
     joined = _Pieces([b"\r\n", *pieces])  # the first delimiter need not have a line break before it
     delimiter = b"\r\n--" + boundary
     starts = joined.find_all(delimiter, at_most=FIELDS_AT_MOST + 1)
+    heads_bytes = 0
     for place, at in enumerate(starts):
         begin = joined.line_end(at + len(delimiter))
         if begin is None:
@@ -74,14 +77,17 @@ def read_form(pieces: Sequence[bytes], boundary: bytes, *, wanted: str) -> Itera
             raise _cut_short()
         if place == FIELDS_AT_MOST:
             raise TooLarge(f"At most {FIELDS_AT_MOST} fields are taken in one form: send several.")
-        yield _field(joined, begin, starts[place + 1], wanted)
+        head, content_at = _head(joined, begin, starts[place + 1])
+        heads_bytes += content_at - begin
+        if heads_bytes > HEADS_BYTES_AT_MOST:
+            raise TooLarge(f"The headers of a form may have {HEADS_BYTES_AT_MOST} bytes in all: send several forms.")
+        yield _field(joined, head, content_at, starts[place + 1], wanted)
     raise BadRequest(
         "The multipart body is broken: it does not hold the boundary that its Content-Type names, alone on a line."
     )
 
 
-def _field(joined: _Pieces, begin: int, end: int, wanted: str) -> Field:
-    head, content_at = _head(joined, begin, end)
+def _field(joined: _Pieces, head: Mapping[str, str], content_at: int, end: int, wanted: str) -> Field:
     if is_form(head.get("content-type", "")):
         raise BadRequest("A multipart body within a multipart body is not taken: send the fields flat.")
     name = _parameters(head.get("content-disposition", "")).get("name", "")
@@ -118,7 +124,12 @@ def _decoded(content: bytes, encoding: str, name: str) -> bytes:
 def _parameters(header: str) -> dict[str, str]:
     """The parameters of a header such as `form-data; name="data"`, their names in lower case."""
     found = _PARAMETER.findall(header)
-    return {name.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else token for name, quoted, token in found}
+    return {name.lower(): _unquoted(quoted) if quoted else token for name, quoted, token in found}
+
+
+def _unquoted(quoted: str) -> str:
+    """A quoted string without the backslashes that escape (RFC 9110 section 5.6.4)."""
+    return "\\".join(part.replace("\\", "") for part in quoted.split("\\\\"))
 
 
 class _Pieces:

@@ -131,7 +131,7 @@ class Metadata:
 
 def read_predict(body: bytes, *, model: Model) -> tuple[Images, bool]:
     """The images of a predict request, and whether they came by columns. Raises BadRequest or TooLarge."""
-    request = read(PredictRequest, parse_json(body))
+    request = read(PredictRequest, parse_json(body, images_in=("instances", "inputs")))
     _check_signature(request.signature_name)
     if (request.instances is None) == (request.inputs is None):
         raise BadRequest("The JSON must have either 'instances' or 'inputs', and not both.")
@@ -144,7 +144,7 @@ def read_predict(body: bytes, *, model: Model) -> tuple[Images, bool]:
 
 def read_classify(body: bytes, *, model: Model) -> Images:
     """The images of a classify request. Raises BadRequest or TooLarge."""
-    request = read(ClassifyRequest, parse_json(body))
+    request = read(ClassifyRequest, parse_json(body, images_in=("examples",)))
     _check_signature(request.signature_name)
     context = request.context if isinstance(request.context, dict) else {}
     examples = _listed(request.examples, "examples")

@@ -198,6 +198,24 @@ async def test_a_slow_sender_is_a_408(worker: Callable[..., Any]) -> None:
         await until(lambda: held.ports.shared.body_budget.held_bytes == 0, within_s=2)  # not only when it hangs up
 
 
+@pytest.mark.parametrize("path", ["fast", "slow"])
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [(b"3\r\nabc\r\n0\r\n", b"no trailer\r\n\r\n"), (b"3\r\nabc\r\n", b"0\r\nno trailer\r\n\r\n"), (b"", b"zz\r\n")],
+)
+async def test_broken_chunks_in_a_later_packet_are_a_400_at_once(
+    worker: Callable[..., Any], path: str, first: bytes, later: bytes
+) -> None:
+    """A trailer or a chunk that cannot be read is refused as such, not waited for until the body is late."""
+    async with worker() as held:
+        reader, writer = await asyncio.open_connection("127.0.0.1", getattr(held.ports, f"{path}_port"))
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + first)
+        await until(lambda: held.ports.shared.metrics.in_flight == 1)
+        writer.write(later)
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+
+
 async def test_fast_path_and_aiohttp_share_one_budget(worker: Callable[..., Any]) -> None:
     """Of bodies that together exceed the memory for them, the largest unfinished is refused on either path."""
     async with worker(body_memory_bytes=300_000) as held:
@@ -301,6 +319,54 @@ async def test_shutdown_does_not_wait_for_ever(worker: Callable[..., Any]) -> No
         await asyncio.wait_for(held.ports.runner.cleanup(), 5)
         assert await busy.closed()
         assert held.ports.shared.metrics.in_flight == 0
+
+
+@asynccontextmanager
+async def deaf_client(held: Any, path: str) -> AsyncIterator[None]:
+    """A client that has sent small requests, and read nothing, until a response of some bytes could not be sent."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setblocking(False)
+        await loop.sock_connect(deaf, ("127.0.0.1", getattr(held.ports, f"{path}_port")))
+
+        async def send_on() -> None:
+            while True:
+                await loop.sock_sendall(deaf, post(b"no image") * 20)
+
+        sending = asyncio.create_task(send_on())
+        await until(lambda: held.ports.shared.unsent.held_bytes > 0, within_s=20)
+        sending.cancel()
+        await asyncio.wait([sending])
+        yield
+
+
+@pytest.mark.parametrize("path", ["fast", "slow"])
+async def test_a_client_that_leaves_few_bytes_unread_loses_its_connection(
+    worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A single small response that cannot be sent ends its connection after a time, as many would."""
+    monkeypatch.setattr(aiohttp_connection, "UNREAD_S", 0.2)
+    async with worker() as held, deaf_client(held, path):
+        assert held.ports.shared.unsent.held_bytes < 64 << 10
+        await until(lambda: held.ports.shared.unsent.held_bytes == 0)
+
+
+@pytest.mark.parametrize("path", ["fast", "slow"])
+async def test_a_body_is_given_back_before_its_response_is_read(worker: Callable[..., Any], path: str) -> None:
+    """A client that reads nothing keeps other bodies out no longer than its images are predicted."""
+    async with worker() as held, deaf_client(held, path):
+        assert held.ports.shared.body_budget.held_bytes == 0
+
+
+@pytest.mark.parametrize("path", ["fast", "slow"])
+async def test_clients_that_never_read_delay_the_end_by_a_moment_only(
+    worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Once the worker leaves, responses without progress are given up after a short time, not after finish_s."""
+    monkeypatch.setattr(aiohttp_connection, "UNREAD_AT_EXIT_S", 0.2)
+    async with worker(finish_s=30.0) as held, deaf_client(held, path):
+        await asyncio.wait_for(held.ports.runner.cleanup(), 5)
 
 
 @pytest.mark.parametrize("path", ["fast", "slow"])

@@ -148,3 +148,13 @@ def test_others_run_while_a_large_body_is_read() -> None:
         last_s += gaps_s[-1]
     assert len(gaps_s) > 10
     assert sorted(gaps_s)[len(gaps_s) // 2] < whole_s / 4
+
+
+@pytest.mark.parametrize("shape", ['{"instances": [%s]}', '{"inputs": {"image": [%s]}}'])
+def test_reading_ends_at_the_first_image_too_many(shape: str) -> None:
+    """A list of a million images is refused at its 65th, whatever follows; other lists may be longer."""
+    body = shape % ",".join(["[[[0, 0, 0]]]"] * 65 + ["this is no JSON"] * 10_000)
+    with pytest.raises(TooLarge, match="At most 64 images"):
+        parse_json(body.encode(), images_in=("instances", "inputs"))
+    other = json.dumps({"data": ["x"] * 20_000})
+    assert len(parse_json(other.encode(), images_in=("instances",))["data"]) == 20_000

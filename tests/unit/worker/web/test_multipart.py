@@ -170,3 +170,21 @@ async def test_forms_of_aiohttp_are_read() -> None:
     boundary = boundary_of(form.headers["Content-Type"])
     found = fields(await form.as_bytes(), boundary=boundary)
     assert found == [("data", b"\r\n--b"), ("top", None)]
+
+
+def test_the_headers_of_all_fields_are_limited_together() -> None:
+    """Many fields with large headers are refused before their parameters have cost much."""
+    large = b'Content-Disposition: form-data; name="' + b"\\a" * 4000 + b'"'
+    assert len(fields(part(b"x", large) * 7 + b"--b--\r\n")) == 7
+    with pytest.raises(TooLarge, match=r"headers of a form may have 65536 bytes"):
+        fields(part(b"x", large) * 9 + b"--b--\r\n")
+
+
+@given(st.text(alphabet='\\"a', max_size=12))
+def test_backslashes_escape_one_character_each(name: str) -> None:
+    """A name in quotes comes out as it was before it was escaped."""
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"').encode()
+    assert (
+        fields(part(b"x", b'Content-Disposition: form-data; name="z' + escaped + b'"') + b"--b--\r\n")[0][0]
+        == "z" + name
+    )

@@ -1,0 +1,94 @@
+"""No picture costs more processor time or memory than its file may: known hostile ones, limits, and a short search."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.hostile_pictures import AT_THE_LIMIT, FOUND_LATER, NAMED_IN_THE_ISSUE, blank, blank_png
+from tests.support.photos import encode
+from tests.support.picture_mutations import mutated, seeds
+from worker.errors import TooLarge, WorkerError
+from worker.images.decode import ImageSize, decode
+from worker.system.memory import release_memory
+
+MOST_SECONDS = 1.0
+MOST_MEMORY_BYTES = 300_000_000
+MAX_PIXELS = 50_000_000
+SIZES = (ImageSize(224, 224, "crop", "bicubic"), None)
+HOSTILE = {**NAMED_IN_THE_ISSUE, **FOUND_LATER, **AT_THE_LIMIT}
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:PIL"),
+    pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc"),
+]
+
+
+def memory_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+
+def cost(data: bytes, size: ImageSize | None) -> tuple[float, int]:
+    """Seconds of processor time, and by how many bytes the memory grew meanwhile."""
+    release_memory()
+    Path("/proc/self/clear_refs").write_text("5")  # starts the peak again
+    before, since_s = memory_bytes("VmRSS"), time.thread_time()
+    with suppress(WorkerError):
+        decode(data, size=size, max_pixels=MAX_PIXELS)
+    return time.thread_time() - since_s, memory_bytes("VmHWM") - before
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_picture_is_refused_or_cheap(name: str) -> None:
+    """Each picture that once cost seconds or gigabytes, and each at its limit, costs less than 1 s and 300 MB."""
+    data = HOSTILE[name]()
+    for size in SIZES:
+        seconds, memory = cost(data, size)
+        assert seconds < MOST_SECONDS
+        assert memory < MOST_MEMORY_BYTES
+
+
+def test_a_short_search_finds_nothing_expensive() -> None:
+    """Mutated files of every format cost less than 1 s and 300 MB; `benchmarks.fuzz.pictures` searches for longer."""
+    chance = random.Random(14)
+    for kind, data in seeds():
+        seconds, memory = cost(mutated(kind, data, chance), chance.choice(SIZES))
+        assert seconds < MOST_SECONDS
+        assert memory < MOST_MEMORY_BYTES
+
+
+def test_a_larger_file_may_take_more_memory() -> None:
+    """A blank picture of 49 megapixels is refused for its size in bytes; a file of enough bytes would be taken."""
+    with pytest.raises(TooLarge, match="needs 441 MB of memory"):
+        decode(blank_png(), size=SIZES[0], max_pixels=MAX_PIXELS)
+    with pytest.raises(TooLarge, match="needs 441 MB of memory"):
+        decode(blank_png() + bytes(1_300_000), size=SIZES[0], max_pixels=MAX_PIXELS)
+    assert decode(blank_png() + bytes(1_400_000), size=SIZES[0], max_pixels=MAX_PIXELS).shape == (224, 224, 3)
+
+
+def test_large_pictures_that_are_cheap_are_taken_however_small_their_files() -> None:
+    """A blank scan of 35 megapixels in black and white, and a blank JPEG of 50, are ordinary files."""
+    for data in (blank("PNG", width=4960, height=7016, mode="1"), blank("JPEG", width=7000, height=7000)):
+        assert decode(data, size=SIZES[0], max_pixels=MAX_PIXELS).shape == (224, 224, 3)
+
+
+def test_a_run_length_encoded_bmp_has_a_limit_of_its_own() -> None:
+    """Pillow decodes such files in Python."""
+    with pytest.raises(TooLarge, match="run-length-encoded BMP may have 2100000 pixels"):
+        decode(NAMED_IN_THE_ISSUE["RLE BMP, 50 million x 1"](), size=SIZES[0], max_pixels=MAX_PIXELS)
+    assert decode(AT_THE_LIMIT["RLE4 BMP, 1920 x 1080"](), size=None, max_pixels=MAX_PIXELS).shape == (1080, 1920, 3)
+
+
+def test_black_and_white_is_scaled_as_grey() -> None:
+    """Half black, half white becomes grey at one pixel."""
+    half = Image.new("1", (64, 64))
+    half.paste(1, (32, 0, 64, 64))
+    found = decode(encode(half, "PNG"), size=ImageSize(1, 1), max_pixels=MAX_PIXELS)
+    assert abs(int(found[0, 0, 0]) - 127) < 4
