@@ -35,7 +35,6 @@ from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
 from worker.system.memory import keep_freed_memory, release_memory
-from worker.system.process import open_many_files
 from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.body_budget import BodyBudget
@@ -90,7 +89,6 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     Raises ModelError, SettingsError or ConsulRefused when it cannot begin.
     """
     keep_freed_memory()
-    open_many_files()
     use_batch_scheduling()
     ready = asyncio.Event()
     if not await finishes_first(_serve(settings, stop, ready), _stopped_before(ready, stop)):

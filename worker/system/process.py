@@ -1,20 +1,12 @@
-"""The process as the system sees it: how many files it may open, and that it ends in time."""
+"""Ends a process in time, even where a thread of it hangs."""
 
 from __future__ import annotations
 
 import os
-import resource
 import threading
 
 END_S = 5.0
 """How long a worker that has stopped serving waits for threads that still compute."""
-
-
-def open_many_files() -> None:
-    """Raise the limit of open files, and so of connections, as far as this user may: often from 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def end_in_time(code: int, *, within_s: float = END_S) -> None:

@@ -1,26 +1,11 @@
-"""What a worker's process asks of its system has its effect, seen in processes of its own."""
+"""A process ends in time, seen in processes of their own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from tests.support.python_program import ROOT, printed_numbers
-
-
-def test_the_limit_of_open_files_is_raised_as_far_as_allowed() -> None:
-    """A soft limit of 256 becomes the hard limit, and so a worker has room for its connections."""
-    program = """
-import resource
-from worker.system.process import open_many_files
-
-_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-open_many_files()
-print(*resource.getrlimit(resource.RLIMIT_NOFILE))
-"""
-    soft, hard = printed_numbers(program)
-    assert soft == hard > 256
+from tests.support.python_program import ROOT
 
 
 def test_a_thread_that_hangs_does_not_keep_a_process() -> None:
