@@ -99,6 +99,7 @@ OTHERS = (
     Benchmark("fuzz.dns", "broken queries to the DNS port"),
     Benchmark("fuzz.worker", "broken images and forms to the worker"),
     Benchmark("fuzz.openapi", "schemathesis against the worker"),
+    Benchmark("fuzz.pictures", "pictures that cost too much time or memory to decode"),
 )
 """Commands of this package that `--run` leaves out: they prove no figure of the documentation."""
 
