@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.cli.worker import main
 from worker.engines.echo import Echo
 
 predict_at_once = Echo.predict
@@ -21,4 +21,4 @@ def predict(self: Echo, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float
 
 
 Echo.predict = predict  # type: ignore[method-assign]  # a model that is slow, in a worker that is real
-main()
+runpy.run_module("worker", run_name="__main__")
