@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 
+from registry.runtime.names import HOST_NAME
+
 BOOT_CHARACTERS_AT_MOST = 200
 
 WEIGHT_AT_MOST = 65_535
 """The largest weight that Consul accepts, and that a DNS record can hold."""
 
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _BOOT_ID = re.compile(rf"[\x21-\x7e]{{0,{BOOT_CHARACTERS_AT_MOST}}}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -48,7 +49,7 @@ def why_unusable(*, service: str, instance_id: str, host: str, port: int, versio
 @lru_cache(maxsize=4096)  # the hosts of a fleet are the same in every answer
 def is_host(host: str) -> bool:
     """Whether it is an IP address, or a name of DNS labels."""
-    if _HOST_NAME.fullmatch(host):
+    if HOST_NAME.fullmatch(host):
         return True
     try:
         ip_address(host)

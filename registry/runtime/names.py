@@ -11,7 +11,9 @@ import re
 from registry.runtime.errors import SettingsError
 
 _SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+"""The name of a host: DNS labels, and underscores, which container networks use."""
+
 _DOTTED_NUMBERS = re.compile(r"[0-9.]+")
 _LONGEST_TAG = 255
 _SHOWN = 80  # characters of a refused name in the error
@@ -35,7 +37,7 @@ def advertised_host(host: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        if _HOST_NAME.fullmatch(host) and not _DOTTED_NUMBERS.fullmatch(host):
+        if HOST_NAME.fullmatch(host) and not _DOTTED_NUMBERS.fullmatch(host):
             return host
         raise SettingsError(
             f"{_shown(host)} is not a host: write an IP address, or a name of letters, digits, dashes and "
