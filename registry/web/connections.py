@@ -11,11 +11,13 @@ import asyncio
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from registry.runtime.accept_queue import stop_accepting
 from registry.runtime.race import event_within
 from registry.web.unsent import STALLED_AFTER_S, Unsent, connections_to_end, next_unsent
 
@@ -26,9 +28,6 @@ LOOK_EVERY_S = 1.0
 
 DRAIN_S = 0.1
 """How long requests that are on their way when the server stops are still answered."""
-
-ACCEPT_ROUNDS = 4
-"""Rounds of the event loop in which the connections that wait to be accepted become connections of ours."""
 
 CONNECTIONS_AT_LEAST = 32
 """Connections that are accepted however low the limit of open files is."""
@@ -94,19 +93,14 @@ class Connections:
         if ended:
             logger.info("%d connections end: their clients did not read for %g s.", len(ended), STALLED_AFTER_S)
 
-    async def drain(self, server: asyncio.Server, listener: socket.socket) -> None:
-        """Stop accepting, and answer the requests that are on their way; each response closes its connection.
-
-        A connection that the kernel has accepted and we have not would be reset when the listening socket is closed.
-        So the kernel is told to accept no more, and those that it has accepted are taken up first.
-        """
+    async def drain(
+        self, server: asyncio.Server, listener: socket.socket, protocols: Callable[[], BoundedConnection]
+    ) -> None:
+        """Stop accepting, and answer the requests that are on their way; each response closes its connection."""
         self.draining = True
         for connection in self._open:
             connection.begin_draining()
-        listener.listen(0)
-        for _ in range(ACCEPT_ROUNDS):
-            await asyncio.sleep(0)
-        server.close()
+        await stop_accepting(server, listener, protocols)
         if self._open:
             await event_within(self._none_left, DRAIN_S)
 

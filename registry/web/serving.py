@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
@@ -34,10 +35,11 @@ async def serving(
     await runner.setup()
     http = runner.server
     assert http is not None, "the runner is set up"
-    server = await asyncio.get_running_loop().create_server(lambda: protocol(http), sock=listener)
+    protocols = partial(protocol, http)
+    server = await asyncio.get_running_loop().create_server(protocols, sock=listener)
     try:
         async with supervised("end connections that are not read", connections.watch):
             yield
     finally:
-        await connections.drain(server, listener)
+        await connections.drain(server, listener, protocols)
         await runner.cleanup()

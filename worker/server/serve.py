@@ -19,6 +19,7 @@ from aiohttp import web
 
 from registry.consul.catalog import Checks
 from registry.consul.instance import Instance, stable_id, version_tag
+from registry.runtime.accept_queue import stop_accepting
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.listen import BACKLOG, bind, port_of
 from registry.runtime.race import finishes_first
@@ -30,7 +31,6 @@ from worker.repository.loader import running_threads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
-from worker.server.accept_queue import stop_accepting
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
@@ -41,6 +41,9 @@ from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
 
 logger = logging.getLogger(__name__)
+
+FIRST_REQUEST_S = 0.1
+"""The time in which a connection that was taken over at last may send its request, before idle ones are closed."""
 
 IDLE_S = 75.0
 """A connection without a request, or with one whose headers are incomplete, is closed after this time."""
@@ -173,6 +176,7 @@ async def _answering(
         yield
     finally:
         await stop_accepting(server, endpoint.listener, connections)
+        await asyncio.sleep(FIRST_REQUEST_S)
         # The clean-up makes aiohttp discard the rest of a body that is still arriving.
         await shared.body_budget.finished(within_s=settings.finish_s)
         await runner.cleanup()

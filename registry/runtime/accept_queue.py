@@ -1,7 +1,7 @@
 """The end of a listening socket: connections that the kernel has made are taken over before it closes.
 
 Closing a listening socket resets the connections in its accept queue, of which the server knows nothing. Their clients
-found this worker before it left the rotation, and have sent their requests already.
+found this server before it stopped, and have sent their requests already.
 """
 
 from __future__ import annotations
@@ -9,9 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-
-FIRST_REQUEST_S = 0.1
-"""The time in which a connection that was taken over at last may send its request, before idle ones are closed."""
 
 _TURNS = 5  # of the event loop, in which asyncio makes protocols of the connections that it has accepted
 
@@ -21,7 +18,7 @@ async def stop_accepting(
 ) -> None:
     """Close `server`, whose one socket is `listener`, with no connection left in its queue.
 
-    `connections` makes the protocol of each. Returns when their first requests have had time to arrive.
+    `connections` makes the protocol of each.
     """
     loop = asyncio.get_running_loop()
     loop.remove_reader(listener)  # from here on connections are accepted below only
@@ -35,4 +32,3 @@ async def stop_accepting(
         accepted.setblocking(False)
         await loop.connect_accepted_socket(connections, accepted)
     server.close()  # at once after the last look into the queue
-    await asyncio.sleep(FIRST_REQUEST_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from worker.server.accept_queue import stop_accepting
+from registry.runtime.accept_queue import stop_accepting
 
 
 class Echo(asyncio.Protocol):
