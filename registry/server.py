@@ -21,11 +21,11 @@ from registry.lookup.routes import build_app
 from registry.runtime import open_files
 from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
+from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.listen import bind, port_of
 from registry.runtime.supervise import supervised
 from registry.settings import RegistrySettings
-from registry.web.connections import Connections, connections_at_most
-from registry.web.serving import serving
+from registry.web.serving import serving_app
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _directory(catalog: Catalog, settings: RegistrySettings) -> Directory:
 async def _serving_http(directory: Directory, listener: socket.socket, *, aside: int) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
     at_most = connections_at_most(open_files.limit(), aside=aside)
-    fast, connections = FastPath(directory), Connections(at_most=at_most)
+    fast = FastPath(directory)
     options = {
         "access_log": None,
         "logger": quiet_logger(f"{__name__}.requests"),
@@ -86,12 +86,13 @@ async def _serving_http(directory: Directory, listener: socket.socket, *, aside:
         "keepalive_timeout": IDLE_S,
     }
     app = build_app(directory, fast, polls_at_most=at_most * 3 // 4)
+    async with bounded_connections(at_most=at_most) as connections:
 
-    def protocol(http: web.Server) -> LookupProtocol:
-        return LookupProtocol(http, fast, connections, **options)
+        def make(http: web.Server) -> LookupProtocol:
+            return LookupProtocol(http, fast, connections, **options)
 
-    async with serving(app, listener, connections, protocol, closing_s=CLOSING_S):
-        yield
+        async with serving_app(app, listener, connections, make, closing_s=CLOSING_S):
+            yield
 
 
 def _files_aside(settings: RegistrySettings) -> int:

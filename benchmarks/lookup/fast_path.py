@@ -23,7 +23,7 @@ from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
-from registry.web.connections import Connections
+from registry.runtime.connections.open_connections import Connections
 
 BLOCKS, LOOKUPS_A_BLOCK = 15, 100_000
 
@@ -58,6 +58,9 @@ class CountingTransport(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("127.0.0.1", 12480) if name == "sockname" else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        return
 
     def is_closing(self) -> bool:
         return False

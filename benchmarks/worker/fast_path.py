@@ -35,8 +35,8 @@ def serve_without(arguments: Sequence[str]) -> None:
     import worker.server.serve
     from worker.fast_path.aiohttp_connection import AiohttpConnection
 
-    def ordinary(server: Any, _: Any, **options: Any) -> Any:
-        return lambda: AiohttpConnection(server, loop=server._loop, **options)
+    def ordinary(_: Any, connections: Any, **options: Any) -> Any:
+        return lambda server: AiohttpConnection(server, connections, **options)
 
     service: Any = worker.server.serve
     service.connection_factory = ordinary

@@ -33,7 +33,8 @@ from registry.discovery.service import ROTATIONS_AT_MOST, Service
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.rendering import Form, render_one
 from registry.lookup.service_resolution import panic_header, stale_header
-from registry.web.connections import BoundedConnection, Connections
+from registry.runtime.connections.open_connections import Connections
+from registry.runtime.connections.request_handler import BoundedConnection
 
 TEXTS_AT_MOST = 4096
 """Request texts kept per local address."""

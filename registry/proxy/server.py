@@ -20,10 +20,11 @@ from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
 from registry.runtime import open_files
 from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
+from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
+from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.listen import bind, port_of
-from registry.web.connections import BoundedConnection, Connections, connections_at_most
 from registry.web.refusal import Refusal, refused
-from registry.web.serving import serving
+from registry.web.serving import serving_app
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
         async with (
             _workers(settings) as workers,
             open_session(connect_timeout_s=settings.connect_timeout_s) as session,
+            bounded_connections(at_most=_clients_at_most()) as connections,
         ):
-            connections = Connections(at_most=_clients_at_most())
             app = build_app(Proxy(workers, session, idle_s=settings.idle_s))
             options = {
                 "access_log": None,
@@ -86,11 +87,11 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
                 "read_bufsize": BUFFER_BYTES,
             }
 
-            def protocol(http: web.Server) -> BoundedConnection:
+            def make(http: web.Server) -> BoundedConnection:
                 return BoundedConnection(http, connections, **options)
 
             # A client that hangs up cancels the request to the worker.
-            async with serving(app, listener, connections, protocol, closing_s=CLOSING_S, handler_cancellation=True):
+            async with serving_app(app, listener, connections, make, closing_s=CLOSING_S, handler_cancellation=True):
                 port = port_of(listener)
                 yield RunningProxy(f"http://{host_port(settings.host, port)}", port)
     finally:

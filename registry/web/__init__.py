@@ -1,1 +1,1 @@
-"""The parts of HTTP that the lookup service and the proxy share: refusals, request targets, unread bodies."""
+"""HTTP that lookup service and proxy share: an application's server, refusals, targets, discarded bodies."""

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from registry.consul.settings import ConsulSettings
 from registry.runtime.aiohttp_logging import quiet_logger
+from registry.runtime.connections.open_connections import bounded_connections
 from worker.artifacts.source import ModelSource
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.aiohttp_connection import AiohttpConnection
@@ -51,37 +53,38 @@ async def fast_and_slow_worker(
     source = ModelSource(engine="echo")
     settings = WorkerSettings(consul=ConsulSettings(), source=source, finish_s=finish_s, **more)
     budget = BodyBudget(most_bytes=body_memory_bytes, total_s=settings.deadline_s, pause_s=pause_s)
-    shared, state = SharedState(WorkerMetrics(), RequestEpochs(), budget), EndpointState(boot="b1", ready=True)
-    with running_threads(decoding=2) as threads:
-        store = ModelVersions(
-            settings.models[0], settings, threads=threads, scheduler=CoreScheduler(), numbers=shared.metrics,
-            requests=shared.requests,
-        )  # fmt: skip
-        async with store:
-            await store.load()
-            app = build_app(settings, ModelRepository([store]), state, shared)
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=finish_s)
-            await runner.setup()
-            both = FastAndSlowWorker(runner, store, state, shared)
-            try:
-                await _listen(both, app[FAST_PATH_HANDLER], idle_s=idle_s)
-                yield both
-            finally:
-                for server in both.servers:
-                    server.close()
-                await runner.cleanup()
-                await asyncio.sleep(0.005)  # until the last connections are closed
+    state = EndpointState(boot="b1", ready=True)
+    async with bounded_connections(at_most=1000) as connections:
+        shared = SharedState(WorkerMetrics(), RequestEpochs(), budget, connections)
+        with running_threads(decoding=2) as threads:
+            store = ModelVersions(
+                settings.models[0], settings, threads=threads, scheduler=CoreScheduler(), numbers=shared.metrics,
+                requests=shared.requests,
+            )  # fmt: skip
+            async with store:
+                await store.load()
+                app = build_app(settings, ModelRepository([store]), state, shared)
+                runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=finish_s)
+                await runner.setup()
+                both = FastAndSlowWorker(runner, store, state, shared)
+                try:
+                    await _listen(both, app[FAST_PATH_HANDLER], idle_s=idle_s)
+                    yield both
+                finally:
+                    for server in both.servers:
+                        server.close()
+                    await runner.cleanup()
+                    await asyncio.sleep(0.005)  # until the last connections are closed
 
 
 async def _listen(both: FastAndSlowWorker, handler: Any, *, idle_s: float) -> None:
     server = both.runner.server
     assert server is not None
-    loop = asyncio.get_running_loop()
+    loop, connections = asyncio.get_running_loop(), both.shared.connections
     options: dict[str, Any] = {
         "access_log": None,
         "logger": quiet_logger("tests.requests"),
         "keepalive_timeout": idle_s,
-        "unsent": both.shared.unsent,
     }
 
     async def counted(request: IncomingRequest) -> JsonResponse:
@@ -89,7 +92,8 @@ async def _listen(both: FastAndSlowWorker, handler: Any, *, idle_s: float) -> No
         response: JsonResponse = await handler(request)
         return response
 
-    fast = await loop.create_server(connection_factory(server, counted, **options), "127.0.0.1", 0)
-    slow = await loop.create_server(lambda: AiohttpConnection(server, loop=loop, **options), "127.0.0.1", 0)
+    fast_path = partial(connection_factory(counted, connections, **options), server)
+    fast = await loop.create_server(fast_path, "127.0.0.1", 0)
+    slow = await loop.create_server(partial(AiohttpConnection, server, connections, **options), "127.0.0.1", 0)
     both.servers = [fast, slow]
     both.fast_port, both.slow_port = (s.sockets[0].getsockname()[1] for s in both.servers)

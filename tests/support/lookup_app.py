@@ -15,7 +15,7 @@ from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
-from registry.web.connections import Connections
+from registry.runtime.connections.open_connections import Connections
 from tests.support.raw_http import undated
 from tests.support.waiting import until
 

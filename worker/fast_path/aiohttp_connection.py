@@ -1,33 +1,35 @@
-"""aiohttp's side of a connection: broken HTTP gets a JSON response, and an unread response a time limit.
+"""aiohttp's side of a connection: broken HTTP gets a JSON response, and idle time counts what aiohttp does not see.
 
-This is the only module that uses private names of aiohttp. They are checked when it is imported, so that a worker
-with another aiohttp fails at its start and not at a request.
+Of the worker only this module uses private names of aiohttp. They, and those that `BoundedConnection` uses, are checked
+when it is imported, so that a worker with another aiohttp fails at its start and not at a request.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
+from registry.runtime.connections.open_connections import Connections
+from registry.runtime.connections.request_handler import BoundedConnection
 from worker.errors import BadRequest
 from worker.web.responses import error_response, to_aiohttp, unreadable_request
-from worker.web.unsent_budget import UnsentBudget
 
 SUPPORTED_AIOHTTP = ">=3.14.4,<3.15"
 """As in pyproject.toml; .ci/run tests this package at the lowest and at the newest of these versions."""
 
-_PRIVATE_NAMES = ("_waiter", "_next_keepalive_close_time", "_process_keepalive", "_messages", "_current_request")
-
-UNREAD_S = 10.0
-"""A client that takes no byte of its response for this long loses its connection."""
-
-UNREAD_AT_EXIT_S = 2.0
-"""The same once the worker leaves."""
+_PRIVATE_NAMES = (
+    "_waiter",
+    "_next_keepalive_close_time",
+    "_process_keepalive",
+    "_messages",
+    "_current_request",
+    "_request_in_progress",
+    "_paused",
+)
 
 
 def check_private_names(handler: type = web.RequestHandler) -> None:
@@ -43,25 +45,14 @@ def check_private_names(handler: type = web.RequestHandler) -> None:
 check_private_names()
 
 
-class AiohttpConnection(web.RequestHandler):
-    """One client's connection; `options` as for aiohttp's RequestHandler, `unsent` counts what clients do not read."""
+class AiohttpConnection(BoundedConnection):
+    """One client's connection, which is one of `connections`; `options` as for aiohttp's RequestHandler."""
 
-    __slots__ = ("_stalled", "_unsent", "_unsent_bytes", "closing", "loop")
+    __slots__ = ("closing",)
 
-    def __init__(
-        self, server: web.Server, *, loop: asyncio.AbstractEventLoop, unsent: UnsentBudget, **options: Any
-    ) -> None:
-        super().__init__(server, loop=loop, **options)
-        self.loop = loop
-        self._unsent = unsent
+    def __init__(self, server: web.Server, connections: Connections, **options: Any) -> None:
+        super().__init__(server, connections, **options)
         self.closing = False  # no further request is taken
-        self._stalled: asyncio.TimerHandle | None = None
-        self._unsent_bytes = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected; called by the transport, which reports from now on every byte that cannot be sent."""
-        super().connection_made(transport)
-        cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client; called by the transport."""
@@ -106,6 +97,11 @@ class AiohttpConnection(web.RequestHandler):
         """Whether a request is being answered of which aiohttp does not know."""
         return False
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered, by aiohttp or without it."""
+        return super().idle and not self.is_answering()
+
     def _process_keepalive(self) -> None:
         """aiohttp's timer for idle connections."""
         if self.is_answering():
@@ -115,9 +111,6 @@ class AiohttpConnection(web.RequestHandler):
     def close(self) -> None:
         """Take no further request; the first step of aiohttp's shutdown."""
         self.closing = True
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._watch_unsent()
         super().close()
 
     def pause_reading_client(self) -> None:
@@ -129,41 +122,3 @@ class AiohttpConnection(web.RequestHandler):
         """Take bytes from the client again."""
         if self.transport is not None and not self.transport.is_closing() and not self.transport.is_reading():
             self.transport.resume_reading()
-
-    def pause_writing(self) -> None:
-        """The client reads more slowly than it is answered; called by the transport."""
-        super().pause_writing()
-        self._watch_unsent()
-
-    def resume_writing(self) -> None:
-        """The client has read enough; called by the transport."""
-        super().resume_writing()
-        self._stop_watching()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection has ended; called by the transport."""
-        self._stop_watching()
-        super().connection_lost(exc)
-
-    def _watch_unsent(self) -> None:
-        """Look again after UNREAD_S how much is left to send."""
-        if self.transport is not None:
-            self._unsent_bytes = self.transport.get_write_buffer_size()
-            wait_s = UNREAD_AT_EXIT_S if self.closing else UNREAD_S
-            self._stalled = self.loop.call_later(wait_s, self._abort_if_stalled, self.transport)
-            self._unsent.add(self.transport)
-
-    def _abort_if_stalled(self, transport: asyncio.Transport) -> None:
-        """End the connection of a client that has taken nothing since the last look: its request ends with it."""
-        self._stalled = None
-        if transport.get_write_buffer_size() < self._unsent_bytes:
-            self._watch_unsent()
-        else:
-            transport.abort()
-
-    def _stop_watching(self) -> None:
-        if self.transport is not None:
-            self._unsent.remove(self.transport)
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None

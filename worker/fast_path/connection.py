@@ -22,6 +22,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 
+from registry.runtime.connections.open_connections import Connections
 from worker.fast_path.aiohttp_connection import AiohttpConnection
 from worker.fast_path.body import FastPathBody
 from worker.fast_path.head_parser import Head, read_head
@@ -37,13 +38,14 @@ PIPELINED_BYTES = 64 << 10
 Handler = Callable[[IncomingRequest], Awaitable[JsonResponse]]
 
 
-def connection_factory(server: web.Server, handler: Handler, **options: Any) -> Callable[[], FastPathConnection]:
-    """The protocol factory for `loop.create_server`; `handler` answers plain POSTs, `server` all other requests.
+def connection_factory(
+    handler: Handler, connections: Connections, **options: Any
+) -> Callable[[web.Server], FastPathConnection]:
+    """What makes a connection of an HTTP server; `handler` answers plain POSTs, the HTTP server all other requests.
 
-    `options` as for AiohttpConnection.
+    `connections` and `options` as for AiohttpConnection.
     """
-    loop = asyncio.get_running_loop()
-    return lambda: FastPathConnection(server, handler, loop=loop, **options)
+    return lambda server: FastPathConnection(server, handler, connections, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,8 @@ class FastPathConnection(AiohttpConnection):
 
     __slots__ = ("_aiohttp_used", "_body", "_handler", "_held", "_pipelined", "_plain", "_task", "_writable")
 
-    def __init__(self, server: web.Server, handler: Handler, **options: Any) -> None:
-        super().__init__(server, **options)
+    def __init__(self, server: web.Server, handler: Handler, connections: Connections, **options: Any) -> None:
+        super().__init__(server, connections, **options)
         self._handler = handler
         self._aiohttp_used = False
         self._plain = True  # all that aiohttp was given were whole requests without a body
@@ -89,6 +91,7 @@ class FastPathConnection(AiohttpConnection):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request here, or of its successors; pass those of other requests to aiohttp."""
+        self.used = True
         if self._body is None:
             self._begin(data)
             return

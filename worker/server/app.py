@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
+from registry.runtime.connections.open_connections import Connections
 from worker.protocols.article import Article
 from worker.protocols.openinference.routes import OpenInference
 from worker.protocols.tfserving.routes import TFServing
@@ -23,17 +24,16 @@ from worker.web.openapi import OpenApiRoute
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 from worker.web.routes import Route
-from worker.web.unsent_budget import UnsentBudget
 
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """What all ports of a worker share: metrics, requests, and the budgets for bodies and for unsent responses."""
+    """What all ports of a worker share: metrics, requests, the budget for bodies, and the bounds of connections."""
 
     metrics: WorkerMetrics
     requests: RequestEpochs
     body_budget: BodyBudget
-    unsent: UnsentBudget = field(default_factory=UnsentBudget)
+    connections: Connections
 
 
 FAST_PATH_HANDLER: web.AppKey[Callable[[IncomingRequest], Awaitable[JsonResponse]]] = web.AppKey("fast_path_handler")

@@ -19,9 +19,11 @@ from aiohttp import web
 
 from registry.consul.catalog import Checks
 from registry.consul.instance import Instance, stable_id, version_tag
-from registry.runtime.accept_queue import stop_accepting
+from registry.runtime import open_files
 from registry.runtime.aiohttp_logging import quiet_logger
-from registry.runtime.listen import BACKLOG, bind, port_of
+from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
+from registry.runtime.connections.serving import serving
+from registry.runtime.listen import bind, port_of
 from registry.runtime.race import finishes_first
 from registry.runtime.supervise import cancel_all, start_supervised
 from worker.batching.core_scheduler import CoreScheduler
@@ -42,11 +44,11 @@ from worker.web.endpoint_state import EndpointState
 
 logger = logging.getLogger(__name__)
 
-FIRST_REQUEST_S = 0.1
-"""The time in which a connection that was taken over at last may send its request, before idle ones are closed."""
-
 IDLE_S = 75.0
 """A connection without a request, or with one whose headers are incomplete, is closed after this time."""
+
+FILES_ASIDE = 128
+"""Files besides those of connections: of models and of their trial loads, connections to Consul, new connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,11 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     """A worker, registered on entry; on exit it has left, drained and closed."""
     most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
     body_budget = BodyBudget(most_bytes=most_bytes, total_s=settings.deadline_s)
-    shared, scheduler = SharedState(WorkerMetrics(), RequestEpochs(), body_budget), CoreScheduler(usable_cores())
+    at_most = connections_at_most(open_files.limit(), aside=FILES_ASIDE)
+    scheduler = CoreScheduler(usable_cores())
     async with AsyncExitStack() as stack:
+        connections = await stack.enter_async_context(bounded_connections(at_most=at_most))
+        shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections)
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         endpoints: list[ModelEndpoint] = []
         for served, listener in zip(settings.models, stack.enter_context(_listening(settings)), strict=True):
@@ -161,25 +166,17 @@ async def _answering(
     app = build_app(settings, models, endpoint.state, shared)
     # A client that hangs up cancels its handler, and so its place in the queue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.finish_s)
-    await runner.setup()
-    assert runner.server is not None  # it is set up
-    connections = connection_factory(
-        runner.server,
+    make = connection_factory(
         app[FAST_PATH_HANDLER],
-        unsent=shared.unsent,
+        shared.connections,
         access_log=None,
         logger=quiet_logger(f"{__name__}.requests"),
         keepalive_timeout=IDLE_S,
     )
-    server = await asyncio.get_running_loop().create_server(connections, sock=endpoint.listener, backlog=BACKLOG)
-    try:
+    # The server's end makes aiohttp discard the rest of a body that is still arriving.
+    bodies_arrived = partial(shared.body_budget.finished, within_s=settings.finish_s)
+    async with serving(runner, endpoint.listener, shared.connections, make, before_closing=bodies_arrived):
         yield
-    finally:
-        await stop_accepting(server, endpoint.listener, connections)
-        await asyncio.sleep(FIRST_REQUEST_S)
-        # The clean-up makes aiohttp discard the rest of a body that is still arriving.
-        await shared.body_budget.finished(within_s=settings.finish_s)
-        await runner.cleanup()
 
 
 @asynccontextmanager

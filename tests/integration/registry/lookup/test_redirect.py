@@ -23,8 +23,8 @@ from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
+from registry.runtime.connections.open_connections import Connections
 from registry.web import discard_body
-from registry.web.connections import Connections
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 

@@ -18,11 +18,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from registry.runtime.connections import open_connections, unsent
 from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 from tests.support.waiting import until
 from worker.batching.batcher import Batcher
 from worker.engines import echo
-from worker.fast_path import aiohttp_connection
 from worker.fast_path.body import FastPathBody
 from worker.fast_path.connection import PIPELINED_BYTES, FastPathConnection
 
@@ -335,7 +335,7 @@ async def deaf_client(held: Any, path: str) -> AsyncIterator[None]:
                 await loop.sock_sendall(deaf, post(b"no image") * 20)
 
         sending = asyncio.create_task(send_on())
-        await until(lambda: held.ports.shared.unsent.held_bytes > 0, within_s=20)
+        await until(lambda: held.ports.shared.connections.unsent_bytes > 0, within_s=20)
         sending.cancel()
         await asyncio.wait([sending])
         yield
@@ -346,10 +346,11 @@ async def test_a_client_that_leaves_few_bytes_unread_loses_its_connection(
     worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """A single small response that cannot be sent ends its connection after a time, as many would."""
-    monkeypatch.setattr(aiohttp_connection, "UNREAD_S", 0.2)
+    monkeypatch.setattr(open_connections, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(unsent, "STALLED_AFTER_S", 0.2)
     async with worker() as held, deaf_client(held, path):
-        assert held.ports.shared.unsent.held_bytes < 64 << 10
-        await until(lambda: held.ports.shared.unsent.held_bytes == 0)
+        assert held.ports.shared.connections.unsent_bytes < 64 << 10
+        await until(lambda: held.ports.shared.connections.unsent_bytes == 0)
 
 
 @pytest.mark.parametrize("path", ["fast", "slow"])
@@ -364,8 +365,10 @@ async def test_clients_that_never_read_delay_the_end_by_a_moment_only(
     worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """Once the worker leaves, responses without progress are given up after a short time, not after finish_s."""
-    monkeypatch.setattr(aiohttp_connection, "UNREAD_AT_EXIT_S", 0.2)
+    monkeypatch.setattr(open_connections, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(unsent, "STALLED_WHILE_DRAINING_S", 0.2)
     async with worker(finish_s=30.0) as held, deaf_client(held, path):
+        held.ports.shared.connections.draining = True
         await asyncio.wait_for(held.ports.runner.cleanup(), 5)
 
 
@@ -374,7 +377,8 @@ async def test_a_client_that_takes_none_of_its_response_loses_its_connection(
     worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """Responses that are not read hold their requests' bodies for a limited time only, on either path."""
-    monkeypatch.setattr(aiohttp_connection, "UNREAD_S", 0.2)
+    monkeypatch.setattr(open_connections, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(unsent, "STALLED_AFTER_S", 0.2)
     async with worker() as held:
         loop, port = asyncio.get_running_loop(), getattr(held.ports, f"{path}_port")
         with socket.socket() as deaf:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from registry.web.unsent import (
+from registry.runtime.connections.unsent import (
     BURST_S,
     STALLED_AFTER_S,
+    STALLED_WHILE_DRAINING_S,
     UNSENT_AT_MOST_BYTES,
     Unsent,
     connections_to_end,
@@ -16,10 +17,9 @@ HALF = UNSENT_AT_MOST_BYTES // 2
 
 def looked_at(*taken_bytes: int, every_s: float = 1.0) -> Unsent[str]:
     """A connection that was looked at every second, when its client had taken so many bytes."""
-    unsent = None
+    unsent = Unsent("a", 1, taken_bytes[0], 0.0, 0.0)
     for number, taken in enumerate(taken_bytes):
-        unsent = next_unsent(unsent, "a", size_bytes=1, taken_bytes=taken, now_s=number * every_s)
-    assert unsent is not None
+        unsent = next_unsent(unsent, size_bytes=1, taken_bytes=taken, now_s=number * every_s)
     return unsent
 
 
@@ -28,6 +28,13 @@ def test_a_client_that_takes_nothing_for_long_is_ended() -> None:
     stalled = looked_at(5, 7, 7, 7)
     assert connections_to_end([stalled], now_s=1 + STALLED_AFTER_S - 0.1) == []
     assert connections_to_end([stalled], now_s=1 + STALLED_AFTER_S) == ["a"]
+
+
+def test_while_the_server_drains_clients_have_less_time() -> None:
+    """A client that takes nothing holds up the end of a server by two seconds only."""
+    stalled = looked_at(5, 5)
+    assert connections_to_end([stalled], now_s=STALLED_WHILE_DRAINING_S) == []
+    assert connections_to_end([stalled], now_s=STALLED_WHILE_DRAINING_S, draining=True) == ["a"]
 
 
 def test_a_client_that_reads_slowly_is_not_ended() -> None:

@@ -12,6 +12,9 @@ from typing import Generic, TypeVar
 STALLED_AFTER_S = 10.0
 """A connection ends when its client has taken none of an answer for so long."""
 
+STALLED_WHILE_DRAINING_S = 2.0
+"""The same while the server drains: clients that do not read hold up its end by a moment only."""
+
 UNSENT_AT_MOST_BYTES = 64 << 20
 """What may wait to be sent over all connections together; the largest ones end first."""
 
@@ -36,23 +39,29 @@ class Unsent(Generic[T]):
     progress_s: float
 
 
-def next_unsent(
-    before: Unsent[T] | None, connection: T, *, size_bytes: int, taken_bytes: int, now_s: float
-) -> Unsent[T]:
-    """What is known after another look at a connection on which bytes wait; `before` is None at the first look."""
-    if before is None:
-        return Unsent(connection, size_bytes, taken_bytes, now_s, now_s)
+def stalled_after_s(*, draining: bool) -> float:
+    """How long a client may take nothing."""
+    return STALLED_WHILE_DRAINING_S if draining else STALLED_AFTER_S
+
+
+def next_unsent(before: Unsent[T], *, size_bytes: int, taken_bytes: int, now_s: float) -> Unsent[T]:
+    """What is known after another look at a connection on which bytes wait."""
     progress_s = before.progress_s if taken_bytes == before.taken_bytes else now_s
-    return Unsent(connection, size_bytes, taken_bytes, before.since_s, progress_s)
+    return Unsent(before.connection, size_bytes, taken_bytes, before.since_s, progress_s)
 
 
-def connections_to_end(waiting: Iterable[Unsent[T]], *, now_s: float) -> list[T]:
+def connections_to_end(waiting: Iterable[Unsent[T]], *, now_s: float, draining: bool = False) -> list[T]:
     """The connections that make no progress, and while too many bytes wait over all, the largest of the others."""
-    waiting = list(waiting)
-    ended = [u.connection for u in waiting if now_s - u.progress_s >= STALLED_AFTER_S]
-    others = [u for u in waiting if now_s - u.progress_s < STALLED_AFTER_S]
-    total_bytes = sum(u.size_bytes for u in others)
-    for unsent in sorted(others, key=lambda u: u.size_bytes, reverse=True):
+    patience_s = stalled_after_s(draining=draining)
+    ended: list[T] = []
+    others: list[Unsent[T]] = []
+    for unsent in waiting:
+        if now_s - unsent.progress_s >= patience_s:
+            ended.append(unsent.connection)
+        else:
+            others.append(unsent)
+    total_bytes = sum(unsent.size_bytes for unsent in others)
+    for unsent in sorted(others, key=lambda unsent: unsent.size_bytes, reverse=True):
         if total_bytes <= UNSENT_AT_MOST_BYTES:
             break
         if now_s - unsent.since_s >= BURST_S:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 
 import aiohttp
 import pytest
@@ -16,11 +17,11 @@ from yarl import URL
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.runtime.connections import open_connections, unsent
+from registry.runtime.connections.open_connections import Connections, bounded_connections, connections_at_most
+from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.listen import bind, port_of
-from registry.web import connections as web_connections
-from registry.web import unsent
-from registry.web.connections import BoundedConnection, Connections, connections_at_most
-from registry.web.serving import serving
+from registry.web.serving import serving_app
 from tests.support.command_process import command
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
@@ -32,10 +33,11 @@ LARGE = bytes(16 << 20)
 class Server:
     """A server with bounded connections: `/` says `hello`, `/large` 16 MiB, `/wait` nothing until `go` is set."""
 
-    def __init__(self, connections: Connections) -> None:
-        self.connections = connections
+    def __init__(self, *, at_most: int) -> None:
+        self.connections: Connections
         self.go = asyncio.Event()
         self.port = 0
+        self._at_most = at_most
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Server]:
@@ -43,10 +45,11 @@ class Server:
         app.add_routes([web.get("/", self._hello), web.get("/large", self._large), web.get("/wait", self._wait)])
         with closing(bind("127.0.0.1", 0)) as listener:
             self.port = port_of(listener)
-            async with serving(
-                app, listener, self.connections, lambda http: BoundedConnection(http, self.connections), closing_s=1.0
-            ):
-                yield self
+            async with bounded_connections(at_most=self._at_most) as connections:
+                self.connections = connections
+                make = partial(BoundedConnection, connections=connections)
+                async with serving_app(app, listener, connections, make, closing_s=1.0):
+                    yield self
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -73,7 +76,7 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> byt
 
 async def test_idle_connections_give_way_to_new_ones() -> None:
     """With as many idle connections as there may be, a new one is answered, and the one idle for longest ends."""
-    async with Server(Connections(at_most=3)).running() as server, AsyncExitStack() as opened:
+    async with Server(at_most=3).running() as server, AsyncExitStack() as opened:
         old = []
         for _ in range(3):
             reader, writer = await server.connect()
@@ -90,7 +93,7 @@ async def test_idle_connections_give_way_to_new_ones() -> None:
 
 async def test_requests_in_flight_do_not_give_way() -> None:
     """A connection on which a request is being answered stays; where all are, the new one is closed."""
-    async with Server(Connections(at_most=2)).running() as server:
+    async with Server(at_most=2).running() as server:
         busy = [await server.connect() for _ in range(2)]
         for _, writer in busy:
             writer.write(GET.replace(b"/ ", b"/wait "))
@@ -106,9 +109,9 @@ async def test_requests_in_flight_do_not_give_way() -> None:
 
 async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that stops reading is cut off, one that reads slowly gets all of its answer."""
-    monkeypatch.setattr(web_connections, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(open_connections, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(unsent, "STALLED_AFTER_S", 0.5)
-    async with Server(Connections(at_most=10)).running() as server:
+    async with Server(at_most=10).running() as server:
         stalled, slow = await server.connect(), await server.connect()
         for _, writer in (stalled, slow):
             writer.write(GET.replace(b"/ ", b"/large "))
@@ -126,7 +129,7 @@ async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytes
 
 async def test_a_client_that_reads_nothing_is_answered_one_at_a_time() -> None:
     """Requests that come without their answers being read pile up no answers."""
-    async with Server(Connections(at_most=10)).running() as server:
+    async with Server(at_most=10).running() as server:
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
             sock.sendall(GET.replace(b"/ ", b"/large ") * 10)
             await until(lambda: any(c.unsent_bytes() for c in server.connections._open))
@@ -137,7 +140,7 @@ async def test_a_client_that_reads_nothing_is_answered_one_at_a_time() -> None:
 async def test_connections_that_wait_to_be_accepted_are_answered_when_the_server_stops() -> None:
     """No client that has connected is reset: those in the kernel's queue are taken up and answered, and closed."""
     for _ in range(10):
-        async with Server(Connections(at_most=100)).running() as server:
+        async with Server(at_most=100).running() as server:
             socks = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
             for sock in socks:
                 sock.sendall(GET)
