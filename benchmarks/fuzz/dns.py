@@ -3,14 +3,16 @@
     python -m benchmarks.fuzz.dns [--seconds 60] [--seed N]
 
 Valid queries are mutated (bits, cuts, copies, counts, lengths, pointers) and passed to the code that answers them; some
-are also sent to real UDP and TCP sockets, between plain queries that must still be answered. A finding is printed with
-the bytes that provoke it, and makes the exit code 1.
+are also sent to real UDP and TCP sockets, between plain queries that must still be answered, and no callback of the
+event loop may take more than 20 ms of its thread's processor time. A finding is printed with the bytes that provoke it,
+and makes the exit code 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import random
 import socket
 import sys
@@ -31,6 +33,7 @@ from registry.dns.message import TCP_MOST_BYTES, UDP_MOST_BYTES, UDP_PLAIN_BYTES
 from registry.dns.resolver import FollowedService, Resolver
 from registry.dns.server import over_tcp, over_udp
 from registry.runtime.listen import bind, port_of
+from tests.support.slow_callbacks import slow_callbacks
 
 NAMES = (
     *(
@@ -62,6 +65,7 @@ PURE_PER_ROUND = 300
 SENT_PER_ROUND = 20
 ANSWER_WITHIN_S = 5.0
 FINDINGS_AT_MOST = 5
+SLOW_CALLBACK_S = 0.02
 
 
 class Workers:
@@ -206,7 +210,7 @@ class Fuzzer:
                         answer = await loop.sock_recv(client, 65535)
             except TimeoutError:
                 answer = b"\0\0 nothing came"
-        self.guarded(wires, lambda: "UDP rounds " + check(plain, answer, tcp=False))
+        await asyncio.to_thread(self.guarded, wires, lambda: "UDP rounds " + check(plain, answer, tcp=False))
 
     async def connection(self, port: int) -> None:
         """Send many queries and then random bytes over one connection, in pieces; every answer must be whole."""
@@ -229,7 +233,7 @@ class Fuzzer:
             received = b"\0\0 not closed in time"
         finally:
             writer.close()
-        self.guarded(wires, lambda: self.check_stream(wires, received))
+        await asyncio.to_thread(self.guarded, wires, lambda: self.check_stream(wires, received))
 
     def check_stream(self, wires: Sequence[bytes], received: bytes) -> str:
         """Check that answers have the order of the queries, up to the first one that must not be answered."""
@@ -250,12 +254,17 @@ class Fuzzer:
         udp.setblocking(False)
         udp.bind(tcp.getsockname())
         until_s = time.monotonic() + seconds
-        async with over_udp(self.resolver, udp), over_tcp(self.resolver, tcp):
-            while time.monotonic() < until_s and len(self.findings) < FINDINGS_AT_MOST:
-                for _ in range(PURE_PER_ROUND):
-                    self.pure()
-                await self.datagrams(port_of(tcp))
-                await self.connection(port_of(tcp))
+        gc.collect()
+        gc.freeze()  # a collection of all that this process has imported would be a slow callback
+        with slow_callbacks(SLOW_CALLBACK_S) as slow:
+            async with over_udp(self.resolver, udp), over_tcp(self.resolver, tcp):
+                while time.monotonic() < until_s and len(self.findings) + len(slow) < FINDINGS_AT_MOST:
+                    for _ in range(PURE_PER_ROUND):
+                        self.pure()
+                        await asyncio.sleep(0)  # all of them together would be a slow callback
+                    await self.datagrams(port_of(tcp))
+                    await self.connection(port_of(tcp))
+        self.findings += [f"A callback took {each}" for each in slow]
 
 
 def main() -> None:

@@ -5,8 +5,9 @@
 Images of every format, and forms that contain them, are mutated (bits, cuts, copies, lengths) and posted to a worker in
 this process, with the engine that predicts nothing: raw and as forms, with a length, chunked and compressed; and long
 JSON bodies and forms of large heads to the parsers of all protocols. After every round an ordinary request must be
-answered, and no callback of the event loop may have computed for more than 20 ms, garbage collection left out. A
-finding is printed with the message that provokes it, and makes the exit code 1.
+answered, and no callback of the event loop may have taken more than 20 ms of its thread's processor time, garbage
+collection in it included; what other threads and programs do does not count. A finding is printed with the message that
+provokes it, and makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ async def fuzz(fuzzer: Fuzzer, consul: str, seconds: float) -> int:
         gc.freeze()  # a collection of all that this process has imported would be a slow callback
         with slow_callbacks(SLOW_CALLBACK_S) as slow:
             grown = await fuzzer.run(worker.instance.port, seconds)
-    fuzzer.findings += [f"a callback took {each}" for each in slow]
+    fuzzer.findings += [f"A callback took {each}" for each in slow]
     return grown
 
 

@@ -90,6 +90,8 @@ class BodyReader:
             except asyncio.CancelledError:
                 await asyncio.gather(asyncio.shield(thread), return_exceptions=True)
                 raise
+            finally:
+                del thread  # it holds the error of `work`, whose traceback holds this frame
 
     async def _pieces(self, request: IncomingRequest) -> list[bytes]:
         return await self._budget.pieces(request, limit_bytes=self._limit_bytes)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from contextlib import suppress
 
 from tests.support.waiting import until
+from worker.errors import BadRequest
 from worker.web.body_budget import BodyBudget
 from worker.web.body_reader import BodyReader
 from worker.web.large_json import SMALL_BYTES
@@ -60,3 +63,25 @@ async def test_an_error_of_the_work_is_the_callers() -> None:
     with suppress(ValueError):
         raised = await reader().off_loop(LARGE, fails)
     assert raised is None
+
+
+class Document:
+    """What a body was parsed into."""
+
+
+async def test_an_error_keeps_nothing_of_what_was_parsed() -> None:
+    """What was parsed before a body was refused goes at once: the collector would find it in the loop's time."""
+    parsed: list[weakref.ref[Document]] = []
+
+    def parse() -> None:
+        document = Document()
+        parsed.append(weakref.ref(document))
+        raise BadRequest("It ends too early.")
+
+    gc.disable()
+    try:
+        with suppress(BadRequest):
+            await reader().off_loop(LARGE, parse)
+        await until(lambda: parsed[0]() is None)
+    finally:
+        gc.enable()
