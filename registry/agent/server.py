@@ -26,8 +26,13 @@ from registry.agent.api.formats.message import Query, Request, Response, decoded
 from registry.agent.api.routes import Routes, clean, route, routes
 from registry.agent.errors import ApiError, BadRequest, NotLoopback, PortTaken
 from registry.agent.state.records import Node
+from registry.runtime import open_files
 from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
+from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
+from registry.runtime.connections.request_handler import BoundedConnection
+from registry.runtime.connections.serving import serving
+from registry.runtime.listen import BACKLOG
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +43,10 @@ _MAX_BODY_BYTES = 512 * 1024
 # A client that stops in the middle of a body is answered 408.
 _BODY_TIMEOUT_S = 10.0
 _SHUTDOWN_S = 0.5
-_BACKLOG = 1024
+
+FILES_ASIDE = 128
+"""Files besides those of the clients' connections: those of checks, new connections, the process's own."""
+
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
@@ -68,18 +76,20 @@ async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
     running = RunningAgent(host=address, port=bound)
     requests_log = quiet_logger(f"{__name__}.requests")
     async with Agent(node=node, port=bound, version=VERSION) as agent:
-        handler = partial(_respond, routes(agent))
+        at_most = connections_at_most(open_files.limit(), aside=FILES_ASIDE)
+        handler = partial(_respond, routes(agent, waiting_at_most=at_most * 3 // 4))
         # Without handler_cancellation the read of a client that went away would go on waiting.
-        server = web.Server(handler, handler_cancellation=True, access_log=None, logger=requests_log)
-        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
-        await runner.setup()
-        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-        logger.info("Embedded Consul agent on %s: in memory only, no access control, this machine only.", running.url)
-        try:
-            yield running
-        finally:
-            agent.state.changes.close()
-            await runner.cleanup()
+        runner = web.ServerRunner(web.Server(handler, handler_cancellation=True), shutdown_timeout=_SHUTDOWN_S)
+        async with bounded_connections(at_most=at_most) as connections:
+            make = partial(BoundedConnection, connections=connections, access_log=None, logger=requests_log)
+            async with serving(runner, listener, connections, make):
+                logger.info(
+                    "Embedded Consul agent on %s: in memory only, no access control, this machine only.", running.url
+                )
+                try:
+                    yield running
+                finally:
+                    agent.state.changes.close()
 
 
 def _own_node(address: str) -> Node:
@@ -106,7 +116,7 @@ async def _listen(host: str, port: int) -> socket.socket:
         )
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     try:
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise PortTaken(
             f"{host}:{port} cannot be bound ({error.strerror}): stop what listens there or choose another port."
@@ -118,7 +128,10 @@ async def _respond(table: Routes, request: web.BaseRequest) -> web.Response:
         answer = await _answer(table, request)
     except ApiError as refusal:
         answer = text_response(refusal.status, str(refusal), refusal.headers)
-    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+    response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+    if isinstance(request.protocol, BoundedConnection) and request.protocol.draining:
+        response.force_close()
+    return response
 
 
 async def _answer(table: Routes, request: web.BaseRequest) -> Response:
@@ -141,7 +154,9 @@ async def _answer(table: Routes, request: web.BaseRequest) -> Response:
         return Response(headers=allowed)
     if request.method not in handlers:
         raise ApiError(405, f"method {request.method} not allowed", headers=allowed)
-    call = Request(request.method, path, path.removeprefix(found), Query(query), await _body(request))
+    call = Request(
+        request.method, path, path.removeprefix(found), Query(query), await _body(request), request.remote or ""
+    )
     return await handlers[request.method](call)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from registry.agent.agent import Agent
@@ -21,8 +20,10 @@ from registry.agent.api.formats.message import Query, Request, Response, boolean
 from registry.agent.api.formats.registration_body import check_definition, service_definition
 from registry.agent.api.selection import filter_of
 from registry.agent.api.self_description import describe, member
+from registry.agent.api.waiting import WaitingRequests
 from registry.agent.errors import ApiError, BadRequest
 from registry.agent.state.catalog import SERVICES
+from registry.agent.state.index import Topic
 from registry.agent.state.records import Service, Status
 
 # The statuses of the agent's own health endpoint, as load balancers want them.
@@ -33,8 +34,9 @@ _WORST_FIRST = ("maintenance", "critical", "warning", "passing")
 class AgentApi:
     """The handlers of /v1/agent; each takes a Request and returns a Response, or raises ApiError."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, waiting: WaitingRequests) -> None:
         self._agent = agent
+        self._waiting = waiting
 
     async def services(self, request: Request) -> Response:
         """GET services: all services by id; ?filter= narrows it."""
@@ -45,16 +47,14 @@ class AgentApi:
 
     async def service(self, request: Request) -> Response:
         """GET service/ID: one service; with ?hash= of what the client knows, waits until it is another."""
-        until_s = asyncio.get_running_loop().time() + query_options(request.query, self._agent.node).wait_s
+        wait_s = query_options(request.query, self._agent.node).wait_s
         known = request.query.text("hash")
-        changes = self._agent.state.changes
+
+        def waits_for() -> Topic | None:
+            return SERVICES if known == content_hash(self._known(request.rest)) else None
+
+        await self._waiting.wait(request.client, wait_s, waits_for)
         service = self._known(request.rest)
-        while known and content_hash(service) == known and not changes.closed:
-            left_s = until_s - asyncio.get_running_loop().time()
-            if left_s <= 0:
-                break
-            await changes.wait(SERVICES, left_s)
-            service = self._known(request.rest)
         value = content_hash(service)
         headers = {"X-Consul-ContentHash": value}
         return json_response(agent_service(service) | {"ContentHash": value}, request, headers=headers)

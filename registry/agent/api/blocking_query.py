@@ -8,13 +8,13 @@ and of its agent/consul/rpc.go.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from registry.agent.api.formats.go_duration import parse_duration
 from registry.agent.api.formats.message import Query, Request, Response, json_response
+from registry.agent.api.waiting import WaitingRequests
 from registry.agent.errors import ApiError, BadRequest
 from registry.agent.state.index import ChangeIndex, Topic
 from registry.agent.state.records import Node
@@ -92,24 +92,28 @@ def wait_s(query: Query) -> float:
 class BlockingReads:
     """Answers reads, and builds each response once for all clients that ask the same between two changes."""
 
-    def __init__(self, changes: ChangeIndex, node: Node) -> None:
+    def __init__(self, changes: ChangeIndex, node: Node, waiting: WaitingRequests) -> None:
         self._changes = changes
         self._node = node
+        self._waiting = waiting
         self._cached: dict[tuple[object, ...], tuple[ReadResult, Response]] = {}
         self._cached_version = -1
 
     async def respond(
         self, request: Request, read: Callable[[], ReadResult], *, name_consistency: bool = True
     ) -> Response:
-        """The response to a read, now or when it changes; `read` depends on the request and the state alone."""
+        """The response to a read, now or when it changes; `read` depends on the request and the state alone.
+
+        Raises ApiError, 429, where too many requests wait.
+        """
         options = query_options(request.query, self._node)
-        until_s = _now_s() + options.wait_s * (1 + random.random() / _JITTER_FRACTION)
+
+        def waits_for() -> Topic | None:
+            result, _ = self._read(request, read)
+            return result.topic if 0 < result.index <= options.index else None
+
+        await self._waiting.wait(request.client, options.wait_s * (1 + random.random() / _JITTER_FRACTION), waits_for)
         result, response = self._read(request, read)
-        while 0 < result.index <= options.index and (left_s := until_s - _now_s()) > 0:
-            if self._changes.closed:
-                break
-            await self._changes.wait(result.topic, left_s)
-            result, response = self._read(request, read)
         headers = {**_headers(result.index), **response.headers}
         if name_consistency:
             headers["X-Consul-Effective-Consistency"] = options.consistency
@@ -129,7 +133,3 @@ class BlockingReads:
 
 def _headers(index: int) -> dict[str, str]:
     return {"X-Consul-Index": str(max(index, 1)), "X-Consul-KnownLeader": "true", "X-Consul-LastContact": "0"}
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

@@ -6,7 +6,6 @@ a client that names it waits until another event comes.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 
@@ -15,8 +14,10 @@ from registry.agent.api.blocking_query import refuse_other_datacenter, wait_inde
 from registry.agent.api.formats.json_views import event_entry
 from registry.agent.api.formats.message import Request, Response, json_response
 from registry.agent.api.selection import name_in
+from registry.agent.api.waiting import WaitingRequests
 from registry.agent.errors import ApiError
 from registry.agent.state.events import EVENTS, Event
+from registry.agent.state.index import Topic
 
 _NO_EVENT_INDEX = 1
 
@@ -24,8 +25,9 @@ _NO_EVENT_INDEX = 1
 class EventApi:
     """The handlers; each takes a Request and returns a Response, or raises ApiError."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, waiting: WaitingRequests) -> None:
         self._agent = agent
+        self._waiting = waiting
         self._state = agent.state
 
     async def fire(self, request: Request) -> Response:
@@ -47,14 +49,12 @@ class EventApi:
     async def list(self, request: Request) -> Response:
         """GET list: the events that were kept, oldest first; ?name= narrows it."""
         known, name = wait_index(request.query), request.query.text("name")
-        until_s = asyncio.get_running_loop().time() + wait_s(request.query)
+
+        def waits_for() -> Topic | None:
+            return EVENTS if known and _index(self._state.events.named(name)) == known else None
+
+        await self._waiting.wait(request.client, wait_s(request.query), waits_for)
         events = self._state.events.named(name)
-        while known and _index(events) == known and not self._state.changes.closed:
-            left_s = until_s - asyncio.get_running_loop().time()
-            if left_s <= 0:
-                break
-            await self._state.changes.wait(EVENTS, left_s)
-            events = self._state.events.named(name)
         headers = {"X-Consul-Index": str(_index(events))}
         return json_response([event_entry(event) for event in events], request, headers=headers)
 

@@ -18,26 +18,27 @@ from registry.agent.api.operator import OperatorApi
 from registry.agent.api.session import SessionApi
 from registry.agent.api.switched_off import switched_off
 from registry.agent.api.txn import TxnApi
+from registry.agent.api.waiting import WaitingRequests
 from registry.agent.state.records import Status
 
 Routes = Mapping[str, Mapping[str, Handler]]
 """Handlers by path and method."""
 
 
-def routes(agent: Agent) -> Routes:
-    """Every path and its handlers by method."""
-    state = agent.state
-    reads = BlockingReads(state.changes, agent.node)
+def routes(agent: Agent, *, waiting_at_most: int) -> Routes:
+    """Every path and its handlers by method; so many requests may wait for a change."""
+    state, waiting = agent.state, WaitingRequests(agent.state.changes, at_most=waiting_at_most)
+    reads = BlockingReads(state.changes, agent.node, waiting)
     keys = KvApi(state, reads)
     found: dict[str, dict[str, Handler]] = {"/v1/kv/": {"GET": keys.get, "PUT": keys.put, "DELETE": keys.delete}}
     tables: tuple[Routes, ...] = (
         {"/": {"GET": _greet}},
-        _agent_routes(AgentApi(agent)),
+        _agent_routes(AgentApi(agent, waiting)),
         _catalog_routes(CatalogApi(state, reads)),
         _health_routes(HealthApi(state, reads)),
         _session_routes(SessionApi(state, reads)),
         {"/v1/txn": {"PUT": TxnApi(state).put}},
-        _event_routes(EventApi(agent)),
+        _event_routes(EventApi(agent, waiting)),
         _coordinate_routes(CoordinateApi(state, reads)),
         _operator_routes(OperatorApi(agent)),
         switched_off(agent, reads),

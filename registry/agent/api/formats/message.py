@@ -82,7 +82,7 @@ def flag(query: Query, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request: `rest` is what follows the route's path, percent-decoded.
+    """A request: `rest` is what follows the route's path, percent-decoded; `client` is the IP address it came from.
 
     Bytes of the path that are not UTF-8 have become U+FFFD.
     """
@@ -92,6 +92,7 @@ class Request:
     rest: str
     query: Query
     body: bytes = b""
+    client: str = ""
 
 
 Handler = Callable[[Request], Awaitable[Response]]
