@@ -251,7 +251,7 @@ class LookupProtocol(BoundedConnection):
         """aiohttp's timer for idle connections: one on which the fast path has answered meanwhile is not idle."""
         if self._active:
             self._active = False
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            self.restart_idle_time()
         super()._process_keepalive()
 
 

@@ -89,10 +89,6 @@ class AiohttpConnection(BoundedConnection):
         """Whether aiohttp has answered all that it was given and waits for the next request."""
         return self._waiter is not None and not self._waiter.done()
 
-    def restart_idle_time(self) -> None:
-        """Count the time after which an idle connection is closed from now on."""
-        self._next_keepalive_close_time = self.loop.time() + self.keepalive_timeout
-
     def is_answering(self) -> bool:
         """Whether a request is being answered of which aiohttp does not know."""
         return False

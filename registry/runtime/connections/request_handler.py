@@ -9,6 +9,7 @@ from aiohttp import web
 
 from registry.runtime.connections.acknowledged import acknowledged_bytes
 from registry.runtime.connections.open_connections import Connections
+from registry.runtime.connections.tls_transport import PiecewiseTransport
 
 PAUSED_ABOVE_BYTES = 1
 """The transport reports a connection with more unsent bytes than this, and again once all are sent.
@@ -18,10 +19,7 @@ Not 0: a TLS transport would report a connection with no unsent bytes, and never
 
 
 class BoundedConnection(web.RequestHandler):
-    """aiohttp's handler of one connection, which is one of `connections`; `options` as for aiohttp's.
-
-    A transport may have buffers of its own below those that it tells of (over TLS, 64 KiB of encrypted bytes).
-    """
+    """aiohttp's handler of one connection, which is one of `connections`; `options` as for aiohttp's."""
 
     __slots__ = ("_connections", "_link", "loop", "used")
 
@@ -34,8 +32,10 @@ class BoundedConnection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take up the connection; called by the transport."""
-        super().connection_made(transport)
         self._link = cast(asyncio.Transport, transport)
+        if self._link.get_extra_info("sslcontext") is not None:
+            self._link = cast(asyncio.Transport, PiecewiseTransport(self._link))
+        super().connection_made(self._link)
         self._link.set_write_buffer_limits(high=PAUSED_ABOVE_BYTES)
         self._connections.opened(self)
 
@@ -72,6 +72,10 @@ class BoundedConnection(web.RequestHandler):
     def idle(self) -> bool:
         """Whether no request is being answered."""
         return not (self._request_in_progress or self._messages or self._paused)
+
+    def restart_idle_time(self) -> None:
+        """Count the time after which an idle connection is closed from now on."""
+        self._next_keepalive_close_time = self.loop.time() + self.keepalive_timeout
 
     def unsent_bytes(self) -> int:
         """How many bytes wait to be handed to the kernel."""
