@@ -1,4 +1,4 @@
-"""The rules for names that come from outside: one a kind of name, checked where a flag is read. Pure.
+"""The rules for names that come from outside: one for each kind of name, checked where a flag is read. Pure.
 
 Every check returns the name, or raises SettingsError with the rule in its sentence.
 """

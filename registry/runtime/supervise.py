@@ -1,4 +1,4 @@
-"""Background tasks that never die unseen: an unexpected exception is logged, and the task's function is run again.
+"""Supervised background tasks: an unexpected exception is logged, and the task's function is run again.
 
 Waits between two runs grow with the failures in a row (see `backoff`); a run of HEALTHY_S or longer starts the count
 again.

@@ -21,7 +21,7 @@ _ANYWHERE: tuple[type[WorkerError], ...] = (WrongWorker, WorkerError)
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What comes instead of an answer."""
+    """The body of an answer that reports an error."""
 
     error: Annotated[str, "One sentence that says what to do."]
 
@@ -33,7 +33,7 @@ class OpenApiRoute:
         self._text = ""
 
     def routes(self) -> list[Route]:
-        """The one path."""
+        """The route of the description itself."""
         answer = {JSON: dict[str, Any]}
         return [Route("GET", "/openapi.json", self.read, tag=OPERATION, summary="This description.", answer=answer)]
 
@@ -42,7 +42,7 @@ class OpenApiRoute:
         self._text = json.dumps(openapi_document(routes, models=models))
 
     async def read(self, _: web.Request) -> web.Response:
-        """The document."""
+        """Answer with the OpenAPI document."""
         return web.Response(text=self._text, content_type=JSON)
 
 

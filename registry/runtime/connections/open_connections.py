@@ -85,19 +85,19 @@ class Connections:
         self._none_left = asyncio.Event()
 
     def opened(self, connection: Connection) -> None:
-        """Take up a new connection; an idle one, or else the new one, ends if there are too many."""
+        """Add a new connection; if there are too many, an idle one ends, or else the new one."""
         if len(self._open) >= self._at_most:
-            given_up = self._idle_connection()
-            if given_up is None:
+            evicted = self._idle_connection()
+            if evicted is None:
                 connection.force_close()
                 return
-            del self._open[given_up]
-            given_up.force_close()
+            del self._open[evicted]
+            evicted.force_close()
         self._open[connection] = None
         self._none_left.clear()
 
     def closed(self, connection: Connection) -> None:
-        """Forget a connection that has ended."""
+        """Remove a connection that has ended."""
         self._open.pop(connection, None)
         self._waiting.pop(connection, None)
         if not self._open:
@@ -111,7 +111,7 @@ class Connections:
         )
 
     def writing_resumed(self, connection: Connection) -> None:
-        """All of them have been sent."""
+        """All bytes of the connection have been sent."""
         self._waiting.pop(connection, None)
 
     def __len__(self) -> int:

@@ -31,7 +31,7 @@ class BoundedConnection(web.RequestHandler):
         self._link: asyncio.Transport | None = None  # aiohttp forgets its own when it begins to close
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take up the connection; called by the transport."""
+        """Add the connection; called by the transport."""
         self._link = cast(asyncio.Transport, transport)
         if self._link.get_extra_info("sslcontext") is not None:
             self._link = cast(asyncio.Transport, PiecewiseTransport(self._link))
@@ -40,13 +40,13 @@ class BoundedConnection(web.RequestHandler):
         self._connections.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the connection, which has ended; called by the transport."""
+        """Remove the connection, which has ended; called by the transport."""
         self._link = None
         self._connections.closed(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Hand what came to aiohttp."""
+        """Pass the bytes that came to aiohttp; called by the transport."""
         self.used = True
         super().data_received(data)
 

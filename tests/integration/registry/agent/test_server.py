@@ -108,13 +108,13 @@ async def test_answers_that_are_not_read_end_their_connection(
     async with serve_agent(host="127.0.0.1", port=0) as agent, aiohttp.ClientSession() as http:
         async with http.put(f"{agent.url}/v1/kv/large", data=b"x" * VALUE_BYTES) as answer:
             assert await answer.json() is True
-        with socket.socket() as deaf:
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.connect((agent.host, agent.port))
-            deaf.sendall(b"GET /v1/kv/large?raw HTTP/1.1\r\nHost: a\r\n\r\n" * 40)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect((agent.host, agent.port))
+            sock.sendall(b"GET /v1/kv/large?raw HTTP/1.1\r\nHost: a\r\n\r\n" * 40)
             await heartbeat(agent)
             await until(lambda: "did not read" in caplog.text)
-            received = await asyncio.to_thread(_all_of, deaf)
+            received = await asyncio.to_thread(_all_of, sock)
         assert received < 40 * VALUE_BYTES
         await heartbeat(agent)
 

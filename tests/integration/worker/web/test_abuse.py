@@ -225,7 +225,7 @@ async def test_a_length_that_lies_harms_only_its_sender(target: Target) -> None:
 
 
 async def test_broken_bodies_leave_no_traceback_in_the_log(target: Target, caplog: pytest.LogCaptureFixture) -> None:
-    """What is merely no HTTP or no gzip is the client's fault, answered, and no line of the log."""
+    """A body that is not gzip or not chunked as announced is answered with 400 and logs no error."""
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     assert await target.status(head % 100 + b"no gzip at all") == 400
     assert await target.status(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n") == 400
@@ -340,7 +340,7 @@ print(peak() - before)
 
 
 async def test_decoding_takes_a_bounded_number_of_bytes_a_pixel(tmp_path: Path) -> None:
-    """The thirstiest kinds (alpha, palettes, 16 bits, progressive JPEG, WebP) take at most 17 bytes a pixel."""
+    """The costliest kinds (alpha, palettes, 16 bits, progressive JPEG, WebP) take at most 17 bytes a pixel."""
     side = 3000
     rgba = Image.new("RGBA", (side, side), (9, 9, 9, 9))
     photo = Image.new("RGB", (side, side), (9, 99, 9))

@@ -260,12 +260,12 @@ async def test_requests_sent_ahead_are_not_collected(worker: Callable[..., Any])
 async def test_a_client_that_does_not_read_is_not_read_from(worker: Callable[..., Any]) -> None:
     """Answers that nobody takes do not pile up: no further request is begun."""
     async with worker() as held:
-        with socket.socket() as deaf:
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.setblocking(False)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
             loop = asyncio.get_running_loop()
-            await loop.sock_connect(deaf, ("127.0.0.1", held.ports.fast_port))
-            sending = asyncio.create_task(loop.sock_sendall(deaf, post(b"") * 100_000))
+            await loop.sock_connect(sock, ("127.0.0.1", held.ports.fast_port))
+            sending = asyncio.create_task(loop.sock_sendall(sock, post(b"") * 100_000))
             taken = -1
             while held.ports.taken != taken:
                 taken = held.ports.taken
@@ -322,17 +322,17 @@ async def test_shutdown_does_not_wait_for_ever(worker: Callable[..., Any]) -> No
 
 
 @asynccontextmanager
-async def deaf_client(held: Any, path: str) -> AsyncIterator[None]:
+async def client_that_never_reads(held: Any, path: str) -> AsyncIterator[None]:
     """A client that has sent small requests, and read nothing, until a response of some bytes could not be sent."""
     loop = asyncio.get_running_loop()
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.setblocking(False)
-        await loop.sock_connect(deaf, ("127.0.0.1", getattr(held.ports, f"{path}_port")))
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", getattr(held.ports, f"{path}_port")))
 
         async def send_on() -> None:
             while True:
-                await loop.sock_sendall(deaf, post(b"no image") * 20)
+                await loop.sock_sendall(sock, post(b"no image") * 20)
 
         sending = asyncio.create_task(send_on())
         await until(lambda: held.ports.shared.connections.unsent_bytes > 0, within_s=20)
@@ -348,7 +348,7 @@ async def test_a_client_that_leaves_few_bytes_unread_loses_its_connection(
     """A single small response that cannot be sent ends its connection after a time, as many would."""
     monkeypatch.setattr(open_connections, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(unsent, "STALLED_AFTER_S", 0.2)
-    async with worker() as held, deaf_client(held, path):
+    async with worker() as held, client_that_never_reads(held, path):
         assert held.ports.shared.connections.unsent_bytes < 64 << 10
         await until(lambda: held.ports.shared.connections.unsent_bytes == 0)
 
@@ -356,7 +356,7 @@ async def test_a_client_that_leaves_few_bytes_unread_loses_its_connection(
 @pytest.mark.parametrize("path", ["fast", "slow"])
 async def test_a_body_is_given_back_before_its_response_is_read(worker: Callable[..., Any], path: str) -> None:
     """A client that reads nothing keeps other bodies out no longer than its images are predicted."""
-    async with worker() as held, deaf_client(held, path):
+    async with worker() as held, client_that_never_reads(held, path):
         assert held.ports.shared.body_budget.held_bytes == 0
 
 
@@ -367,7 +367,7 @@ async def test_clients_that_never_read_delay_the_end_by_a_moment_only(
     """Once the worker leaves, responses without progress are given up after a short time, not after finish_s."""
     monkeypatch.setattr(open_connections, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(unsent, "STALLED_WHILE_DRAINING_S", 0.2)
-    async with worker(finish_s=30.0) as held, deaf_client(held, path):
+    async with worker(finish_s=30.0) as held, client_that_never_reads(held, path):
         held.ports.shared.connections.draining = True
         await asyncio.wait_for(held.ports.runner.cleanup(), 5)
 
@@ -381,14 +381,14 @@ async def test_a_client_that_takes_none_of_its_response_loses_its_connection(
     monkeypatch.setattr(unsent, "STALLED_AFTER_S", 0.2)
     async with worker() as held:
         loop, port = asyncio.get_running_loop(), getattr(held.ports, f"{path}_port")
-        with socket.socket() as deaf:
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.setblocking(False)
-            await loop.sock_connect(deaf, ("127.0.0.1", port))
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", port))
 
             async def send_on() -> None:
                 while True:
-                    await loop.sock_sendall(deaf, post(b"no image") * 10_000)
+                    await loop.sock_sendall(sock, post(b"no image") * 10_000)
 
             with pytest.raises(ConnectionError):
                 await asyncio.wait_for(send_on(), 20)

@@ -21,7 +21,7 @@ CLIENTS = 14
 ID_BYTES = 60_000
 """The answer repeats the id of its request: large answers fill the buffers of a connection soon."""
 
-STUCK_S = 1.0
+BLOCKED_S = 1.0
 """A client of which the worker has taken nothing for so long has filled all buffers with answers."""
 
 
@@ -43,7 +43,7 @@ async def fill(sock: socket.socket, message: bytes) -> int:
     """Send requests until the worker takes no more of them; how many bytes it has taken."""
     loop, sent = asyncio.get_running_loop(), 0
     taken_s = loop.time()
-    while loop.time() - taken_s < STUCK_S:
+    while loop.time() - taken_s < BLOCKED_S:
         try:
             sent += sock.send(message[sent % len(message) :])
             taken_s = loop.time()

@@ -63,9 +63,9 @@ async def https_server(certificate: Path) -> AsyncIterator[tuple[int, Connection
 
 def ask_and_never_read(port: int, certificate: Path) -> ssl.SSLSocket:
     context = ssl.create_default_context(cafile=str(certificate))
-    deaf = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
-    deaf.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-    return deaf
+    sock = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    return sock
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
@@ -80,8 +80,8 @@ def test_over_tls(run: Run, certificate: Path, monkeypatch: pytest.MonkeyPatch) 
             async with aiohttp.request("GET", f"https://127.0.0.1:{port}/", ssl=context) as answer:
                 assert await answer.read() == LARGE
             await until(lambda: len(connections) == 0)
-            deaf = await asyncio.to_thread(ask_and_never_read, port, certificate)
-            with deaf:
+            sock = await asyncio.to_thread(ask_and_never_read, port, certificate)
+            with sock:
                 await until(lambda: connections.unsent_bytes > len(LARGE) // 4)
                 await until(lambda: len(connections) == 0)
 
