@@ -8,8 +8,7 @@
     ├── TooLarge                413   larger than a limit; the sentence names the limit and its flag
     ├── NotAnImage              415   not one of the image types taken here
     ├── WrongWorker             421   another process answers at this address now: look up again
-    ├── Busy                    503   ask again after `retry_after_s`, or ask another worker
-    │   └── Overloaded          503   the queue is full, or the deadline could not be met
+    ├── Busy                    503   no room, no time or no model yet: ask again later, or another worker
     ├── DeadlinePassed          504   the caller's time ran out before the prediction did
     ├── ModelError              500   the model cannot be loaded, or its output is invalid: no fault of the request
     └── RetrainError            500   photos from which no model can be trained; only `p2p retrain` raises it
@@ -76,19 +75,16 @@ class WrongWorker(WorkerError):
 
 
 class Busy(WorkerError):
-    """The worker cannot answer now; asking again makes sense after `retry_after_s` seconds."""
+    """The queue or the memory is full, the deadline could not be met, or the model is being loaded.
+
+    Asking again makes sense after `retry_after_s` seconds, and asking another worker at once.
+    """
 
     status = 503
 
     def __init__(self, sentence: str, *, retry_after_s: float) -> None:
         super().__init__(sentence)
         self.retry_after_s = retry_after_s
-
-
-class Overloaded(Busy):
-    """The queue is full, or the request's deadline could not be met."""
-
-    status = 503
 
 
 class DeadlinePassed(WorkerError):

@@ -14,7 +14,7 @@ from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Capacity, Pace, crowded, expected_wait_s, refusal
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
 from worker.batching.runner import BatchRunner, Predict
-from worker.errors import Overloaded
+from worker.errors import Busy
 from worker.telemetry.metrics import ModelMetrics
 
 QUEUE_BYTES = 512 << 20
@@ -120,7 +120,7 @@ class Batcher:
         return self._coming
 
     def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0) -> None:
-        """Raise Overloaded if `images` that arrive now have no room, or no chance by `deadline_s` (monotonic)."""
+        """Raise Busy if `images` that arrive now have no room, or no chance by `deadline_s` (monotonic)."""
         depth = self.depth
         ahead = depth + self._runner.running
         wait_s = expected_wait_s(self.pace, ahead=ahead, images=images, slower=self._runner.slower)
@@ -134,10 +134,10 @@ class Batcher:
         if refused is not None:
             self._numbers.rejected(refused.reason, images)
             why = f"This worker is busy and {_WHY[refused.reason]}: ask for another one."
-            raise Overloaded(why, retry_after_s=refused.retry_after_s)
+            raise Busy(why, retry_after_s=refused.retry_after_s)
 
     def decoding(self, images: int, *, nbytes: int, deadline_s: float) -> AbstractContextManager[object]:
-        """A context around decoding, and waiting for it: the images count as waiting. Raises Overloaded.
+        """A context around decoding, and waiting for it: the images count as waiting. Raises Busy.
 
         `nbytes` is the memory that the images take, encoded or decoded, whichever is more.
         """
@@ -162,7 +162,7 @@ class Batcher:
     async def submit_all(self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False) -> list[Scores]:
         """Scores [classes] of each image, in order, or the error of the first that has none.
 
-        Raises Overloaded when there is no room, DeadlinePassed when `deadline_s` passed in the queue. A caller
+        Raises Busy when there is no room, DeadlinePassed when `deadline_s` passed in the queue. A caller
         that is cancelled costs no prediction if its batch has not begun. For images that were `admitted` with their
         request, only their memory is checked again, not the deadline.
         """

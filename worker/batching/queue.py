@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.errors import DeadlinePassed, Overloaded, WorkerError
+from worker.errors import Busy, DeadlinePassed, WorkerError
 from worker.telemetry.metrics import ModelMetrics
 
 Image = NDArray[np.uint8]
@@ -85,4 +85,4 @@ class ImageQueue:
 def reject_closing(members: Sequence[QueuedImage]) -> None:
     """Answer all `members` with the error of a worker that closes."""
     for image in members:
-        image.fail(Overloaded("This worker is closing: ask for another one.", retry_after_s=1))
+        image.fail(Busy("This worker is closing: ask for another one.", retry_after_s=1))

@@ -92,7 +92,7 @@ class Predictor:
         return time.monotonic() + min(self._deadline_s, timeout_s if timeout_s is not None else self._deadline_s)
 
     def receiving(self, *, deadline_s: float) -> AbstractContextManager[object]:
-        """A context around reading a request's body. Raises Overloaded, before a byte of it is read."""
+        """A context around reading a request's body. Raises Busy, before a byte of it is read."""
         self.batcher.admit(deadline_s=deadline_s)
         return _Receiving(self.batcher.coming(), self.numbers.stage("receive"))
 

@@ -23,7 +23,7 @@ from worker.artifacts.version_plan import (
     resolve_version,
 )
 from worker.batching.core_scheduler import CoreScheduler
-from worker.errors import ModelError, NotFound, Overloaded
+from worker.errors import Busy, ModelError, NotFound
 from worker.inference.predictor import Predictor
 from worker.repository.loader import WorkerThreads, close_at_exit, open_predictor, unload
 from worker.repository.request_epochs import RequestEpochs
@@ -105,7 +105,7 @@ class ModelVersions:
 
     @property
     def current(self) -> Predictor:
-        """The default version's predictor. Raises Overloaded before it is loaded."""
+        """The default version's predictor. Raises Busy before it is loaded."""
         return self.find()
 
     @property
@@ -158,13 +158,13 @@ class ModelVersions:
         labels = self._settings.version_labels
         return resolve_version(version=version, label=label, policy=self.policy, labels=labels, loaded=self._loaded)
 
-    def _missing(self, version: str | None, label: str | None) -> NotFound | Overloaded:
+    def _missing(self, version: str | None, label: str | None) -> NotFound | Busy:
         """The error for a requested version that cannot answer."""
         asked = f"label {label!r}" if version is None else f"version {version[:40]!r}"
         if version in self._failed:
             return NotFound(f"Version {version} of {self.name} cannot be served: {self._failed[version].error}")
         if not self._loaded or (version is not None and version in (self._loading, *self._plan.wait)):
-            return Overloaded(f"The model {self.name} is being loaded: ask again soon.", retry_after_s=SOON_S)
+            return Busy(f"The model {self.name} is being loaded: ask again soon.", retry_after_s=SOON_S)
         has = f"versions {', '.join(self.loaded)} and labels {', '.join(self.labels)}"
         return NotFound(f"The model {self.name} has no {asked}; it has {has}.")
 

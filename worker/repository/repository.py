@@ -32,7 +32,7 @@ class ModelRepository:
     def find(self, name: str, *, version: str | None = None, label: str | None = None) -> Predictor:
         """The predictor of `version`, or of the version that `label` means, or else of the default version.
 
-        Raises NotFound for a name, version or label that does not exist, Overloaded for a version that is loading.
+        Raises NotFound for a name, version or label that does not exist, Busy for a version that is loading.
         """
         return self.versions(name).find(version=version, label=label)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from worker.errors import BadRequest, Overloaded, TooLarge, TooSlow
+from worker.errors import BadRequest, Busy, TooLarge, TooSlow
 from worker.web.request import IncomingRequest, RequestBody
 
 PAUSE_S = 10.0
@@ -58,7 +58,7 @@ class BodyBudget:
     async def pieces(self, request: IncomingRequest, *, limit_bytes: int) -> list[bytes]:
         """The body of a request in pieces, in order; [] if it is empty. To be called in the request's own task.
 
-        Raises TooLarge where it exceeds `limit_bytes` (without reading the rest), TooSlow, Overloaded where the
+        Raises TooLarge where it exceeds `limit_bytes` (without reading the rest), TooSlow, Busy where the
         budget is used up, BadRequest where the body's framing or compression is broken.
         """
         check_length(request, limit_bytes=limit_bytes)
@@ -124,7 +124,7 @@ class BodyBudget:
         body.size = 0
 
     def _take(self, body: _Receiving, count: int, limit_bytes: int) -> None:
-        """Count bytes that have arrived. Raises TooLarge or Overloaded if they may not be kept."""
+        """Count bytes that have arrived. Raises TooLarge or Busy if they may not be kept."""
         if body.refused:  # its task had data to read before the time limit woke it
             raise self._over_budget()
         body.size += count
@@ -141,8 +141,8 @@ class BodyBudget:
             if largest.time_limit is not None and not largest.time_limit.expired():
                 largest.time_limit.reschedule(0.0)  # at once: its task wakes with a TimeoutError
 
-    def _over_budget(self) -> Overloaded:
-        return Overloaded(
+    def _over_budget(self) -> Busy:
+        return Busy(
             f"The bodies that this worker holds fill the {self._most_bytes} bytes meant for them (--body-memory): ask "
             "another worker, or this one again.",
             retry_after_s=1.0,

@@ -25,7 +25,7 @@ PREDICTING = (
     errors.TooSlow,
     errors.TooLarge,
     errors.NotAnImage,
-    errors.Overloaded,
+    errors.Busy,
     errors.DeadlinePassed,
 )
 """The errors of a path that predicts."""

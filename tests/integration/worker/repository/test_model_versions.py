@@ -34,7 +34,7 @@ from tests.support.waiting import until
 from worker.artifacts.source import ModelSource
 from worker.artifacts.version_plan import Policy
 from worker.batching.core_scheduler import CoreScheduler
-from worker.errors import ModelError, NotFound, Overloaded
+from worker.errors import Busy, ModelError, NotFound
 from worker.repository.loader import running_threads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.request_epochs import RequestEpochs
@@ -120,7 +120,7 @@ async def test_what_is_being_copied_is_not_loaded(tmp_path: Path, loader: Loader
             (tmp_path / "2" / "model.json").write_text("{" + " " * size)
             await asyncio.sleep(0.04)  # a slow copy, but quicker than two looks
         assert states(store) == {"1": "AVAILABLE", "2": "START"}
-        with pytest.raises(Overloaded, match="being loaded"):
+        with pytest.raises(Busy, match="being loaded"):
             store.find(version="2")
         shutil.rmtree(tmp_path / "2")
         publish(tmp_path, 2)

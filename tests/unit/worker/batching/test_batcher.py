@@ -15,7 +15,7 @@ from tests.support.waiting import until
 from worker.batching.batcher import Batcher, Image, Scores
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace, Streams
-from worker.errors import DeadlinePassed, Overloaded, WorkerError
+from worker.errors import Busy, DeadlinePassed, WorkerError
 from worker.inference.calibration import measure_pace
 from worker.telemetry.metrics import WorkerMetrics
 
@@ -257,7 +257,7 @@ async def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
         await asyncio.to_thread(engine.entered.wait, 5)
         tasks += [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in (2, 3)]
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded) as refusal:
+        with pytest.raises(Busy) as refusal:
             await queue.submit(image(4), deadline_s=soon())
         assert refusal.value.retry_after_s == pytest.approx(2.0)  # three before it, and its own
         assert queue.crowded
@@ -269,7 +269,7 @@ async def test_what_cannot_be_met_is_refused_at_once() -> None:
     """An image whose deadline is nearer than the work before it is refused on arrival."""
     engine = Engine()
     async with batcher(engine, image_s=1.0) as queue:
-        with pytest.raises(Overloaded):
+        with pytest.raises(Busy):
             await queue.submit(image(1), deadline_s=time.monotonic() + 0.5)
     assert engine.batches == []
 
@@ -313,7 +313,7 @@ async def test_the_estimate_follows_what_batches_really_take() -> None:
         engine.go.clear()
         held = await begun(queue, engine, 1)
         await until(lambda: queue.running == 1)
-        with pytest.raises(Overloaded) as refusal:
+        with pytest.raises(Busy) as refusal:
             queue.admit(deadline_s=time.monotonic())
         assert refusal.value.retry_after_s > 0.004  # twice what the load would say
         engine.go.set()

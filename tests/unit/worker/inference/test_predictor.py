@@ -24,7 +24,7 @@ from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace, Streams
 from worker.batching.queue import Scores
 from worker.engines.base import InputSpec, SingleStream
-from worker.errors import BadRequest, DeadlinePassed, NotAnImage, Overloaded, WorkerError
+from worker.errors import BadRequest, Busy, DeadlinePassed, NotAnImage, WorkerError
 from worker.images.decode import ImageSize
 from worker.inference.model import Model
 from worker.inference.predictor import Predictor
@@ -216,7 +216,7 @@ def _check(one: Asked, outcome: object) -> None:
     if one.fate == "cancelled":
         refusals += (asyncio.CancelledError,)
     if one.fate == "expired":
-        refusals += (DeadlinePassed, Overloaded)
+        refusals += (DeadlinePassed, Busy)
     if None in one.values:
         assert isinstance(outcome, (NotAnImage, BadRequest, *refusals))
     elif POISON in one.values:
@@ -258,9 +258,9 @@ async def test_images_that_wait_for_a_thread_count_as_waiting(bench: Bench) -> N
         with no_thread_free(bench):
             waiting = asyncio.create_task(predictor.predict([encoded(1), encoded(2)], deadline_s=soon()))
             await until(lambda: predictor.batcher.depth == 2)
-            with pytest.raises(Overloaded), predictor.receiving(deadline_s=soon()):
+            with pytest.raises(Busy), predictor.receiving(deadline_s=soon()):
                 raise AssertionError("the body was read")
-            with pytest.raises(Overloaded):
+            with pytest.raises(Busy):
                 await predictor.predict([encoded(3)], deadline_s=soon())
         assert [int(row[0]) for row in await waiting] == [1, 2]
     assert bench.rejected("queue") == 2
@@ -277,7 +277,7 @@ async def test_the_memory_of_waiting_images_is_bounded(bench: Bench) -> None:
     async with batcher:
         first = asyncio.create_task(batcher.submit(image, deadline_s=soon()))
         await until(lambda: batcher.running == 1)
-        with pytest.raises(Overloaded, match="memory"):
+        with pytest.raises(Busy, match="memory"):
             await batcher.submit(image, deadline_s=soon())
         engine.go.set()
         await first
@@ -349,7 +349,7 @@ async def test_what_waits_when_a_batcher_closes_is_refused(bench: Bench) -> None
         await until(lambda: len(predictor.batcher._queue) + predictor.batcher.running == 9)
     outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
     engine.go.set()
-    assert all(isinstance(outcome, Overloaded) for outcome in outcomes)
+    assert all(isinstance(outcome, Busy) for outcome in outcomes)
 
 
 async def test_numbers_tell_of_each_stage_and_of_loaded_versions(bench: Bench) -> None:

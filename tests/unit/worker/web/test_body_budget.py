@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.waiting import until
-from worker.errors import Overloaded, WorkerError
+from worker.errors import Busy, WorkerError
 from worker.web.body_budget import PIECE_BYTES, BodyBudget
 from worker.web.responses import error_response, to_aiohttp
 
@@ -230,6 +230,6 @@ async def test_a_refused_body_stays_refused_when_more_of_it_is_at_hand() -> None
     await until(lambda: budget.held_bytes == 600)
     large.more.set()  # from here on its task can run, and its next pieces wait
     small = await budget.pieces(ScriptedRequest(ScriptedBody(b"y" * 500)), limit_bytes=10_000)
-    with pytest.raises(Overloaded):
+    with pytest.raises(Busy):
         await receiving
     assert (small, budget.held_bytes) == ([b"y" * 500], 500)
