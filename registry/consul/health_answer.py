@@ -20,6 +20,9 @@ ReadEntry = tuple[Instance | Unusable, str]
 _REFUSED = "connect: connection refused"
 """What the output of an HTTP or TCP check ends with where nobody listens (Go's network library)."""
 
+OUTPUT_CHARACTERS = 4096
+"""As much as an agent keeps of a check's output."""
+
 LAST_CONTACT_LIMIT_MS = 10_000
 """An agent whose server heard from the leader longer ago than this answers with old data."""
 
@@ -79,7 +82,7 @@ def read_entry(entry: Mapping[str, Any]) -> ReadEntry:
     """
     service, node = entry["Service"], entry["Node"]
     meta, checks = service.get("Meta") or {}, entry.get("Checks") or ()
-    health = _health(service["ID"], checks)
+    health, output = _health(service["ID"], checks)
     weights = service.get("Weights") or {}
     host, port = service.get("Address") or node["Address"], _port(service.get("Port"))
     version, boot = _text(meta.get("version")), _text(meta.get("boot"))
@@ -99,6 +102,7 @@ def read_entry(entry: Mapping[str, Any]) -> ReadEntry:
         boot=boot,
         health=health,
         refused=health is Health.CRITICAL and any(map(_is_refused, checks)),
+        output=output[:OUTPUT_CHARACTERS],
         meta=meta,
     )
     return instance, str(node["Node"])
@@ -118,10 +122,17 @@ def _is_refused(check: Mapping[str, Any]) -> bool:
     return check["Status"] == Health.CRITICAL and _REFUSED in output and check.get("Type") != "ttl"
 
 
-def _health(instance_id: str, checks: Collection[Mapping[str, str]]) -> Health:
-    """The worst status of the checks; a maintenance check of the service or its node means maintenance."""
-    ids = {check["CheckID"] for check in checks}
-    if "_node_maintenance" in ids or f"_service_maintenance:{instance_id}" in ids:
-        return Health.MAINTENANCE
-    statuses = {check["Status"] for check in checks}
-    return next((health for health in (Health.CRITICAL, Health.WARNING) if health.value in statuses), Health.PASSING)
+def _health(instance_id: str, checks: Collection[Mapping[str, Any]]) -> tuple[Health, str]:
+    """The worst status of the checks, and what the first check of that status says.
+
+    A maintenance check of the service or of its node means maintenance; it says the operator's reason.
+    """
+    by_id = {check["CheckID"]: check for check in checks}
+    for id_ in ("_node_maintenance", f"_service_maintenance:{instance_id}"):
+        if id_ in by_id:
+            return Health.MAINTENANCE, _text(by_id[id_].get("Notes"))
+    by_status = {check["Status"]: check for check in reversed(list(checks))}
+    for health in (Health.CRITICAL, Health.WARNING):
+        if health.value in by_status:
+            return health, _text(by_status[health.value].get("Output"))
+    return Health.PASSING, ""

@@ -42,7 +42,8 @@ class Instance:
 
     `weight` is its share of the requests (1 or more): what Consul's `Weights` say for its current health.
     `boot` identifies the process: it changes when a worker restarts on the same port. `refused`: it is critical, and a
-    check found that nobody listens at its port.
+    check found that nobody listens at its port. `output` is what the worst check says, or an operator's reason for a
+    maintenance; "" while it passes. Instances that differ in it only are equal: it changes at every check.
     """
 
     service: str
@@ -55,6 +56,7 @@ class Instance:
     boot: str = ""
     health: Health = Health.PASSING
     refused: bool = False
+    output: str = field(default="", compare=False)
     meta: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     @property

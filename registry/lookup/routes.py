@@ -83,7 +83,7 @@ class Lookup:
         self._directory = directory
         self._polls_at_most = polls_at_most
         self._polls = 0
-        self._instances: WeakKeyDictionary[Service, tuple[object, bytes]] = WeakKeyDictionary()
+        self._instances: WeakKeyDictionary[Service, tuple[object, list[str], bytes]] = WeakKeyDictionary()
 
     async def port(self, request: web.Request) -> web.Response:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
@@ -106,7 +106,7 @@ class Lookup:
         return _name_workers(request, self._directory, service, _selector(request), Form.ADDRESS)
 
     async def instances(self, request: web.Request) -> web.Response:
-        """`GET /instances/{service}`: all instances with their health, now or when they change."""
+        """`GET /instances/{service}`: all instances with health and check output, now or when they change."""
         index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
         service = await service_named(self._directory, request.match_info["service"])
         await self._wait_for_change(service, index, wait_s)
@@ -128,10 +128,11 @@ class Lookup:
 
     def _instances_body(self, service: Service) -> bytes:
         """All instances as JSON, made once for each change: answers to many clients share it until they are sent."""
-        made_for, body = self._instances.get(service, (None, b""))
-        if made_for is not service.generation:
+        generation, outputs, body = self._instances.get(service, (None, [], b""))
+        outputs_now = [instance.output for instance in service.snapshot.instances]
+        if generation is not service.generation or outputs != outputs_now:
             body = json.dumps(_instances(service)).encode()
-            self._instances[service] = service.generation, body
+            self._instances[service] = service.generation, outputs_now, body
         return body
 
     async def services(self, request: web.Request) -> web.Response:
@@ -171,7 +172,7 @@ def _instances(service: Service) -> dict[str, Any]:
     return {
         "service": service.name,
         "index": service.index,
-        "instances": [as_json(i) | {"health": i.health} for i in service.snapshot.instances],
+        "instances": [as_json(i) | {"health": i.health, "output": i.output} for i in service.snapshot.instances],
     } | _exceptions(service.snapshot)
 
 

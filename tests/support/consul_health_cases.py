@@ -24,6 +24,7 @@ class Expected:
     version: str = ""
     boot: str = ""
     tags: tuple[str, ...] = ()
+    output: str = ""
     handed_out: bool = True
 
 
@@ -95,6 +96,19 @@ CASES = (
     Case("maintenance of the node", [entry(PASSING, NODE_MAINTENANCE)],
          (Expected(health="maintenance", handed_out=False),)),
     Case("maintenance of another service on the node", [entry(OTHERS_MAINTENANCE)], (Expected(),)),
+    Case("what the worst check says",
+         [entry(PASSING | {"Output": "fine"}, WARNING | {"Output": "full"}, CRITICAL | {"Output": "refused\n\x1b[2J"})],
+         (Expected(health="critical", output="refused\n\x1b[2J", handed_out=False),)),
+    Case("the first of the worst checks says it",
+         [entry(CRITICAL | {"Output": "first"}, check("critical") | {"Output": "second"})],
+         (Expected(health="critical", output="first", handed_out=False),)),
+    Case("a passing check says nothing", [entry(PASSING | {"Output": "fine"})], (Expected(),)),
+    Case("the operator's reason", [entry(SERVICE_MAINTENANCE | {"Notes": "a new disk", "Output": "x"})],
+         (Expected(health="maintenance", output="a new disk", handed_out=False),)),
+    Case("output that is no text", [entry(CRITICAL | {"Output": ["refused"]})],
+         (Expected(health="critical", handed_out=False),)),
+    Case("output beyond what an agent keeps", [entry(CRITICAL | {"Output": "x" * 5000})],
+         (Expected(health="critical", output="x" * 4096, handed_out=False),)),
     Case("a status nobody knows", [entry(check("odd"))], (Expected(),)),
     Case("the node's address for want of its own", [entry(Address="")], (Expected(host="10.0.0.200"),)),
     Case("the node's address where none is given", [entry(Address=...)], (Expected(host="10.0.0.200"),)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -168,6 +170,35 @@ async def test_without_workers_it_is_503(lookups: Lookups) -> None:
     async with aiohttp.request("GET", lookups.registry.url + "/next") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert lookups.name in await answer.text()
+
+
+async def test_instances_tell_what_the_worst_check_says(lookups: Lookups, shared_consul: ConsulProcess) -> None:
+    """`p2p status` shows each check's output, whether it asks the lookup service or Consul; `/next` leaves it out."""
+    sick, well = await lookups.add(9001), await lookups.add(9002)
+    await lookups.serves(2)
+    agent, hostile = f"{shared_consul.url}/v1/agent/check", 'full: "\x1b[2J"\r\n\u2028'
+    disk = {"Name": "disk", "ID": f"{sick.id}-disk", "ServiceID": sick.id, "TTL": "1h", "Status": "passing"}
+    async with aiohttp.ClientSession(raise_for_status=True) as http:
+        await http.put(f"{agent}/register", json=disk)
+        await http.put(f"{agent}/warn/{disk['ID']}", params={"note": hostile})
+
+    async def told() -> bool:
+        return [i["output"] for i in (await lookups.json(f"/instances/{lookups.name}"))["instances"]] == [hostile, ""]
+
+    await until(told)
+    wanted = [(sick.id, "warning", hostile), (well.id, "passing", None)]
+    assert await status_of(lookups, lookups.registry.url) == wanted
+    assert await status_of(lookups, f"consul://{shared_consul.url[7:]}") == wanted
+    assert "output" not in await lookups.json(f"/next/{lookups.name}")
+
+
+async def status_of(lookups: Lookups, source: str) -> list[tuple[str, str, str | None]]:
+    """What `p2p status` says of the service's workers: id, health and check output."""
+    command = (sys.executable, "-m", "p2pclient", "status", "--json", "--registry", source)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    services = json.loads((await process.communicate())[0])["services"]
+    (workers,) = [service["workers"] for service in services if service["name"] == lookups.name]
+    return [(worker["id"], worker["health"], worker["output"]) for worker in workers]
 
 
 async def test_instances_waits_for_a_change(lookups: Lookups) -> None:
