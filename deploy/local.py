@@ -7,6 +7,7 @@ prints a command to try. On a signal it stops the workers first, while Consul an
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shlex
 import shutil
@@ -147,8 +148,7 @@ class _LocalDeployment:
 
     async def _start_workers(self, environ: Mapping[str, str]) -> None:
         settings = self._settings
-        model = settings.model or "the ImageNet model EfficientNet-Lite0"
-        self._write_line(f"Workers: starting {settings.workers} with {model} ...")
+        self._write_line(f"Workers: starting {settings.workers} with {_model_served(settings)} ...")
         arguments = ["worker", "--host", HOST, "--port", "0", "--service", settings.service]
         if settings.model:
             arguments += ["--model", settings.model]
@@ -204,6 +204,14 @@ class _LocalDeployment:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def _model_served(settings: UpSettings) -> str:
+    """What the workers serve, in the middle of a sentence."""
+    if settings.model:
+        return settings.model
+    flags = dict(itertools.pairwise(settings.model_flags))
+    return "no model (the engine echo)" if flags.get("--engine") == "echo" else "the ImageNet model EfficientNet-Lite0"
 
 
 def _free_port(preferred: int) -> int:

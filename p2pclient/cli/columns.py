@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from rich.cells import cell_len, set_cell_size
 
 _GAP = 2
+_WRAPPED_INDENT = 4
 _LEAST_COLUMNS = 9
 """A shrinking column keeps at least so many columns."""
 
@@ -21,12 +22,20 @@ def shortened(text: str, width: int) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` columns, all of it: the lines after the first are indented by four."""
-    lines, line, room = [], "", width
+    """The text in lines of at most `width` columns, which end between words where they can.
+
+    The lines after the first are indented by four.
+    """
+    lines, line = [], ""
     for character in text:
-        if cell_len(line + character) > room:
-            lines.append(line)
-            line = "    "
+        if cell_len(line + character) > width:
+            end = len(line) if character == " " else line.rfind(" ")
+            if end <= _WRAPPED_INDENT + 1 or not line[:end].strip():  # one word that is longer than a line
+                end = len(line)
+            lines.append(line[:end])
+            line = " " * _WRAPPED_INDENT + line[end:].lstrip(" ")
+            if character == " ":
+                continue
         line += character
     return [*lines, line]
 

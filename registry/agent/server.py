@@ -32,7 +32,8 @@ from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.serving import serving
-from registry.runtime.listen import BACKLOG
+from registry.runtime.errors import SettingsError
+from registry.runtime.listen import BACKLOG, bind
 
 logger = logging.getLogger(__name__)
 
@@ -114,13 +115,11 @@ async def _listen(host: str, port: int) -> socket.socket:
             f"The embedded agent has no access control and listens on loopback addresses only, not on {host}: "
             "use 127.0.0.1, or a real Consul if other machines must reach it."
         )
-    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     try:
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise PortTaken(
-            f"{host}:{port} cannot be bound ({error.strerror}): stop what listens there or choose another port."
-        ) from error
+        return bind(str(address[0]), port)
+    except SettingsError as error:
+        raise PortTaken(str(error)) from error
 
 
 async def _respond(table: Routes, request: web.BaseRequest) -> web.Response:

@@ -140,7 +140,11 @@ class Catalog:
             check=_http_check(instance.id, checks),
             extra_checks=[_ttl_check(instance.id, checks.ttl_s)] if checks.ttl_s else [],
         )
-        await self._call(register)
+        if not await self._call(register):  # a status that Consul does not answer here, such as 405
+            raise ConsulRefused(
+                f"What answers at {self.url} is not Consul: it registers nothing. Name the agent's address with "
+                "--consul or in CONSUL_HTTP_ADDR."
+            )
 
     async def deregister(self, instance_id: str) -> None:
         """Deregister the instance; one that the agent does not know is deregistered already."""

@@ -141,7 +141,7 @@ class Service:
                 panic.total,
             )
         elif panic is None and before:
-            logger.warning("Panic mode of %s has ended: %d healthy workers are handed out.", self.name, eligible)
+            logger.warning("Panic mode of %s has ended: only healthy workers, %d, are handed out.", self.name, eligible)
 
 
 def _digest(snapshot: Snapshot) -> int:

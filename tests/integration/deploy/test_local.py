@@ -58,6 +58,7 @@ async def test_the_consul_flag_holds_for_the_children(consul: ConsulProcess) -> 
         children = set(children_of(os.getpid())) - others
         assert len(children) == 2
     await task
+    assert "Workers: starting 1 with no model (the engine echo) ..." in lines
     assert lines[-1] == "All stopped."
     assert not [pid for pid in children if os.path.exists(f"/proc/{pid}/exe")]
 

@@ -313,3 +313,11 @@ async def test_unpacking_holds_up_nobody(told: Told, catalog: Catalog) -> None:
         await catalog.health("classify")
     ticking.cancel()
     assert max(waits_s) < 0.1
+
+
+@pytest.mark.parametrize("status", [204, 404, 405, 418])
+async def test_only_consul_can_register(told: Told, catalog: Catalog, status: int) -> None:
+    """Another program at Consul's address that answers something else than 200 has registered nothing."""
+    told.status, told.body = status, ""
+    with pytest.raises((ConsulRefused, ConsulUnavailable)):
+        await catalog.register(WORKER, Checks("http://h:9001/healthz"))

@@ -40,6 +40,21 @@ def test_what_is_shortened_fits(text, width):
     assert cell_len(shortened(text, width)) <= width
 
 
+def test_lines_are_wrapped_between_words():
+    """A word stays whole where a line has room for it; one that is longer than a line is cut."""
+    assert wrapped("  a:1: connection refused", 14) == ["  a:1:", "    connection", "    refused"]
+    assert wrapped(f"  {'x' * 12} y", 9) == ["  xxxxxxx", "    xxxxx", "    y"]
+
+
+@in_moderation
+@given(text=st.text(st.sampled_from("ab 日"), max_size=60), width=st.integers(8, 12))
+def test_wrapping_loses_spaces_only(text, width):
+    """No line is wider than there is room, and every word comes in order."""
+    lines = wrapped(text, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
 @in_moderation
 @given(text=st.text(st.characters(categories=["L", "N", "P"]), max_size=200), width=st.integers(8, 30))
 def test_what_is_wrapped_fits_and_is_whole(text, width):
