@@ -14,7 +14,7 @@ from typing import Any
 
 from p2pclient.bounds import INDEX_AT_MOST, WEIGHT_AT_MOST, decimal
 from p2pclient.discovery.health_filter import MAINTENANCE
-from p2pclient.discovery.usability import why_unusable
+from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, why_unusable
 from p2pclient.types import UnusableWorker, Worker
 
 GRACE_S = 15.0
@@ -80,7 +80,7 @@ def read_health(headers: Mapping[str, str], entries: Any) -> HealthAnswer:
         except AttributeError as error:
             raise ValueError("an entry is not of Consul's form") from error
         if reason:
-            unusable.append(UnusableWorker(worker.id, reason))
+            unusable.append(UnusableWorker(worker.id[:NAME_CHARACTERS_AT_MOST], reason))
             continue
         # Ids are unique for an agent only, and a catalog has many.
         name = worker.id if worker.id not in workers else f"{worker.id}@{entry['Node']['Node']}"

@@ -25,7 +25,7 @@ from p2pclient.discovery.base import Listing
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.discovery.service_notices import ServiceNotices
-from p2pclient.discovery.usability import why_unusable
+from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, why_unusable
 from p2pclient.errors import NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, bearer, unlike
@@ -153,7 +153,7 @@ def _workers(entries: Any) -> tuple[list[Worker], list[UnusableWorker]]:
     for entry in entries:
         worker, reason = _worker(entry)
         if reason:
-            unusable.append(UnusableWorker(worker.id, reason))
+            unusable.append(UnusableWorker(worker.id[:NAME_CHARACTERS_AT_MOST], reason))
         else:
             workers.append(worker)
     return workers, unusable

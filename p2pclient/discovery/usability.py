@@ -13,6 +13,9 @@ from ipaddress import ip_address
 
 from p2pclient.bounds import PORT_AT_MOST
 
+NAME_CHARACTERS_AT_MOST = 512
+"""Of an id or a version; Consul bounds what stands in Meta alike."""
+
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _BOOT_ID = re.compile(r"[\x21-\x7e]{0,200}")
 """What can travel in an HTTP header."""
@@ -31,6 +34,8 @@ def why_unusable(*, worker_id: str, host: str, port: int, version: str, boot: st
     if not _BOOT_ID.fullmatch(boot):
         return f"boot id {_shown(boot)} cannot travel in a header"
     for what, text in (("id", worker_id), ("version", version)):
+        if len(text) > NAME_CHARACTERS_AT_MOST:
+            return f"{what} {_shown(text)} is longer than {NAME_CHARACTERS_AT_MOST} characters"
         if _CONTROL.search(text):
             return f"{what} {_shown(text)} holds control characters"
     return ""

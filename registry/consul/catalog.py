@@ -82,18 +82,15 @@ class Catalog:
 
     async def version(self) -> str:
         """The agent's version."""
-        about = await self._call(self._client.agent.self())
-        return str(about["Config"]["Version"])
+        return await self._about_agent("Config", "Version")
 
     async def datacenter(self) -> str:
         """The name of the agent's datacenter."""
-        about = await self._call(self._client.agent.self())
-        return str(about["Config"]["Datacenter"])
+        return await self._about_agent("Config", "Datacenter")
 
     async def agent_address(self) -> str:
         """The address of the agent's node, which is that of services without an address of their own."""
-        about = await self._call(self._client.agent.self())
-        return str(about["Member"]["Addr"])
+        return await self._about_agent("Member", "Addr")
 
     async def health(self, service: str, *, index: int = 0, wait_s: float = WAIT_S) -> HealthAnswer:
         """All instances of a service with their health; waits for a change when `index` is given."""
@@ -180,6 +177,13 @@ class Catalog:
         check = checks.get(_http_id(instance_id)) or {}
         output = " ".join(str(check.get("Output") or "no reason given").split())
         return output[:_LONGEST_OUTPUT] if check.get("Status") == "critical" else None
+
+    async def _about_agent(self, part: str, name: str) -> str:
+        """A field of what the agent says of itself."""
+        try:
+            return str((await self._call(self._client.agent.self()))[part][name])
+        except _MALFORMED as error:
+            raise ConsulRefused(f"What answers at {self.url} is not Consul: /v1/agent/self says nothing.") from error
 
     async def _get(self, path: str, params: list[tuple[str, Any]], callback: Callback) -> Any:
         headers = self._client.prepare_headers()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from registry.consul.instance import Health, Instance
-from registry.consul.usability import Unusable, weight_in_bounds, why_unusable
+from registry.consul.usability import NAME_CHARACTERS_AT_MOST, Unusable, weight_in_bounds, why_unusable
 
 ReadEntry = tuple[Instance | Unusable, str]
 """What an entry stands for, and the name of its node."""
@@ -90,7 +90,7 @@ def read_entry(entry: Mapping[str, Any]) -> ReadEntry:
         service=service["Service"], instance_id=service["ID"], host=host, port=port, version=version, boot=boot
     )
     if reason:
-        return Unusable(service["ID"], reason), str(node["Node"])
+        return Unusable(service["ID"][:NAME_CHARACTERS_AT_MOST], reason), str(node["Node"])
     instance = Instance(
         service=service["Service"],
         id=service["ID"],
@@ -98,12 +98,12 @@ def read_entry(entry: Mapping[str, Any]) -> ReadEntry:
         port=port,
         weight=weight_in_bounds(weights.get("Warning" if health is Health.WARNING else "Passing")),
         version=version,
-        tags=tuple(service.get("Tags") or ()),
+        tags=_texts(service.get("Tags")),
         boot=boot,
         health=health,
         refused=health is Health.CRITICAL and any(map(_is_refused, checks)),
         output=output[:OUTPUT_CHARACTERS],
-        meta=meta,
+        meta={name: value for name, value in meta.items() if isinstance(value, str)},
     )
     return instance, str(node["Node"])
 
@@ -112,8 +112,12 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _texts(values: object) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
+
+
 def _port(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    return value if type(value) is int else 0  # no bool
 
 
 def _is_refused(check: Mapping[str, Any]) -> bool:

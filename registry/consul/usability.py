@@ -15,6 +15,9 @@ from registry.runtime.names import HOST_NAME
 
 BOOT_CHARACTERS_AT_MOST = 200
 
+NAME_CHARACTERS_AT_MOST = 512
+"""Of a service, an id or a version, which many answers repeat; Consul bounds what stands in Meta alike."""
+
 WEIGHT_AT_MOST = 65_535
 """The largest weight that Consul accepts, and that a DNS record can hold."""
 
@@ -41,6 +44,8 @@ def why_unusable(*, service: str, instance_id: str, host: str, port: int, versio
     if not _BOOT_ID.fullmatch(boot):
         return f"boot id {_shown(boot)} cannot travel in a header"
     for what, text in (("service", service), ("id", instance_id), ("version", version)):
+        if len(text) > NAME_CHARACTERS_AT_MOST:
+            return f"{what} {_shown(text)} is longer than {NAME_CHARACTERS_AT_MOST} characters"
         if _CONTROL.search(text):
             return f"{what} {_shown(text)} holds control characters"
     return ""

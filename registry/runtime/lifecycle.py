@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from registry.runtime import open_files
+from registry.runtime.visible_text import VisibleFormatter, visible_lines
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[type[Exception], ...]) -> int:
@@ -34,14 +35,14 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[typ
 def run_with_own_signals(main: Callable[[], Coroutine[Any, Any, int]], *, failures: tuple[type[Exception], ...]) -> int:
     """Run a `main` that handles signals itself and returns the process's exit code; `failures` as in `run`."""
     open_files.raise_limit()
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
-    )
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(VisibleFormatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[log])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(main())
         except failures as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {visible_lines(str(error))}", file=sys.stderr)
             return 1
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from registry.runtime.visible_text import visible
+
 RETRY_AFTER_S = 1
 
 
@@ -19,4 +21,4 @@ class Refusal(Exception):
 def refused(refusal: Refusal) -> web.Response:
     """The refusal as a response in plain text."""
     headers = {"Retry-After": str(RETRY_AFTER_S)} if refusal.again else None
-    return web.Response(status=refusal.status, text=f"{refusal}\n", headers=headers)
+    return web.Response(status=refusal.status, text=f"{visible(str(refusal))}\n", headers=headers)

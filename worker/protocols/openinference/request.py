@@ -70,8 +70,8 @@ def read_inference(body: bytes, *, json_bytes: int | None, model: Model) -> Infe
     request = read(InferRequest, parse_json(body[:size]))
     binary = None if json_bytes is None else body[size:]
     timeout = request.parameters.timeout or 0
-    if timeout < 0:
-        raise BadRequest("parameters.timeout must be a number of microseconds, or 0 for none.")
+    if not 0 <= timeout < 1 << 63:
+        raise BadRequest("parameters.timeout must be a number of microseconds that 63 bits hold, or 0 for none.")
     wanted = _wanted(request.outputs, binary=request.parameters.binary_data_output)
     images = _images(_one_input(request.inputs), binary, model)
     return Inference(images, wanted, request.id, timeout / 1e6 if timeout else None)

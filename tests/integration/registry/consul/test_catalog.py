@@ -321,3 +321,11 @@ async def test_only_consul_can_register(told: Told, catalog: Catalog, status: in
     told.status, told.body = status, ""
     with pytest.raises((ConsulRefused, ConsulUnavailable)):
         await catalog.register(WORKER, Checks("http://h:9001/healthz"))
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, ""), (200, "null"), (200, "[]"), (200, '{"Config": {}}')])
+async def test_an_agent_says_what_it_is(told: Told, catalog: Catalog, status: int, body: str) -> None:
+    """Where another program answers in Consul's place, the error says so, whatever that answers."""
+    told.status, told.body = status, body
+    with pytest.raises(ConsulRefused, match="is not Consul"):
+        await catalog.version()
