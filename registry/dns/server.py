@@ -35,6 +35,7 @@ IDLE_S = 10.0
 """A connection is closed after so long without a whole query, or with an answer that cannot be sent (RFC 7766)."""
 
 CONNECTIONS_AT_MOST = 256
+"""Where all are taken, the one that has waited for longest for a query gives way to a new one."""
 
 _PORTS_TRIED = 20
 
@@ -164,12 +165,17 @@ class _Streams:
         self._idle_s = idle_s
         self._connections = connections
         self._tasks: set[asyncio.Task[None]] = set()
+        self._without_query: dict[asyncio.Task[Any], None] = {}  # those that wait for one, for longest first
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Start answering on a new connection, or close it if there are too many."""
+        """Start answering on a new connection; an idle one, or else the new one, ends if there are too many."""
         if len(self._tasks) >= self._connections:
-            writer.close()
-            return
+            idle = next(iter(self._without_query), None)
+            if idle is None:
+                writer.close()
+                return
+            del self._without_query[idle]
+            idle.cancel()
         task = asyncio.create_task(self._serve(reader, writer), name="answer DNS on a connection")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -195,15 +201,23 @@ class _Streams:
 
     async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            async with asyncio.timeout(self._idle_s):
-                length = int.from_bytes(await reader.readexactly(2), "big")
-                wire = await reader.readexactly(length)
-            answer = await self._answer(wire)
+            answer = await self._answer(await self._next_query(reader))
             if answer is None:
                 return
             writer.write(len(answer).to_bytes(2, "big") + answer)
             async with asyncio.timeout(self._idle_s):
                 await writer.drain()
+
+    async def _next_query(self, reader: asyncio.StreamReader) -> bytes:
+        task = asyncio.current_task()
+        assert task is not None, "each connection has one"
+        self._without_query[task] = None
+        try:
+            async with asyncio.timeout(self._idle_s):
+                length = int.from_bytes(await reader.readexactly(2), "big")
+                return await reader.readexactly(length)
+        finally:
+            self._without_query.pop(task, None)
 
     async def _answer(self, wire: bytes) -> bytes | None:
         query = read(wire)

@@ -288,26 +288,30 @@ async def test_a_response_over_udp_is_not_answered(registry: RunningRegistry) ->
     assert answer[:2] == plain[:2]
 
 
-async def test_surplus_connections_are_closed(registry: RunningRegistry) -> None:
-    """A connection beyond the bound is closed at once; when one of the others ends, there is room again."""
+async def test_idle_connections_give_way(registry: RunningRegistry) -> None:
+    """Where all connections are taken, a new one is served; the one that has been idle for longest is closed for it."""
     listener = bind("127.0.0.1", 0)
     number = port_of(listener)
-    async with over_tcp(Resolver(registry.directory), listener, connections=2):
-        async with connected(number) as first, connected(number) as second:
-            await converse(first, query())
-            await converse(second, query())
-            async with connected(number) as surplus:
-                assert await asyncio.wait_for(surplus[0].read(), 5) == b""
-            assert len(await converse(second, query())) == 1
+    answering = over_tcp(Resolver(registry.directory), listener, connections=2)
+    async with answering, connected(number) as first, connected(number) as second, connected(number) as third:
+        await converse(second, query())
+        assert len(await converse(third, query())) == 1
+        assert await asyncio.wait_for(first[0].read(), 5) == b""
+        assert len(await converse(second, query())) == 1
 
-        async def room_again() -> bool:
-            async with connected(number) as third:
-                try:
-                    return len(await converse(third, query())) == 1
-                except (asyncio.IncompleteReadError, ConnectionError):
-                    return False
 
-        await until(room_again)
+async def test_surplus_connections_are_closed() -> None:
+    """Where all connections are taken and a query is being answered on each, a new one is closed at once."""
+    listener, services = bind("127.0.0.1", 0), Unlearned()
+    number = port_of(listener)
+    async with over_tcp(Resolver(services), listener, connections=1), connected(number) as busy:  # type: ignore[arg-type]  # a fake
+        asked = query()
+        busy[1].write(len(asked).to_bytes(2, "big") + asked)
+        await until(lambda: services.waiting)
+        async with connected(number) as surplus:
+            assert await asyncio.wait_for(surplus[0].read(), 5) == b""
+        services.spoken.set()
+        assert await asyncio.wait_for(busy[0].readexactly(2), 5)
 
 
 async def test_idle_connections_are_closed(registry: RunningRegistry) -> None:
@@ -350,6 +354,7 @@ class Unlearned:
 
     def __init__(self) -> None:
         self.spoken = asyncio.Event()
+        self.waiting = 0
 
     def registered_name(self, name: str) -> str:
         lower = name.lower()
@@ -365,6 +370,7 @@ class Unlearned:
         return Rotation()
 
     async def wait_until_known(self) -> bool:
+        self.waiting += 1
         return await self.spoken.wait()
 
 
