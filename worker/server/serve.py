@@ -25,7 +25,7 @@ from registry.runtime.connections.open_connections import bounded_connections, c
 from registry.runtime.connections.serving import serving
 from registry.runtime.listen import bind, port_of
 from registry.runtime.race import finishes_first
-from registry.runtime.supervise import cancel_all, start_supervised
+from registry.runtime.supervise import cancel_all, start_supervised, supervised
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.connection import connection_factory
 from worker.registration import Registration, advertised
@@ -36,7 +36,7 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
-from worker.system.memory import keep_freed_memory, release_memory
+from worker.system.memory import keep_freed_memory, release_memory, return_freed_memory
 from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.body_budget import BodyBudget
@@ -129,6 +129,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         connections = await stack.enter_async_context(bounded_connections(at_most=at_most))
         shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections)
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
+        await stack.enter_async_context(supervised("return freed memory", return_freed_memory))
         endpoints: list[ModelEndpoint] = []
         for served, listener in zip(settings.models, stack.enter_context(_listening(settings)), strict=True):
             store = ModelVersions(

@@ -7,6 +7,7 @@ import sys
 import weakref
 
 from tests.support.python_program import printed_numbers
+from worker.system import memory
 from worker.system.memory import release_memory
 
 
@@ -57,3 +58,35 @@ print(faults())
 """
     alone, kept = printed_numbers(program)
     assert kept < 1000 < alone  # of 100 x 4 MB / 4 kB = 100,000
+
+
+def test_much_freed_memory_goes_back_to_the_kernel() -> None:
+    """What threads have freed in heaps of their own stays with the process at first, and not for long."""
+    program = """
+import asyncio, threading
+from worker.system import memory
+
+def some(keep):
+    blocks = [bytes([1]) * (20 << 20) for _ in range(10)]
+    keep.append(bytes([1]) * 1000)  # at the end of the last heap, so that free() cannot shrink it
+
+async def main():
+    memory.keep_freed_memory()
+    memory.LOOK_EVERY_S = 0.05
+    returning, kept, before = asyncio.create_task(memory.return_freed_memory()), [], memory.resident_bytes()
+    await asyncio.sleep(0)  # it has looked once
+    for _ in range(4):
+        thread = threading.Thread(target=some, args=(kept,))
+        thread.start()
+        thread.join()
+    print((memory.resident_bytes() - before) >> 20)
+    async with asyncio.timeout(20):
+        while memory.resident_bytes() - before > 100 << 20:
+            await asyncio.sleep(0.02)
+    print((memory.resident_bytes() - before) >> 20)
+
+asyncio.run(main())
+"""
+    freed, left = printed_numbers(program)
+    assert freed > memory.FREE_AT_MOST_BYTES >> 20
+    assert left <= 100
