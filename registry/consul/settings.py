@@ -43,7 +43,7 @@ class ConsulSettings:
         secure = environ.get("CONSUL_HTTP_SSL", "").lower() in ("1", "true")
         return cls(
             url=normal_url(address, secure=secure),
-            token=environ.get("CONSUL_HTTP_TOKEN") or _file_content(environ.get("CONSUL_HTTP_TOKEN_FILE")),
+            token=_token(environ),
             auth=auth_in(address) or environ.get("CONSUL_HTTP_AUTH") or None,
             ca_file=_file(environ.get("CONSUL_CACERT"), "CONSUL_CACERT"),
             cert_file=_file(environ.get("CONSUL_CLIENT_CERT"), "CONSUL_CLIENT_CERT"),
@@ -99,6 +99,16 @@ def _file(name: str | None, variable: str) -> Path | None:
     if not path.is_file():
         raise SettingsError(f"{variable} names {name}, which is not a file.")
     return path
+
+
+def _token(environ: Mapping[str, str]) -> str | None:
+    """The token. Raises SettingsError, which does not show it, where no header can carry it."""
+    given = environ.get("CONSUL_HTTP_TOKEN")
+    token = given or _file_content(environ.get("CONSUL_HTTP_TOKEN_FILE"))
+    if token and not (token.isascii() and token.isprintable()):
+        variable = "CONSUL_HTTP_TOKEN" if given else "CONSUL_HTTP_TOKEN_FILE"
+        raise SettingsError(f"The token in {variable} is several lines, or no plain text: give one token on one line.")
+    return token
 
 
 def _file_content(name: str | None) -> str | None:

@@ -7,6 +7,7 @@ replaced, through the method that it offers for that (`http_connect`).
 
 from __future__ import annotations
 
+import os
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -25,6 +26,14 @@ from registry.runtime.errors import SettingsError
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Callback = Callable[[consul.base.Response], Any]
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no answer, in the system's words; aiohttp's own name TLS also where none is used."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
+        return os.strerror(cause.errno or 0).lower()
+    return str(cause) or type(cause).__name__
 
 
 class ConsulClient(consul.base.Consul):  # type: ignore[misc]  # py-consul publishes no types
@@ -113,8 +122,7 @@ class _Transport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if "ALERT_BAD_CERTIFICATE" in str(error) or "CERTIFICATE_REQUIRED" in str(error):
                 raise ConsulRefused(self._certificate_refused()) from error
-            reason = str(error) or type(error).__name__
-            raise ConsulUnavailable(f"Consul at {self._url} did not answer: {reason}.") from error
+            raise ConsulUnavailable(f"Consul at {self._url} did not answer: {_reason(error)}.") from error
         return callback(consul.base.Response(answer.status, answer.headers, body))
 
     def _redirected(self, answer: aiohttp.ClientResponse) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -329,3 +330,13 @@ async def test_an_agent_says_what_it_is(told: Told, catalog: Catalog, status: in
     told.status, told.body = status, body
     with pytest.raises(ConsulRefused, match="is not Consul"):
         await catalog.version()
+
+
+async def test_a_refused_connection_is_called_so() -> None:
+    """The sentence says what the system says, and nothing of TLS, which is not used."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        catalog = Catalog(ConsulSettings(url=f"http://127.0.0.1:{closed.getsockname()[1]}"))
+        with pytest.raises(ConsulUnavailable, match=r"did not answer: connection refused\.$"):
+            await catalog.services()
+        await catalog.close()

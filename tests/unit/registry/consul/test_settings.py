@@ -62,3 +62,15 @@ def test_a_token_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"CONSUL_HTTP_TOKEN_FILE names .*token, which cannot be read"):
         ConsulSettings.from_environment({"CONSUL_HTTP_TOKEN_FILE": str(path)})
+
+
+@pytest.mark.parametrize("token", ["one\ntwo", "a\r\nX-Evil: 1", "se\x00cret", "schl\u00fcssel"])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_token_that_no_header_carries_is_refused(tmp_path: Path, token: str, in_file: bool) -> None:
+    """The sentence names the variable, and does not show the token."""
+    file = tmp_path / "token"
+    file.write_text(token, "utf-8", newline="")
+    environ = {"CONSUL_HTTP_TOKEN_FILE": str(file)} if in_file else {"CONSUL_HTTP_TOKEN": token}
+    with pytest.raises(SettingsError, match=next(iter(environ))) as refusal:
+        ConsulSettings.from_environment(environ)
+    assert token not in str(refusal.value)
