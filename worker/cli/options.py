@@ -150,7 +150,7 @@ Top = Annotated[
         help="Labels an answer holds unless it asks with ?top=.",
     ),
 ]
-Weight = Annotated[int, typer.Option("--weight", min=1, help="Share of the traffic against other workers.")]
+Weight = Annotated[int, typer.Option("--weight", min=1, max=65_535, help="Share of the traffic against other workers.")]
 Drain = Annotated[
     float,
     typer.Option("--drain", min=0, help="Seconds to go on serving after leaving the rotation."),

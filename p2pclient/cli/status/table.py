@@ -70,7 +70,7 @@ def as_table(statuses: Sequence[ServiceStatus], *, width: int) -> str:
 
 
 def _service(status: ServiceStatus, width: int) -> list[str]:
-    lines = wrapped(_heading(status), width)
+    lines = [shortened(_heading(status), width)]
     if status.workers:
         rows = [_HEADS, *map(_cells, status.workers)]
         lines += aligned(rows, texts=_TEXTS, shrinking=_SHRINKING, width=width)
