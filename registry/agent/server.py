@@ -33,7 +33,7 @@ from registry.runtime.connections.open_connections import bounded_connections, c
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.serving import serving
 from registry.runtime.errors import SettingsError
-from registry.runtime.listen import BACKLOG, bind
+from registry.runtime.listen import bind
 
 logger = logging.getLogger(__name__)
 
