@@ -7,6 +7,8 @@ Another program may take the port after this process has chosen it and before th
 as servers do that cannot bind, and its exit code and message are passed on. Where /proc shows that a process older
 than the child listens there, that process's answers do not count as the child's.
 
+What the child has started ends with it, daemons too on Linux (`worker.exec.orphans`).
+
 Two guarantees are weaker than those of `p2p worker`. When this process is killed, the kernel kills the child (on
 Linux) but not what the child has started: COMMAND should be the server itself, not a script around it. And a foreign
 health path cannot check the boot id: another server that gets the port of a killed one passes its check.
@@ -21,6 +23,7 @@ import signal
 import uuid
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 
 import aiohttp
 
@@ -29,6 +32,8 @@ from registry.consul.instance import Instance, stable_id
 from registry.runtime.children import ChildProcess
 from registry.runtime.listen import bind, port_of
 from registry.runtime.race import finishes_first
+from registry.runtime.supervise import supervised
+from worker.exec import orphans
 from worker.exec.port_owner import older_owner
 from worker.exec.settings import ExecSettings
 from worker.registration import Registration, advertised
@@ -62,6 +67,7 @@ async def supervise(settings: ExecSettings) -> int:
     """
     instance = await _instance(settings)
     command = [argument.replace("{port}", str(instance.port)) for argument in settings.command]
+    orphans.adopt()
     try:
         child = await ChildProcess.start(
             command,
@@ -75,9 +81,11 @@ async def supervise(settings: ExecSettings) -> int:
     with _Signals(child) as signals:
         late = False
         try:
-            late = await _register_when_up(settings, instance, child, signals)
+            async with supervised("reap adopted processes", partial(orphans.reap, child.pid)):
+                late = await _register_when_up(settings, instance, child, signals)
         finally:
             code = await child.stop(signals.number, patience_s=settings.stop_timeout_s)
+            await orphans.end()
     return TOO_LATE if late else code
 
 
