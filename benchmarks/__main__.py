@@ -85,6 +85,12 @@ BENCHMARKS = (
         (),
         ("--rounds", "1", "--lasting", "1", "--only", "worker-killed"),
     ),
+    Benchmark(
+        "attack",
+        "what callers notice of hostile clients, pictures and registrations",
+        (),
+        ("--kind", "3", "--workers", "1", "--seconds", "1"),
+    ),
     Benchmark("simulations.batching", "batching policies, simulated", (), ("--images", "2000")),
     Benchmark("simulations.balancing", "ways to pick a worker, simulated", (), ("--sizes", "20")),
 )

@@ -70,6 +70,13 @@ def lookup_service(
         yield running
 
 
+@contextmanager
+def proxy(consul_url: str, *flags: str, core: int | None = SERVER_CORE) -> Iterator[Running]:
+    """`p2p proxy`, once it forwards to a worker."""
+    with _command("proxy", "--consul", consul_url, *flags, ready="/readyz", core=core, checkout=ROOT) as running:
+        yield running
+
+
 def wait_for_workers(lookup_url: str, expected: Mapping[str, int]) -> None:
     """Wait until the lookup service hands out as many workers of each service as said."""
 

@@ -9,6 +9,7 @@ from benchmarks.__main__ import BENCHMARKS, OTHERS, listing
 ROOT = Path(__file__).parents[3]
 
 STARTED_BY_BENCHMARKS = {
+    "benchmarks.attack.relay",
     "benchmarks.client.counting_workers",
     "benchmarks.harness.load_generator",
     "benchmarks.lookup.paced_lookups",

@@ -1,0 +1,1 @@
+"""What attackers do, a module for each mechanism that they go for; `benchmarks.attack.catalogue` lists the kinds."""
