@@ -80,7 +80,7 @@ def _run(job: _Job) -> None:
     except RuntimeError:  # the event loop is closed
         pass
     finally:
-        del result, error
+        del job, future, arguments, result, error  # the error refers to this frame: no cycle may keep the image
 
 
 def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

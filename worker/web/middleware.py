@@ -6,6 +6,7 @@ While draining, responses close the connection so that clients stop sending here
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -72,6 +73,7 @@ class RequestFrame:
                 response = await handler(request)
         except Exception as error:
             response = convert(error_response(to_worker_error(error, request)))
+            forget_frames(error)
         finally:
             metrics.in_flight -= 1
             self._answered()
@@ -85,6 +87,20 @@ class RequestFrame:
         boot = request.headers.get("P2P-Boot")
         if boot is not None and boot != self._state.boot:
             raise WrongWorker("Another process answers at this address now: look a worker up again.")
+
+
+def forget_frames(error: BaseException) -> None:
+    """Forget the variables of the functions that an error has come through, and those of its causes.
+
+    Where one of them awaited a future, the future's error and the function's frame refer to each other: the request's
+    body would stay in memory until the next garbage collection, although the budget has counted it as given back.
+    """
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
 
 
 def aiohttp_middleware(frame: RequestFrame) -> Middleware:

@@ -121,3 +121,23 @@ async def test_a_stop_iteration_reaches_its_caller(threads: LoopThreads) -> None
     async with asyncio.timeout(5):
         with pytest.raises(RuntimeError, match="StopIteration: end"):
             await threads.submit(work)
+
+
+async def test_an_error_keeps_nothing_when_it_is_forgotten(threads: LoopThreads) -> None:
+    """The image of a failed job goes with its error: it does not wait for a garbage collection."""
+    kept = Kept()
+    gone = weakref.ref(kept)
+
+    def fail(_: Kept) -> None:
+        raise ValueError
+
+    future = threads.submit(fail, kept)
+    del kept
+    gc.disable()
+    try:
+        await asyncio.wait((future,))
+        assert isinstance(future.exception(), ValueError)
+        del future
+        await until(lambda: gone() is None)
+    finally:
+        gc.enable()
