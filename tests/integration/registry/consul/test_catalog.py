@@ -286,6 +286,8 @@ async def test_a_packed_answer_is_read(told: Told, catalog: Catalog) -> None:
         ("gzip", gzip.compress(b"[]")[:-6], "ends in the middle"),
         ("br", b"[]", "is packed as 'br'"),
     ],
+    # What gzip makes holds the time, and names that differ from one process to the next are no names of tests.
+    ids=["gzip too large", "too large", "no gzip", "half a gzip", "brotli"],
 )
 async def test_answers_are_read_within_bounds(
     told: Told, catalog: Catalog, encoding: str, body: bytes, sentence: str
