@@ -29,6 +29,7 @@ _PRIVATE_NAMES = (
     "_current_request",
     "_request_in_progress",
     "_paused",
+    "_reading_paused",
 )
 
 
@@ -118,3 +119,14 @@ class AiohttpConnection(BoundedConnection):
         """Take bytes from the client again."""
         if self.transport is not None and not self.transport.is_closing() and not self.transport.is_reading():
             self.transport.resume_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """A reader of a body wants more; called by aiohttp for each piece that is read.
+
+        Where a packed body has paused, aiohttp would unpack its next piece here: a reader that finds another piece
+        whenever it asks, as aiohttp itself when it skips the rest of a refused body, would never let the loop go on.
+        """
+        if self._reading_paused:
+            self.loop.call_soon(super().resume_reading, resume_parser)
+        else:
+            super().resume_reading(resume_parser)
