@@ -7,11 +7,10 @@ reads no proxy settings; `connection_pool` says how long its connections are kep
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 from yarl import URL
@@ -24,7 +23,8 @@ from p2pclient.transport.base import ExchangeFailed
 from p2pclient.transport.connection_pool import ConnectionPool, reused
 
 MAX_ANSWER_BYTES = 16 * 2**20
-_PIECES_FROM_BYTES = 2**20  # above this, aiohttp wants to write a body piece by piece
+_PIECE_BYTES = 2**20
+"""A larger body is written piece by piece: aiohttp and asyncio copy what they are given at once, in the event loop."""
 
 
 class HttpTransport:
@@ -86,8 +86,9 @@ class HttpTransport:
     async def _exchange(
         self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None, answered: list[bool]
     ) -> Answer:
-        # A BytesIO shares the bytes without a copy, and aiohttp writes it out piece by piece.
-        data = io.BytesIO(body) if body is not None and len(body) > _PIECES_FROM_BYTES else body
+        data: bytes | AsyncIterator[memoryview] | None = body
+        if body is not None and len(body) > _PIECE_BYTES:
+            data, headers = _Pieces(body), {**headers, "Content-Length": str(len(body))}
         session = self._session if self._session is not None and not self._closed else self._open()
         async with session.request(method, url, headers=headers, data=data, allow_redirects=False) as response:
             answered.append(True)
@@ -123,6 +124,22 @@ class HttpTransport:
         self._closed = True
         if self._session is not None:
             await self._session.close()
+
+
+class _Pieces:
+    """A body in pieces, without a copy; no generator, whose end would need a task where a request is given up."""
+
+    def __init__(self, body: bytes) -> None:
+        self._rest = memoryview(body)
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> memoryview:
+        if not self._rest:
+            raise StopAsyncIteration
+        piece, self._rest = self._rest[:_PIECE_BYTES], self._rest[_PIECE_BYTES:]
+        return piece
 
 
 def _reason(error: aiohttp.ClientError, answered: bool) -> str:
