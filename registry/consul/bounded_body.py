@@ -15,7 +15,7 @@ BODY_AT_MOST_BYTES = 64 << 20
 """About 100,000 instances of one service."""
 
 STEP_BYTES = 1 << 20
-"""How much is unpacked at a time: a few milliseconds."""
+"""How much is unpacked, or made into text, at a time: a few milliseconds."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -30,10 +30,14 @@ async def read_body(answer: aiohttp.ClientResponse) -> str:
     if encoding not in ("identity", "gzip"):
         raise BodyUnusable(f"is packed as {encoding[:40]!r}, which was not asked for")
     received = _bounded(answer.content.iter_any())
-    body = bytearray()
-    async for piece in received if encoding == "identity" else _bounded(_unpacked(received)):
-        body += piece
-    return body.decode(errors="replace")
+    unpacked = received if encoding == "identity" else _bounded(_unpacked(received))
+    pieces = [piece async for piece in unpacked]
+    large = sum(map(len, pieces)) > STEP_BYTES
+    return await asyncio.to_thread(_text, pieces) if large else _text(pieces)
+
+
+def _text(pieces: list[bytes]) -> str:
+    return b"".join(pieces).decode(errors="replace")
 
 
 async def _bounded(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

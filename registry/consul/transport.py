@@ -7,6 +7,7 @@ replaced, through the method that it offers for that (`http_connect`).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from base64 import b64encode
@@ -24,6 +25,9 @@ from registry.consul.settings import ConsulSettings
 from registry.runtime.errors import SettingsError
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_LARGE_CHARACTERS = 100_000
+"""A larger answer, of some 100 instances, is read in a thread: 5,000 instances take 40 milliseconds."""
 
 Callback = Callable[[consul.base.Response], Any]
 
@@ -123,7 +127,9 @@ class _Transport:
             if "ALERT_BAD_CERTIFICATE" in str(error) or "CERTIFICATE_REQUIRED" in str(error):
                 raise ConsulRefused(self._certificate_refused()) from error
             raise ConsulUnavailable(f"Consul at {self._url} did not answer: {_reason(error)}.") from error
-        return callback(consul.base.Response(answer.status, answer.headers, body))
+        response = consul.base.Response(answer.status, answer.headers, body)
+        large = len(body) > _LARGE_CHARACTERS
+        return await asyncio.to_thread(callback, response) if large else callback(response)
 
     def _redirected(self, answer: aiohttp.ClientResponse) -> str:
         """The sentence for a redirect: where it goes, without what may be secret in that address."""

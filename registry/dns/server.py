@@ -207,6 +207,7 @@ class _Streams:
             writer.write(len(answer).to_bytes(2, "big") + answer)
             async with asyncio.timeout(self._idle_s):
                 await writer.drain()
+            await asyncio.sleep(0)  # the next query may be there already, and others must have their turn
 
     async def _next_query(self, reader: asyncio.StreamReader) -> bytes:
         task = asyncio.current_task()
