@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from p2pclient import client_core
+from p2pclient.balancing import latency_outlier
+from p2pclient.balancing.balancer import Balancer
 from tests.support.fleet import Fleet, running_fleet
 
 
@@ -17,6 +23,13 @@ from tests.support.fleet import Fleet, running_fleet
 def fleet() -> Iterator[Fleet]:
     with running_fleet() as fleet:
         yield fleet
+
+
+@pytest.fixture
+def even_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares of the workers do not depend on how busy the machine is: none seems slow, and the dice are known."""
+    monkeypatch.setattr(latency_outlier, "_LOG_SLOW", math.inf)
+    monkeypatch.setattr(client_core, "Balancer", partial(Balancer, chance=random.Random(1)))
 
 
 @pytest.fixture

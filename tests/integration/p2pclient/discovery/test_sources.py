@@ -33,18 +33,16 @@ async def test_another_lookup_service_takes_over(fleet, routing):
             await asyncio.to_thread(gone.start)
 
 
-async def test_a_hung_lookup_service_costs_a_second_once(fleet):
+async def test_a_hung_lookup_service_costs_a_second_once(fleet, monkeypatch):
     """One that accepts and says nothing is passed over after a second, and asked last from then on."""
+    monkeypatch.setattr("random.sample", lambda urls, _count: list(urls))  # asked in the order in which they are given
     fleet.add(2)
     hung = await asyncio.to_thread(fleet.another_lookup)
     hung.replace = fleet.hang
-    both = f"{fleet.url},http://127.0.0.1:{hung.port}"
-    async with AsyncClient(both, routing="lookup") as client:
-        await client.classify(fleet.jpeg)
-        began_s = time.monotonic()
-        for _ in range(5):
+    async with AsyncClient(f"{hung.url},{fleet.url}", routing="lookup") as client:
+        for _ in range(6):
             await client.classify(fleet.jpeg)
-        assert time.monotonic() - began_s < 0.9
+    assert len(hung.asked) == 1
 
 
 async def test_the_one_that_knows_workers_is_believed(fleet):
@@ -125,7 +123,7 @@ def known(client, service):
     return {worker.id for worker in client._core._channels[service].workers}
 
 
-async def test_straight_from_consul(fleet, shared_consul):
+async def test_straight_from_consul(fleet, shared_consul, even_shares):
     """Workers are found, followed and left through Consul's own API; no lookup service is asked."""
     first, second = fleet.add(2)
     consul = Registered(shared_consul, "straight")
@@ -252,7 +250,7 @@ async def test_a_service_that_consul_has_never_named_is_told_before_the_deadline
         began_s = time.monotonic()
         with pytest.raises(UnknownService, match="clasify: is a worker registered"):
             await client.classify(fleet.jpeg)
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 20  # of 30
         assert (subscription := client._core.channel("clasify").subscription) is None or not subscription.running
     assert set(asked) == {"/v1/health/service/clasify"}
 
