@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a real Consul."""
+"""Fixtures and plugins for all tests: a real Consul, and the check that nothing holds an event loop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.consul_binary.fetch import find_or_fetch
 from tests.support.consul_process import ConsulProcess
+
+pytest_plugins = ["tests.support.callback_check"]
 
 # Tests that are started in the background ignore Ctrl-C, and the processes that they start would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):

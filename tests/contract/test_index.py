@@ -100,7 +100,7 @@ async def test_a_wait_ends_by_itself(api: Api, name: str) -> None:
     took_s = time.monotonic() - began_s
     assert (after.index, after.text) == (before.index, before.text)
     assert took_s >= 0.4
-    assert took_s < 0.4 * 17 / 16 + 1.0  # the last second is for a busy machine
+    assert took_s < 0.4 * 17 / 16 + 10  # a busy machine needs more; the default would be 5 minutes
 
 
 @pytest.mark.parametrize("wait", ["300ms", "0.3s", "300000us"])

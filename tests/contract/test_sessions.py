@@ -255,4 +255,4 @@ async def test_a_session_that_is_not_renewed(
     began_s = asyncio.get_running_loop().time()
     for reply in await asyncio.gather(*map(outlived, agents)):
         assert "Session" not in reply.json[0]
-    assert 10 < asyncio.get_running_loop().time() - began_s < 25
+    assert 10 < asyncio.get_running_loop().time() - began_s < 29  # before the wait has ended by itself

@@ -38,9 +38,10 @@ async def test_large_answers_of_workers_are_read_in_a_thread(fleet, threads_of, 
     in_loop = threads_of(classification, "labels")
     monkeypatch.setattr("p2pclient.async_client.labels", classification.labels)
     (worker,) = fleet.add()
+    told = json.dumps(LABELS * (5000 if large else 1))
 
     async def many(_request, _body):
-        return web.json_response(LABELS * (5000 if large else 1))
+        return web.json_response(text=told)
 
     worker.behave = many
     async with AsyncClient(fleet.url) as client:
@@ -73,6 +74,7 @@ async def test_large_lists_of_workers_are_read_in_a_thread(fleet, threads_of):
 @pytest.mark.parametrize("elements", [10, 2**21])
 async def test_large_tensors_are_copied_in_a_thread(fleet, threads_of, elements):
     """A large array is copied twice before it is sent."""
+    open_inference.numpy()  # which is imported in a thread, with the first tensors
     in_loop = threads_of(open_inference, "tensor")
     (worker,) = fleet.add()
 

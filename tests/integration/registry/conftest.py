@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import pytest
-import uvloop
+
+from tests.support.slow_callbacks import MeasuredUvloop
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The proxy's tests run on uvloop, as `p2p proxy` does: flow control depends on the loop's buffers."""
     if item.path.parent.name == "proxy":
-        return {"uvloop": uvloop.new_event_loop}
+        return {"uvloop": MeasuredUvloop}
     return {"asyncio": asyncio.new_event_loop}

@@ -6,6 +6,7 @@ import asyncio
 import io
 
 import pytest
+from aiohttp import web
 
 from p2pclient import (
     AsyncClient,
@@ -172,7 +173,14 @@ async def test_class_numbers_become_text(fleet):
 async def test_an_endless_answer_is_cut_off(fleet):
     """More than 16 MiB of answer is refused instead of filling the memory."""
     (worker,) = fleet.add()
-    worker.behave = fleet.says("[" + " " * (17 * 2**20))
+
+    async def endless(request, _body):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 2**20)
+
+    worker.behave = endless
     async with AsyncClient(fleet.url, attempts=1) as client:
         with pytest.raises(ProtocolError, match="larger than 16 MiB"):
             await client.classify(fleet.jpeg)

@@ -7,7 +7,6 @@ import signal
 import time
 
 import pytest
-import uvloop
 
 from p2pclient import (
     AsyncClient,
@@ -21,28 +20,16 @@ from p2pclient import (
 )
 from p2pclient.calls import service_channel
 from p2pclient.discovery.registry import RegistrySource
-from tests.support.fake_worker import answer
+from tests.support.slow_callbacks import MeasuredUvloop
 from tests.support.waiting import until
 
 LEFT_OUT_S = service_channel.LEFT_OUT_S
-TOLERANCE_S = 0.5  # two cores and many tests: the bar itself, 50 ms, is measured by benchmarks/client_faults.py
+HANGS_S = 10.0  # what takes less has not hung; how long calls wait is tests/unit/p2pclient/calls/test_executor.py
 
 
-def answering_alike(workers):
-    """Let each answer after 5 ms: on a busy machine one that takes 0.2 ms else may seem slower than the others."""
-
-    async def alike(request, body):
-        await asyncio.sleep(0.005)
-        return await answer(request, body)
-
-    for worker in workers:
-        worker.behave = alike
-    return workers
-
-
-async def test_no_lookup_in_the_steady_state(fleet):
+async def test_no_lookup_in_the_steady_state(fleet, even_shares):
     """A hundred calls cost one question for the list, which is then waited upon, and not one lookup."""
-    workers = answering_alike(fleet.add(4))
+    workers = fleet.add(4)
     async with AsyncClient(fleet.url, service="classify") as client:
         for _ in range(100):
             await client.classify(fleet.jpeg)
@@ -84,12 +71,12 @@ async def test_without_a_subscription_calls_look_up(fleet):
     assert len(set(answered)) == 2
 
 
-async def test_changes_are_followed_at_once(fleet):
+async def test_changes_are_followed_at_once(fleet, even_shares):
     """A worker that is taken off the list gets no call more; one that is put on it gets some."""
-    old, other = answering_alike(fleet.add(2))
+    old, other = fleet.add(2)
     async with AsyncClient(fleet.url, service="classify") as client:
         await client.classify(fleet.jpeg)
-        (new,) = answering_alike(await asyncio.to_thread(fleet.add))
+        (new,) = await asyncio.to_thread(fleet.add)
         fleet.lookup.workers = [other, new]
         await until(lambda: any_known(client, new))
         before = len(old.seen)
@@ -122,20 +109,14 @@ async def test_the_last_list_outlives_its_lookup_service(fleet):
 
 
 async def test_a_slow_lookup_service_slows_no_call(fleet):
-    """Once there is a list, lookups that take half a second are nobody's business."""
+    """Once there is a list, calls are answered while the lookup service takes for ever over the next one."""
     fleet.add(2)
-
-    async def slowly(request, _body):
-        await asyncio.sleep(0.5)
-        return await fleet.lookup._list(request)
-
-    fleet.lookup.replace = slowly
     async with AsyncClient(fleet.url, service="classify") as client:
         await client.classify(fleet.jpeg)
-        began_s = time.monotonic()
+        fleet.lookup.replace = fleet.hang
         for _ in range(20):
             await client.classify(fleet.jpeg)
-        assert time.monotonic() - began_s < 0.5
+    assert fleet.lookup.asked == []
 
 
 async def test_workers_and_services_are_told(fleet):
@@ -239,28 +220,24 @@ async def test_no_storm_while_everybody_refuses_and_no_delay_when_somebody_is_ba
         calls = [asyncio.create_task(client.classify(fleet.jpeg)) for _ in range(32)]
         await asyncio.sleep(1.0)  # not for a condition: what is measured is how little happens meanwhile
         await asyncio.to_thread(workers[0].start)
-        back_s = time.monotonic()
         answers = await asyncio.gather(*calls)
-        late_s = time.monotonic() - back_s
+        took_s = time.monotonic() - began_s
     tries = sum(answer.attempts for answer in answers) - 32
     met = 3 * 32 if left_out_s == LEFT_OUT_S else 5 * 32
-    assert tries <= met + 10 * (back_s - began_s + late_s) + 1
-    assert late_s < 0.3 + TOLERANCE_S  # each of three is tried within 0.3 s
+    assert tries <= met + 10 * took_s + 1
     assert {answer.worker for answer in answers} == {workers[0].address}
 
 
 async def test_nobody_until_the_deadline(fleet):
-    """Where there is no worker, or only one that refuses, the error says so in time."""
+    """Where there is no worker, or only one that refuses, the error says so."""
     async with AsyncClient(fleet.url, service="classify", timeout_s=1.2) as client:
         with pytest.raises(NoWorker, match="start one"):
             await client.classify(fleet.jpeg)
         (worker,) = await asyncio.to_thread(fleet.add)
         await client.classify(fleet.jpeg)
         worker.stop()
-        began_s = time.monotonic()
         with pytest.raises(WorkerFailed, match="connection refused"):
             await client.classify(fleet.jpeg)
-        assert time.monotonic() - began_s < 1.2 + TOLERANCE_S
 
 
 async def test_an_unknown_service_is_told_at_once(fleet):
@@ -286,7 +263,7 @@ async def test_a_hung_worker_does_not_cost_half_the_deadline(fleet, impatient):
         hung.behave = fleet.hang
         answers = await asyncio.gather(*(client.classify(fleet.jpeg) for _ in range(10)))
     assert {answer.worker for answer in answers} == {other.address}
-    assert max(answer.took_s for answer in answers) < 2
+    assert max(answer.took_s for answer in answers) < HANGS_S
 
 
 async def test_a_lone_slow_worker_is_not_given_up(fleet, impatient):
@@ -315,20 +292,19 @@ async def test_attempts_are_bounded_by_the_budget(fleet):
         outcomes = await asyncio.gather(*(client.classify(fleet.jpeg) for _ in range(200)), return_exceptions=True)
     took_s = time.monotonic() - began_s
     assert {type(outcome) for outcome in outcomes} <= {WorkerFailed, DeadlineExceeded}
-    assert took_s < 1.2 + TOLERANCE_S
     assert sum(len(worker.seen) for worker in workers) <= 1.2 * 200 + 10 * (took_s + 2)
 
 
-async def test_a_hedge_answers_for_a_late_worker(fleet):
+async def test_a_hedge_answers_for_a_late_worker(fleet, monkeypatch):
     """With hedging, a call whose worker is late is answered by another one long before the first has failed."""
-    workers = answering_alike(fleet.add(2))
+    monkeypatch.setattr(timeouts, "LATE_AT_LEAST_S", 3600.0)  # without hedging, no other would be asked
+    workers = fleet.add(2)
     async with AsyncClient(fleet.url, service="classify", hedge=True) as client:
         for _ in range(40):
             await client.classify(fleet.jpeg)
         workers[0].behave = fleet.hang
         answers = [await client.classify(fleet.jpeg) for _ in range(6)]
     assert {answer.worker for answer in answers} == {workers[1].address}
-    assert max(answer.took_s for answer in answers) < 0.9
     assert any(answer.attempts == 2 for answer in answers)
 
 
@@ -353,7 +329,7 @@ async def under_load(client, fleet, event, *, callers=8, calls=15, during=lambda
 
 
 @pytest.mark.parametrize(
-    ("number", "loop_factory"), [(signal.SIGKILL, uvloop.new_event_loop), (signal.SIGSTOP, asyncio.new_event_loop)]
+    ("number", "loop_factory"), [(signal.SIGKILL, MeasuredUvloop), (signal.SIGSTOP, asyncio.new_event_loop)]
 )
 def test_no_call_fails_when_workers_are_killed_or_stopped(fleet, number, loop_factory, impatient):
     """kill -9 for three of four workers, or SIGSTOP for one, under load: every call is answered, nobody looks up."""

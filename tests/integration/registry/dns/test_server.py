@@ -33,8 +33,10 @@ from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
+from tests.support.callback_check import LONGEST_S
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
+from tests.support.slow_callbacks import slow_callbacks
 from tests.support.waiting import until
 
 DATACENTER = "berlin"
@@ -64,6 +66,9 @@ def dns_consul(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) ->
     process = ConsulProcess(consul_binary, tmp_path_factory.mktemp("consul"), datacenter=DATACENTER)
     process.start()
     asyncio.run(_register_fleet(process.url))
+    for number in range(MANY):  # by hand: without our tag, so that nobody follows them unasked
+        place = {"Address": f"10.1.0.{number + 1}", "Port": 9000 + number}
+        _put(process.url, {"Name": "many", "ID": f"y{number}", **place})
     yield process
     process.stop()
 
@@ -77,8 +82,6 @@ async def _register_fleet(url: str) -> None:
         await catalog.silence(sick, note="sick")
     await catalog.maintenance("r1", enable=True)
     await catalog.close()
-    for number in range(MANY):  # by hand: without our tag, so that nobody follows them unasked
-        _put(url, {"Name": "many", "ID": f"y{number}", "Address": f"10.1.0.{number + 1}", "Port": 9000 + number})
 
 
 def _put(url: str, service: dict[str, object]) -> None:
@@ -340,9 +343,22 @@ async def test_a_client_that_does_not_read_is_dropped(registry: RunningRegistry)
                 await asyncio.wait_for(_send_for_ever(client, len(asked).to_bytes(2, "big") + asked), 30)
 
 
+async def test_queries_sent_at_once_hold_up_nobody(registry: RunningRegistry) -> None:
+    """Queries of one connection that arrive together are answered in steps of the event loop, one at a time."""
+    listener, at_once = bind("127.0.0.1", 0), 1000
+    asked = dns.message.make_query("many.service.consul", "SRV").to_wire()
+    async with over_tcp(Resolver(registry.directory), listener), connected(port_of(listener)) as (reader, writer):
+        with slow_callbacks(LONGEST_S, collections=False) as slow:
+            writer.write(at_once * (len(asked).to_bytes(2, "big") + asked))
+            for _ in range(at_once):
+                await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+    assert slow == []
+
+
 async def _send_for_ever(client: socket.socket, data: bytes) -> None:
     while True:
         await asyncio.get_running_loop().sock_sendall(client, data)
+        await asyncio.sleep(0)
 
 
 class Unlearned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import signal
@@ -121,9 +122,9 @@ async def test_a_plain_file_server(exec_run: ExecRun) -> None:
     assert await exec_run.instances() == ()
 
 
+@pytest.mark.skipif(importlib.util.find_spec("flask") is None, reason="flask is not installed")
 async def test_a_flask_worker_as_in_the_article(exec_run: ExecRun) -> None:
     """A Flask worker is found in Consul and answers the article's multipart `data` with its labels."""
-    pytest.importorskip("flask")
     async with exec_run.run(server=[sys.executable, str(SUPPORT / "flask_worker.py"), "{port}"]):
         instance = await exec_run.passing()
         form = aiohttp.FormData()

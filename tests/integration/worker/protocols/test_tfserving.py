@@ -209,8 +209,12 @@ async def test_requests_of_the_documentation_work_unchanged(worker: EchoWorker) 
 
 async def test_neighbours_are_answered_while_a_large_body_is_read(worker: EchoWorker) -> None:
     """While 5 MB of pixels are parsed, other requests are answered, one after the other."""
-    rows = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3)).tolist()
-    body = json.dumps({"instances": rows}).encode()
+
+    def pixels() -> bytes:
+        rows = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3)).tolist()
+        return json.dumps({"instances": rows}).encode()
+
+    body = await asyncio.to_thread(pixels)
     large = asyncio.create_task(worker.post(f"{MODEL}:predict", body))
     answered = 0
     while not large.done():

@@ -362,8 +362,11 @@ class Watching:
                     return answer.instances[0]
 
 
-async def test_consul_hears_of_a_swap(consul_url: str, tmp_path: Path, loader: Loader) -> None:
+async def test_consul_hears_of_a_swap(
+    consul_url: str, tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a swap the version in Consul changes at once; no check flaps, boot id, place and id stay."""
+    monkeypatch.setattr("worker.registration.HEARTBEAT_S", 12.0)  # with the next one Consul would hear of it anyway
     publish(tmp_path, 1)
     consul = ConsulSettings(url=consul_url)
     catalog = Catalog(consul)
@@ -375,7 +378,7 @@ async def test_consul_hears_of_a_swap(consul_url: str, tmp_path: Path, loader: L
         second = await watching.after(
             lambda: publish(tmp_path, 2), lambda i: i.version == "2" and i.tags == ("p2p", "version-2")
         )
-        assert time.monotonic() - await swapped_s < 1.0  # from the swap until a watcher knows, on a busy machine
+        assert time.monotonic() - await swapped_s < 6.0  # from the swap until a watcher knows, on a busy machine
         assert replace(second, version="1", tags=first.tags, meta=first.meta) == first
         assert {instance.health for instance in watching.seen} == {Health.PASSING}
         assert {len([i for i in watching.seen if i.id != first.id])} == {0}

@@ -203,10 +203,10 @@ async def test_a_deadline_in_the_queue_is_kept(asking: Asking, hold: Callable[[]
     """An image whose caller's time runs out while the engine is busy gets 504, when the engine is free again."""
     first = asyncio.create_task(asking.post(HELD))
     await until(lambda: asking.worker.store.current.batcher.running == 1)
-    late = asyncio.create_task(asking.post(png(30, 10), **{"P2P-Timeout-Ms": "50"}))
+    late = asyncio.create_task(asking.post(png(30, 10), **{"P2P-Timeout-Ms": "500"}))
     patient = asyncio.create_task(asking.post(png(30, 10)))
     await until(lambda: asking.worker.store.current.batcher.depth == 2)
-    await asyncio.sleep(0.06)  # that caller's 50 ms
+    await asyncio.sleep(0.5)  # that caller's time
     hold()
     assert (await first)[0] == 200
     assert (await late)[0] == 504

@@ -155,8 +155,9 @@ async def test_sigterm_ends_a_worker_that_cannot_finish(shared_consul: ConsulPro
         for stage, client in clients.items():
             assert await client.closed(), stage
         assert await asyncio.wait_for(running.process.wait(), 10) == 0
-        # The drain grace; the time to finish for bodies, for requests, and once cancelled; the clock for threads.
-        assert time.monotonic() - began_s < 0.3 + 3 * 0.5 + 1 + 3
+        # The drain grace; the time to finish for bodies, for requests, and once cancelled; the clock for threads; and
+        # what a busy machine needs, which is less than the 30 s that a worker has by default.
+        assert time.monotonic() - began_s < 0.3 + 3 * 0.5 + 1 + 10
 
 
 async def test_sigkill_closes_every_connection(shared_consul: ConsulProcess) -> None:
@@ -164,7 +165,7 @@ async def test_sigkill_closes_every_connection(shared_consul: ConsulProcess) -> 
     async with worker(shared_consul) as running:
         clients = await running.in_every_stage(predicting=NEVER_ENDS)
         running.send(signal.SIGKILL)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             for client in clients.values():
                 assert await client.closed()
 

@@ -185,10 +185,13 @@ async def test_an_idle_worker_uses_no_measurable_processor_time(shared_consul: C
         found = await until(lambda: re.search(r"Serving .*(http://[\d.:]+)\.", worker.output), within_s=60)
         async with aiohttp.ClientSession() as http, http.post(found[1], data=chelsea_jpeg()) as answer:
             assert answer.status == 200
-        await asyncio.sleep(0.3)  # what an answer leaves to do
-        before_s = _processor_s(worker.pid)
-        await asyncio.sleep(2)
-        assert _processor_s(worker.pid) - before_s <= 0.02
+
+        async def idle() -> bool:
+            before_s = _processor_s(worker.pid)
+            await asyncio.sleep(2)
+            return _processor_s(worker.pid) - before_s <= 0.02
+
+        await until(idle, within_s=20)  # what an answer leaves to do takes a moment, on a busy machine a longer one
 
 
 async def _posted(worker: Answering) -> int:

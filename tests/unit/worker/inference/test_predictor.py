@@ -179,7 +179,7 @@ def test_every_caller_gets_exactly_its_own(
                 held = asyncio.create_task(first.predict([encoded(7)], deadline_s=soon()))
                 await until(lambda: old.sizes, every_s=0.001)
                 tasks = [asyncio.create_task(_ask(second if one.to_new else first, one)) for one in asked]
-                await until(lambda: _settled(asked, tasks, (first, second)), every_s=0.001, within_s=2)
+                await until(lambda: _settled(asked, tasks, (first, second)), every_s=0.001)
                 for one, task in zip(asked, tasks, strict=True):
                     if one.fate == "cancelled":
                         task.cancel()
@@ -245,8 +245,8 @@ async def test_an_image_that_is_late_before_it_is_decoded_is_not_decoded(bench: 
     """Where the deadline passes while an image waits for a decoding thread, its caller gets DeadlinePassed."""
     async with bench.predictor(Naming()) as predictor:
         with no_thread_free(bench):
-            late = asyncio.create_task(predictor.predict([b"would be damaged"], deadline_s=time.monotonic() + 0.02))
-            await asyncio.sleep(0.03)  # that caller's 20 ms
+            late = asyncio.create_task(predictor.predict([b"would be damaged"], deadline_s=time.monotonic() + 0.3))
+            await asyncio.sleep(0.3)  # that caller's time
         with pytest.raises(DeadlinePassed):
             await late
     assert bench.rejected("expired") == 1

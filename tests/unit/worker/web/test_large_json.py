@@ -133,21 +133,16 @@ def test_a_body_of_nothing_but_structure_is_refused(pattern: bytes, monkeypatch:
 
 
 def test_others_run_while_a_large_body_is_read() -> None:
-    """While a MB of pixels are read in a thread, another thread goes on: never held up as by one long call."""
-    image = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3))
+    """While 5 MB of pixels are read in a thread, another thread has many turns: one long call would give it none."""
+    image = np.random.default_rng(0).integers(0, 256, (10, 224, 224, 3))
     body = json.dumps({"instances": image.tolist()}).encode()
-    started_s = time.thread_time()
-    json.loads(body)
-    whole_s = time.thread_time() - started_s
     reading = threading.Thread(target=parse_json, args=(body,))
-    gaps_s, last_s = [], time.monotonic()
+    turns = 0
     reading.start()
     while reading.is_alive():
         time.sleep(0.001)
-        gaps_s.append(time.monotonic() - last_s)
-        last_s += gaps_s[-1]
-    assert len(gaps_s) > 10
-    assert sorted(gaps_s)[len(gaps_s) // 2] < whole_s / 4
+        turns += 1
+    assert turns > 10
 
 
 @pytest.mark.parametrize("shape", ['{"instances": [%s]}', '{"inputs": {"image": [%s]}}'])

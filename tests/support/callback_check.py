@@ -1,0 +1,44 @@
+"""A pytest plugin: a test fails if a callback of an event loop in this process computes for too long meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.support.slow_callbacks import slow_callbacks
+
+LONGEST_S = 0.02
+"""Processor time, without garbage collections."""
+
+MARKER = "long_callbacks(reason): this test's own callbacks may compute for long"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+
+
+def _checked(item: pytest.Item) -> Generator[None, object, object]:
+    marker = item.get_closest_marker("long_callbacks")
+    if marker is not None:
+        assert marker.kwargs.get("reason"), "long_callbacks needs a reason"
+        return (yield)
+    with slow_callbacks(LONGEST_S, collections=False) as found:
+        outcome = yield
+    assert not found, f"callbacks held an event loop for more than {LONGEST_S * 1000:g} ms:\n" + "\n".join(found)
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _checked(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _checked(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _checked(item))
