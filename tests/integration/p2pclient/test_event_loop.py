@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 
@@ -38,7 +39,7 @@ async def test_large_answers_of_workers_are_read_in_a_thread(fleet, threads_of, 
     in_loop = threads_of(classification, "labels")
     monkeypatch.setattr("p2pclient.async_client.labels", classification.labels)
     (worker,) = fleet.add()
-    told = json.dumps(LABELS * (5000 if large else 1))
+    told = await asyncio.to_thread(json.dumps, LABELS * (5000 if large else 1))
 
     async def many(_request, _body):
         return web.json_response(text=told)

@@ -29,6 +29,8 @@ from tests.support.waiting import until
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 LARGE = bytes(16 << 20)
 
+at_once = pytest.mark.long_callbacks(reason="the handler of this test answers with 16 MB at once")
+
 
 class Server:
     """A server with bounded connections: `/` says `hello`, `/large` 16 MiB, `/wait` nothing until `go` is set."""
@@ -107,6 +109,7 @@ async def test_requests_in_flight_do_not_give_way() -> None:
             writer.close()
 
 
+@at_once
 async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that stops reading is cut off, one that reads slowly gets all of its answer."""
     monkeypatch.setattr(open_connections, "LOOK_EVERY_S", 0.05)
@@ -127,6 +130,7 @@ async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytes
             writer.close()
 
 
+@at_once
 async def test_a_client_that_reads_nothing_is_answered_one_at_a_time() -> None:
     """Requests that come without their answers being read pile up no answers."""
     async with Server(at_most=10).running() as server:
