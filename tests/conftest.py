@@ -6,12 +6,18 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.consul_binary.fetch import find_or_fetch
 from tests.support.consul_process import ConsulProcess
 
 pytest_plugins = ["tests.support.callback_check"]
+
+# An example has no time limit, and drawing it neither: the machine may be busy with something else.
+_unhurried = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=_unhurried)
+hypothesis.settings.load_profile("unhurried")
 
 # Tests that are started in the background ignore Ctrl-C, and the processes that they start would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):

@@ -47,7 +47,7 @@ async def test_the_raft_cluster(api: Api, node: str) -> None:
         "ID": own["NodeID"], "Node": node, "Address": (await api.get("status/leader")).json, "Leader": True,
         "ProtocolVersion": "3", "Voter": True,
     }  # fmt: skip
-    health = (await api.get("operator/autopilot/health")).json
+    health = (await api.until("operator/autopilot/health", lambda found: found["Servers"])).json
     assert (health["Healthy"], health["FailureTolerance"], health["Servers"][0]["Name"]) == (True, 0, node)
     assert (await api.get("operator/autopilot/configuration")).json["CleanupDeadServers"] is True
     for what in ("id", "address"):

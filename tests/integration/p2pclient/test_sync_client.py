@@ -22,7 +22,8 @@ def loop_threads():
 
 def run(program, *arguments):
     """Run a program in a child process whose warnings are shown; its outcome."""
-    command = [sys.executable, "-X", "dev", "-c", textwrap.dedent(program), *map(str, arguments)]
+    # Not in the development mode: asyncio would complain of callbacks that wait for a busy machine.
+    command = [sys.executable, "-W", "default", "-c", textwrap.dedent(program), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 

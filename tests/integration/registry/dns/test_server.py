@@ -345,7 +345,7 @@ async def test_a_client_that_does_not_read_is_dropped(registry: RunningRegistry)
 
 async def test_queries_sent_at_once_hold_up_nobody(registry: RunningRegistry) -> None:
     """Queries of one connection that arrive together are answered in steps of the event loop, one at a time."""
-    listener, at_once = bind("127.0.0.1", 0), 1000
+    listener, at_once = bind("127.0.0.1", 0), 200
     asked = dns.message.make_query("many.service.consul", "SRV").to_wire()
     async with over_tcp(Resolver(registry.directory), listener), connected(port_of(listener)) as (reader, writer):
         with slow_callbacks(LONGEST_S, collections=False) as slow:

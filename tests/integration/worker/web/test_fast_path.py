@@ -337,7 +337,7 @@ async def client_that_never_reads(held: Any, path: str) -> AsyncIterator[None]:
                 await loop.sock_sendall(sock, post(b"no image") * 20)
 
         sending = asyncio.create_task(send_on())
-        await until(lambda: held.ports.shared.connections.unsent_bytes > 0, within_s=20)
+        await until(lambda: held.ports.shared.connections.unsent_bytes > 0, within_s=90)
         sending.cancel()
         await asyncio.wait([sending])
         yield
