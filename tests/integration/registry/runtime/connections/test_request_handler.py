@@ -68,6 +68,7 @@ def ask_and_never_read(port: int, certificate: Path) -> ssl.SSLSocket:
     return sock
 
 
+@pytest.mark.long_callbacks(reason="this test answers with megabytes at once, which TLS encrypts")
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_over_tls(run: Run, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large answer arrives whole; where it is not read, its bytes are counted, and its connection ends."""
