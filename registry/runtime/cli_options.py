@@ -36,7 +36,11 @@ def host_option(says: str) -> Any:
 
 
 def port_option(says: str, *, lowest: int = 0) -> Any:
-    """`--port`, from `lowest` (0 stands for any free port) to 65535, with the help text `says`."""
+    """`--port`, from `lowest` (0 stands for any free port) to 65535, with the help text `says`.
+
+    Variables of options whose names end in "port" may hold what Kubernetes sets for a Service; the client's
+    `EnvironmentCommand`, through which every command reads its environment, leaves such a value out.
+    """
     return typer.Option("--port", min=lowest, max=65535, help=says)
 
 

@@ -51,6 +51,62 @@ def test_the_new_name_is_used_in_place_of_the_former_one() -> None:
     assert "10.7.8.9" in flag.stderr
 
 
+LINK = "tcp://10.0.0.1:80"
+
+
+def service_links(service: str) -> dict[str, str]:
+    """What Kubernetes sets in every Pod for a Service of this name, which has port 80."""
+    name = service.upper().replace("-", "_")
+    port = {"": LINK, "_80_TCP": LINK, "_80_TCP_PROTO": "tcp", "_80_TCP_PORT": "80", "_80_TCP_ADDR": "10.0.0.1"}
+    service_names = {f"{name}_SERVICE_HOST": "10.0.0.1", f"{name}_SERVICE_PORT": "80"}
+    return service_names | {f"{name}_PORT{end}": value for end, value in port.items()}
+
+
+# Each command ends because of an address that nobody here has, after it has read its options.
+ELSEWHERE = ("--host", "192.0.2.1")
+COMMANDS = {
+    "worker": (*ELSEWHERE, "--engine", "echo"),
+    "registry": (*ELSEWHERE, "--state", ""),
+    "proxy": (*ELSEWHERE, "--workers", "1"),
+    "agent": ELSEWHERE,
+    "exec": (*ELSEWHERE, "--service", "s", "--", "true"),
+    "up": ("--consul", "http://192.0.2.1:x"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_port_that_kubernetes_sets_for_a_service_is_not_read(command: str) -> None:
+    """Beside a Service called p2p-COMMAND the default port counts, and one line names the switch of the Pod."""
+    done = p2p(command, *COMMANDS[command], **service_links(f"p2p-{command}"))
+    variable = f"P2P_{command.upper()}_PORT"
+    assert [line for line in done.stderr.splitlines() if "warning" in line] == [
+        f"p2p {command}: warning: {variable}={LINK} is not read: Kubernetes sets it for a Service of that name; "
+        "enableServiceLinks: false in the Pod's spec stops that."
+    ]
+    assert "Invalid value for '--port'" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_links_of_kubernetes_are_no_matter_where_the_flag_is_given() -> None:
+    """With --port no line is printed, and a Service called p2p sets no former name of a port."""
+    done = p2p("agent", *ELSEWHERE, "--port", "1", **service_links("p2p-agent"))
+    assert "enableServiceLinks" not in done.stderr
+    assert "warning" not in p2p("agent", *ELSEWHERE, **service_links("p2p")).stderr
+
+
+def test_the_ports_of_dns_may_be_links_of_kubernetes_too() -> None:
+    """A Service called p2p-registry-dns sets the variable of --dns-port; a former name that holds a port counts."""
+    done = p2p("registry", *COMMANDS["registry"], **service_links("p2p-registry-dns"))
+    assert f"P2P_REGISTRY_DNS_PORT={LINK} is not read" in done.stderr
+    done = p2p("registry", *COMMANDS["registry"], **service_links("p2p-registry-dns"), P2P_DNS_PORT="some")
+    assert "Invalid value for '--dns-port'" in done.stderr
+
+
+def test_what_is_no_port_and_no_link_stays_an_error() -> None:
+    """A misspelt port is refused with the variable's name, as before."""
+    assert "P2P_AGENT_PORT" in p2p("agent", P2P_AGENT_PORT="http://10.0.0.1:80").stderr
+
+
 @pytest.mark.parametrize(("command", "flag"), [("worker", "CONSUL"), ("up", "SERVICE"), ("classify", "REGISTRY")])
 def test_options_that_mean_the_same_everywhere_have_a_short_name_too(command: str, flag: str) -> None:
     """The help names both variables, the command's own first, because it is used in place of the short one."""
