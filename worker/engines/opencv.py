@@ -31,6 +31,10 @@ from worker.errors import ModelError
 from worker.system.cpu import usable_cores
 
 _EDGE = 224
+_UNFED = "inp.total()"
+"""OpenCV's words for an input that was not set; it does not say which inputs a model has."""
+
+_ONE_INPUT = "OpenCV feeds one input only: --engine onnx or openvino give zeros to the others, for an .onnx file."
 
 
 def load(source: ModelSource) -> EngineAdapter:
@@ -50,12 +54,18 @@ def load(source: ModelSource) -> EngineAdapter:
     usual = CAFFE if caffe else usual_scaling(layout)
     scaling = scaling_of(requested, own=None, usual=usual, whole=False)
     prepared = plan(layout, requested, scaling=scaling, channels="bgr" if caffe else "rgb")
-    return EngineAdapter(
-        _forward(net, feed(prepared, np.float32), source.output_layer),
-        spec_of(prepared, requested),
-        name="opencv",
-        platform="caffe" if caffe else "onnx_onnxv1",
-    )
+    _check_input(net, source.input_layer)
+    try:
+        return EngineAdapter(
+            _forward(net, feed(prepared, np.float32), source.output_layer),
+            spec_of(prepared, requested),
+            name="opencv",
+            platform="caffe" if caffe else "onnx_onnxv1",
+        )
+    except ModelError as error:
+        if _UNFED not in str(error):
+            raise
+        raise ModelError(f"The model in {path} has inputs beside that of the image. {_ONE_INPUT}") from error
 
 
 def _read(path: Path) -> Any:
@@ -65,6 +75,12 @@ def _read(path: Path) -> Any:
         return cv2.dnn.readNetFromCaffe(*(str(half) for half in caffe_pair(path)))
     except (cv2.error, AttributeError) as error:
         raise ModelError(f"{path} cannot be loaded by OpenCV {cv2.__version__}: {first_line(error)}") from error
+
+
+def _check_input(net: Any, name: str | None) -> None:
+    """Raise ModelError if the network has no input called `name`, with or without `:0`."""
+    if name is not None and net.getLayer(0).outputNameToIndex(name.removesuffix(":0")) < 0:
+        raise ModelError(f"The model has no input {name}, and OpenCV does not tell which it has: check --input-layer.")
 
 
 def _size_in(prototxt: Path) -> tuple[int, int] | None:

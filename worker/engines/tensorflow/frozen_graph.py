@@ -14,8 +14,10 @@ from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it publishes no types
+from numpy.typing import NDArray
 
 from worker.engines.input_plan import SLIM, UNIT, Scaling
+from worker.engines.layer_names import zeros_for
 from worker.engines.tensorflow.program import Program, Tensor
 from worker.errors import ModelError
 
@@ -43,10 +45,13 @@ def from_graph(path: Path, *, input_layer: str | None, output_layer: str | None)
             raise ModelError(f"{path} cannot be loaded by this TensorFlow: {error}") from error
     entry = _behind_decoder(_tensor(graph, input_layer, "--input-layer", _inputs(graph), "DecodeJpeg/contents"))
     exit_ = _tensor(graph, output_layer, "--output-layer", _outputs(graph), "final_result")
-    if not _leads(entry, exit_):
+    needed = _needed_for(exit_, entry)
+    if entry.name not in needed:
         raise ModelError(f"The output {exit_.name} does not depend on the input {entry.name}: name a later one.")
     spec = tf.TensorSpec(_shape(entry), entry.dtype, name="images")
-    return Program(_cut(definition, entry.name, exit_.name, spec), spec, "tensorflow_graphdef", _scaling(entry))
+    others = [tensor for tensor in needed.values() if tensor.op.type == "Placeholder" and tensor.name != entry.name]
+    call = _cut(definition, entry.name, exit_.name, spec, zeros={tensor.name: _zeros(tensor) for tensor in others})
+    return Program(call, spec, "tensorflow_graphdef", _scaling(entry))
 
 
 def _read(path: Path) -> Any:
@@ -64,13 +69,18 @@ def _read(path: Path) -> Any:
     return definition
 
 
-def _cut(definition: Any, entry: str, exit_: str, spec: Any) -> Any:
-    """The part of the graph between two tensors, as a function."""
+def _zeros(placeholder: Any) -> NDArray[Any]:
+    if placeholder.shape.rank is None:
+        raise ModelError(f"The graph's other input {placeholder.op.name} has no known shape, so it cannot get zeros.")
+    return zeros_for(placeholder.op.name, list(placeholder.shape), placeholder.dtype.as_numpy_dtype)
+
+
+def _cut(definition: Any, entry: str, exit_: str, spec: Any, *, zeros: Mapping[str, NDArray[Any]]) -> Any:
+    """The part of the graph between two tensors, as a function; `zeros` are the values of other tensors."""
 
     def enter(images: Tensor) -> Tensor:
-        (scores,) = tf.graph_util.import_graph_def(
-            definition, input_map={entry: images}, return_elements=[exit_], name=""
-        )
+        values = {name: tf.constant(value) for name, value in zeros.items()} | {entry: images}
+        (scores,) = tf.graph_util.import_graph_def(definition, input_map=values, return_elements=[exit_], name="")
         return scores
 
     whole = tf.compat.v1.wrap_function(enter, [spec])
@@ -116,18 +126,16 @@ def _behind_decoder(tensor: Any) -> Any:
     return tensor
 
 
-def _leads(entry: Any, exit_: Any) -> bool:
-    """Whether `exit_` depends on `entry`."""
-    seen: set[str] = set()
+def _needed_for(exit_: Any, entry: Any) -> dict[str, Any]:
+    """The tensors by name that `exit_` is computed from; of `entry` itself, if it is one, nothing that comes before."""
+    needed: dict[str, Any] = {}
     waiting = [exit_]
     while waiting:
         tensor = waiting.pop()
-        if tensor.name == entry.name:
-            return True
-        if tensor.name not in seen:
-            seen.add(tensor.name)
-            waiting.extend(tensor.op.inputs)
-    return False
+        if tensor.name not in needed:
+            needed[tensor.name] = tensor
+            waiting.extend(() if tensor.name == entry.name else tensor.op.inputs)
+    return needed
 
 
 def _shape(tensor: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,11 @@ def from_saved_model(
     return Program(call, tf.TensorSpec(spec.shape, spec.dtype, name="images"), "tensorflow_savedmodel", UNIT)
 
 
-def from_keras(path: Path) -> Program:
-    """Load a .keras or .h5 file without what only training needs; ModelError if that cannot be done."""
+def from_keras(path: Path, *, input_layer: str | None = None, output_layer: str | None = None) -> Program:
+    """Load a .keras or .h5 file without what only training needs; ModelError if that cannot be done.
+
+    `input_layer` and `output_layer` choose among several inputs and outputs, by the names of their layers.
+    """
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ModelError(
             f"The Keras model in {path} cannot be loaded: it is damaged or no .keras file (a zip archive)."
@@ -69,10 +72,37 @@ def from_keras(path: Path) -> Program:
     except Exception as error:  # rebuilding a layer may raise anything
         raise ModelError(f"The Keras model in {path} cannot be loaded: {error}") from error
     inputs, outputs = model.inputs or [], model.outputs or []
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs: a classifier has one of each.")
-    spec = tf.TensorSpec(inputs[0].shape, inputs[0].dtype, name="images")
-    return Program(lambda value: model(value, training=False), spec, "keras", UNIT)
+    if not inputs or not outputs:
+        raise ModelError(
+            f"The Keras model in {path} does not say what its inputs are: call it once before you save it."
+        )
+    feed = choose_layer({tensor.name: tensor for tensor in inputs}, input_layer, "--input-layer")
+    names = getattr(model, "output_names", None) or [tensor.name for tensor in outputs]
+    fetch = choose_layer(dict(zip(names, outputs, strict=True)), output_layer, "--output-layer")
+    call = _call_of(model) if len(inputs) == len(outputs) == 1 else _call_among(inputs, feed, fetch)
+    spec = tf.TensorSpec(feed.shape, feed.dtype, name="images")
+    return Program(call, spec, "keras", UNIT)
+
+
+def _call_of(model: Any) -> Callable[[Tensor], Tensor]:
+    return lambda value: model(value, training=False)
+
+
+def _call_among(inputs: list[Any], feed: Any, fetch: Any) -> Callable[[Tensor], Tensor]:
+    """From the input `feed` of a Keras model to its output `fetch`; each other input gets zeros for as many images."""
+    network = keras.Model(inputs, fetch)
+    zeros = {
+        tensor.name: tf.constant(zeros_for(tensor.name, list(tensor.shape), tensor.dtype))
+        for tensor in inputs
+        if tensor is not feed
+    }
+
+    def call(value: Tensor) -> Tensor:
+        images = tf.shape(value)[0]
+        values = [value if tensor is feed else tf.repeat(zeros[tensor.name], images, axis=0) for tensor in inputs]
+        return network(values, training=False)
+
+    return call
 
 
 class _Keras2DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]  # keras publishes no types

@@ -184,17 +184,23 @@ def test_onnx_runtime_reports_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("deviceid"))
 
 
+def with_switch(path: Path) -> str:
+    """Give the model in `path` a second input, `switch`, which is added to its scores; the first one's name."""
+    model = onnx.load(path)
+    entry, exit_ = model.graph.input[0].name, model.graph.output[0].name
+    model.graph.input.append(onnx.helper.make_tensor_value_info("switch", onnx.TensorProto.FLOAT, [1]))
+    model.graph.node.append(onnx.helper.make_node("Add", [exit_, "switch"], ["switched"]))
+    model.graph.output[0].name = "switched"
+    onnx.save(model, path)
+    return str(entry)
+
+
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_inputs_beside_the_one_that_is_named_get_zeros(
     tmp_path: Path, engine: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With --input-layer the other inputs of a model, such as a switch for training, get zeros, and the log says so."""
-    model = onnx.load(write_onnx(tmp_path / "model.onnx"))
-    entry, exit_ = model.graph.input[0].name, model.graph.output[0].name
-    model.graph.input.append(onnx.helper.make_tensor_value_info("switch", onnx.TensorProto.FLOAT, [1]))
-    model.graph.node.append(onnx.helper.make_node("Add", [exit_, "switch"], ["switched"]))
-    model.graph.output[0].name = "switched"
-    onnx.save(model, tmp_path / "model.onnx")
+    entry = with_switch(write_onnx(tmp_path / "model.onnx"))
     with pytest.raises(ModelError, match="--input-layer must name one of these"):
         load(ModelSource(path=tmp_path / "model.onnx", engine=engine), name="m")
     with caplog.at_level("INFO"):
@@ -202,3 +208,14 @@ def test_inputs_beside_the_one_that_is_named_get_zeros(
     assert "other input switch gets zeros" in caplog.text
     pictures = seen(loaded)
     assert close(loaded.predict(pictures), answers(pictures, *IMAGENET))
+
+
+def test_opencv_refuses_a_model_with_several_inputs(tmp_path: Path) -> None:
+    """OpenCV cannot tell which inputs there are, so the error names the engines that give zeros to the others."""
+    entry = with_switch(write_onnx(tmp_path / "model.onnx", batch=1))
+    said = {"path": tmp_path / "model.onnx", "engine": "opencv", "preprocess": Preprocess(size=(EDGE, EDGE))}
+    for layer in (None, entry):
+        with pytest.raises(ModelError, match=r"inputs beside that of the image.*--engine onnx or openvino give zeros"):
+            load(ModelSource(**said, input_layer=layer), name="m")
+    with pytest.raises(ModelError, match="The model has no input other"):
+        load(ModelSource(**said, input_layer="other"), name="m")

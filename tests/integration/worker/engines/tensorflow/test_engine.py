@@ -375,6 +375,43 @@ def test_a_signature_of_tf_examples_is_told_from_one_of_images(tmp_path: Path) -
         load(named(path=path), name="m")
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_inputs_of_keras_beside_the_one_that_is_named_get_zeros(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """--input-layer and --output-layer choose among a Keras model's inputs and outputs; the other inputs get zeros."""
+    network = small_network()
+    switch = keras.Input((3,), name="switch")
+    switched = keras.layers.Add(name="switched")([network.output, switch])
+    path = tmp_path / f"model{suffix}"
+    keras.Model([network.input, switch], [network.output, switched]).save(path)
+    network.save(tmp_path / f"plain{suffix}")
+    with pytest.raises(ModelError, match=r"--input-layer must name one of these of the model: pixels, switch"):
+        load(named(path=path), name="m")
+    with pytest.raises(ModelError, match=r"--output-layer must name one of these of the model: dense\w*, switched"):
+        load(named(path=path, input_layer="pixels"), name="m")
+    with caplog.at_level("INFO"):
+        model = load(named(path=path, input_layer="pixels", output_layer="switched"), name="m")
+    assert "other input switch gets zeros" in caplog.text
+    assert model.engine.input.batch is None
+    assert close(answers(model), answers(load(named(path=tmp_path / f"plain{suffix}"), name="m")))
+
+
+def test_placeholders_of_a_graph_beside_the_one_that_is_named_get_zeros(tmp_path: Path) -> None:
+    """A frozen graph with a switch for training answers as with the switch off."""
+    path = write_graph(tmp_path / "plain.pb", scale="own")
+    definition = tf.compat.v1.GraphDef()
+    definition.ParseFromString(path.read_bytes())
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(definition, name="")
+        switch = tf.compat.v1.placeholder(tf.float32, [None, 4], name="switch")
+        tf.add(graph.get_tensor_by_name("final_result:0"), switch, name="switched")
+    switched = tmp_path / "switched.pb"
+    switched.write_bytes(graph.as_graph_def().SerializeToString())
+    model = load(named(graph=switched, input_layer="Placeholder", output_layer="switched"), name="m")
+    assert close(answers(model), answers(load(named(graph=path), name="m")))
+
+
 def test_a_file_of_keras_2_is_read(tmp_path: Path) -> None:
     """Keras 2 wrote `groups: 1` into depthwise convolutions, which Keras 3 refuses; other numbers stay an error."""
     images = keras.Input((8, 8, 3))
