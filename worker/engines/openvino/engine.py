@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
-from openvino.preprocess import PrePostProcessor
 
 from worker.artifacts.formats import Format, format_of
 from worker.artifacts.source import ModelSource
@@ -35,6 +33,7 @@ from worker.engines.input_plan import (
 from worker.engines.layer_names import choose_layer, zeros_for
 from worker.engines.openvino.first_layers import detect_scaling
 from worker.engines.openvino.quantization import dequantized, quantized_scaling
+from worker.engines.openvino.runtime import PrePostProcessor, openvino
 from worker.engines.pixel_range import probed
 from worker.errors import ModelError
 from worker.system.cpu import usable_cores

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import openvino
-
 from worker.engines.input_plan import Scaling
+from worker.engines.openvino.runtime import openvino
 from worker.engines.pixel_range import measured_range
 
 _PASSING = frozenset(

@@ -131,7 +131,7 @@ def test_tflite_is_read_by_openvino(tflite: Path) -> None:
 
 def test_openvinos_own_files_are_read(tmp_path: Path) -> None:
     """An .xml with its .bin is served, and answers as the .onnx file that it was made of."""
-    import openvino
+    from worker.engines.openvino.runtime import openvino
 
     openvino.save_model(openvino.Core().read_model(write_onnx(tmp_path / "m.onnx")), tmp_path / "ir" / "m.xml", False)
     model = load(ModelSource(path=tmp_path / "ir"), name="ir")

@@ -111,7 +111,7 @@ def test_bf16_is_served_only_where_there_is_bf16(source: ModelSource) -> None:
     """With --precision bf16 only OpenVINO is fit, if the processor has it; else each engine's reason is told."""
     from dataclasses import replace
 
-    import openvino
+    from worker.engines.openvino.runtime import openvino
 
     wanted = replace(source, precision="bf16")
     if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
