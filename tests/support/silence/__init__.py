@@ -1,0 +1,1 @@
+"""Runs commands where no packet reaches anything but themselves, and reports each packet that they try to send."""
