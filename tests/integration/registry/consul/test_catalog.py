@@ -292,7 +292,7 @@ async def test_a_packed_answer_is_read(told: Told, catalog: Catalog) -> None:
         ("gzip", gzip.compress(b" " * (BODY_AT_MOST_BYTES + 1)), "is larger than 64 MiB"),
         ("identity", b" " * (BODY_AT_MOST_BYTES + 1), "is larger than 64 MiB"),
         ("gzip", b"no gzip", "is not the gzip"),
-        ("gzip", gzip.compress(b"[]")[:-6], "ends in the middle"),
+        ("gzip", gzip.compress(b"[]", mtime=0)[:-6], "ends in the middle"),
         ("br", b"[]", "is packed as 'br'"),
     ],
     # What gzip makes holds the time, and names that differ from one process to the next are no names of tests.
