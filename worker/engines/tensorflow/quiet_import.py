@@ -13,10 +13,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Informational and warning lines of absl and of the older logger, and absl's line about itself.
+# Informational and warning lines of absl and of the older logger, absl's line about itself, and what TensorFlow 2.18
+# calls an error on every machine: that two of its parts bring the same CUDA library.
 _STARTUP_MESSAGE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog\(\)"
     rb"|[IW]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+:\d+\]"
+    rb"|E\d{4} \d\d:\d\d:\d+\.\d+ +\d+ cuda_\w+\.cc:\d+\] Unable to register cu\w+ factory"
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] \S+:\d+\]"
 )
 

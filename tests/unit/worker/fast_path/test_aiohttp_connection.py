@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tests.support.dependency_bounds import oldest
 from worker.fast_path.aiohttp_connection import SUPPORTED_AIOHTTP, check_private_names
 
 ROOT = Path(__file__).parents[4]
@@ -20,9 +21,12 @@ def test_the_package_requires_the_supported_versions() -> None:
 
 
 def test_the_oldest_version_is_tested() -> None:
-    """.ci/run runs the tests at the lower bound."""
-    oldest = SUPPORTED_AIOHTTP.removeprefix(">=").partition(",")[0]
-    assert f"with_aiohttp {oldest} tests/unit/worker/fast_path " in (ROOT / ".ci" / "run").read_text("utf-8")
+    """.ci/run tests with the lower bounds, of which aiohttp's is this one, and the fast path belongs to those tests."""
+    lowest = SUPPORTED_AIOHTTP.removeprefix(">=").partition(",")[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"aiohttp=={lowest}" in oldest([project])
+    assert ".ci/versions oldest" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "tests/unit/worker/{fast_path," in (ROOT / ".ci" / "versions").read_text("utf-8")
 
 
 def test_this_aiohttp_has_the_private_names() -> None:
