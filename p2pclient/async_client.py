@@ -60,9 +60,9 @@ class AsyncClient:
     service at each call, which gives exactly its rotation.
 
     `connect_timeout_s` is the time for one connection; `max_answer_bytes` what is read of an answer; `tls` what https
-    is verified with; workers are spoken to by `worker_scheme`. `token` is sent as a bearer token to lookup services
-    and workers, `consul_token` (else CONSUL_HTTP_TOKEN of the environment) to Consul alone. `transport` carries the
-    requests instead of the network: `p2pclient.testing` has one for tests.
+    is verified with; `worker_scheme` overrides the scheme that workers are registered with. `token` is sent as a
+    bearer token to lookup services and workers, `consul_token` (else CONSUL_HTTP_TOKEN of the environment) to Consul
+    alone. `transport` carries the requests instead of the network: `p2pclient.testing` has one for tests.
 
     Raises ValueError if an option is invalid, OSError if a file cannot be read. Calls may run at the same time, as
     many as you like; connections are opened at the first call, kept, and closed with the client.
@@ -81,7 +81,7 @@ class AsyncClient:
         balancing: Balancing | None = None,
         connect_timeout_s: float = 1.0,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
-        worker_scheme: Literal["http", "https"] = "http",
+        worker_scheme: Literal["http", "https"] | None = None,
         tls: TLS | None = None,
         token: str | None = None,
         consul_token: str | None = None,

@@ -31,7 +31,7 @@ class ClientCore:
         transport: Transport,
         *,
         balancing: Balancing | None,
-        worker_scheme: str,
+        worker_scheme: str | None,
         token: str | None,
         consul_token: str | None,
     ) -> None:
@@ -41,8 +41,9 @@ class ClientCore:
         self.shown = where.shown
         self.transport = transport
         self.source = _source(transport, where, validation.token(token), validation.token(consul_token))
-        scheme = validation.one_of("worker_scheme", worker_scheme, ("http", "https"))
-        self.worker_client = WorkerClient(transport, scheme=scheme, token=token)
+        if worker_scheme is not None:
+            validation.one_of("worker_scheme", worker_scheme, ("http", "https"))
+        self.worker_client = WorkerClient(transport, scheme=worker_scheme, token=token)
         self.pauses = Pauses()
         self.executor = CallExecutor(self.source, self.pauses)
         self._balancing = balancing

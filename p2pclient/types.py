@@ -98,7 +98,8 @@ class Worker:
     the port refuse (421) instead of answering for a different model. `weight` is its share of the
     traffic against others, `health` what Consul says of it: passing, warning, critical or maintenance, and `output`
     what its worst check says, or the operator's reason for the maintenance: "" if it passes, or where that is not told.
-    A worker stays the same one, and equal, when these three change.
+    A worker stays the same one, and equal, when these three change. `scheme` is https where it speaks TLS, else http;
+    `auth` what it wants of clients: a "ticket" of the lookup service, a "token", or "none".
     """
 
     service: str
@@ -110,6 +111,8 @@ class Worker:
     weight: int = field(default=1, compare=False)
     health: str = field(default="passing", compare=False)
     output: str = field(default="", compare=False)
+    scheme: str = "http"
+    auth: str = "none"
 
     @property
     def address(self) -> str:

@@ -253,7 +253,7 @@ def status(
     client, trust = client_for(registry, None, timeout, routing="lookup"), credentials()
     requests = WorkerRequests(
         transport=HttpTransport(connect_timeout_s=WORKER_TIMEOUT_S, tls=trust["tls"].verification()),
-        scheme=trust.get("worker_scheme", "http"),
+        scheme=trust.get("worker_scheme"),
         headers=bearer(trust.get("token")),
     )
     show_warnings(lambda sentence: complain("status", sentence))

@@ -72,5 +72,5 @@ def csv_row(*cells: object) -> str:
 
 def worker_as_json(worker: Worker) -> str:
     """One JSON object with the fields that the lookup service answers."""
-    fields = ("service", "id", "host", "port", "address", "version", "boot")
+    fields = ("service", "id", "host", "port", "address", "scheme", "auth", "version", "boot")
     return json.dumps({field: getattr(worker, field) for field in fields}) + "\n"

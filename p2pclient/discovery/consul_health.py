@@ -14,7 +14,7 @@ from typing import Any
 
 from p2pclient.bounds import INDEX_AT_MOST, WEIGHT_AT_MOST, decimal
 from p2pclient.discovery.health_filter import MAINTENANCE
-from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, why_unusable
+from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, auth_of, scheme_of, why_unusable
 from p2pclient.types import UnusableWorker, Worker
 
 GRACE_S = 15.0
@@ -117,6 +117,8 @@ def _worker(entry: Mapping[str, Any]) -> tuple[Worker, str]:
         weight=_weight(weights.get("Warning" if health == "warning" else "Passing")),
         health=health,
         output=output,
+        scheme=scheme_of(meta.get("scheme")),
+        auth=auth_of(meta.get("auth")),
     )
     reason = why_unusable(worker_id=worker.id, host=host, port=worker.port, version=worker.version, boot=worker.boot)
     return worker, reason

@@ -25,7 +25,7 @@ from p2pclient.discovery.base import Listing
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.discovery.service_notices import ServiceNotices
-from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, why_unusable
+from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, auth_of, scheme_of, why_unusable
 from p2pclient.errors import NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, bearer, unlike
@@ -161,7 +161,7 @@ def _workers(entries: Any) -> tuple[list[Worker], list[UnusableWorker]]:
 
 def _worker(entry: dict[str, Any]) -> tuple[Worker, str]:
     """One worker, and why it cannot be asked; "" if it can. Raises one of MALFORMED."""
-    names = ("service", "id", "host", "version", "boot", "health", "output")
+    names = ("service", "id", "host", "version", "boot", "health", "output", "scheme", "auth")
     texts = {name: entry[name] if name in names[:3] else entry.get(name, "") for name in names}
     port, weight = entry["port"], entry.get("weight", 1)
     if not all(isinstance(text, str) for text in texts.values()) or type(port) is not int or type(weight) is not int:
@@ -171,7 +171,7 @@ def _worker(entry: dict[str, Any]) -> tuple[Worker, str]:
     weight = min(max(1, weight), WEIGHT_AT_MOST)
     worker = Worker(
         texts["service"], texts["id"], texts["host"], port, texts["version"], texts["boot"], weight,
-        texts["health"] or "passing", texts["output"],
+        texts["health"] or "passing", texts["output"], scheme_of(texts["scheme"]), auth_of(texts["auth"]),
     )  # fmt: skip
     reason = why_unusable(worker_id=worker.id, host=worker.host, port=port, version=worker.version, boot=worker.boot)
     return worker, reason

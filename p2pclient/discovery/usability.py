@@ -1,4 +1,4 @@
-"""Decides whether a worker can be asked as it is registered: one rule for lookup services and Consul; pure.
+"""Decides whether a worker can be asked as it is registered, and how: one rule for lookup services and Consul; pure.
 
 Consul accepts any text as an address or a boot id, and any number as a port. A worker to which no request can be sent
 is left out, so that it costs no call and no other worker suffers. The registry has the same rule for itself;
@@ -39,6 +39,16 @@ def why_unusable(*, worker_id: str, host: str, port: int, version: str, boot: st
         if _CONTROL.search(text):
             return f"{what} {_shown(text)} holds control characters"
     return ""
+
+
+def scheme_of(registered: object) -> str:
+    """The scheme of a worker that is registered with this text: https if it says so, else http."""
+    return "https" if registered == "https" else "http"
+
+
+def auth_of(registered: object) -> str:
+    """What a worker wants of clients that is registered with this text: a "ticket", a "token", or "none"."""
+    return registered if isinstance(registered, str) and registered in ("ticket", "token") else "none"
 
 
 @lru_cache(maxsize=4096)  # the hosts of a fleet are the same in every answer

@@ -21,6 +21,7 @@ from p2pclient.interruption import Interruption
 from p2pclient.messages import Answer, one_line
 from p2pclient.transport.base import ExchangeFailed
 from p2pclient.transport.connection_pool import ConnectionPool, reused
+from p2pclient.transport.tls_failure import tls_failure
 
 MAX_ANSWER_BYTES = 16 * 2**20
 _PIECE_BYTES = 2**20
@@ -144,9 +145,10 @@ class _Pieces:
 
 def _reason(error: aiohttp.ClientError, answered: bool) -> str:
     """Why a connection failed, in the words of the system where it has any."""
+    tls = tls_failure(str(error))
+    if tls is not None:
+        return tls
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS failed ({one_line(str(cause))})"
     if isinstance(cause, OSError) and cause.errno is not None:
         return (os.strerror(cause.errno) if cause.errno > 0 else cause.strerror or str(cause)).lower()
     if isinstance(error, aiohttp.ClientConnectorError):  # a name with several addresses, which failed differently

@@ -29,9 +29,12 @@ _TOO_LARGE = 413
 
 
 class WorkerClient:
-    """Posts to workers over `transport`: by `scheme` http or https, with a bearer token if there is one."""
+    """Posts to workers over `transport`, with a bearer token if there is one.
 
-    def __init__(self, transport: Transport, *, scheme: str, token: str | None) -> None:
+    `scheme`, http or https, overrides what each worker is registered with; None: it does not.
+    """
+
+    def __init__(self, transport: Transport, *, scheme: str | None, token: str | None) -> None:
         self._transport = transport
         self._scheme = scheme
         self._headers = bearer(token)
@@ -63,7 +66,7 @@ class WorkerClient:
         headers = {**self._headers, **request.headers, "P2P-Timeout-Ms": str(max(1, int(timeout_s * 1000)))}
         if worker.boot:
             headers["P2P-Boot"] = worker.boot
-        url = _url(self._scheme, worker.host, worker.port, request.path)
+        url = _url(self._scheme or worker.scheme, worker.host, worker.port, request.path)
         return self._transport.exchange("POST", url, headers=headers, body=request.body, timeout_s=timeout_s)
 
 

@@ -52,12 +52,14 @@ _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError
 class Checks:
     """How Consul checks the health of a worker.
 
-    The agent fetches `health_url`: 2xx means passing, 429 warning, anything else critical. `ttl_s`, where given, adds
-    a check that turns critical when no heartbeat has come for that long. Consul deregisters a worker that was
-    critical for `reap_after_s`.
+    The agent fetches `health_url`, where given: 2xx means passing, 429 warning, anything else critical. Over https it
+    must trust the certificate, made out to the URL's host or to `tls_server_name`. `ttl_s`, where given, adds a check
+    that turns critical when no heartbeat has come for that long. Consul deregisters a worker that was critical for
+    `reap_after_s`.
     """
 
-    health_url: str
+    health_url: str | None
+    tls_server_name: str | None = None
     interval_s: float = 2.0
     timeout_s: float = 1.0
     failures_before_critical: int = 2
@@ -126,6 +128,7 @@ class Catalog:
     async def register(self, instance: Instance, checks: Checks) -> None:
         """Register the instance as passing, so only once it is warm. Repeating the call changes nothing."""
         tags = [TAG, *instance.tags]
+        first, *others = _checks(instance.id, checks)
         register = self._client.agent.service.register(
             instance.service,
             service_id=instance.id,
@@ -134,8 +137,8 @@ class Catalog:
             tags=tags,
             meta={**instance.meta, "boot": instance.boot, "version": instance.version},
             weights={"Passing": instance.weight, "Warning": 1},
-            check=_http_check(instance.id, checks),
-            extra_checks=[_ttl_check(instance.id, checks.ttl_s)] if checks.ttl_s else [],
+            check=first,
+            extra_checks=others,
         )
         if not await self._call(register):  # a status that Consul does not answer here, such as 405
             raise ConsulRefused(
@@ -222,15 +225,23 @@ def _error_text(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def _http_check(instance_id: str, checks: Checks) -> dict[str, Any]:
-    return {
+def _checks(instance_id: str, checks: Checks) -> list[dict[str, Any]]:
+    """The checks as Consul takes them: one at least."""
+    found = [] if checks.health_url is None else [_http_check(instance_id, checks.health_url, checks)]
+    if checks.ttl_s:
+        found.append(_ttl_check(instance_id, checks.ttl_s))
+    return [found[0] | {"DeregisterCriticalServiceAfter": f"{checks.reap_after_s}s"}, *found[1:]]
+
+
+def _http_check(instance_id: str, url: str, checks: Checks) -> dict[str, Any]:
+    server_name = {"TLSServerName": checks.tls_server_name} if checks.tls_server_name else {}
+    return server_name | {
         "CheckID": _http_id(instance_id),
         "Name": "answers its health path",
-        "HTTP": checks.health_url,
+        "HTTP": url,
         "Interval": f"{checks.interval_s:g}s",
         "Timeout": f"{checks.timeout_s:g}s",
         "FailuresBeforeCritical": checks.failures_before_critical,
-        "DeregisterCriticalServiceAfter": f"{checks.reap_after_s}s",
         "Status": "passing",
     }
 

@@ -69,3 +69,19 @@ class Instance:
     def address(self) -> str:
         """`host:port` as a URL wants it: an IPv6 host stands in brackets."""
         return host_port(self.host, self.port)
+
+    @property
+    def scheme(self) -> str:
+        """`https` where the registration says that the instance speaks TLS, else `http`."""
+        return "https" if self.meta.get("scheme") == "https" else "http"
+
+    @property
+    def auth(self) -> str:
+        """What the instance wants of clients: a `ticket` of the lookup service, a `token`, or `none`."""
+        auth = self.meta.get("auth", "")
+        return auth if auth in ("ticket", "token") else "none"
+
+    @property
+    def origin(self) -> str:
+        """Scheme and address as a URL begins: `https://host:port`."""
+        return f"{self.scheme}://{self.address}"

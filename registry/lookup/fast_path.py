@@ -1,10 +1,10 @@
 """Answers plain lookups from prepared bytes before aiohttp parses them.
 
-`GET /`, `/next` and `/next/{service}` are nearly all the requests of a lookup service, always with the same few texts.
-The first time a text comes it is parsed with care; if it is complete and plain, its lookup is kept under that very
-text. From then on the text costs one dictionary access, one step of the rotation and one write. All other requests go
-to aiohttp unchanged, and a connection that once needed aiohttp stays with it. A client cannot tell the two apart
-(tests/unit/registry/lookup/test_fast_path.py).
+`GET /`, `/next` and `/next/{service}`, with `?scheme=1` or without, are nearly all the requests of a lookup service,
+always with the same few texts. The first time a text comes it is parsed with care; if it is complete and plain, its
+lookup is kept under that very text. From then on the text costs one dictionary access, one step of the rotation and
+one write. All other requests go to aiohttp unchanged, and a connection that once needed aiohttp stays with it. A client
+cannot tell the two apart (tests/unit/registry/lookup/test_fast_path.py).
 
 Answers are prepared once per service, form and instance, whatever the text of the request
 (docs/decisions/0015-prepared-lookup-answers.md).
@@ -46,7 +46,7 @@ REQUEST_AT_MOST_BYTES = 2048
 
 # A whole plain request. aiohttp judges everything beyond these characters.
 _PLAIN = re.compile(
-    rb"GET (/|/next|/next/[A-Za-z0-9._-]{1,128}) HTTP/1\.1\r\n"
+    rb"GET (/|/next(?:/[A-Za-z0-9._-]{1,128})?(?:\?scheme=1)?) HTTP/1\.1\r\n"
     rb"((?:[A-Za-z-]+: [\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\r\n)*)\r\n"
 )
 _HARMLESS = frozenset(
@@ -185,8 +185,9 @@ def _parse(text: bytes, local_address: str, default: str) -> _Request | None:
     values = dict(zip(names, (value.decode() for _, value in headers), strict=True))
     json = "application/json" in values.get(b"accept", "")
     if target != "/":
-        form = Form.OBJECT if json else Form.ADDRESS
-        return _Request(target.removeprefix("/next").removeprefix("/") or default, ANY, form)
+        path, query, _ = target.partition("?")
+        form = Form.OBJECT if json else Form.ORIGIN if query else Form.ADDRESS
+        return _Request(path.removeprefix("/next").removeprefix("/") or default, ANY, form)
     reachable = Selector(hosts=reachable_hosts(values[b"host"], local_address))
     return _Request(default, reachable, Form.OBJECT if json else Form.PORT)
 

@@ -1,6 +1,6 @@
 """Redirects a request to the next worker with a 307: lookup and request in one step instead of two.
 
-    POST /, ANY /to/{service}/{path}  -> 307, Location: http://worker:port/{path}
+    POST /, ANY /to/{service}/{path}  -> 307, Location: {scheme}://worker:port/{path}
 
 The 307 also answers `Expect: 100-continue`, in place of `100 Continue`, so that a client which waits for that (curl
 from 1 MiB on, aiohttp with expect100=True) sends its image to the worker only. `?version=` and `?tag=` do not select
@@ -53,7 +53,7 @@ class Redirect:
         worker = service.rotation().next()
         if worker is None:
             raise Refusal(503, f"No healthy worker of {name} right now: try again.", again=True)
-        url = location(worker.address, target)
+        url = location(worker.origin, target)
         headers = {"Location": url, **snapshot_headers(service)}
         return web.Response(status=307, text=f"{url}\n", headers=headers)
 

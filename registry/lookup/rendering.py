@@ -1,4 +1,4 @@
-"""Writes instances as the body of an answer: a port, an address, or a JSON object. Pure."""
+"""Writes instances as the body of an answer: a port, an address, the beginning of a URL, or a JSON object. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Form(enum.Enum):
 
     PORT = enum.auto()
     ADDRESS = enum.auto()
+    ORIGIN = enum.auto()
     OBJECT = enum.auto()
 
     @property
@@ -30,7 +31,13 @@ def render_one(instance: Instance, form: Form) -> str:
     """The body that names one worker."""
     if form is Form.OBJECT:
         return json.dumps(as_json(instance))
-    return f"{instance.port if form is Form.PORT else instance.address}\n"
+    return f"{_line(instance, form)}\n"
+
+
+def _line(instance: Instance, form: Form) -> str:
+    if form is Form.PORT:
+        return str(instance.port)
+    return instance.origin if form is Form.ORIGIN else instance.address
 
 
 def render_many(instances: Sequence[Instance], form: Form) -> str:
@@ -48,6 +55,8 @@ def as_json(instance: Instance) -> dict[str, Any]:
         "host": instance.host,
         "port": instance.port,
         "address": instance.address,
+        "scheme": instance.scheme,
+        "auth": instance.auth,
         "version": instance.version,
         "boot": instance.boot,
         "weight": instance.weight,

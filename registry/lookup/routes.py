@@ -101,9 +101,10 @@ class Lookup:
         return _name_workers(request, self._directory, service, here, Form.PORT)
 
     async def next(self, request: web.Request) -> web.Response:
-        """`GET /next[/{service}]`: the address of the next worker in rotation."""
+        """`GET /next[/{service}]`: the address of the next worker in rotation; with `?scheme=1` after `https://`."""
+        form = _address_form(request)
         service = await service_named(self._directory, request.match_info.get("service", self._directory.default))
-        return _name_workers(request, self._directory, service, _selector(request), Form.ADDRESS)
+        return _name_workers(request, self._directory, service, _selector(request), form)
 
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with health and check output, now or when they change."""
@@ -198,6 +199,11 @@ def _selector(request: web.Request) -> Selector:
     if "version" not in query and "tag" not in query:
         return ANY
     return Selector(version=query.get("version", ""), tags=frozenset(query.getall("tag", ())))
+
+
+def _address_form(request: web.Request) -> Form:
+    with_scheme = _integer(request, "scheme", default=0, least=0, most=1)
+    return Form.ORIGIN if with_scheme else Form.ADDRESS
 
 
 def _count(request: web.Request) -> int | None:

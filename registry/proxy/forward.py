@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import ssl
 
 import aiohttp
 from aiohttp import web
@@ -51,10 +52,13 @@ _OWN_FAULTS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EA
 _UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
-def open_session(*, connect_timeout_s: float) -> aiohttp.ClientSession:
-    """The connections to workers; they neither add headers to a request nor decode an answer."""
+def open_session(*, connect_timeout_s: float, tls: ssl.SSLContext | bool = True) -> aiohttp.ClientSession:
+    """The connections to workers; they neither add headers to a request nor decode an answer.
+
+    `tls` is what the certificates of workers are verified with; True: the system's authorities.
+    """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S, ssl=tls),
         timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
         response_class=ContinueTimeoutResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -138,7 +142,7 @@ class Proxy:
         )
         answer = await self._session.request(
             request.method,
-            URL(f"http://{worker.address}{origin_form(request.raw_path)}", encoded=True),
+            URL(f"{worker.origin}{origin_form(request.raw_path)}", encoded=True),
             headers=headers,
             data=upload.chunks() if upload.exists else None,
             allow_redirects=False,
@@ -190,6 +194,9 @@ def _problem(worker: Instance, error: Exception) -> Refusal:
     where = f"The worker at {worker.address}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Refusal(504, f"{where} cannot be reached in time: is its host up?")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+        return Refusal(502, f"{where} has a certificate that this proxy does not trust ({why}): see --upstream-ca.")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Refusal(502, f"{where} cannot be reached: is it running?")
     if isinstance(error, aiohttp.ClientResponseError):

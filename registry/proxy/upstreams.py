@@ -11,7 +11,9 @@ from registry.discovery.directory import Directory
 from registry.discovery.rotation import Rotation
 from registry.runtime.errors import SettingsError
 
-_WORKER = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+):|\[(?P<ipv6>[0-9A-Fa-f:.]+)\]:)?(?P<port>[0-9]{1,5})")
+_WORKER = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?:(?P<name>[A-Za-z0-9._-]+):|\[(?P<ipv6>[0-9A-Fa-f:.]+)\]:)?(?P<port>[0-9]{1,5})"
+)
 
 
 class Workers(Protocol):
@@ -46,7 +48,7 @@ class ServiceWorkers:
 
 
 def parse_workers(text: str) -> tuple[Instance, ...]:
-    """`20001,20002,10.0.0.5:8080` as workers; a port alone is one on this machine.
+    """`20001,10.0.0.5:8080,https://gpu1:8443` as workers; a port alone is one on this machine.
 
     Raises SettingsError for anything else.
     """
@@ -60,7 +62,8 @@ def _parse(item: str) -> Instance:
     match = _WORKER.fullmatch(item)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise SettingsError(
-            f"--workers cannot use {item!r}: give ports or host:port, for example 20001,20002,10.0.0.5:8080."
+            f"--workers cannot use {item!r}: give ports, host:port or https://host:port, such as 20001,10.0.0.5:8080."
         )
     host, port = match["name"] or match["ipv6"] or "127.0.0.1", int(match["port"])
-    return Instance(service="", id=f"{host}:{port}", host=host, port=port)
+    meta = {"scheme": match["scheme"]} if match["scheme"] else {}
+    return Instance(service="", id=f"{host}:{port}", host=host, port=port, meta=meta)

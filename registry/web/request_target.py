@@ -26,9 +26,9 @@ def origin_form(target: str) -> str | None:
     return rest if rest.startswith("/") else None
 
 
-def location(address: str, target: str) -> str:
-    """The URL of `target` (path and query) at `address` (host:port): ASCII, one line, always at that address."""
-    return f"http://{address}{quote(target, safe=_KEPT, errors='surrogateescape')}"
+def location(origin: str, target: str) -> str:
+    """The URL of `target` (path and query) at `origin` (scheme://host:port): ASCII, one line, always at that origin."""
+    return f"{origin}{quote(target, safe=_KEPT, errors='surrogateescape')}"
 
 
 def split_service(target: str) -> tuple[str, str]:

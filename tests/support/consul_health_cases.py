@@ -26,6 +26,8 @@ class Expected:
     tags: tuple[str, ...] = ()
     output: str = ""
     handed_out: bool = True
+    scheme: str = "http"
+    auth: str = "none"
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,12 @@ CASES = (
     Case("a boot id that no header can carry", [entry(Meta={"boot": "a\r\nX: y"})], ()),
     Case("one that cannot be used beside one that can", [entry(ID="web-0", Meta={"boot": "a b"}), entry()],
          (Expected(),)),
+    Case("one that speaks TLS and wants tickets", [entry(Meta={"scheme": "https", "auth": "ticket"})],
+         (Expected(scheme="https", auth="ticket"),)),
+    Case("one that wants tokens", [entry(Meta={"auth": "token"})], (Expected(auth="token"),)),
+    Case("a scheme and a way to ask that nobody knows", [entry(Meta={"scheme": "ftp://", "auth": "magic"})],
+         (Expected(),)),
+    Case("a scheme and a way to ask that are null", [entry(Meta={"scheme": None, "auth": None})], (Expected(),)),
     Case("port 0", [entry(Port=0)], ()),
     Case("no port", [entry(Port=...)], ()),
     Case("a port that is true", [entry(Port=True)], ()),

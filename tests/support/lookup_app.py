@@ -29,10 +29,11 @@ class OneWorker:
     """A catalog in which one service has one worker for ever: every rotation gives the same answer.
 
     `leader`: whether Consul knows one; without, what it says is stale, and has never been confirmed. `panic`: the
-    worker is critical at the second answer, as it is after its agent has restarted.
+    worker is critical at the second answer, as it is after its agent has restarted. `meta` is its registration's.
     """
 
-    def __init__(self, *, leader: bool, panic: bool = False) -> None:
+    def __init__(self, *, leader: bool, panic: bool = False, meta: Mapping[str, str] | None = None) -> None:
+        self._meta = meta or {}
         self._leader = leader
         self._panic = panic
 
@@ -45,13 +46,17 @@ class OneWorker:
         if index > int(self._panic):
             await asyncio.Event().wait()
         health = Health.CRITICAL if index else Health.PASSING
-        worker = Instance("classify", "w1", "127.0.0.1", 9001, version="3", tags=("p2p",), boot="b1", health=health)
+        about = {"version": "3", "tags": ("p2p",), "boot": "b1", "meta": self._meta}
+        worker = Instance("classify", "w1", "127.0.0.1", 9001, health=health, **about)
         return HealthAnswer(index + 1, (worker,) if service == "classify" else (), known_leader=self._leader)
 
 
 @asynccontextmanager
-async def served(*, fast: bool, leader: bool = True, panic: bool = False) -> AsyncIterator[tuple[int, FastPath]]:
-    async with Directory(OneWorker(leader=leader, panic=panic), default="classify") as directory:  # type: ignore[arg-type]  # a fake
+async def served(
+    *, fast: bool, leader: bool = True, panic: bool = False, meta: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[int, FastPath]]:
+    catalog = OneWorker(leader=leader, panic=panic, meta=meta)
+    async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
         service = directory.find("classify")
         assert service is not None, "it is the default"
         await until(lambda: service.snapshot.known and (service.snapshot.panic is not None) == panic)
@@ -80,5 +85,6 @@ def alike(said: bytes) -> bytes:
 
 PLAIN_TARGETS = (
     b"/ /next /next/classify /next/empty /next/nobody /next?count=2 /next?count=0 /? /next?version=3 /next/ // "
+    b"/next?scheme=1 /next/classify?scheme=1 /next?scheme=2 /next?scheme=1&count=2 /?scheme=1 "
     b"/n%65xt /next/class%69fy /next/a%0d%0ab /nowhere http://elsewhere/next * /services"
 ).split()

@@ -26,10 +26,13 @@ _AT_A_TIME = 64
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRequests:
-    """How workers are asked: the connections, the scheme (http or https), and the headers (a bearer token)."""
+    """How workers are asked: the connections, and the headers (a bearer token).
+
+    `scheme`, http or https, overrides what each worker is registered with; None: it does not.
+    """
 
     transport: Transport
-    scheme: str
+    scheme: str | None
     headers: Mapping[str, str]
 
 
@@ -101,7 +104,7 @@ async def _worker_status(requests: WorkerRequests, worker: Worker, before: Worke
 
 
 async def _get(requests: WorkerRequests, worker: Worker, path: str) -> Answer:
-    url = URL(f"{requests.scheme}://{worker.address}{path}")
+    url = URL(f"{requests.scheme or worker.scheme}://{worker.address}{path}")
     return await requests.transport.exchange("GET", url, headers=requests.headers, timeout_s=WORKER_TIMEOUT_S)
 
 

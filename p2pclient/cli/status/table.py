@@ -44,6 +44,8 @@ def _worker_json(status: WorkerStatus) -> dict[str, Any]:
     return {
         "id": worker.id,
         "address": worker.address,
+        "scheme": worker.scheme,
+        "auth": worker.auth,
         "health": worker.health,
         "output": worker.output or None,
         "weight": worker.weight,

@@ -69,6 +69,8 @@ def test_json_has_it_all(p2p, mixed):
     assert first | {"address": "", "boot": ""} == {
         "id": "w0",
         "address": "",
+        "scheme": "http",
+        "auth": "none",
         "health": "passing",
         "weight": 1,
         "version": "2",

@@ -20,7 +20,11 @@ def test_entries_are_read_as_the_table_says(case: Case) -> None:
     workers = reconcile(KnownWorkers(), read_health(HEADERS, case.entries), now_s=0).workers
     used = {worker.id for worker in HealthFilter().usable(workers)}
     assert [
-        Expected(w.id, w.host, w.port, w.weight, w.health, w.version, w.boot, expected.tags, w.output, w.id in used)
+        Expected(
+            *(w.id, w.host, w.port, w.weight, w.health, w.version, w.boot, expected.tags, w.output, w.id in used),
+            scheme=w.scheme,
+            auth=w.auth,
+        )
         for w, expected in zip(workers, case.instances, strict=True)
     ] == list(case.instances)
 

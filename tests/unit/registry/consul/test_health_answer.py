@@ -29,7 +29,11 @@ def test_entries_are_read_as_the_table_says(case: Case) -> None:
     answer = read(case)
     eligible = {i.id for i in reconcile(Snapshot("web"), answer, now_s=0).eligible}
     assert [
-        Expected(i.id, i.host, i.port, i.weight, i.health.value, i.version, i.boot, i.tags, i.output, i.id in eligible)
+        Expected(
+            *(i.id, i.host, i.port, i.weight, i.health.value, i.version, i.boot, i.tags, i.output, i.id in eligible),
+            scheme=i.scheme,
+            auth=i.auth,
+        )
         for i in answer.instances
     ] == list(case.instances)
 

@@ -107,6 +107,23 @@ async def test_plain_lookups_take_the_fast_path(leader: bool) -> None:
         assert path.answered == 3
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(("meta", "scheme"), [({}, b"http"), ({"scheme": "https"}, b"https")])
+async def test_the_scheme_of_a_worker_is_told(fast: bool, meta: dict[str, str], scheme: bytes) -> None:
+    """`?scheme=1` puts it before the address, JSON has it as a field, and the 307 leads to it."""
+    async with served(fast=fast, meta=meta) as (port, path):
+        for target in (b"/next?scheme=1", b"/next/classify?scheme=1"):
+            said, _ = await conversation(port, [PLAIN.replace(b"/next", target)])
+            assert b"\r\n\r\n" + scheme + b"://127.0.0.1:9001\n" in said
+        assert path.answered == 2 * fast
+        said, _ = await conversation(port, [PLAIN.replace(b"/next", b"/next?scheme=1&count=2")])
+        assert b"\r\n\r\n" + scheme + b"://127.0.0.1:9001\n" in said
+        said, _ = await conversation(port, [PLAIN.replace(b"Host", b"Accept: application/json\r\nHost")])
+        assert b'"scheme": "' + scheme + b'"' in said
+        said, _ = await conversation(port, [PLAIN.replace(b"GET /next", b"POST /to/classify/x?y=1")])
+        assert b"\r\nLocation: " + scheme + b"://127.0.0.1:9001/x?y=1\r\n" in said
+
+
 async def test_answers_of_the_fast_path_tell_of_panic() -> None:
     """While all are handed out though fewer than half are healthy, prepared answers say how many are."""
     async with served(fast=True, leader=False, panic=True) as (port, path):

@@ -48,6 +48,7 @@ def test_one_is_found_where_there_is_one(weights: list[int], exclude: set[str]) 
         ("20001,20002", ["127.0.0.1:20001", "127.0.0.1:20002"]),
         ("10.0.0.5:80, worker_2.lan:81", ["10.0.0.5:80", "worker_2.lan:81"]),
         ("[::1]:20001", ["[::1]:20001"]),
+        ("http://h:80", ["h:80"]),
     ],
 )
 def test_lists_of_workers(text: str, addresses: list[str]) -> None:
@@ -55,10 +56,16 @@ def test_lists_of_workers(text: str, addresses: list[str]) -> None:
     assert [worker.address for worker in parse_workers(text)] == addresses
 
 
+def test_a_worker_of_a_list_may_speak_tls() -> None:
+    """https:// before the address says so."""
+    workers = parse_workers("20001,https://gpu1:8443,https://[::1]:8444")
+    assert [w.origin for w in workers] == ["http://127.0.0.1:20001", "https://gpu1:8443", "https://[::1]:8444"]
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", ",", "20001,", "0", "65536", "-1", "²", "http://h:80", "h", "h:", ":80", "::1:80", "[::1]", "h:80/x",
-     "h@i:80", "20001,20001", "20001,127.0.0.1:20001"],
+    ["", ",", "20001,", "0", "65536", "-1", "²", "http://h:80/", "ftp://h:80", "https://", "h", "h:", ":80",
+     "::1:80", "[::1]", "h:80/x", "h@i:80", "20001,20001", "20001,127.0.0.1:20001"],
 )  # fmt: skip
 def test_what_is_no_list_of_workers(text: str) -> None:
     """Anything else is refused with a sentence that names the flag."""

@@ -54,13 +54,15 @@ def test_split_service(target: str, service: str, rest: str) -> None:
 @given(VISIBLE)
 def test_visible_characters_are_kept(text: str) -> None:
     """A target that a client may send goes into the Location as it is, but for a backslash."""
-    assert location("h:1", "/" + text.replace("#", "")) == "http://h:1/" + text.replace("#", "").replace("\\", "%5C")
+    assert location("http://h:1", "/" + text.replace("#", "")) == "http://h:1/" + text.replace("#", "").replace(
+        "\\", "%5C"
+    )
 
 
 @given(st.binary(max_size=30))
 def test_location_is_one_line_to_the_worker(raw: bytes) -> None:
     """Whatever bytes stand in a target, the Location is visible ASCII and leads to the worker."""
-    where = location("10.0.0.1:9001", "/" + raw.decode("utf-8", "surrogateescape"))
+    where = location("http://10.0.0.1:9001", "/" + raw.decode("utf-8", "surrogateescape"))
     assert where.startswith("http://10.0.0.1:9001/")
     assert where.isascii()
     assert where.isprintable()
