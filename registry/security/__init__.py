@@ -1,0 +1,1 @@
+"""Who may do what at our ports: tokens, tickets, quotas; shared with workers."""
