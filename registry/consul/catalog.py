@@ -7,17 +7,16 @@ work with a real agent and with the embedded one.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import consul
 from consul.base import Response
 
+from registry.consul.calls import MALFORMED, awaited, read_json, read_text
 from registry.consul.entry_cache import EntryCache
-from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
+from registry.consul.errors import ConsulRefused, Forgotten
 from registry.consul.health_answer import HealthAnswer, ReadEntry, health_answer, read_entry, read_index
 from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
@@ -43,9 +42,6 @@ TAG = "p2p"
 """The tag of every service that this project registered; the lookup service follows those from the start."""
 
 _LONGEST_OUTPUT = 300  # characters of a check's output in a log line
-
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
-"""What reading raises where an answer is not of Consul's form; the last one for JSON nested too deep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +172,7 @@ class Catalog:
 
     async def failing_check(self, instance_id: str) -> str | None:
         """What Consul's own check of the instance found, on one line, where it is critical; None where it is not."""
-        checks = await self._get("/v1/agent/checks", [("filter", f'ServiceID == "{instance_id}"')], _json)
+        checks = await self._get("/v1/agent/checks", [("filter", f'ServiceID == "{instance_id}"')], read_json)
         check = checks.get(_http_id(instance_id)) or {}
         output = " ".join(str(check.get("Output") or "no reason given").split())
         return output[:_LONGEST_OUTPUT] if check.get("Status") == "critical" else None
@@ -185,7 +181,7 @@ class Catalog:
         """A field of what the agent says of itself."""
         try:
             return str((await self._call(self._client.agent.self()))[part][name])
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise ConsulRefused(f"What answers at {self.url} is not Consul: /v1/agent/self says nothing.") from error
 
     async def _get(self, path: str, params: list[tuple[str, Any]], callback: Callback) -> Any:
@@ -193,36 +189,7 @@ class Catalog:
         return await self._call(self._client.http.get(callback, path, params, headers))
 
     async def _call(self, call: Any) -> Any:
-        """Await a py-consul call; its errors become ours."""
-        try:
-            return await call
-        except consul.NotFound as error:
-            raise Forgotten(f"Consul at {self.url}: {error}") from error
-        except consul.exceptions.ACLDisabled as error:  # py-consul's name for every 401
-            raise TokenRefused(
-                f"Consul at {self.url} refused: {_error_text(error)}. Give a name and password, as name:password, in "
-                "CONSUL_HTTP_AUTH, or a token in CONSUL_HTTP_TOKEN."
-            ) from error
-        except consul.ACLPermissionDenied as error:
-            raise TokenRefused(
-                f"Consul at {self.url} refused: {_error_text(error)}. Give a token with the right to do this in "
-                "CONSUL_HTTP_TOKEN."
-            ) from error
-        except (consul.exceptions.BadRequest, consul.exceptions.ClientError) as error:
-            # 429 is Consul asking for patience, not a refusal.
-            kind = ConsulUnavailable if str(error).startswith("429") else ConsulRefused
-            raise kind(f"Consul at {self.url} refused: {_error_text(error)}.") from error
-        except consul.ConsulException as error:
-            if "nknown check" in str(error) or "does not have associated TTL" in str(error):
-                raise Forgotten(f"Consul at {self.url}: {error}") from error
-            raise ConsulUnavailable(f"Consul at {self.url} could not answer: {_error_text(error)}.") from error
-        except _MALFORMED as error:
-            raise ConsulUnavailable(f"What answers at {self.url} does not speak as Consul: {error!r}.") from error
-
-
-def _error_text(error: Exception) -> str:
-    """Consul's error text on one line, as a part of a sentence."""
-    return " ".join(str(error).split()).rstrip(".")
+        return await awaited(call, self.url)
 
 
 def _checks(instance_id: str, checks: Checks) -> list[dict[str, Any]]:
@@ -264,33 +231,13 @@ def _ttl_id(instance_id: str) -> str:
 
 
 def _health_answer(entries: EntryCache[ReadEntry], response: Response) -> HealthAnswer:
-    return health_answer(response.headers, _read(response, entries.values))
+    return health_answer(response.headers, read_text(response, entries.values))
 
 
 def _services(response: Response) -> tuple[int, dict[str, frozenset[str]]]:
-    names = _json(response)
+    names = read_json(response)
     return read_index(response.headers), {name: frozenset(tags or ()) for name, tags in names.items()}
 
 
 def _entry_or_none(response: Response) -> dict[str, Any] | None:
-    return None if response.code == 404 else _json(response)
-
-
-def _json(response: Response) -> Any:
-    return _read(response, json.loads)
-
-
-def _read(response: Response, read: Callable[[str], Any]) -> Any:
-    """The result of `read` for the text of a 200; any other status becomes an error of py-consul's."""
-    if response.code == 401:
-        raise consul.exceptions.ACLDisabled(f"401 {response.body[:200]}")
-    if response.code == 403:
-        raise consul.ACLPermissionDenied(response.body)
-    if response.code == 429 or response.code >= 500:
-        raise consul.ConsulException(f"{response.code} {response.body[:200]}")
-    if response.code != 200:
-        raise consul.exceptions.BadRequest(f"{response.code} {response.body[:200]}")
-    try:
-        return read(response.body)
-    except ValueError as error:
-        raise consul.ConsulException(f"its answer is not JSON: {error}") from error
+    return None if response.code == 404 else read_json(response)

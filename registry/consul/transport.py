@@ -65,7 +65,7 @@ class ConsulClient(consul.base.Consul):  # type: ignore[misc]  # py-consul publi
 
 
 class _Transport:
-    """GET and PUT as py-consul's API classes call them."""
+    """GET, PUT and DELETE as py-consul's API classes call them."""
 
     def __init__(self, settings: ConsulSettings, *, timeout_s: float) -> None:
         self._url = settings.url
@@ -88,6 +88,11 @@ class _Transport:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         return await self._request("PUT", callback, path, params, headers, data)
+
+    async def delete(
+        self, callback: Callback, path: str, params: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        return await self._request("DELETE", callback, path, params, headers, None)
 
     async def close(self) -> None:
         if self._session is not None:
