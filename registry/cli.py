@@ -33,6 +33,19 @@ DnsPort = Annotated[
         help="Answer as DNS, too: SRV and addresses of NAME.service.consul.  [default: off]",
     ),
 ]
+TicketKeys = Annotated[
+    Path | None,
+    typer.Option(
+        "--ticket-keys",
+        metavar="DIR",
+        envvar="P2P_TICKET_KEYS",
+        help="Sign tickets for workers that require them, with the keys in this folder; a first one is made.  "
+        "[default: no tickets]",
+    ),
+]
+TicketLifetime = Annotated[
+    int, typer.Option("--ticket-lifetime", min=5, max=3600, help="Seconds for which a ticket can be used.")
+]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
 
@@ -45,6 +58,8 @@ def registry(
     processes: Processes = 1,
     shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
     followed_at_most: Annotated[int | None, typer.Option("--followed-at-most", min=1, hidden=True)] = None,
+    ticket_keys: TicketKeys = None,
+    ticket_lifetime: TicketLifetime = 60,
     consul: LookupConsul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
@@ -72,6 +87,8 @@ def registry(
             shared=shared,
             dns_port=dns_port,
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
+            ticket_keys=ticket_keys,
+            ticket_lifetime_s=ticket_lifetime,
         )
         await (serve(settings, stop) if processes == 1 else _serve_in(processes, settings, stop))
 
@@ -82,10 +99,15 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     """Run as many processes of this command with these settings."""
     from registry.dns.server import held_for_processes
     from registry.multiprocess import keep_running
+    from registry.security.key_folder import KeyFolder
 
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
     command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
     command += ["--followed-at-most", str(settings.followed_at_most)]
+    command += ["--ticket-lifetime", str(settings.ticket_lifetime_s)]
+    if settings.ticket_keys is not None:
+        KeyFolder(settings.ticket_keys).keys()  # a folder that cannot be used ends this process, not its children
+        command += ["--ticket-keys", str(settings.ticket_keys)]
     environ = os.environ | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(

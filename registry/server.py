@@ -18,12 +18,15 @@ from registry.discovery.leader_watch import watch_leader
 from registry.dns.server import CONNECTIONS_AT_MOST, serving_dns
 from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
+from registry.lookup.tickets import LookupTickets
 from registry.runtime import open_files
 from registry.runtime.address import host_port
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.listen import bind, port_of
 from registry.runtime.supervise import supervised
+from registry.security.key_folder import KeyFolder
+from registry.security.signing_keys import signing
 from registry.settings import RegistrySettings
 from registry.web.serving import serving_app
 
@@ -58,7 +61,8 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
         async with (
             _directory(catalog, settings) as directory,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
-            _serving_http(directory, listener, aside=_files_aside(settings)),
+            _tickets(settings) as tickets,
+            _serving_http(directory, tickets, listener, aside=_files_aside(settings)),
             serving_dns(directory, catalog, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -75,17 +79,30 @@ def _directory(catalog: Catalog, settings: RegistrySettings) -> Directory:
 
 
 @asynccontextmanager
-async def _serving_http(directory: Directory, listener: socket.socket, *, aside: int) -> AsyncIterator[None]:
+async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
+    """The tickets that go with addresses: none without a folder of keys. Raises SettingsError for an unusable one."""
+    if settings.ticket_keys is None:
+        yield LookupTickets()
+        return
+    folder = KeyFolder(settings.ticket_keys)
+    async with signing(folder, settings.consul, lifetime_s=settings.ticket_lifetime_s) as signer:
+        yield LookupTickets(signer)
+
+
+@asynccontextmanager
+async def _serving_http(
+    directory: Directory, tickets: LookupTickets, listener: socket.socket, *, aside: int
+) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
     at_most = connections_at_most(open_files.limit(), aside=aside)
-    fast = FastPath(directory)
+    fast = FastPath(directory, tickets)
     options = {
         "access_log": None,
         "logger": quiet_logger(f"{__name__}.requests"),
         "auto_decompress": False,
         "keepalive_timeout": IDLE_S,
     }
-    app = build_app(directory, fast, polls_at_most=at_most * 3 // 4)
+    app = build_app(directory, fast, tickets, polls_at_most=at_most * 3 // 4)
     async with bounded_connections(at_most=at_most) as connections:
 
         def make(http: web.Server) -> LookupProtocol:

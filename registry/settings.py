@@ -7,6 +7,7 @@ from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
+from registry.security.ticket_signer import LIFETIME_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class RegistrySettings:
     """What `p2p registry` takes: see its --help for the meaning of each.
 
     `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS. `followed_at_most` is
-    this process's share of the services that may be followed.
+    this process's share of the services that may be followed. `ticket_keys` is the folder with the keys that sign
+    tickets of `ticket_lifetime_s`; None: no tickets are signed.
     """
 
     consul: ConsulSettings
@@ -25,3 +27,5 @@ class RegistrySettings:
     shared: bool = False
     dns_port: int | None = None
     followed_at_most: int = FOLLOWED_AT_MOST
+    ticket_keys: Path | None = None
+    ticket_lifetime_s: int = LIFETIME_S

@@ -2,6 +2,8 @@
 
     WorkerError                 500   the base: catch this to catch all of ours
     ├── BadRequest              400   the request cannot be read; sending it again will not help
+    ├── Unauthorized            401   no ticket, or none that is valid now
+    ├── Forbidden               403   a valid ticket, for something else
     ├── NotFound                404   no such model, version, label or path
     ├── WrongMethod             405   the path exists, the method does not
     ├── TooSlow                 408   the body did not arrive in time
@@ -32,6 +34,22 @@ class BadRequest(WorkerError):
     """The request, or the image in it, cannot be read."""
 
     status = 400
+
+
+class Unauthorized(WorkerError):
+    """The request carries no permission that is valid; `error` names the fault of one that is not (RFC 6750)."""
+
+    status = 401
+
+    def __init__(self, sentence: str, *, error: str = "") -> None:
+        super().__init__(sentence)
+        self.challenge = 'Bearer realm="p2p"' + (f', error="{error}"' if error else "")
+
+
+class Forbidden(WorkerError):
+    """The request's permission is valid, and not for this."""
+
+    status = 403
 
 
 class NotFound(WorkerError):

@@ -29,6 +29,7 @@ class WorkerSettings:
 
     Sizes are in bytes, images or pixels, times in seconds, as the names say. `source` is the model that answers
     for `service`; `more` are further models of the same worker, each with a service and a port of its own.
+    `require_ticket`: a request is answered only with a ticket of a lookup service.
     `watch_s` is the time between two looks at a folder of versions, `load_timeout_s` the longest that the trial load
     of a new version may take, `finish_s` the longest that requests in flight are waited for at the end.
     """
@@ -52,6 +53,7 @@ class WorkerSettings:
     load_timeout_s: float = 600.0
     drain_s: float = 2.0
     finish_s: float = 30.0
+    require_ticket: bool = False
     decode_threads: int = field(default_factory=usable_cores)
 
     @property

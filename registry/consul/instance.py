@@ -11,6 +11,9 @@ from registry.runtime.address import host_port
 
 _VERSION_TAG = "version-"
 
+TICKET_AUTH = "ticket"
+"""What an instance's meta says under `auth` where requests need a ticket."""
+
 
 def version_tag(version: str) -> str:
     """The tag of a worker that serves this version, such as `version-3`; DNS: version-3.classify.service.consul."""
@@ -79,7 +82,7 @@ class Instance:
     def auth(self) -> str:
         """What the instance wants of clients: a `ticket` of the lookup service, a `token`, or `none`."""
         auth = self.meta.get("auth", "")
-        return auth if auth in ("ticket", "token") else "none"
+        return auth if auth in (TICKET_AUTH, "token") else "none"
 
     @property
     def origin(self) -> str:

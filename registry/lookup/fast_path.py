@@ -7,7 +7,7 @@ one write. All other requests go to aiohttp unchanged, and a connection that onc
 cannot tell the two apart (tests/unit/registry/lookup/test_fast_path.py).
 
 Answers are prepared once per service, form and instance, whatever the text of the request
-(docs/decisions/0015-prepared-lookup-answers.md).
+(docs/decisions/0015-prepared-lookup-answers.md); with tickets once per second and caller, too.
 """
 
 from __future__ import annotations
@@ -31,10 +31,13 @@ from registry.discovery.rotation import Rotation
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import ROTATIONS_AT_MOST, Service
 from registry.lookup.host_match import reachable_hosts
-from registry.lookup.rendering import Form, render_one
+from registry.lookup.rendering import Form, HandedTicket, render_one
 from registry.lookup.service_resolution import panic_header, stale_header
+from registry.lookup.tickets import LookupTickets
 from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
+from registry.security.caller import ANONYMOUS, Caller
+from registry.web.refusal import Refusal
 
 TEXTS_AT_MOST = 4096
 """Request texts kept per local address."""
@@ -79,10 +82,11 @@ class _Request:
 
 @dataclass(slots=True)
 class _Lookup:
-    """How one kind of request is answered; rotation and answers hold for `generation` of the service."""
+    """How one kind of request of one caller is answered; rotation and answers hold for `generation` of the service."""
 
     request: _Request
     service: str
+    caller: Caller
     generation: object = None
     rotation: Rotation = field(default_factory=Rotation)
     prepared: Prepared = field(default_factory=dict)
@@ -93,14 +97,19 @@ Lookups = dict[bytes, "_Lookup | None"]
 
 
 class FastPath:
-    """Answers plain lookups from `directory`; `answered` counts them."""
+    """Answers plain lookups from `directory`; `answered` counts them.
 
-    def __init__(self, directory: Directory) -> None:
+    Where `tickets` go with the addresses, prepared answers hold for one caller and as long as their tickets are kept.
+    """
+
+    def __init__(self, directory: Directory, tickets: LookupTickets | None = None) -> None:
         self.answered = 0
         self._directory = directory
+        self._tickets = tickets or LookupTickets()
+        self._epoch: object = None
         self._by_address: dict[str, Lookups] = {}
         self._lookups: dict[_Request, _Lookup] = {}
-        self._answers: WeakKeyDictionary[Service, dict[Form, _Answers]] = WeakKeyDictionary()
+        self._answers: WeakKeyDictionary[Service, dict[tuple[Form, Caller], _Answers]] = WeakKeyDictionary()
         self._second = -1
         self._date = b""
 
@@ -126,13 +135,19 @@ class FastPath:
             return None
         if lookup.generation is not service.generation:
             self._renew(lookup, service)
+        if self._tickets.signer is not None:
+            self._renew_tickets(self._tickets.signer.epoch())
         instance = lookup.rotation.next()
         if instance is None:
             return None
         try:
             before, after = lookup.prepared[id(instance)]
         except KeyError:
-            before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form, service)
+            try:
+                ticket = self._tickets.of(instance, lookup.caller)
+            except Refusal:
+                return None
+            before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form, service, ticket)
         self.answered += 1
         service.asked_for = True
         if service.watch.snapshot.stale:
@@ -154,7 +169,7 @@ class FastPath:
                 self._lookups.clear()
                 for others in self._by_address.values():
                     others.clear()
-            lookup = self._lookups.setdefault(request, _Lookup(request, request.service))
+            lookup = self._lookups.setdefault(request, _Lookup(request, request.service, ANONYMOUS))
         if len(lookups) >= TEXTS_AT_MOST:
             lookups.clear()
         if len(text) <= REQUEST_AT_MOST_BYTES:
@@ -164,12 +179,21 @@ class FastPath:
     def _renew(self, lookup: _Lookup, service: Service) -> None:
         """Take up what has changed: another set of instances, or a rotation that was dropped."""
         lookup.rotation = service.rotation(lookup.request.selector)
-        answers = self._answers.setdefault(service, {}).setdefault(lookup.request.form, _Answers())
+        shared_by = (lookup.request.form, ANONYMOUS if self._tickets.signer is None else lookup.caller)
+        answers = self._answers.setdefault(service, {}).setdefault(shared_by, _Answers())
         if answers.generation is not service.generation:
             answers.generation = service.generation
             answers.prepared.clear()
         lookup.prepared = answers.prepared
         lookup.generation = service.generation
+
+    def _renew_tickets(self, epoch: object) -> None:
+        """Forget the answers whose tickets are of a second, or of a key, that has passed."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            for each in self._answers.values():
+                for answers in each.values():
+                    answers.prepared.clear()
 
 
 def _parse(text: bytes, local_address: str, default: str) -> _Request | None:
@@ -192,9 +216,9 @@ def _parse(text: bytes, local_address: str, default: str) -> _Request | None:
     return _Request(default, reachable, Form.OBJECT if json else Form.PORT)
 
 
-def _response(instance: Instance, form: Form, service: Service) -> tuple[bytes, bytes]:
+def _response(instance: Instance, form: Form, service: Service, ticket: HandedTicket | None) -> tuple[bytes, bytes]:
     """What stands before and after the date, header for header as aiohttp writes it."""
-    body = render_one(instance, form).encode()
+    body = render_one(instance, form, ticket).encode()
     head = _with_headers(_head(form, len(body)), panic_header(service))
     return head, f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
 

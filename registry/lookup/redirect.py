@@ -13,14 +13,16 @@ from aiohttp import web
 
 from registry.discovery.directory import Directory
 from registry.lookup.service_resolution import service_named, snapshot_headers
+from registry.lookup.tickets import LookupTickets
+from registry.security.caller import ANONYMOUS
 from registry.web.discard_body import respond_and_discard_body
 from registry.web.refusal import Refusal, refused
-from registry.web.request_target import location, origin_form, split_service
+from registry.web.request_target import location, origin_form, split_service, with_parameter
 
 
-def add_redirects(app: web.Application, directory: Directory) -> None:
-    """Add the routes that redirect to the workers in `directory`."""
-    redirect = Redirect(directory)
+def add_redirects(app: web.Application, directory: Directory, tickets: LookupTickets) -> None:
+    """Add the routes that redirect to the workers in `directory`, with `tickets` for those that want one."""
+    redirect = Redirect(directory, tickets)
     app.router.add_route("POST", "/", redirect.to_default, expect_handler=_no_100_continue)
     for path in ("/to/{service}", r"/to/{service}/{path:[\s\S]*}"):
         app.router.add_route("*", path, redirect.to_service, expect_handler=_no_100_continue)
@@ -29,8 +31,9 @@ def add_redirects(app: web.Application, directory: Directory) -> None:
 class Redirect:
     """The handlers over one directory."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, tickets: LookupTickets) -> None:
         self._directory = directory
+        self._tickets = tickets
 
     async def to_default(self, request: web.Request) -> web.Response:
         """`POST /`: to the next worker of the default service."""
@@ -53,7 +56,8 @@ class Redirect:
         worker = service.rotation().next()
         if worker is None:
             raise Refusal(503, f"No healthy worker of {name} right now: try again.", again=True)
-        url = location(worker.origin, target)
+        ticket = self._tickets.of(worker, ANONYMOUS)
+        url = location(worker.origin, with_parameter(target, "ticket", ticket.text) if ticket else target)
         headers = {"Location": url, **snapshot_headers(service)}
         return web.Response(status=307, text=f"{url}\n", headers=headers)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from registry.consul.instance import Instance
 
@@ -27,11 +27,18 @@ class Form(enum.Enum):
         return JSON if self is Form.OBJECT else TEXT
 
 
-def render_one(instance: Instance, form: Form) -> str:
-    """The body that names one worker."""
+class HandedTicket(NamedTuple):
+    """A ticket that goes with an address, and the seconds until it expires."""
+
+    text: str
+    expires_in_s: int
+
+
+def render_one(instance: Instance, form: Form, ticket: HandedTicket | None = None) -> str:
+    """The body that names one worker, with the ticket for it where it wants one."""
     if form is Form.OBJECT:
-        return json.dumps(as_json(instance))
-    return f"{_line(instance, form)}\n"
+        return json.dumps(_with_ticket(instance, ticket))
+    return f"{_line(instance, form)}{f'/?ticket={ticket.text}' if ticket else ''}\n"
 
 
 def _line(instance: Instance, form: Form) -> str:
@@ -40,11 +47,16 @@ def _line(instance: Instance, form: Form) -> str:
     return instance.origin if form is Form.ORIGIN else instance.address
 
 
-def render_many(instances: Sequence[Instance], form: Form) -> str:
-    """The body that names several workers: lines, or a JSON list."""
+def _with_ticket(instance: Instance, ticket: HandedTicket | None) -> dict[str, Any]:
+    fields = {"ticket": ticket.text, "ticket_expires_in_s": ticket.expires_in_s} if ticket else {}
+    return as_json(instance) | fields
+
+
+def render_many(workers: Sequence[tuple[Instance, HandedTicket | None]], form: Form) -> str:
+    """The body that names several workers, each with its ticket if it wants one: lines, or a JSON list."""
     if form is Form.OBJECT:
-        return json.dumps([as_json(i) for i in instances])
-    return "".join(render_one(i, form) for i in instances)
+        return json.dumps([_with_ticket(instance, ticket) for instance, ticket in workers])
+    return "".join(render_one(instance, form, ticket) for instance, ticket in workers)
 
 
 def as_json(instance: Instance) -> dict[str, Any]:

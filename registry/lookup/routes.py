@@ -24,6 +24,8 @@ from registry.lookup.metrics import LookupMetrics
 from registry.lookup.redirect import add_redirects
 from registry.lookup.rendering import Form, as_json, render_many, render_one
 from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
+from registry.lookup.tickets import LookupTickets, add_tickets
+from registry.security.caller import ANONYMOUS
 from registry.web.refusal import Refusal, refused
 
 COUNT_AT_MOST = 1000
@@ -34,11 +36,21 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 
-def build_app(directory: Directory, fast: FastPath, *, polls_at_most: int = POLLS_AT_MOST) -> web.Application:
-    """The application that answers from `directory`, behind `fast`; so many requests may wait for a change."""
+def build_app(
+    directory: Directory,
+    fast: FastPath,
+    tickets: LookupTickets | None = None,
+    *,
+    polls_at_most: int = POLLS_AT_MOST,
+) -> web.Application:
+    """The application that answers from `directory`, behind `fast`; so many requests may wait for a change.
+
+    `tickets` (default: none) go with the addresses of workers that want them.
+    """
+    tickets = tickets or LookupTickets()
     metrics = LookupMetrics(directory, fast)
     app = web.Application(middlewares=[refusals_as_text(metrics)])
-    lookup = Lookup(directory, polls_at_most=polls_at_most)
+    lookup = Lookup(directory, tickets, polls_at_most=polls_at_most)
     app.add_routes(
         [
             web.get("/", lookup.port),
@@ -51,7 +63,8 @@ def build_app(directory: Directory, fast: FastPath, *, polls_at_most: int = POLL
             web.get("/metrics", metrics.handle),
         ]
     )
-    add_redirects(app, directory)
+    add_redirects(app, directory, tickets)
+    add_tickets(app, directory, tickets)
     return app
 
 
@@ -79,8 +92,9 @@ def refusals_as_text(metrics: LookupMetrics) -> Middleware:
 class Lookup:
     """The handlers over one directory."""
 
-    def __init__(self, directory: Directory, *, polls_at_most: int) -> None:
+    def __init__(self, directory: Directory, tickets: LookupTickets, *, polls_at_most: int) -> None:
         self._directory = directory
+        self._tickets = tickets
         self._polls_at_most = polls_at_most
         self._polls = 0
         self._instances: WeakKeyDictionary[Service, tuple[object, list[str], bytes]] = WeakKeyDictionary()
@@ -98,13 +112,28 @@ class Lookup:
                 f"No worker of {service.name} is reachable at {request.host or 'this host'}: "
                 "ask /next, which answers host:port.",
             )
-        return _name_workers(request, self._directory, service, here, Form.PORT)
+        return self._name_workers(request, service, here, Form.PORT)
 
     async def next(self, request: web.Request) -> web.Response:
         """`GET /next[/{service}]`: the address of the next worker in rotation; with `?scheme=1` after `https://`."""
         form = _address_form(request)
         service = await service_named(self._directory, request.match_info.get("service", self._directory.default))
-        return _name_workers(request, self._directory, service, _selector(request), form)
+        return self._name_workers(request, service, _selector(request), form)
+
+    def _name_workers(self, request: web.Request, service: Service, selector: Selector, form: Form) -> web.Response:
+        """The next worker, or the next `?count=` workers, in the form that is asked for."""
+        count = _count(request)
+        chosen = service.rotation(selector).take(count or 1)
+        if not chosen:
+            which = " of that version or tag" if selector.version or selector.tags else ""
+            hint = self._directory.hint(service) or "try again"
+            raise Refusal(503, f"No healthy worker of {service.name}{which} right now: {hint}.", again=True)
+        if "application/json" in request.headers.get("Accept", ""):
+            form = Form.OBJECT
+        workers = [(instance, self._tickets.of(instance, ANONYMOUS)) for instance in chosen]
+        text = render_one(workers[0][0], form, workers[0][1]) if count is None else render_many(workers, form)
+        content_type = form.content_type.partition(";")[0]
+        return web.Response(text=text, content_type=content_type, headers=snapshot_headers(service))
 
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with health and check output, now or when they change."""
@@ -146,27 +175,13 @@ class Lookup:
         assert default is not None, "the default service is followed from the start"
         if not default.snapshot.known:
             raise not_answered_yet(default)
+        if not self._tickets.ready:
+            raise Refusal(503, "No ticket can be signed yet.", again=True)
         return web.Response(text="ready\n")
 
 
 async def _alive(_: web.Request) -> web.Response:
     return web.Response(text="alive\n")
-
-
-def _name_workers(
-    request: web.Request, directory: Directory, service: Service, selector: Selector, form: Form
-) -> web.Response:
-    """The next worker, or the next `?count=` workers, in the form that is asked for."""
-    count = _count(request)
-    chosen = service.rotation(selector).take(count or 1)
-    if not chosen:
-        which = " of that version or tag" if selector.version or selector.tags else ""
-        hint = directory.hint(service)
-        raise Refusal(503, f"No healthy worker of {service.name}{which} right now: {hint or 'try again'}.", again=True)
-    if "application/json" in request.headers.get("Accept", ""):
-        form = Form.OBJECT
-    text = render_one(chosen[0], form) if count is None else render_many(chosen, form)
-    return web.Response(text=text, content_type=form.content_type.partition(";")[0], headers=snapshot_headers(service))
 
 
 def _instances(service: Service) -> dict[str, Any]:

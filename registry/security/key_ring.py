@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from registry.consul.errors import ConsulRefused, ConsulUnavailable
 from registry.consul.key_value import Entries, KeyValue
+from registry.consul.settings import ConsulSettings
 from registry.runtime.backoff import backoff_s
+from registry.runtime.supervise import supervised
 from registry.security.public_key import PREFIX, PublishedKey, RevokedKey, read
+from registry.security.ticket_check import TicketCheck
 
 logger = logging.getLogger(__name__)
 
@@ -93,3 +97,22 @@ class KeyRing:
             kept = f"the {len(self.published)} known keys stay valid" if self.known else "none is known yet"
             logger.warning("The ticket keys cannot be followed in Consul, and %s: %s", kept, trouble.rstrip(".") + ".")
         self._trouble = trouble
+
+
+@asynccontextmanager
+async def checking_tickets(consul: ConsulSettings) -> AsyncIterator[TicketCheck]:
+    """A check that knows, while the context is open, the keys that Consul holds."""
+    store, check = KeyValue(consul), TicketCheck()
+    ring: KeyRing
+
+    def changed() -> None:
+        if ring.known:
+            check.use_keys(ring.public_keys)
+            logger.info("Tickets are accepted that one of %d keys has signed.", len(ring.published))
+
+    ring = KeyRing(store, changed)
+    try:
+        async with supervised("follow the ticket keys", ring.run):
+            yield check
+    finally:
+        await store.close()

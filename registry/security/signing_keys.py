@@ -117,7 +117,8 @@ async def revoke(store: KeyValue, key_id: str, now_s: float) -> None:
 
 @asynccontextmanager
 async def signing(folder: KeyFolder, consul: ConsulSettings, *, lifetime_s: int) -> AsyncIterator[TicketSigner]:
-    """A signer whose keys are kept while the context is open."""
+    """A signer whose keys are kept while the context is open. Raises SettingsError for an unusable folder."""
+    await asyncio.to_thread(folder.keys)
     store, signer, changed = KeyValue(consul), TicketSigner(lifetime_s=lifetime_s), asyncio.Event()
     ring = KeyRing(store, changed.set)
     keys = SigningKeys(folder, store, ring, signer)

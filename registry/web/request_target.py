@@ -31,6 +31,11 @@ def location(origin: str, target: str) -> str:
     return f"{origin}{quote(target, safe=_KEPT, errors='surrogateescape')}"
 
 
+def with_parameter(target: str, name: str, value: str) -> str:
+    """The target with one more parameter at the end of its query."""
+    return f"{target}{'&' if '?' in target else '?'}{name}={value}"
+
+
 def split_service(target: str) -> tuple[str, str]:
     """`/to/SERVICE/REST?QUERY` as the service's name, decoded, and `/REST?QUERY`, untouched."""
     path, mark, query = target.partition("?")

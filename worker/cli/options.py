@@ -156,6 +156,14 @@ Drain = Annotated[
     typer.Option("--drain", min=0, help="Seconds to go on serving after leaving the rotation."),
 ]
 
+RequireTicket = Annotated[
+    bool,
+    typer.Option(
+        "--require-ticket",
+        help="Answer only requests that carry a ticket which a lookup service signed (p2p registry --ticket-keys).",
+    ),
+]
+
 _NAMED = re.compile(r"([^/=]*)=(.+)", re.DOTALL)
 _HIGHEST_PORT = 65535
 

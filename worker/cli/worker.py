@@ -28,6 +28,7 @@ from worker.cli.options import (
     Outputs,
     Pixels,
     Precision,
+    RequireTicket,
     Resize,
     Signature,
     Size,
@@ -110,6 +111,7 @@ def worker(
         typer.Option(min=1, help="Seconds a new version may take to load before it counts as failed."),
     ] = WorkerSettings.load_timeout_s,
     drain: Drain = WorkerSettings.drain_s,
+    require_ticket: RequireTicket = False,
 ) -> None:
     """Serve models: load, register in Consul, answer images.
 
@@ -182,6 +184,7 @@ def worker(
             queue_most=queue,
             load_timeout_s=load_timeout,
             drain_s=drain,
+            require_ticket=require_ticket,
         )
         await serve(settings, stop)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -56,6 +56,12 @@ class FastPathRequest:
     content: FastPathBody
     method = "POST"
     path = "/"
+    remote = None
+
+    @property
+    def match_info(self) -> Mapping[str, str]:
+        """The variables of the path, which has none."""
+        return {}
 
     @property
     def query(self) -> Any:

@@ -7,19 +7,22 @@ from worker.errors import BadRequest
 from worker.inference.predictor import Predictor
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
+from worker.web.ticket_limits import ticket_limits
 
 Images = list[bytes] | list[Image]
 """The images of one request: all of them encoded, or all of them pixels."""
 
 
 def timeout_s(request: IncomingRequest) -> float | None:
-    """The seconds until the caller's deadline, from the header `P2P-Timeout-Ms`; None without it."""
+    """The seconds until the caller's deadline: the header `P2P-Timeout-Ms`, or its ticket's if less; None without."""
+    allowed_s = ticket_limits().deadline_s
     text = request.headers.get("P2P-Timeout-Ms")
     if text is None:
-        return None
+        return allowed_s
     if not (text.isascii() and text.isdigit() and len(text) < 12):
         raise BadRequest(f"P2P-Timeout-Ms: {text[:40]} cannot be used: give whole milliseconds.")
-    return int(text) / 1000
+    wanted_s = int(text) / 1000
+    return wanted_s if allowed_s is None else min(wanted_s, allowed_s)
 
 
 async def scores_of(predictor: Predictor, images: Images, *, deadline_s: float) -> list[Scores]:

@@ -13,6 +13,7 @@ from worker.repository.repository import ModelRepository
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.endpoint_state import EndpointState
 from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
+from worker.web.ticket_gate import TicketGate
 
 _BOOT = Parameter("boot", "query", "string", "The process that is meant.")
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,11 +22,19 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class AdminRoutes:
     """Liveness and readiness of the model that the port is for, and the metrics of the whole worker."""
 
-    def __init__(self, state: EndpointState, models: ModelRepository, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self,
+        state: EndpointState,
+        models: ModelRepository,
+        metrics: WorkerMetrics,
+        *,
+        tickets: TicketGate | None = None,
+    ) -> None:
         self._state = state
         self._models = models
         self._store = models.versions(models.default)
         self._metrics = metrics
+        self._tickets = tickets
 
     def routes(self) -> list[Route]:
         """The three paths."""
@@ -51,10 +60,16 @@ class AdminRoutes:
             return web.Response(status=503, text="loading\n")
         return web.Response(status=429, text="busy\n") if self._store.crowded else web.Response(text="ok\n")
 
-    async def ready(self, _: web.Request) -> web.Response:
-        """`GET /readyz`: what is served and how; 503, with the reasons, before all is warm and while leaving."""
+    async def ready(self, request: web.Request) -> web.Response:
+        """`GET /readyz`: what is served and how; 503, with the reasons, before all is warm and while leaving.
+
+        Where tickets are required, a request without one is told only whether the worker is ready.
+        """
         state = self._state
         reasons = reasons_not_ready(self._store, ready=state.ready, leaving=state.leaving)
+        status = 503 if reasons else 200
+        if self._tickets is not None and not self._tickets.permits(request):
+            return web.json_response({"ready": not reasons}, status=status)
         body = {
             "ready": not reasons,
             "leaving": state.leaving,
@@ -63,7 +78,7 @@ class AdminRoutes:
             "model": self._models.default,
             "models": {name: _model(self._models.versions(name)) for name in self._models.names},
         }
-        return web.json_response(body, status=503 if reasons else 200)
+        return web.json_response(body, status=status)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """`GET /metrics`: all metrics as Prometheus text."""

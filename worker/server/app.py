@@ -24,6 +24,7 @@ from worker.web.openapi import OpenApiRoute
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 from worker.web.routes import Route
+from worker.web.ticket_gate import TicketGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,29 @@ FAST_PATH_HANDLER: web.AppKey[Callable[[IncomingRequest], Awaitable[JsonResponse
 
 
 def build_app(
-    settings: WorkerSettings, models: ModelRepository, state: EndpointState, shared: SharedState
+    settings: WorkerSettings,
+    models: ModelRepository,
+    state: EndpointState,
+    shared: SharedState,
+    *,
+    tickets: TicketGate | None = None,
 ) -> web.Application:
     """The application of one port: `POST /` is for its default model, all other paths name their model."""
     body_reader = BodyReader(settings.max_body_bytes, shared.body_budget)
     article = Article(models, models.default, body_reader, top=settings.top)
-    frame = RequestFrame(state, models, shared.metrics, shared.requests, answered=shared.body_budget.release)
+    frame = RequestFrame(
+        state, models, shared.metrics, shared.requests, answered=shared.body_budget.release, tickets=tickets
+    )
     app = web.Application(middlewares=[aiohttp_middleware(frame)])
     app[FAST_PATH_HANDLER] = lambda request: frame.answer(request, article.answer, _unchanged)
-    for route in _routes(settings, models, state, shared, body_reader, article):
+
+    async def expect_continue(request: web.Request) -> web.Response | None:
+        return await frame.expect_continue(request, body_reader.expect_continue)
+
+    admin = AdminRoutes(state, models, shared.metrics, tickets=tickets)
+    for route in _routes(settings, models, state, body_reader, article, admin):
         add = app.router.add_get if route.method == "GET" else app.router.add_post  # add_get answers HEAD too
-        add(route.path, route.handler, expect_handler=body_reader.expect_continue)
+        add(route.path, route.handler, expect_handler=expect_continue)
     return app
 
 
@@ -59,9 +72,9 @@ def _routes(
     settings: WorkerSettings,
     models: ModelRepository,
     state: EndpointState,
-    shared: SharedState,
     body_reader: BodyReader,
     article: Article,
+    admin: AdminRoutes,
 ) -> list[Route]:
     """All routes of a worker, the one that describes them included."""
     openapi = OpenApiRoute()
@@ -69,7 +82,7 @@ def _routes(
         *article.routes(),
         *TFServing(models, body_reader, top=settings.top).routes(),
         *OpenInference(models, body_reader, ready=lambda: state.takes_requests).routes(),
-        *AdminRoutes(state, models, shared.metrics).routes(),
+        *admin.routes(),
         *openapi.routes(),
     ]
     openapi.describe(routes, models.names)

@@ -18,7 +18,7 @@ from functools import partial
 from aiohttp import web
 
 from registry.consul.catalog import Checks
-from registry.consul.instance import Instance, stable_id, version_tag
+from registry.consul.instance import TICKET_AUTH, Instance, stable_id, version_tag
 from registry.runtime import open_files
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
@@ -26,6 +26,7 @@ from registry.runtime.connections.serving import serving
 from registry.runtime.listen import bind, port_of
 from registry.runtime.race import finishes_first
 from registry.runtime.supervise import cancel_all, start_supervised, supervised
+from registry.security.key_ring import checking_tickets
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.connection import connection_factory
 from worker.registration import Registration, advertised
@@ -41,6 +42,7 @@ from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
+from worker.web.ticket_gate import RequiredTickets, TicketGate
 
 logger = logging.getLogger(__name__)
 
@@ -137,15 +139,19 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             )
             await stack.enter_async_context(store)
             endpoints.append(ModelEndpoint(store, listener, EndpointState(boot=uuid.uuid4().hex)))
+        required = None
+        if settings.require_ticket:
+            required = RequiredTickets(await stack.enter_async_context(checking_tickets(settings.consul)))
         for endpoint in endpoints:
             models = ModelRepository([endpoint.store for endpoint in endpoints], default=endpoint.store.name)
-            await stack.enter_async_context(_answering(settings, endpoint, models, shared))
+            gate = required.gate(models) if required is not None else None
+            await stack.enter_async_context(_answering(settings, endpoint, models, shared, gate))
         for endpoint in endpoints:
             await endpoint.store.load()
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
         for endpoint in endpoints:
             endpoint.state.ready = True
-        instances = await stack.enter_async_context(_registered(settings, endpoints))
+        instances = await stack.enter_async_context(_registered(settings, endpoints, required))
         yield RunningWorker(instances, endpoints)
 
 
@@ -161,10 +167,14 @@ def _listening(settings: WorkerSettings) -> Iterator[Sequence[socket.socket]]:
 
 @asynccontextmanager
 async def _answering(
-    settings: WorkerSettings, endpoint: ModelEndpoint, models: ModelRepository, shared: SharedState
+    settings: WorkerSettings,
+    endpoint: ModelEndpoint,
+    models: ModelRepository,
+    shared: SharedState,
+    tickets: TicketGate | None,
 ) -> AsyncIterator[None]:
     """The HTTP server of one port; closing finishes what is in flight."""
-    app = build_app(settings, models, endpoint.state, shared)
+    app = build_app(settings, models, endpoint.state, shared, tickets=tickets)
     # A client that hangs up cancels its handler, and so its place in the queue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.finish_s)
     make = connection_factory(
@@ -182,10 +192,12 @@ async def _answering(
 
 @asynccontextmanager
 async def _registered(
-    settings: WorkerSettings, endpoints: Sequence[ModelEndpoint]
+    settings: WorkerSettings, endpoints: Sequence[ModelEndpoint], required: RequiredTickets | None
 ) -> AsyncIterator[Sequence[Instance]]:
     """The registrations of all models; at the end all leave the rotation together, and the drain grace passes."""
     host = settings.advertise or await advertised(settings.host, settings.consul)
+    if required is not None:
+        required.instance_ids.update(stable_id(each.store.name, host, each.port) for each in endpoints)
     async with AsyncExitStack() as stack:
         registrations = [
             await stack.enter_async_context(_registration(settings, endpoint, host)) for endpoint in endpoints
@@ -245,5 +257,5 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) ->
         version=store.current.model.version,
         tags=tuple(version_tag(version) for version in store.loaded),
         boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"},
+        meta={"model": store.name, "protocol": "article"} | ({"auth": TICKET_AUTH} if settings.require_ticket else {}),
     )

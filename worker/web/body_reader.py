@@ -19,6 +19,7 @@ from worker.web.large_json import SMALL_BYTES
 from worker.web.multipart import boundary_of, is_form, read_form
 from worker.web.request import IncomingRequest
 from worker.web.responses import error_response, to_aiohttp
+from worker.web.ticket_limits import ticket_limits
 
 T = TypeVar("T")
 
@@ -94,7 +95,13 @@ class BodyReader:
                 del thread  # it holds the error of `work`, whose traceback holds this frame
 
     async def _pieces(self, request: IncomingRequest) -> list[bytes]:
-        return await self._budget.pieces(request, limit_bytes=self._limit_bytes)
+        limit_bytes = ticket_limits().max_body_bytes
+        if limit_bytes is None or limit_bytes >= self._limit_bytes:
+            return await self._budget.pieces(request, limit_bytes=self._limit_bytes)
+        try:
+            return await self._budget.pieces(request, limit_bytes=limit_bytes)
+        except TooLarge:
+            raise TooLarge(f"The body is larger than the {limit_bytes} bytes that its ticket allows.") from None
 
     async def _joined(self, pieces: Sequence[bytes]) -> bytes:
         if len(pieces) == 1:

@@ -1,4 +1,4 @@
-"""Steps around every request, through aiohttp or the fast path: boot id check, metrics, errors as JSON, drain.
+"""Steps around every request, through aiohttp or the fast path: boot id, ticket, metrics, errors as JSON, drain.
 
 While draining, responses close the connection so that clients stop sending here.
 """
@@ -13,7 +13,8 @@ from typing import Protocol, TypeVar
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from worker.errors import WrongWorker
+from registry.security.ticket import NO_LIMITS
+from worker.errors import WorkerError, WrongWorker
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
 from worker.telemetry.metrics import WorkerMetrics
@@ -21,6 +22,8 @@ from worker.telemetry.request_labels import request_labels
 from worker.web.endpoint_state import EndpointState
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, error_response, to_aiohttp, to_worker_error
+from worker.web.ticket_gate import TicketGate
+from worker.web.ticket_limits import limited
 
 
 class AnyResponse(Protocol):
@@ -49,13 +52,18 @@ class RequestFrame:
         requests: RequestEpochs,
         *,
         answered: Callable[[], None],
+        tickets: TicketGate | None = None,
     ) -> None:
-        """`answered` is called, in a request's task, when its response is known and has yet to be sent."""
+        """`answered` is called, in a request's task, when its response is known and has yet to be sent.
+
+        `tickets` None: no ticket is required.
+        """
         self._state = state
         self._models = models
         self._metrics = metrics
         self._requests = requests
         self._answered = answered
+        self._tickets = tickets
 
     async def answer(
         self,
@@ -70,7 +78,7 @@ class RequestFrame:
         try:
             with self._requests.track():
                 self._check_boot(request)
-                response = await handler(request)
+                response = await self._permitted(request, handler)
         except Exception as error:
             response = convert(error_response(to_worker_error(error, request)))
             forget_frames(error)
@@ -82,6 +90,28 @@ class RequestFrame:
         if self._state.leaving:
             response.force_close()
         return response
+
+    async def _permitted(self, request: RequestT, handler: Callable[[RequestT], Awaitable[ResponseT]]) -> ResponseT:
+        if self._tickets is None:
+            return await handler(request)
+        limits = self._tickets.admit(request)
+        if limits is NO_LIMITS:
+            return await handler(request)
+        with limited(limits):
+            return await handler(request)
+
+    async def expect_continue(
+        self, request: web.Request, ask_for_body: Callable[[web.Request], Awaitable[web.Response | None]]
+    ) -> web.Response | None:
+        """`Expect: 100-continue`: refuse at once what has no ticket, so that no body is sent; else `ask_for_body`."""
+        try:
+            if self._tickets is not None:
+                self._tickets.check_ahead(request)
+        except WorkerError as error:
+            response = to_aiohttp(error_response(error))
+            response.force_close()  # the client may now send its body or not: only closing leaves no doubt
+            return response
+        return await ask_for_body(request)
 
     def _check_boot(self, request: IncomingRequest) -> None:
         boot = request.headers.get("P2P-Boot")

@@ -39,6 +39,14 @@ class IncomingRequest(Protocol):
         """The headers."""
 
     @property
+    def match_info(self) -> Mapping[str, str]:
+        """The variables of the path."""
+
+    @property
+    def remote(self) -> str | None:
+        """The IP address of the client, where it is known."""
+
+    @property
     def content_length(self) -> int | None:
         """The length of the body in bytes, where the request states it."""
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from worker.errors import BadRequest, Busy, NotFound, WorkerError, WrongMethod
+from worker.errors import BadRequest, Busy, NotFound, Unauthorized, WorkerError, WrongMethod
 from worker.web.request import IncomingRequest
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ def error_response(error: WorkerError) -> JsonResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, WrongMethod):
         headers["Allow"] = ", ".join(error.allow)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = error.challenge
     return JsonResponse(_error_body(str(error)), error.status, headers)
 
 

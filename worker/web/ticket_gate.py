@@ -1,0 +1,131 @@
+"""Lets a request through only with a ticket for it, where the worker requires tickets; no body is read before.
+
+A ticket comes as `Authorization: Bearer TICKET` or in the query as `?ticket=TICKET`. Every path needs one but those in
+OPEN, which answer yes or no, and /metrics, which is answered to this machine alone: whoever scrapes it here needs no
+secret, and the network sees nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from registry.security.ticket import NO_LIMITS, Limits, TicketRefused
+from registry.security.ticket_check import Asked, TicketCheck
+from worker.errors import Busy, Forbidden, TooLarge, Unauthorized, WorkerError, WrongWorker
+from worker.repository.repository import ModelRepository
+from worker.web.request import IncomingRequest
+
+OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+
+_METRICS = "/metrics"
+_BEARER = "bearer "
+_NEEDED = "A ticket is needed here: ask the lookup service for an address (GET /next), which comes with one."
+
+
+class TicketGate:
+    """The gate of one port, whose default model is `service`; `services` are all that this worker serves.
+
+    `instance_ids` are the worker's registrations, as far as they are known.
+    """
+
+    def __init__(
+        self, check: TicketCheck, *, service: str, services: Collection[str], instance_ids: Collection[str]
+    ) -> None:
+        self._check = check
+        self._service = service
+        self._services = services
+        self._instance_ids = instance_ids
+
+    def admit(self, request: IncomingRequest) -> Limits:
+        """The limits of the ticket that permits the request, which is counted. Raises WorkerError where none does."""
+        if request.path in OPEN:
+            return NO_LIMITS
+        if request.path == _METRICS:
+            _check_local(request)
+            return NO_LIMITS
+        return self._permitted(request, count=True)
+
+    def check_ahead(self, request: IncomingRequest) -> None:
+        """Raise WorkerError where `admit` would; counts nothing."""
+        if request.path not in OPEN and request.path != _METRICS:
+            self._permitted(request, count=False)
+
+    def permits(self, request: IncomingRequest) -> bool:
+        """Whether the request carries a valid ticket, at a path that is open without one."""
+        try:
+            self._permitted(request, count=False)
+        except WorkerError:
+            return False
+        return True
+
+    def _permitted(self, request: IncomingRequest, *, count: bool) -> Limits:
+        text = request.query.get("ticket") or _bearer(request.headers.get("Authorization"))
+        if not text:
+            raise Unauthorized(_NEEDED)
+        now_s = time.time()
+        try:
+            ticket = self._check.check(
+                text,
+                Asked(self._asked_service(request), request.content_length),
+                instance_ids=self._instance_ids,
+                services=self._services,
+                now_s=now_s,
+            )
+            if count:
+                self._check.count(ticket, now_s)
+        except TicketRefused as refused:
+            raise _as_worker_error(refused) from None
+        return ticket.limits
+
+    def _asked_service(self, request: IncomingRequest) -> str | None:
+        """The service that the request is for: the port's own at `/`, else the model in its path; None without one.
+
+        The name is the one that the handler gets, so that no spelling of a path can mean another model there.
+        """
+        if request.path == "/":
+            return self._service
+        return request.match_info.get("name")
+
+
+@dataclass(frozen=True, slots=True)
+class RequiredTickets:
+    """What checks the tickets that all ports of a worker require; `instance_ids` are the worker's registrations."""
+
+    check: TicketCheck
+    instance_ids: set[str] = field(default_factory=set)
+
+    def gate(self, models: ModelRepository) -> TicketGate:
+        """The gate of the port of the default model."""
+        return TicketGate(self.check, service=models.default, services=models.names, instance_ids=self.instance_ids)
+
+
+def _bearer(authorization: str | None) -> str | None:
+    if authorization is None or authorization[: len(_BEARER)].lower() != _BEARER:
+        return None
+    return authorization[len(_BEARER) :].strip()
+
+
+def _check_local(request: IncomingRequest) -> None:
+    try:
+        local = ipaddress.ip_address(request.remote or "").is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise Forbidden("This worker requires tickets, so /metrics is answered on its own machine only.")
+
+
+def _as_worker_error(refused: TicketRefused) -> WorkerError:
+    sentence = str(refused)
+    match refused.status:
+        case 403:
+            return Forbidden(sentence)
+        case 413:
+            return TooLarge(sentence)
+        case 421:
+            return WrongWorker(sentence)
+        case 503:
+            return Busy(sentence, retry_after_s=1.0)
+    return Unauthorized(sentence, error="invalid_token")
