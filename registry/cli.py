@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.runtime.cli_options import Host, LookupConsul, Port, host_option, service_option
+from registry.runtime.cli_options import Host, LookupConsul, Port, host_option, service_option, ticket_keys_option
 
 if TYPE_CHECKING:
     from registry.settings import RegistrySettings
@@ -35,12 +35,9 @@ DnsPort = Annotated[
 ]
 TicketKeys = Annotated[
     Path | None,
-    typer.Option(
-        "--ticket-keys",
-        metavar="DIR",
-        envvar="P2P_TICKET_KEYS",
-        help="Sign tickets for workers that require them, with the keys in this folder; a first one is made.  "
-        "[default: no tickets]",
+    ticket_keys_option(
+        "Sign tickets for workers that require them, with the keys in this folder; a first one is made.  "
+        "[default: no tickets]"
     ),
 ]
 TicketLifetime = Annotated[
@@ -106,7 +103,7 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     command += ["--followed-at-most", str(settings.followed_at_most)]
     command += ["--ticket-lifetime", str(settings.ticket_lifetime_s)]
     if settings.ticket_keys is not None:
-        KeyFolder(settings.ticket_keys).keys()  # a folder that cannot be used ends this process, not its children
+        KeyFolder(settings.ticket_keys).load()  # a folder that cannot be used ends this process, not its children
         command += ["--ticket-keys", str(settings.ticket_keys)]
     environ = os.environ | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:

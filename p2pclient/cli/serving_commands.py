@@ -24,6 +24,7 @@ NEEDED = {
     "registry": "p2p-serving",
     "proxy": "p2p-serving",
     "agent": "p2p-serving",
+    "keys": "p2p-serving",
     "exec": "p2p-serving",
     "label": "p2p-serving[worker]",
     "retrain": "p2p-serving[worker]",

@@ -59,6 +59,11 @@ def consul_option(says: str) -> Any:
     return typer.Option("--consul", metavar="URL", envvar="P2P_CONSUL", help=says)
 
 
+def ticket_keys_option(says: str) -> Any:
+    """`--ticket-keys`, the folder of a lookup host's private ticket keys, with the help text `says`."""
+    return typer.Option("--ticket-keys", metavar="DIR", envvar="P2P_TICKET_KEYS", help=says)
+
+
 Host = Annotated[str, host_option("Address to listen on.")]
 
 Port = Annotated[int, port_option("0: any free port.")]

@@ -52,7 +52,7 @@ class KeyFolder:
         except OSError as error:
             raise SettingsError(f"--ticket-keys: {path} cannot be used: {error.strerror}.") from error
 
-    def keys(self) -> tuple[PrivateKey, ...]:
+    def load(self) -> tuple[PrivateKey, ...]:
         """All keys in the folder, the oldest first."""
         keys = (self._read(file) for file in self.path.glob(f"*{_SUFFIX}"))
         return tuple(sorted((key for key in keys if key is not None), key=lambda key: (key.created_s, key.key_id)))

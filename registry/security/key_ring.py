@@ -65,11 +65,12 @@ class KeyRing:
             await asyncio.sleep(PAUSE_S)
 
     def _take(self, entries: Entries) -> None:
-        if entries.missing:
-            self._complain("Consul holds none")
-        elif self._trouble:
+        if self._trouble:
             self._trouble = ""
             logger.info("The ticket keys are followed in Consul again.")
+        if entries.missing and not self.missing:
+            kept = f" any more: the {len(self.published)} known ones stay valid" if self.known else " yet"
+            logger.log(logging.WARNING if self.known else logging.INFO, "Consul holds no ticket keys%s.", kept)
         if entries.missing == self.missing and (entries.missing or entries.values == self._values):
             return
         self.missing = entries.missing
@@ -94,7 +95,7 @@ class KeyRing:
 
     def _complain(self, trouble: str) -> None:
         if not self._trouble:
-            kept = f"the {len(self.published)} known keys stay valid" if self.known else "none is known yet"
+            kept = f"the {len(self.published)} known ones stay valid" if self.known else "none is known yet"
             logger.warning("The ticket keys cannot be followed in Consul, and %s: %s", kept, trouble.rstrip(".") + ".")
         self._trouble = trouble
 
@@ -108,7 +109,7 @@ async def checking_tickets(consul: ConsulSettings) -> AsyncIterator[TicketCheck]
     def changed() -> None:
         if ring.known:
             check.use_keys(ring.public_keys)
-            logger.info("Tickets are accepted that one of %d keys has signed.", len(ring.published))
+            logger.info("Ticket keys that Consul holds: %d.", len(ring.published))
 
     ring = KeyRing(store, changed)
     try:

@@ -66,7 +66,7 @@ class SigningKeys:
         """Do what there is to do now."""
         ring = self._ring
         published = None if not ring.known and not ring.missing else () if ring.missing else ring.published
-        own = await asyncio.to_thread(self._folder.keys)
+        own = await asyncio.to_thread(self._folder.load)
         now = plan(
             own,
             published=published,
@@ -83,9 +83,12 @@ class SigningKeys:
         await self._carry_out(now)
 
     async def _carry_out(self, now: KeyPlan) -> None:
-        for key in now.publish:
-            logger.info("The ticket key %s is not in Consul: it is published.", key.key_id)
-            await publish(self._store, key)
+        if now.publish:
+            held = (await self._store.under(PREFIX)).values  # the ring may be a moment behind
+            for key in now.publish:
+                if key.key_id not in held:
+                    logger.warning("The ticket key %s is not in Consul any more: it is published again.", key.key_id)
+                    await publish(self._store, key)
         for key in now.remove:
             await asyncio.to_thread(self._folder.remove, key.key_id)
             await self._store.delete(f"{PREFIX}{key.key_id}")
@@ -110,7 +113,7 @@ async def publish(store: KeyValue, key: PrivateKey) -> None:
     await store.put(f"{PREFIX}{key.key_id}", written(entry))
 
 
-async def revoke(store: KeyValue, key_id: str, now_s: float) -> None:
+async def withdraw(store: KeyValue, key_id: str, now_s: float) -> None:
     """Let no worker accept, and no lookup service use, this key any more."""
     await store.put(f"{PREFIX}{key_id}", written(RevokedKey(key_id, socket.gethostname(), int(now_s))))
 
@@ -118,7 +121,7 @@ async def revoke(store: KeyValue, key_id: str, now_s: float) -> None:
 @asynccontextmanager
 async def signing(folder: KeyFolder, consul: ConsulSettings, *, lifetime_s: int) -> AsyncIterator[TicketSigner]:
     """A signer whose keys are kept while the context is open. Raises SettingsError for an unusable folder."""
-    await asyncio.to_thread(folder.keys)
+    await asyncio.to_thread(folder.load)
     store, signer, changed = KeyValue(consul), TicketSigner(lifetime_s=lifetime_s), asyncio.Event()
     ring = KeyRing(store, changed.set)
     keys = SigningKeys(folder, store, ring, signer)
