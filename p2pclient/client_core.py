@@ -43,7 +43,7 @@ class ClientCore:
         self.source = _source(transport, where, validation.token(token), validation.token(consul_token))
         if worker_scheme is not None:
             validation.one_of("worker_scheme", worker_scheme, ("http", "https"))
-        self.worker_client = WorkerClient(transport, scheme=worker_scheme, token=token)
+        self.worker_client = WorkerClient(transport, scheme=worker_scheme, token=token, tickets=self.source)
         self.pauses = Pauses()
         self.executor = CallExecutor(self.source, self.pauses)
         self._balancing = balancing
@@ -72,6 +72,7 @@ class ClientCore:
         self.pauses.close()
         subscriptions = [channel.subscription for channel in self._channels.values()]
         await asyncio.gather(*(each.stop() for each in subscriptions if each is not None))
+        await self.source.close()
         await self.transport.close()
 
 

@@ -99,7 +99,8 @@ class Worker:
     traffic against others, `health` what Consul says of it: passing, warning, critical or maintenance, and `output`
     what its worst check says, or the operator's reason for the maintenance: "" if it passes, or where that is not told.
     A worker stays the same one, and equal, when these three change. `scheme` is https where it speaks TLS, else http;
-    `auth` what it wants of clients: a "ticket" of the lookup service, a "token", or "none".
+    `auth` what it wants of clients: a "ticket" of the lookup service, a "token", or "none". `ticket` is the one that
+    came with the address, if one did: good for a minute, to be sent to this worker as a bearer token.
     """
 
     service: str
@@ -113,6 +114,7 @@ class Worker:
     output: str = field(default="", compare=False)
     scheme: str = "http"
     auth: str = "none"
+    ticket: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def address(self) -> str:

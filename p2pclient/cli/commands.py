@@ -201,7 +201,7 @@ def lookup(
 ) -> None:
     """Print the HOST:PORT of the next worker in rotation.
 
-    Where no worker is healthy, all are named all the same, since it may be the checks that are wrong: a line on
+    One that requires tickets follows with its ticket, as HOST:PORT/?ticket=..., which curl takes as it is. Where no worker is healthy, all are named all the same, since it may be the checks that are wrong: a line on
     standard error says so, and the exit code is 1.
 
     \b
@@ -211,7 +211,7 @@ def lookup(
     import asyncio
 
     from p2pclient import P2PError
-    from p2pclient.cli.formats import worker_as_json
+    from p2pclient.cli.formats import worker_as_json, worker_as_line
 
     show_warnings(lambda sentence: complain("lookup", sentence))
     try:
@@ -222,7 +222,7 @@ def lookup(
         complain("lookup", str(error))
         raise typer.Exit(FAILED) from None
     for worker in workers:
-        write(worker_as_json(worker) if as_json else f"{worker.address}\n")
+        write(worker_as_json(worker) if as_json else worker_as_line(worker))
     if panic is not None and not panic.healthy:
         raise typer.Exit(FAILED)
 

@@ -73,4 +73,10 @@ def csv_row(*cells: object) -> str:
 def worker_as_json(worker: Worker) -> str:
     """One JSON object with the fields that the lookup service answers."""
     fields = ("service", "id", "host", "port", "address", "scheme", "auth", "version", "boot")
-    return json.dumps({field: getattr(worker, field) for field in fields}) + "\n"
+    ticket = {} if worker.ticket is None else {"ticket": worker.ticket}
+    return json.dumps({field: getattr(worker, field) for field in fields} | ticket) + "\n"
+
+
+def worker_as_line(worker: Worker) -> str:
+    """What curl can post to: the address, with the ticket for it where the worker wants one."""
+    return f"{worker.address}{'' if worker.ticket is None else f'/?ticket={worker.ticket}'}\n"

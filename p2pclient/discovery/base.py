@@ -54,6 +54,18 @@ class WorkerSource(Protocol):
         """All workers: at once for index 0, else when they are no longer those of `index`, or after a while."""
         ...
 
+    async def ticket(self, worker: Worker, limit_s: float) -> str:
+        """A ticket for a worker that wants one. Raises Failure."""
+        ...
+
+    def refused(self, worker: Worker, ticket: str) -> None:
+        """The worker does not accept this ticket."""
+        ...
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        ...
+
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service that this project's workers have registered."""
         ...

@@ -20,7 +20,7 @@ from p2pclient.discovery.consul_health import HealthAnswer, KnownWorkers, read_h
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.discovery.service_notices import ServiceNotices
-from p2pclient.errors import NoWorker, P2PError, UnknownService
+from p2pclient.errors import AuthenticationError, NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, unlike
 from p2pclient.transport.base import Transport
@@ -98,6 +98,20 @@ class ConsulSource:
         self._notices.note_unusable(name, said.unusable)
         stale_s = answer.number("X-Consul-LastContact") / 1000
         return Listing(name, known.index, known.workers, serving, stale_s, health.panic, said.unusable)
+
+    async def ticket(self, worker: Worker, limit_s: float) -> str:
+        """Always raises Failure: Consul signs no tickets."""
+        sentence = (
+            f"the workers of {worker.service} want tickets, which only a lookup service signs: give the address of one "
+            "that was started with --ticket-keys, in place of Consul's"
+        )
+        raise Failure(Trouble.FINAL, AuthenticationError(sentence, worker=worker.address))
+
+    def refused(self, worker: Worker, ticket: str) -> None:
+        """There are no tickets to refuse."""
+
+    async def close(self) -> None:
+        """Nothing goes on in the background."""
 
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service with the tag that this project's workers carry."""

@@ -4,6 +4,7 @@
     ?count=N                        N different workers
     GET /instances/{service}        all workers with their health; ?index=&wait= waits for a change
     GET /services                   names, counts, versions
+    GET /tickets/{service}          a ticket for the workers that want one; addresses come with theirs
 with `Accept: application/json`. 503: no healthy worker now; 404: no such service. Where there are several
 lookup services, the one that answered last is asked first, and the next one if it does not answer. In panic mode the
 header `X-Registry-Panic: HEALTHY/TOTAL` goes with the answers. A worker to which no request can be sent is left out.
@@ -25,8 +26,9 @@ from p2pclient.discovery.base import Listing
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.discovery.service_notices import ServiceNotices
+from p2pclient.discovery.tickets import HandedTicket, Tickets, read_handed
 from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, auth_of, scheme_of, why_unusable
-from p2pclient.errors import NoWorker, P2PError, UnknownService
+from p2pclient.errors import AuthenticationError, NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, bearer, unlike
 from p2pclient.transport.base import Transport
@@ -38,6 +40,8 @@ _HINT = "is the address right?"
 
 _UNKNOWN = re.compile("no (such )?service", re.IGNORECASE)
 """What a lookup service says of a service that it does not know; other servers have other sentences for 404."""
+
+_NO_TICKETS = re.compile("signs no tickets", re.IGNORECASE)
 
 ENOUGH = 16
 """How many workers are asked for where the one whose turn it is cannot be asked."""
@@ -58,6 +62,7 @@ class RegistrySource:
         self._default: str | None = None
         self._filters: dict[str, HealthFilter] = {}
         self._notices = ServiceNotices()
+        self._tickets = Tickets(self._ticket_of)
 
     def panic(self, service: str | None) -> Panic | None:
         """How few workers of a service are healthy, if the last answer about it was given in panic mode."""
@@ -77,9 +82,14 @@ class RegistrySource:
         answer, base = await self._servers.ask(f"{path}{query}", limit_s=limit_s)
         try:
             found = answer.json()
-            workers, unusable = _workers([found] if count is None else found)
+            entries = [found] if count is None else found
+            workers, unusable = _workers(entries)
+            lifetimes = _ticket_lifetimes(entries)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+        for worker in workers:
+            if worker.ticket is not None:
+                self._tickets.note(worker, lifetimes[worker.id])
         if workers:
             self._default = workers[0].service if service is None else self._default
             self._notices.note_panic(service or workers[0].service, _panic(answer))
@@ -110,6 +120,28 @@ class RegistrySource:
         stale_s = answer.number("X-Registry-Stale")
         return Listing(name, index, tuple(workers), serving, stale_s, panic, tuple(unusable))
 
+    async def ticket(self, worker: Worker, limit_s: float) -> str:
+        """A ticket for a worker: the one that came with its address while that is good, else one of its service."""
+        return await self._tickets.ticket(worker, limit_s)
+
+    def refused(self, worker: Worker, ticket: str) -> None:
+        """The worker does not accept this ticket."""
+        self._tickets.refused(worker, ticket)
+
+    async def close(self) -> None:
+        """Ask for no tickets any more."""
+        await self._tickets.close()
+
+    async def _ticket_of(self, service: str, limit_s: float) -> HandedTicket:
+        answer, base = await self._servers.ask(f"/tickets/{quote(service, safe='')}", limit_s=limit_s)
+        try:
+            handed = read_handed(answer.json(), "expires_in_s")
+        except MALFORMED as error:
+            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+        if handed is None:
+            raise Failure(Trouble.FINAL, _unlike(answer, base))
+        return handed
+
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service that the lookup service follows."""
         answer, base = await self._servers.ask("/services", limit_s=limit_s)
@@ -126,6 +158,9 @@ def _refusal(answer: Answer, base: str) -> Failure:
         return Failure(Trouble.NO_WORKER, no_worker, retry_after_s=answer.retry_after_s)
     if answer.status == 404 and _UNKNOWN.search(said) and not answer.html:  # else it is another server's 404
         return Failure(Trouble.FINAL, UnknownService(said or "no such service", status=404))
+    if answer.status == 404 and _NO_TICKETS.search(said):
+        signs_none = f"the workers want tickets, and the lookup service at {base} signs none: {said}"
+        return Failure(Trouble.FINAL, AuthenticationError(signs_none, status=404))
     if answer.status in (401, 403):
         return denied(f"the lookup service at {base}", answer, hint="give a token that it accepts")
     if answer.status >= 500 or answer.status in (408, 429):
@@ -172,9 +207,21 @@ def _worker(entry: dict[str, Any]) -> tuple[Worker, str]:
     worker = Worker(
         texts["service"], texts["id"], texts["host"], port, texts["version"], texts["boot"], weight,
         texts["health"] or "passing", texts["output"], scheme_of(texts["scheme"]), auth_of(texts["auth"]),
+        _ticket(entry),
     )  # fmt: skip
     reason = why_unusable(worker_id=worker.id, host=worker.host, port=port, version=worker.version, boot=worker.boot)
     return worker, reason
+
+
+def _ticket(entry: dict[str, Any]) -> str | None:
+    handed = read_handed(entry, "ticket_expires_in_s")
+    return None if handed is None else handed.text
+
+
+def _ticket_lifetimes(entries: list[dict[str, Any]]) -> dict[str, float]:
+    """For how many seconds each worker's ticket is good, by the worker's id."""
+    handed = {entry["id"]: read_handed(entry, "ticket_expires_in_s") for entry in entries}
+    return {worker_id: each.lifetime_s for worker_id, each in handed.items() if each is not None}
 
 
 def _left_out(found: dict[str, Any]) -> list[UnusableWorker]:

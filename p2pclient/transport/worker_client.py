@@ -13,7 +13,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from yarl import URL
 
@@ -28,42 +28,75 @@ T = TypeVar("T")
 _TOO_LARGE = 413
 
 
+class Tickets(Protocol):
+    """Where the tickets come from for workers that want one."""
+
+    async def ticket(self, worker: Worker, limit_s: float) -> str:
+        """A ticket for this worker, within `limit_s`. Raises Failure."""
+        ...
+
+    def refused(self, worker: Worker, ticket: str) -> None:
+        """The worker does not accept this ticket."""
+        ...
+
+
 class WorkerClient:
-    """Posts to workers over `transport`, with a bearer token if there is one.
+    """Posts to workers over `transport`, with a bearer token if there is one, or with a ticket where they want one.
 
     `scheme`, http or https, overrides what each worker is registered with; None: it does not.
     """
 
-    def __init__(self, transport: Transport, *, scheme: str | None, token: str | None) -> None:
+    def __init__(self, transport: Transport, *, scheme: str | None, token: str | None, tickets: Tickets) -> None:
         self._transport = transport
         self._scheme = scheme
         self._headers = bearer(token)
+        self._tickets = tickets
 
     async def post(self, worker: Worker, request: Request, read: Callable[[Answer], T], timeout_s: float) -> T:
-        """What `read` makes of the worker's answer, which comes within `timeout_s`. Raises Failure.
+        """What `read` makes of the worker's answer, which comes within `timeout_s`. Raises Failure."""
+        try:
+            if worker.auth == "ticket":
+                answer = await self._sent_with_ticket(worker, request, timeout_s)
+            else:
+                answer = await self._sent(worker, request, timeout_s, self._headers)
+        except ExchangeFailed as failed:
+            raise _no_answer(failed, worker.address) from failed
+        if answer.status != 200:
+            raise _refusal(answer, worker, request.faults)
+        try:
+            return await asyncio.to_thread(read, answer) if answer.large else read(answer)
+        except MALFORMED as error:
+            raise Failure(Trouble.FAILED, _not_a_worker(answer, worker.address)) from error
+
+    async def _sent_with_ticket(self, worker: Worker, request: Request, timeout_s: float) -> Answer:
+        """The answer to a request with a ticket; a worker that refuses the ticket (401) gets another one, once."""
+        until_s = time.monotonic() + timeout_s
+        ticket = await self._tickets.ticket(worker, timeout_s)
+        answer = await self._sent(worker, request, until_s - time.monotonic(), bearer(ticket))
+        if answer.status == 401:
+            self._tickets.refused(worker, ticket)
+            ticket = await self._tickets.ticket(worker, until_s - time.monotonic())
+            answer = await self._sent(worker, request, until_s - time.monotonic(), bearer(ticket))
+        return answer
+
+    async def _sent(self, worker: Worker, request: Request, timeout_s: float, proof: Mapping[str, str]) -> Answer:
+        """The answer to a request with these headers that prove what the client may do.
 
         If a kept connection turns out to be stale, the request is sent once more. aiohttp does so by itself, but not
         for POST (RFC 9110, 9.2.2: only what is known to be safe is repeated).
         """
         began_s = time.monotonic()
         try:
-            try:
-                answer = await self._sent(worker, request, timeout_s)
-            except ExchangeFailed as failed:
-                if not failed.stale:
-                    raise
-                answer = await self._sent(worker, request, timeout_s - (time.monotonic() - began_s))
+            return await self._exchange(worker, request, timeout_s, proof)
         except ExchangeFailed as failed:
-            raise _no_answer(failed, worker.address) from failed
-        if answer.status != 200:
-            raise _refusal(answer, worker.address, request.faults)
-        try:
-            return await asyncio.to_thread(read, answer) if answer.large else read(answer)
-        except MALFORMED as error:
-            raise Failure(Trouble.FAILED, _not_a_worker(answer, worker.address)) from error
+            if not failed.stale:
+                raise
+        return await self._exchange(worker, request, timeout_s - (time.monotonic() - began_s), proof)
 
-    def _sent(self, worker: Worker, request: Request, timeout_s: float) -> Coroutine[Any, Any, Answer]:
-        headers = {**self._headers, **request.headers, "P2P-Timeout-Ms": str(max(1, int(timeout_s * 1000)))}
+    def _exchange(
+        self, worker: Worker, request: Request, timeout_s: float, proof: Mapping[str, str]
+    ) -> Coroutine[Any, Any, Answer]:
+        headers = {**proof, **request.headers, "P2P-Timeout-Ms": str(max(1, int(timeout_s * 1000)))}
         if worker.boot:
             headers["P2P-Boot"] = worker.boot
         url = _url(self._scheme or worker.scheme, worker.host, worker.port, request.path)
@@ -87,15 +120,17 @@ def _no_answer(failed: ExchangeFailed, worker: str) -> Failure:
     return Failure(Trouble.FAILED, ProtocolError(odd, worker=worker))
 
 
-def _refusal(answer: Answer, worker: str, faults: Mapping[int, type[BadInput]]) -> Failure:
+def _refusal(answer: Answer, asked: Worker, faults: Mapping[int, type[BadInput]]) -> Failure:
     """What a status other than 200 means."""
+    worker = asked.address
     status, ours = answer.status, answer.error() is not None
     # 413 means the same from whatever stands in the way; the others only in a worker's own form.
     if status in faults and (status == _TOO_LARGE or ours):
         return Failure(Trouble.FINAL, faults[status](answer.sentence(), status=status, worker=worker))
     if status in (401, 403):  # another program on the port may say so, too, but hardly in these forms
         sure = ours or "WWW-Authenticate" in answer.headers
-        denied = f"worker {worker} answered {status}: {answer.sentence()}; give a token that it accepts"
+        hint = "" if asked.auth == "ticket" else "; give a token that it accepts"
+        denied = f"worker {worker} answered {status}: {answer.sentence()}{hint}"
         error = AuthenticationError(denied, status=status, worker=worker)
         return Failure(Trouble.FINAL if sure else Trouble.FAILED, error)
     if status in (408, 421, 429) or status >= 500:

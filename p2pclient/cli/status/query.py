@@ -13,7 +13,8 @@ from yarl import URL
 from p2pclient.cli.status.model import ServiceStatus, WorkerStatus, load_of, model_of
 from p2pclient.cli.terminal import clear_screen, write
 from p2pclient.errors import P2PError, UnknownService
-from p2pclient.messages import Answer
+from p2pclient.failures import Failure, outcome_of
+from p2pclient.messages import Answer, bearer
 from p2pclient.transport.base import ExchangeFailed, Transport
 from p2pclient.types import Service, Worker
 
@@ -73,7 +74,8 @@ async def fetch_statuses(
 
     async def of_worker(service: str, worker: Worker) -> WorkerStatus:
         async with free:
-            return await _worker_status(requests, worker, known.get((service, worker)))
+            ticket = await _ticket(client, worker)
+            return await _worker_status(requests, worker, known.get((service, worker)), ticket)
 
     async def of_service(service: Service) -> ServiceStatus:
         try:
@@ -87,10 +89,23 @@ async def fetch_statuses(
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
 
 
-async def _worker_status(requests: WorkerRequests, worker: Worker, before: WorkerStatus | None) -> WorkerStatus:
+async def _ticket(client: AsyncClient, worker: Worker) -> Mapping[str, str]:
+    """The headers with a ticket for the worker, where it wants one and there is one."""
+    if worker.auth != "ticket":
+        return {}
+    ticket = await outcome_of(client._core.source.ticket(worker, WORKER_TIMEOUT_S))
+    return {} if isinstance(ticket, Failure) else bearer(ticket)
+
+
+async def _worker_status(
+    requests: WorkerRequests, worker: Worker, before: WorkerStatus | None, ticket: Mapping[str, str]
+) -> WorkerStatus:
     """What a worker's own pages say; the fields stay empty for one that does not answer, or is another server."""
     try:
-        ready, metrics = await asyncio.gather(_get(requests, worker, "/readyz"), _get(requests, worker, "/metrics"))
+        # A ticket is for predictions and for the description of models; metrics are for operators, who have tokens.
+        ready, metrics = await asyncio.gather(
+            _get(requests, worker, "/readyz", ticket), _get(requests, worker, "/metrics", {})
+        )
     except ExchangeFailed as broken:
         return WorkerStatus(worker, error=str(broken))
     model = model_of(ready.body) if ready.status in (200, 503) else None
@@ -103,9 +118,11 @@ async def _worker_status(requests: WorkerRequests, worker: Worker, before: Worke
     )
 
 
-async def _get(requests: WorkerRequests, worker: Worker, path: str) -> Answer:
+async def _get(requests: WorkerRequests, worker: Worker, path: str, ticket: Mapping[str, str]) -> Answer:
     url = URL(f"{requests.scheme or worker.scheme}://{worker.address}{path}")
-    return await requests.transport.exchange("GET", url, headers=requests.headers, timeout_s=WORKER_TIMEOUT_S)
+    return await requests.transport.exchange(
+        "GET", url, headers={**requests.headers, **ticket}, timeout_s=WORKER_TIMEOUT_S
+    )
 
 
 def _show(text: str, *, anew: bool) -> None:
