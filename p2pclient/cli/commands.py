@@ -201,7 +201,9 @@ def lookup(
 ) -> None:
     """Print the HOST:PORT of the next worker in rotation.
 
-    One that requires tickets follows with its ticket, as HOST:PORT/?ticket=..., which curl takes as it is. Where no worker is healthy, all are named all the same, since it may be the checks that are wrong: a line on
+    One that requires tickets is printed with its ticket, as HOST:PORT/?ticket=..., which curl takes as it is.
+
+    Where no worker is healthy, all are named all the same, since it may be the checks that are wrong: a line on
     standard error says so, and the exit code is 1.
 
     \b

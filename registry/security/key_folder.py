@@ -27,14 +27,14 @@ class PrivateKey:
     """A private key of this host, made at `created_s` (seconds since 1970)."""
 
     key_id: str
-    created_s: int
+    created_s: float
     private: Ed25519PrivateKey = field(repr=False)
 
 
 def new_key(now_s: float) -> PrivateKey:
     """A fresh key, in memory only."""
     private = Ed25519PrivateKey.generate()
-    return PrivateKey(key_id_of(private.public_key()), int(now_s), private)
+    return PrivateKey(key_id_of(private.public_key()), round(now_s, 3), private)
 
 
 class KeyFolder:
@@ -83,7 +83,7 @@ class KeyFolder:
             _check_private(file)
             found = json.loads(file.read_text())
             private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(found["d"]))
-            key = PrivateKey(key_id_of(private.public_key()), int(found["created"]), private)
+            key = PrivateKey(key_id_of(private.public_key()), float(found["created"]), private)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -26,7 +26,7 @@ class PublishedKey:
     key_id: str
     public: Ed25519PublicKey
     by: str
-    created_s: int
+    created_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def read(key_id: str, value: bytes) -> PublishedKey | RevokedKey:
         if (found["kty"], found["crv"]) != ("OKP", "Ed25519"):
             raise ValueError("it is no Ed25519 key")
         public = Ed25519PublicKey.from_public_bytes(_decoded(found["x"]))
-        entry = PublishedKey(key_id, public, by, int(found.get("created", 0)))
+        entry = PublishedKey(key_id, public, by, float(found.get("created", 0)))
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("it has not the form of a key") from error
     if key_id_of(public) != key_id:

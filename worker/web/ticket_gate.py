@@ -110,10 +110,12 @@ def _bearer(authorization: str | None) -> str | None:
 
 def _check_local(request: IncomingRequest) -> None:
     try:
-        local = ipaddress.ip_address(request.remote or "").is_loopback
+        address = ipaddress.ip_address(request.remote or "")
     except ValueError:
-        local = False
-    if not local:
+        address = ipaddress.ip_address("0.0.0.0")
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if not address.is_loopback:
         raise Forbidden("This worker requires tickets, so /metrics is answered on its own machine only.")
 
 
