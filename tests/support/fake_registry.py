@@ -40,6 +40,10 @@ class FakeRegistry(Server):
         self.watched: list[str] = []
         self.authorizations: set[str | None] = set()
         self.replace: Behaviour | None = None
+        self.ticket_lifetime_s = 60
+        self.auth = "none"  # what the workers want
+        self.handed: list[str] = []  # the tickets that were asked for without an address
+        self._tickets = itertools.count(1)
         self._turn = itertools.count()
 
     @property
@@ -70,13 +74,17 @@ class FakeRegistry(Server):
             return await self._list(request)
         if request.path == "/services":
             return web.json_response([{"name": "classify", "instances": 2, "serving": 1, "versions": ["1"]}])
+        if request.path == "/tickets/classify":
+            self.handed.append(self._ticket())
+            answer = {"service": "classify", "ticket": self.handed[-1], "expires_in_s": self.ticket_lifetime_s}
+            return web.json_response(answer)
         if request.path not in ("/next", "/next/classify"):
             return web.Response(status=404, text="no service of that name; there are: classify, echo\n")
         if not self.workers:
             return web.Response(status=503, headers={"Retry-After": "1"}, text="no healthy worker: start one\n")
         first = next(self._turn)
         order = [self.workers[(first + i) % len(self.workers)] for i in range(len(self.workers))]
-        found = [self._shown(worker) for worker in order]
+        found = [self._shown(worker) | self._own_ticket() for worker in order]
         count = request.query.get("count")
         return web.json_response(found[0] if count is None else found[: int(count)])
 
@@ -86,8 +94,15 @@ class FakeRegistry(Server):
         shown = [self._shown(w) | {"health": w.health, "weight": 1} for w in self._workers]
         return web.json_response({"service": "classify", "index": self._revision, "instances": shown})
 
-    @staticmethod
-    def _shown(worker: Named) -> dict[str, Any]:
+    def _own_ticket(self) -> dict[str, Any]:
+        if self.auth != "ticket":
+            return {}
+        return {"ticket": self._ticket(), "ticket_expires_in_s": self.ticket_lifetime_s}
+
+    def _ticket(self) -> str:
+        return f"ticket.{next(self._tickets)}.{self.port}"
+
+    def _shown(self, worker: Named) -> dict[str, Any]:
         return {
             "service": "classify",
             "id": worker.id,
@@ -96,4 +111,5 @@ class FakeRegistry(Server):
             "address": worker.address,
             "version": "1",
             "boot": worker.boot,
+            "auth": self.auth,
         }
