@@ -62,6 +62,7 @@ BENCHMARKS = (
         (),
         ("--workers", "10", "--texts", "100"),
     ),
+    Benchmark("lookup.tickets", "lookups per second of processor time, with tickets", ("wrk",), SHORT),
     Benchmark("lookup.footprint", "memory of the small parts, start of commands", ("wrk",)),
     Benchmark(
         "network.bandwidth",
@@ -75,6 +76,7 @@ BENCHMARKS = (
     Benchmark("worker.multipart", "a form beside a raw body", (), SHORT),
     Benchmark("worker.json_bodies", "reading large JSON bodies"),
     Benchmark("worker.fast_path", "the event loop with and without the fast path", (), SHORT),
+    Benchmark("worker.tickets", "a worker that requires tickets beside one that does not", (), SHORT),
     Benchmark("worker.profile_request", "the stages of a lone request", (), ("--seconds", "2")),
     Benchmark("worker.swaps", "version swaps under load", (), ("--swaps", "1", "--before", "2")),
     Benchmark("client", "what the client adds to a call", (), (*SHORT, "--calls", "100")),
@@ -103,6 +105,7 @@ OTHERS = (
     Benchmark("plots", "draws recorded measurements"),
     Benchmark("fuzz.fast_path", "broken requests to the lookup port"),
     Benchmark("fuzz.dns", "broken queries to the DNS port"),
+    Benchmark("fuzz.tickets", "mutated tickets, of which none may be accepted", (), ("--count", "5000")),
     Benchmark("fuzz.worker", "broken images and forms to the worker"),
     Benchmark("fuzz.openapi", "schemathesis against the worker"),
     Benchmark("fuzz.pictures", "pictures that cost too much time or memory to decode"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +66,15 @@ def real_consul(folder: Path, *, core: int | None = SERVER_CORE) -> Iterator[Con
         yield Consul(url, dns_port, process.pid)
 
 
-async def register(consul_url: str, service: str, addresses: Iterable[tuple[str, int]]) -> None:
-    """Register workers without checks at these hosts and ports, through the API of Consul's agent."""
+async def register(
+    consul_url: str, service: str, addresses: Iterable[tuple[str, int]], *, meta: Mapping[str, str] | None = None
+) -> None:
+    """Register workers with this meta, without checks, at these hosts and ports, through the API of Consul's agent."""
     gate = asyncio.Semaphore(REGISTER_AT_ONCE)
 
     async def one(http: aiohttp.ClientSession, host: str, port: int) -> None:
         name = f"{service}-{host}-{port}"
-        body = {"Name": service, "ID": name, "Address": host, "Port": port, "Tags": ["p2p"]}
+        body = {"Name": service, "ID": name, "Address": host, "Port": port, "Tags": ["p2p"], "Meta": meta or {}}
         async with gate, http.put("/v1/agent/service/register", json=body) as answer:
             answer.raise_for_status()
 

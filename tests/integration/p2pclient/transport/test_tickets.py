@@ -98,7 +98,7 @@ async def test_several_lookup_services_stand_in_for_each_other(ticketed):
     other = ticketed.another_lookup()
     other.auth, other.workers = "ticket", ticketed.lookup.workers
     ticketed.lookup.ticket_lifetime_s = other.ticket_lifetime_s = 1
-    async with AsyncClient(f"{ticketed.url},{other.url}") as client:
+    async with AsyncClient(f"{ticketed.url},{other.url}", service="classify") as client:
         await client.classify(ticketed.jpeg)
         gone = ticketed.lookup if ticketed.lookup.handed else other
         gone.stop()
