@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from registry.runtime.cli_options import RegisteredName, consul_option, port_option
+from registry.runtime.cli_options import RegisteredName, consul_option, port_option, ticket_keys_option
 from worker.cli.options import EngineName, Labels, ModelPath, Size
 
 
@@ -24,6 +25,12 @@ def up(
         consul_option(
             "Consul agent to use.  [default: CONSUL_HTTP_ADDR, else 127.0.0.1:8500 if one answers there, "
             "else the embedded agent is started]"
+        ),
+    ] = None,
+    ticket_keys: Annotated[
+        Path | None,
+        ticket_keys_option(
+            "Folder for the keys that sign tickets: the lookup service hands tickets out, and workers require them."
         ),
     ] = None,
 ) -> None:
@@ -46,6 +53,7 @@ def up(
         service=service,
         port=port,
         consul=consul,
+        ticket_keys=ticket_keys,
         model_flags=tuple(str(part) for flag, value in flags.items() if value for part in (flag, value)),
     )
     failures = (RegistryError, EndedEarlyError)

@@ -48,6 +48,7 @@ PATIENCE_S = 5.0
 class UpSettings:
     """What `p2p up` takes; `environ` is the environment of the child processes.
 
+    `ticket_keys` is the folder with the keys of the lookup service's tickets, which workers then require.
     `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get.
     """
 
@@ -57,6 +58,7 @@ class UpSettings:
     service: str = "classify"
     port: int = DEFAULT_PORT
     consul: str | None = None
+    ticket_keys: Path | None = None
     model_flags: tuple[str, ...] = ()
 
 
@@ -143,6 +145,8 @@ class _LocalDeployment:
     async def _start_registry(self, environ: Mapping[str, str]) -> None:
         settings = self._settings
         arguments = ["registry", "--host", HOST, "--port", str(settings.port), "--service", settings.service]
+        if settings.ticket_keys is not None:
+            arguments += ["--ticket-keys", str(settings.ticket_keys)]
         self._control_plane.append(await self._start("registry", arguments, environ))
         await self._wait_until_answers(f"http://{HOST}:{settings.port}/healthz")
 
@@ -150,6 +154,8 @@ class _LocalDeployment:
         settings = self._settings
         self._write_line(f"Workers: starting {settings.workers} with {_model_served(settings)} ...")
         arguments = ["worker", "--host", HOST, "--port", "0", "--service", settings.service]
+        if settings.ticket_keys is not None:
+            arguments.append("--require-ticket")
         if settings.model:
             arguments += ["--model", settings.model]
         arguments += settings.model_flags

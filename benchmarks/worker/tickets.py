@@ -4,8 +4,8 @@
 
 Two workers with the engine that predicts nothing answer raw bodies of 35 kB in turns over 16 connections: one as it is,
 and one that requires tickets. Both are sent the same requests: with the ticket of one caller, and with those of 1,000
-callers in turn, so that the worker remembers no head of a request. The processor time of the whole process is divided by its answers: on a core of its own a
-worker's throughput is the inverse.
+callers in turn, so that the worker remembers no head of a request. The processor time of the whole process is divided
+by its answers: on a core of its own a worker's throughput is the inverse.
 """
 
 from __future__ import annotations
