@@ -153,8 +153,8 @@ def _ticket(claims: Mapping[str, Any]) -> Ticket:
             issued_s=max(_whole(claims["iat"]), _whole(claims["nbf"])),
             expires_s=_whole(claims["exp"]),
             instance_id=_optional_text(claims, "wid"),
-            limits=limits,
-            quota=quota,
+            limits=NO_LIMITS if limits == NO_LIMITS else limits,
+            quota=NO_QUOTA if quota == NO_QUOTA else quota,
         )
         if claims["iss"] != ISSUER or not 0 < ticket.expires_s - ticket.issued_s <= LONGEST_LIFETIME_S:
             raise ValueError

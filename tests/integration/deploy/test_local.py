@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ import aiohttp
 import pytest
 
 from deploy.local import EndedEarlyError, UpSettings, up
+from tests.support import photos
 from tests.support.command_process import children_of, free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
@@ -24,7 +27,7 @@ def arguments_of(pid: int) -> list[str]:
 
 @asynccontextmanager
 async def running(
-    consul: ConsulProcess, environ: Mapping[str, str], *, workers: int = 1
+    consul: ConsulProcess, environ: Mapping[str, str], *, workers: int = 1, ticket_keys: Path | None = None
 ) -> AsyncIterator[tuple[UpSettings, list[str], asyncio.Task[None]]]:
     """`p2p up`, ready; stopped at the end."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("P2P_", "CONSUL_"))}
@@ -33,6 +36,7 @@ async def running(
         workers=workers,
         port=free_port(),
         consul=consul.url,
+        ticket_keys=ticket_keys,
         model_flags=("--engine", "echo"),
     )
     stop, lines = asyncio.Event(), list[str]()
@@ -71,3 +75,32 @@ async def test_the_end_of_the_last_worker_ends_it(consul: ConsulProcess) -> None
         with pytest.raises(EndedEarlyError, match="worker 1 was ended by SIGKILL"):
             await task
     assert lines[-1] == "All stopped."
+
+
+async def test_curl_reaches_workers_that_require_tickets(consul: ConsulProcess, tmp_path: Path) -> None:
+    """With --ticket-keys the lines of the documents work as they are, and a worker without its ticket answers 401."""
+    (tmp_path / "token.txt").write_text("Authorization: Bearer nobody-asks-for-it\n")
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(photos.chelsea_jpeg())
+    async with running(consul, {}, ticket_keys=tmp_path / "keys") as (settings, _, _):
+        here = f"localhost:{settings.port}"
+        lines = (
+            f'curl -s -F data=@{photo} "$(curl -s 127.0.0.1:{settings.port}/next)"',
+            f'curl -s -F data=@{photo} "$(curl -s -H @{tmp_path}/token.txt 127.0.0.1:{settings.port}/next)"',
+            f"curl -s -F data=@{photo} localhost:`curl -s {here}`",
+            f"curl -s -L -F data=@{photo} {here}",
+            f"curl -s -L -H 'Expect: 100-continue' -F data=@{photo} {here}/to/classify/",
+            f"{sys.executable} -m p2pclient classify --registry {here} --json {photo}",
+            f"{sys.executable} -m p2pclient status --registry {here}",
+        )
+        for line in lines:
+            assert re.search("width|echo", await printed(line)), line
+        refused = await printed(f"curl -s -F data=@{photo} $(curl -s {here}/next | cut -d/ -f1)")
+        assert "A ticket is needed here" in refused
+
+
+async def printed(line: str) -> str:
+    """What a line of the shell writes."""
+    shell = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE)
+    out, _ = await shell.communicate()
+    return out.decode()

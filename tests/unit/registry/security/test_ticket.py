@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from registry.security.caller import Quota
-from registry.security.ticket import LONGEST_TICKET, Limits, Ticket, TicketRefused, check_time, sign, verify
+from registry.security.ticket import LONGEST_TICKET, NO_LIMITS, Limits, Ticket, TicketRefused, check_time, sign, verify
 from tests.support.ticket_mutations import TicketMutations
 
 KEY = Ed25519PrivateKey.generate()
@@ -42,6 +42,11 @@ CLAIMS = {"iss": "p2p-registry", "sub": "alice", "aud": "classify", "iat": 1_000
 )
 def test_a_ticket_is_read_as_it_was_signed(ticket: Ticket) -> None:
     assert verify(sign(ticket, KEY, "k1"), KEYS) == ticket
+
+
+def test_a_ticket_without_limits_has_the_one_value_for_that() -> None:
+    """Requests are not slowed down by limits that do not exist: who checks compares identities."""
+    assert verify(sign(TICKET, KEY, "k1"), KEYS).limits is NO_LIMITS
 
 
 def test_the_header_and_claims_are_those_of_the_documents() -> None:
