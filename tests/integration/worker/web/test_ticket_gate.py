@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from registry.agent.server import serve_agent
 from registry.security.ticket import Limits, Ticket, sign
 from tests.support import photos
 from tests.support.echo_worker import EchoWorker, echo_worker
-from tests.support.raw_http import undated
+from tests.support.raw_http import conversation, undated
 from tests.support.ticket_issuer import Issuer, issuing
 
 IMAGE = photos.chelsea_jpeg()
@@ -249,3 +250,28 @@ async def statuses_until(status: int, worker: EchoWorker, ticket: str) -> list[i
         while status not in seen:
             seen.append((await post(worker, path=FAST, ticket=ticket))[0])
     return seen
+
+
+async def test_no_ticket_is_logged_or_answered(
+    served: tuple[EchoWorker, Issuer], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever becomes of a request, its ticket is in no line of the log and in no answer."""
+    worker, issuer = served
+    caplog.set_level(logging.DEBUG)
+    ticket = issuer.ticket()
+    secret = ticket.encode()
+    requests = [
+        b"POST /?ticket=" + secret + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+        b"POST /nothing?ticket=" + secret + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"PUT /v2?ticket=" + secret + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /?ticket=" + secret + b" HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"POST /?ticket=" + secret + b"\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + secret + b"\r\nContent-Length: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + secret + b"\x01\r\nContent-Length: 1\r\n\r\n",
+        b"GET ?ticket=" + secret + b"\r\n\r\n",
+    ]
+    for request in requests:
+        said, _ = await conversation(worker.running.instance.port, [request])
+        assert secret not in said, request
+    assert ticket not in caplog.text
+    assert ticket.split(".")[1] not in caplog.text
