@@ -67,12 +67,19 @@ def measure(servers: Mapping[str, Running], issuer: Issuer, *, seconds: float, r
     """A row for each kind of requests: the median costs, and the median of their ratios within each round."""
     rows = []
     for name, requests in messages(issuer).items():
-        found = [[cost_us(server, requests, seconds=seconds) for server in servers.values()] for _ in range(rounds + 1)]
+        found = [one_round(servers, requests, number, seconds=seconds) for number in range(rounds + 1)]
         counted = found[1:]  # the first round warms up
         costs = [f"{statistics.median(column):.0f}" for column in zip(*counted, strict=True)]
         ratio = statistics.median(guarded / unguarded for unguarded, guarded in counted)
         rows.append([name, *costs, f"{ratio:.3f}"])
     return rows
+
+
+def one_round(servers: Mapping[str, Running], requests: Sequence[bytes], number: int, *, seconds: float) -> list[float]:
+    """The costs of one round, in the order of `servers`, which take turns in being the first."""
+    order = list(servers)[:: 1 if number % 2 else -1]
+    costs = {name: cost_us(servers[name], requests, seconds=seconds) for name in order}
+    return [costs[name] for name in servers]
 
 
 def main() -> None:
