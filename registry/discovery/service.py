@@ -34,6 +34,8 @@ INDEX_BYTES = 6
 class Service:
     """One followed service. `generation` is another object whenever rotations fetched before must be fetched anew.
 
+    `panic` is that of the snapshot, counted once for each change and not at each answer.
+
     Each request for the service sets `asked_for`. Created within a running event loop; following begins at once and
     ends with `stop`. `changed` is called when the set has changed.
     """
@@ -50,10 +52,10 @@ class Service:
         self.name = name
         self.watch = ServiceWatch(catalog, name, self._changed, saved=saved, is_hidden=is_hidden)
         self.generation = object()
+        self.panic = self.watch.snapshot.panic
         self.asked_for = True
         self._asked_for_s = time.monotonic()
         self._waiting = 0
-        self._in_panic = False
         self._on_change = changed
         self._index: int | None = None
         self._change = asyncio.Event()
@@ -120,6 +122,7 @@ class Service:
     def _changed(self, snapshot: Snapshot) -> None:
         eligible, panic = snapshot.eligible, snapshot.panic
         self._log_panic(panic, len(eligible))
+        self.panic = panic
         self._hosts = frozenset(instance.host for instance in snapshot.instances)
         for selector, rotation in self._rotations.items():
             rotation.replace(i for i in eligible if selector.matches(i))
@@ -131,8 +134,7 @@ class Service:
 
     def _log_panic(self, panic: Panic | None, eligible: int) -> None:
         """Say when panic mode begins and ends."""
-        before, self._in_panic = self._in_panic, panic is not None
-        if panic is not None and not before:
+        if panic is not None and self.panic is None:
             logger.warning(
                 "Panic mode of %s: %d of %d workers are healthy, so all %d are handed out.",
                 self.name,
@@ -140,7 +142,7 @@ class Service:
                 panic.total,
                 panic.total,
             )
-        elif panic is None and before:
+        elif panic is None and self.panic is not None:
             logger.warning("Panic mode of %s has ended: only healthy workers, %d, are handed out.", self.name, eligible)
 
 

@@ -59,7 +59,7 @@ def stale_header(service: Service) -> dict[str, str]:
 
 def panic_header(service: Service) -> dict[str, str]:
     """`X-Registry-Panic: HEALTHY/TOTAL` while all are handed out although fewer than half are healthy."""
-    panic = service.snapshot.panic
+    panic = service.panic
     return {} if panic is None else {"X-Registry-Panic": f"{panic.healthy}/{panic.total}"}
 
 
