@@ -1,11 +1,11 @@
 """What tickets cost a lookup service: lookups per second of its processor time, with and without.
 
-    python -m benchmarks.lookup.tickets [--seconds 3] [--rounds 5] [--counts 2 1000]
+    python -m benchmarks.lookup.tickets [--seconds 3] [--rounds 5] [--counts 2 1000 10000]
 
 Two lookup services follow the same workers, which want tickets; one signs them. Both are asked in turns (wrk -t1
 -c32), and the processor time that the asked process spends is divided by its answers, so that other load on the machine
 changes little. Each worker's ticket is signed once per second at most: with few workers nearly every answer is
-prepared, with 1,000 many need a signature of their own.
+prepared, with 10,000 nearly every answer needs a signature of its own.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--counts", type=int, nargs="+", default=[2, 1_000])
+    parser.add_argument("--counts", type=int, nargs="+", default=[2, 1_000, 10_000])
     options = parser.parse_args()
     require_programs("wrk")
     with agent(core=CLIENT_CORE) as consul:

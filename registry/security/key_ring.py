@@ -70,7 +70,12 @@ class KeyRing:
             logger.info("The ticket keys are followed in Consul again.")
         if entries.missing and not self.missing:
             kept = f" any more: the {len(self.published)} known ones stay valid" if self.known else " yet"
-            logger.log(logging.WARNING if self.known else logging.INFO, "Consul holds no ticket keys%s.", kept)
+            logger.log(
+                logging.WARNING if self.known else logging.INFO,
+                "Consul shows no ticket keys%s. A token in CONSUL_HTTP_TOKEN needs key_prefix:read on %s to see them.",
+                kept,
+                PREFIX,
+            )
         if entries.missing == self.missing and (entries.missing or entries.values == self._values):
             return
         self.missing = entries.missing
