@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 PREFIX = "p2p-serving/ticket-keys/"
 
-_KEY_ID_CHARACTERS = 16  # 96 bits of the thumbprint
+_KEY_ID_DIGITS = 24  # 96 bits of the thumbprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class RevokedKey:
 
 
 def key_id_of(public: Ed25519PublicKey) -> str:
-    """The id of a key: the start of its thumbprint (RFC 7638), so that an id never stands for two keys."""
+    """The id of a key: the start of its thumbprint (RFC 7638), in hexadecimal, which no command takes for an option."""
     jwk = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": _encoded(public.public_bytes_raw())}, separators=(",", ":"))
-    return _encoded(sha256(jwk.encode()).digest())[:_KEY_ID_CHARACTERS]
+    return sha256(jwk.encode()).hexdigest()[:_KEY_ID_DIGITS]
 
 
 def written(entry: PublishedKey | RevokedKey) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -22,6 +23,11 @@ def test_a_published_key_is_a_jwk_without_its_private_half() -> None:
     found = read(KEY.key_id, value)
     assert isinstance(found, PublishedKey)
     assert key_id_of(found.public) == found.key_id == KEY.key_id
+
+
+def test_a_key_id_is_hexadecimal() -> None:
+    """`p2p keys revoke KID` must never take an id for an option, as it would one that begins with a dash."""
+    assert all(re.fullmatch("[0-9a-f]{24}", new_key(0).key_id) for _ in range(50))
 
 
 def test_a_revoked_key_is_read_as_one() -> None:
