@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.runtime.cli_options import Host, LookupConsul, Port, host_option, service_option, ticket_keys_option
+from registry.runtime.cli_options import (
+    AllowedHosts,
+    CorsOrigins,
+    Host,
+    LookupConsul,
+    Port,
+    TokenFile,
+    host_option,
+    service_option,
+    ticket_keys_option,
+)
 
 if TYPE_CHECKING:
     from registry.settings import RegistrySettings
@@ -53,6 +63,9 @@ def registry(
     state: State = None,
     dns_port: DnsPort = None,
     processes: Processes = 1,
+    tokens: TokenFile = None,
+    cors_origin: CorsOrigins = None,
+    allowed_host: AllowedHosts = None,
     shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
     followed_at_most: Annotated[int | None, typer.Option("--followed-at-most", min=1, hidden=True)] = None,
     ticket_keys: TicketKeys = None,
@@ -71,6 +84,7 @@ def registry(
     from registry.discovery.following_limit import FOLLOWED_AT_MOST
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.security.access_settings import AccessSettings
     from registry.server import serve
     from registry.settings import RegistrySettings
 
@@ -86,6 +100,7 @@ def registry(
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
             ticket_keys=ticket_keys,
             ticket_lifetime_s=ticket_lifetime,
+            access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
         )
         await (serve(settings, stop) if processes == 1 else _serve_in(processes, settings, stop))
 
@@ -96,15 +111,18 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     """Run as many processes of this command with these settings."""
     from registry.dns.server import held_for_processes
     from registry.multiprocess import keep_running
+    from registry.security.access_control import read_tokens
     from registry.security.key_folder import KeyFolder
 
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
     command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
-    command += ["--followed-at-most", str(settings.followed_at_most)]
+    command += ["--followed-at-most", str(settings.followed_at_most), *settings.access.as_arguments()]
     command += ["--ticket-lifetime", str(settings.ticket_lifetime_s)]
     if settings.ticket_keys is not None:
         KeyFolder(settings.ticket_keys).load()  # a folder that cannot be used ends this process, not its children
         command += ["--ticket-keys", str(settings.ticket_keys)]
+    if settings.access.tokens is not None:
+        read_tokens(settings.access.tokens)  # nor does a token file that cannot be used
     environ = os.environ | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(
@@ -130,6 +148,7 @@ def proxy(
         ),
     ] = None,
     service: Annotated[str, service_option("The service whose workers Consul is asked for.")] = "classify",
+    tokens: TokenFile = None,
     consul: LookupConsul = None,
 ) -> None:
     """Forward every request to the next worker.
@@ -143,6 +162,7 @@ def proxy(
     from registry.proxy.upstreams import parse_workers
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.security.access_settings import AccessSettings
 
     def settings() -> ProxySettings:
         return ProxySettings(
@@ -151,6 +171,7 @@ def proxy(
             port=port,
             workers=() if workers is None else parse_workers(workers),
             service=service,
+            access=AccessSettings(tokens),
         )
 
     raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))

@@ -25,6 +25,7 @@ from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.listen import bind, port_of
 from registry.runtime.supervise import supervised
+from registry.security.access_control import AccessControl, access_control
 from registry.security.key_folder import KeyFolder
 from registry.security.signing_keys import signing
 from registry.settings import RegistrySettings
@@ -62,7 +63,8 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _directory(catalog, settings) as directory,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
             _tickets(settings) as tickets,
-            _serving_http(directory, tickets, listener, aside=_files_aside(settings)),
+            access_control(settings.access, hosts=[settings.host]) as access,
+            _serving_http(directory, tickets, access, listener, aside=_files_aside(settings)),
             serving_dns(directory, catalog, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -91,18 +93,18 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
 
 @asynccontextmanager
 async def _serving_http(
-    directory: Directory, tickets: LookupTickets, listener: socket.socket, *, aside: int
+    directory: Directory, tickets: LookupTickets, access: AccessControl, listener: socket.socket, *, aside: int
 ) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
     at_most = connections_at_most(open_files.limit(), aside=aside)
-    fast = FastPath(directory, tickets)
+    fast = FastPath(directory, tickets, access)
     options = {
         "access_log": None,
         "logger": quiet_logger(f"{__name__}.requests"),
         "auto_decompress": False,
         "keepalive_timeout": IDLE_S,
     }
-    app = build_app(directory, fast, tickets, polls_at_most=at_most * 3 // 4)
+    app = build_app(directory, fast, tickets, access, polls_at_most=at_most * 3 // 4)
     async with bounded_connections(at_most=at_most) as connections:
 
         def make(http: web.Server) -> LookupProtocol:
@@ -129,5 +131,9 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
         )
         if registry.dns_port is not None:
             logger.info("DNS for .consul on port %d, UDP and TCP.", registry.dns_port)
+            if settings.access.tokens is not None:
+                logger.warning(
+                    "DNS carries no tokens: everybody who reaches port %d learns workers' addresses.", registry.dns_port
+                )
         await stop.wait()
         logger.info("Stopping.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
+from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.ticket_signer import LIFETIME_S
 
 
@@ -16,7 +17,7 @@ class RegistrySettings:
 
     `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS. `followed_at_most` is
     this process's share of the services that may be followed. `ticket_keys` is the folder with the keys that sign
-    tickets of `ticket_lifetime_s`; None: no tickets are signed.
+    tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask.
     """
 
     consul: ConsulSettings
@@ -29,3 +30,4 @@ class RegistrySettings:
     followed_at_most: int = FOLLOWED_AT_MOST
     ticket_keys: Path | None = None
     ticket_lifetime_s: int = LIFETIME_S
+    access: AccessSettings = OPEN_TO_ALL

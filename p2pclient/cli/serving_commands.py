@@ -25,6 +25,7 @@ NEEDED = {
     "proxy": "p2p-serving",
     "agent": "p2p-serving",
     "keys": "p2p-serving",
+    "tokens": "p2p-serving",
     "exec": "p2p-serving",
     "label": "p2p-serving[worker]",
     "retrain": "p2p-serving[worker]",

@@ -36,7 +36,10 @@ from registry.lookup.service_resolution import panic_header, stale_header
 from registry.lookup.tickets import LookupTickets
 from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
-from registry.security.caller import ANONYMOUS, Caller
+from registry.security.access import AccessDenied, check_service
+from registry.security.access_control import AccessControl
+from registry.security.caller import ANONYMOUS, Caller, Role
+from registry.security.quota import OverQuota
 from registry.web.refusal import Refusal
 
 TEXTS_AT_MOST = 4096
@@ -53,7 +56,10 @@ _PLAIN = re.compile(
     rb"((?:[A-Za-z-]+: [\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\r\n)*)\r\n"
 )
 _HARMLESS = frozenset(
-    {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"pragma"}
+    {
+        *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"pragma"),
+        b"authorization",
+    }
 )
 
 Prepared = dict[int, tuple[bytes, bytes]]
@@ -97,18 +103,23 @@ Lookups = dict[bytes, "_Lookup | None"]
 
 
 class FastPath:
-    """Answers plain lookups from `directory`; `answered` counts them.
+    """Answers plain lookups from `directory` to those whom `access` lets in (default: all); `answered` counts them.
 
-    Where `tickets` go with the addresses, prepared answers hold for one caller and as long as their tickets are kept.
+    Whether a text's caller may ask is decided once; a change of the tokens drops all texts. Where `tickets` go with the
+    addresses, prepared answers hold for one caller and as long as their tickets are kept.
     """
 
-    def __init__(self, directory: Directory, tickets: LookupTickets | None = None) -> None:
+    def __init__(
+        self, directory: Directory, tickets: LookupTickets | None = None, access: AccessControl | None = None
+    ) -> None:
         self.answered = 0
         self._directory = directory
         self._tickets = tickets or LookupTickets()
         self._epoch: object = None
+        self._access = access or AccessControl()
+        self._access.when_tokens_change(self._forget_texts)
         self._by_address: dict[str, Lookups] = {}
-        self._lookups: dict[_Request, _Lookup] = {}
+        self._lookups: dict[tuple[_Request, Caller], _Lookup] = {}
         self._answers: WeakKeyDictionary[Service, dict[tuple[Form, Caller], _Answers]] = WeakKeyDictionary()
         self._second = -1
         self._date = b""
@@ -137,6 +148,8 @@ class FastPath:
             self._renew(lookup, service)
         if self._tickets.signer is not None:
             self._renew_tickets(self._tickets.signer.epoch())
+        if lookup.caller.quota.rate_hz is not None and not self._within_quota(lookup.caller):
+            return None
         instance = lookup.rotation.next()
         if instance is None:
             return None
@@ -162,19 +175,41 @@ class FastPath:
 
     def _learn(self, text: bytes, lookups: Lookups, local_address: str) -> _Lookup | None:
         """The lookup of a text that comes for the first time, kept for the next time."""
-        request = _parse(text, local_address, self._directory.default)
+        parsed = _parse(text, local_address, self._directory.default)
+        caller = None if parsed is None else self._caller(parsed[0], parsed[1])
         lookup = None
-        if request is not None:
-            if request not in self._lookups and len(self._lookups) >= LOOKUPS_AT_MOST:
-                self._lookups.clear()
-                for others in self._by_address.values():
-                    others.clear()
-            lookup = self._lookups.setdefault(request, _Lookup(request, request.service, ANONYMOUS))
+        if parsed is not None and caller is not None:
+            request = parsed[0]
+            if (request, caller) not in self._lookups and len(self._lookups) >= LOOKUPS_AT_MOST:
+                self._forget_texts()
+            lookup = self._lookups.setdefault((request, caller), _Lookup(request, request.service, caller))
         if len(lookups) >= TEXTS_AT_MOST:
             lookups.clear()
         if len(text) <= REQUEST_AT_MOST_BYTES:
             lookups[text] = lookup
         return lookup
+
+    def _caller(self, request: _Request, headers: Mapping[str, str]) -> Caller | None:
+        """Who asks; None where aiohttp has to refuse."""
+        try:
+            self._access.check_host(headers)
+            caller = self._access.caller(headers, Role.CLIENT)
+            check_service(caller, request.service)
+        except AccessDenied:
+            return None
+        return caller
+
+    def _within_quota(self, caller: Caller) -> bool:
+        try:
+            self._access.count(caller)
+        except OverQuota:
+            return False
+        return True
+
+    def _forget_texts(self) -> None:
+        self._lookups.clear()
+        for texts in self._by_address.values():
+            texts.clear()
 
     def _renew(self, lookup: _Lookup, service: Service) -> None:
         """Take up what has changed: another set of instances, or a rotation that was dropped."""
@@ -196,8 +231,8 @@ class FastPath:
                     answers.prepared.clear()
 
 
-def _parse(text: bytes, local_address: str, default: str) -> _Request | None:
-    """What a complete, plain request asks for; None for any other text."""
+def _parse(text: bytes, local_address: str, default: str) -> tuple[_Request, Mapping[str, str]] | None:
+    """What a complete, plain request asks for, and its headers; None for any other text."""
     match = _PLAIN.fullmatch(text) if len(text) <= REQUEST_AT_MOST_BYTES else None
     if match is None:
         return None
@@ -206,14 +241,14 @@ def _parse(text: bytes, local_address: str, default: str) -> _Request | None:
     names = [name.lower() for name, _ in headers]
     if not _HARMLESS.issuperset(names) or len(set(names)) != len(names) or b"host" not in names:
         return None
-    values = dict(zip(names, (value.decode() for _, value in headers), strict=True))
-    json = "application/json" in values.get(b"accept", "")
+    values = {name.decode().title(): value.decode() for name, (_, value) in zip(names, headers, strict=True)}
+    json = "application/json" in values.get("Accept", "")
     if target != "/":
         path, query, _ = target.partition("?")
         form = Form.OBJECT if json else Form.ORIGIN if query else Form.ADDRESS
-        return _Request(path.removeprefix("/next").removeprefix("/") or default, ANY, form)
-    reachable = Selector(hosts=reachable_hosts(values[b"host"], local_address))
-    return _Request(default, reachable, Form.OBJECT if json else Form.PORT)
+        return _Request(path.removeprefix("/next").removeprefix("/") or default, ANY, form), values
+    reachable = Selector(hosts=reachable_hosts(values["Host"], local_address))
+    return _Request(default, reachable, Form.OBJECT if json else Form.PORT), values
 
 
 def _response(instance: Instance, form: Form, service: Service, ticket: HandedTicket | None) -> tuple[bytes, bytes]:

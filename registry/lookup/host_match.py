@@ -6,6 +6,8 @@ only workers that are reachable at that very host may be named.
 
 from __future__ import annotations
 
+from registry.runtime.address import host_only
+
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -23,10 +25,3 @@ def reachable_hosts(host_header: str, local_address: str) -> frozenset[str]:
     elif hosts & {"127.0.0.1", "::1"}:
         hosts.add("localhost")
     return frozenset(hosts)
-
-
-def host_only(host_header: str) -> str:
-    """The host of `host`, `host:port` or `[ipv6]:port`."""
-    if host_header.startswith("["):
-        return host_header[1:].partition("]")[0]
-    return host_header.partition(":")[0]

@@ -14,7 +14,9 @@ from aiohttp import web
 from registry.discovery.directory import Directory
 from registry.lookup.service_resolution import service_named, snapshot_headers
 from registry.lookup.tickets import LookupTickets
-from registry.security.caller import ANONYMOUS
+from registry.security.access import AccessDenied
+from registry.security.caller import Caller
+from registry.web.access_middleware import caller_of
 from registry.web.discard_body import respond_and_discard_body
 from registry.web.refusal import Refusal, refused
 from registry.web.request_target import location, origin_form, split_service, with_parameter
@@ -46,17 +48,17 @@ class Redirect:
 
     async def _answer(self, request: web.Request, name: str, target: str) -> web.Response:
         try:
-            response = await self._redirect(name, target)
-        except Refusal as refusal:
+            response = await self._redirect(name, target, caller_of(request))
+        except (Refusal, AccessDenied) as refusal:
             response = refused(refusal)
         return await respond_and_discard_body(request, response)
 
-    async def _redirect(self, name: str, target: str) -> web.Response:
-        service = await service_named(self._directory, name)
+    async def _redirect(self, name: str, target: str, caller: Caller) -> web.Response:
+        service = await service_named(self._directory, name, caller)
         worker = service.rotation().next()
         if worker is None:
             raise Refusal(503, f"No healthy worker of {name} right now: try again.", again=True)
-        ticket = self._tickets.of(worker, ANONYMOUS)
+        ticket = self._tickets.of(worker, caller)
         url = location(worker.origin, with_parameter(target, "ticket", ticket.text) if ticket else target)
         headers = {"Location": url, **snapshot_headers(service)}
         return web.Response(status=307, text=f"{url}\n", headers=headers)

@@ -25,7 +25,11 @@ from registry.lookup.redirect import add_redirects
 from registry.lookup.rendering import Form, as_json, render_many, render_one
 from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
 from registry.lookup.tickets import LookupTickets, add_tickets
-from registry.security.caller import ANONYMOUS
+from registry.security.access import AccessDenied, may_use
+from registry.security.access_control import AccessControl
+from registry.security.caller import Role
+from registry.security.quota import OverQuota
+from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
 
 COUNT_AT_MOST = 1000
@@ -40,17 +44,20 @@ def build_app(
     directory: Directory,
     fast: FastPath,
     tickets: LookupTickets | None = None,
+    access: AccessControl | None = None,
     *,
     polls_at_most: int = POLLS_AT_MOST,
 ) -> web.Application:
     """The application that answers from `directory`, behind `fast`; so many requests may wait for a change.
 
-    `tickets` (default: none) go with the addresses of workers that want them.
+    `tickets` (default: none) go with the addresses of workers that want them; `access` (default: all) says who may ask.
     """
-    tickets = tickets or LookupTickets()
+    tickets, access = tickets or LookupTickets(), access or AccessControl()
     metrics = LookupMetrics(directory, fast)
-    app = web.Application(middlewares=[refusals_as_text(metrics)])
-    lookup = Lookup(directory, tickets, polls_at_most=polls_at_most)
+    checks = checks_access(access, open_paths=OPEN, roles={"/metrics": Role.OPERATOR})
+    app = web.Application(middlewares=[refusals_as_text(metrics), checks])
+    answer_pages(app, access)
+    lookup = Lookup(directory, tickets, access, polls_at_most=polls_at_most)
     app.add_routes(
         [
             web.get("/", lookup.port),
@@ -77,6 +84,10 @@ def refusals_as_text(metrics: LookupMetrics) -> Middleware:
             response = await handler(request)
         except Refusal as refusal:
             response = refused(refusal)
+        except (AccessDenied, OverQuota) as refusal:
+            response = refused(refusal)
+            if "Expect" in request.headers:
+                response.force_close()  # the client may send its body now or not
         except web.HTTPNotFound:
             response = refused(Refusal(404, f"There is nothing at {request.path}: try /next or /services."))
         except web.HTTPMethodNotAllowed as error:
@@ -92,16 +103,19 @@ def refusals_as_text(metrics: LookupMetrics) -> Middleware:
 class Lookup:
     """The handlers over one directory."""
 
-    def __init__(self, directory: Directory, tickets: LookupTickets, *, polls_at_most: int) -> None:
+    def __init__(
+        self, directory: Directory, tickets: LookupTickets, access: AccessControl, *, polls_at_most: int
+    ) -> None:
         self._directory = directory
         self._tickets = tickets
+        self._access = access
         self._polls_at_most = polls_at_most
         self._polls = 0
         self._instances: WeakKeyDictionary[Service, tuple[object, list[str], bytes]] = WeakKeyDictionary()
 
     async def port(self, request: web.Request) -> web.Response:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
-        service = await service_named(self._directory, self._directory.default)
+        service = await service_named(self._directory, self._directory.default, caller_of(request))
         selector = _selector(request)
         here = Selector(
             selector.version, selector.tags, reachable_hosts(request.host, local_address(request.transport))
@@ -117,7 +131,8 @@ class Lookup:
     async def next(self, request: web.Request) -> web.Response:
         """`GET /next[/{service}]`: the address of the next worker in rotation; with `?scheme=1` after `https://`."""
         form = _address_form(request)
-        service = await service_named(self._directory, request.match_info.get("service", self._directory.default))
+        name = request.match_info.get("service", self._directory.default)
+        service = await service_named(self._directory, name, caller_of(request))
         return self._name_workers(request, service, _selector(request), form)
 
     def _name_workers(self, request: web.Request, service: Service, selector: Selector, form: Form) -> web.Response:
@@ -130,7 +145,7 @@ class Lookup:
             raise Refusal(503, f"No healthy worker of {service.name}{which} right now: {hint}.", again=True)
         if "application/json" in request.headers.get("Accept", ""):
             form = Form.OBJECT
-        workers = [(instance, self._tickets.of(instance, ANONYMOUS)) for instance in chosen]
+        workers = [(instance, self._tickets.of(instance, caller_of(request))) for instance in chosen]
         text = render_one(workers[0][0], form, workers[0][1]) if count is None else render_many(workers, form)
         content_type = form.content_type.partition(";")[0]
         return web.Response(text=text, content_type=content_type, headers=snapshot_headers(service))
@@ -138,7 +153,7 @@ class Lookup:
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with health and check output, now or when they change."""
         index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
-        service = await service_named(self._directory, request.match_info["service"])
+        service = await service_named(self._directory, request.match_info["service"], caller_of(request))
         await self._wait_for_change(service, index, wait_s)
         return web.Response(
             body=self._instances_body(service), content_type="application/json", headers=snapshot_headers(service)
@@ -166,14 +181,18 @@ class Lookup:
         return body
 
     async def services(self, request: web.Request) -> web.Response:
-        """`GET /services`: names, instance counts and versions."""
-        return web.json_response([_summary(s) for s in self._directory.services() if s.snapshot.known])
+        """`GET /services`: names, instance counts and versions, of the services that the caller may use."""
+        caller = caller_of(request)
+        known = [s for s in self._directory.services() if s.snapshot.known and may_use(caller, s.name)]
+        return web.json_response([_summary(s) for s in known])
 
     async def ready(self, request: web.Request) -> web.Response:
-        """`GET /readyz`: 503 until the first snapshot of the default service."""
+        """`GET /readyz`: 503 until the first snapshot of the default service, with the reason for callers only."""
         default = self._directory.followed(self._directory.default)
         assert default is not None, "the default service is followed from the start"
         if not default.snapshot.known:
+            if self._access.known_caller(request.headers, Role.CLIENT) is None:
+                raise Refusal(503, "Not ready yet.", again=True)
             raise not_answered_yet(default)
         if not self._tickets.ready:
             raise Refusal(503, "No ticket can be signed yet.", again=True)

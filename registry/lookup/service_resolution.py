@@ -6,27 +6,30 @@ import time
 
 from registry.discovery.directory import Directory
 from registry.discovery.service import Service
+from registry.security.access import check_service, may_use
+from registry.security.caller import Caller
 from registry.web.refusal import Refusal
 
 
-async def service_named(directory: Directory, name: str) -> Service:
+async def service_named(directory: Directory, name: str, caller: Caller) -> Service:
     """The followed service of that name, once Consul has answered for it.
 
-    Raises Refusal: 404 and the names that exist, or 503 where the service cannot be followed for lack of room and while
-    Consul has not answered at all.
+    Raises AccessDenied where the caller may not use it, and Refusal: 404 and the names that exist, or 503 where the
+    service cannot be followed for lack of room and while Consul has not answered at all.
     """
+    check_service(caller, name)
     service = directory.find(name)
     if service is None:
         listed = await directory.wait_until_listed()
         service = directory.find(name)
         if service is None:
-            raise _not_followed(directory, name, listed=listed)
+            raise _not_followed(directory, name, caller, listed=listed)
     if not service.snapshot.known and not await service.wait_until_known():
         raise not_answered_yet(service)
     return service
 
 
-def _not_followed(directory: Directory, name: str, *, listed: bool) -> Refusal:
+def _not_followed(directory: Directory, name: str, caller: Caller, *, listed: bool) -> Refusal:
     """The refusal for a service that is not followed: only what Consul does not list does not exist."""
     if directory.exists(name):
         most = directory.followed_at_most
@@ -37,7 +40,7 @@ def _not_followed(directory: Directory, name: str, *, listed: bool) -> Refusal:
         )
     if not listed:
         return Refusal(503, f"Consul has not said yet whether there is a service {name!r}.", again=True)
-    return Refusal(404, f"There is no service {name!r}{_existing_names(directory)}.")
+    return Refusal(404, f"There is no service {name!r}{_existing_names(directory, caller)}.")
 
 
 def not_answered_yet(service: Service) -> Refusal:
@@ -63,8 +66,8 @@ def panic_header(service: Service) -> dict[str, str]:
     return {} if panic is None else {"X-Registry-Panic": f"{panic.healthy}/{panic.total}"}
 
 
-def _existing_names(directory: Directory) -> str:
-    names = directory.names
+def _existing_names(directory: Directory, caller: Caller) -> str:
+    names = [name for name in directory.names if may_use(caller, name)]
     if not names:
         return ", nor any other"
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""

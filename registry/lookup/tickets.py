@@ -16,9 +16,10 @@ from registry.consul.instance import TICKET_AUTH, Instance, stable_id
 from registry.discovery.directory import Directory
 from registry.lookup.rendering import HandedTicket
 from registry.lookup.service_resolution import service_named
-from registry.security.caller import ANONYMOUS, Caller
+from registry.security.caller import Caller
 from registry.security.ticket import LARGEST_NUMBER, NO_LIMITS, Limits
 from registry.security.ticket_signer import NoSigningKey, TicketSigner
+from registry.web.access_middleware import caller_of
 from registry.web.refusal import Refusal
 
 _ID_BYTES = 12
@@ -63,8 +64,8 @@ def add_tickets(app: web.Application, directory: Directory, tickets: LookupTicke
     """Add the route that hands out tickets without an address."""
 
     async def handle(request: web.Request) -> web.Response:
-        service = await service_named(directory, request.match_info["service"])
-        ticket = tickets.for_service(service.name, ANONYMOUS, _limits(request))
+        service = await service_named(directory, request.match_info["service"], caller_of(request))
+        ticket = tickets.for_service(service.name, caller_of(request), _limits(request))
         body = {"service": service.name, "ticket": ticket.text, "expires_in_s": ticket.expires_in_s}
         return web.json_response(body, headers={"Cache-Control": "no-store"})
 

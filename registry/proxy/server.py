@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.consul.instance import Instance
@@ -23,6 +23,11 @@ from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.listen import bind, port_of
+from registry.security.access import AccessDenied, check_service
+from registry.security.access_control import AccessControl, access_control
+from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
+from registry.security.caller import Role
+from registry.web.discard_body import respond_and_discard_body
 from registry.web.refusal import Refusal, refused
 from registry.web.serving import serving_app
 
@@ -43,7 +48,8 @@ class ProxySettings:
     """What `p2p proxy` takes: see its --help for the meaning of each.
 
     Requests go to `workers`, or where there are none to the workers of `service` that `consul` knows. An exchange is
-    given up after `idle_s` in which no byte moves, as with nginx's proxy_read_timeout and its siblings.
+    given up after `idle_s` in which no byte moves, as with nginx's proxy_read_timeout and its siblings. `access` says
+    who may ask; each request's Authorization header goes on to the worker all the same.
     """
 
     consul: ConsulSettings
@@ -53,6 +59,7 @@ class ProxySettings:
     service: str = "classify"
     connect_timeout_s: float = 1.0
     idle_s: float = 60.0
+    access: AccessSettings = OPEN_TO_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +82,15 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
     try:
         async with (
             _workers(settings) as workers,
+            access_control(settings.access) as access,
             open_session(connect_timeout_s=settings.connect_timeout_s) as session,
             bounded_connections(at_most=_clients_at_most()) as connections,
         ):
-            app = build_app(Proxy(workers, session, idle_s=settings.idle_s))
+            app = build_app(
+                Proxy(workers, session, idle_s=settings.idle_s),
+                access,
+                service=None if settings.workers else settings.service,
+            )
             options = {
                 "access_log": None,
                 "logger": quiet_logger(f"{__name__}.requests"),
@@ -107,9 +119,9 @@ async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
         logger.info("Stopping: finishing what is under way.")
 
 
-def build_app(proxy: Proxy) -> web.Application:
-    """The application in which every request goes through `proxy`."""
-    app = web.Application(middlewares=[_paths_only])
+def build_app(proxy: Proxy, access: AccessControl, *, service: str | None) -> web.Application:
+    """The application in which every request goes through `proxy` whose caller may ask the workers of `service`."""
+    app = web.Application(middlewares=[_paths_only, _known_callers_only(access, service)])
     app.on_response_prepare.append(_remove_added_headers)
     app.router.add_route("*", r"/{path:[\s\S]*}", proxy.handle, expect_handler=_no_100_continue)
     return app
@@ -141,6 +153,22 @@ async def _remove_added_headers(_: web.Request, response: web.StreamResponse) ->
 
 async def _no_100_continue(_: web.Request) -> None:
     """In place of the framework's `100 Continue`: nothing is sent, Upload sends it once the worker is ready."""
+
+
+def _known_callers_only(access: AccessControl, service: str | None) -> Middleware:
+    """Middleware: refuse a request, whatever its path, without a client's token. Quotas are the workers' to keep."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            caller = access.caller(request.headers, Role.CLIENT)
+            if service is not None:
+                check_service(caller, service)
+        except AccessDenied as denied:
+            return await respond_and_discard_body(request, refused(denied))
+        return await handler(request)
+
+    return answer
 
 
 @web.middleware

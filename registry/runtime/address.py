@@ -11,3 +11,10 @@ def bracketed(host: str) -> str:
 def host_port(host: str, port: int) -> str:
     """`host:port` as a URL wants it, such as `10.0.0.5:9001` or `[::1]:9001`."""
     return f"{bracketed(host)}:{port}"
+
+
+def host_only(host_header: str) -> str:
+    """The host of `host`, `host:port` or `[ipv6]:port`, as a Host header has them."""
+    if host_header.startswith("["):
+        return host_header[1:].partition("]")[0]
+    return host_header.partition(":")[0]

@@ -8,6 +8,7 @@ about an option, it passes its help text; the texts that two commands share are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -82,3 +83,32 @@ LookupConsul = Annotated[
     ),
 ]
 """Of a command that follows services."""
+
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokens",
+        metavar="FILE",
+        envvar="P2P_TOKENS",
+        help="Answer only callers whose token is in this file (p2p tokens new NAME); it is read again when it changes.",
+    ),
+]
+"""Of a command that answers clients."""
+
+CorsOrigins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cors-origin",
+        metavar="ORIGIN",
+        help="Web pages of this origin, such as https://page.example, may ask; * stands for all. May be repeated.",
+    ),
+]
+
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        metavar="NAME",
+        help="With --tokens: a further name that clients know this server by. May be repeated.",
+    ),
+]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from aiohttp import web
 
 from registry.runtime.visible_text import visible
+from registry.security.access import AccessDenied
+from registry.security.quota import OverQuota
 
 RETRY_AFTER_S = 1
 
@@ -18,7 +22,13 @@ class Refusal(Exception):
         self.again = again
 
 
-def refused(refusal: Refusal) -> web.Response:
+def refused(refusal: Refusal | AccessDenied | OverQuota) -> web.Response:
     """The refusal as a response in plain text."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if refusal.again else None
+    headers = {}
+    if isinstance(refusal, OverQuota):
+        headers["Retry-After"] = str(max(RETRY_AFTER_S, math.ceil(refusal.retry_after_s)))
+    elif isinstance(refusal, AccessDenied):
+        headers |= {"WWW-Authenticate": refusal.challenge} if refusal.challenge else {}
+    elif refusal.again:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
     return web.Response(status=refusal.status, text=f"{visible(str(refusal))}\n", headers=headers)

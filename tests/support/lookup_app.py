@@ -16,6 +16,7 @@ from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
 from registry.runtime.connections.open_connections import Connections
+from registry.security.access_control import AccessControl
 from tests.support.raw_http import undated
 from tests.support.waiting import until
 
@@ -53,15 +54,20 @@ class OneWorker:
 
 @asynccontextmanager
 async def served(
-    *, fast: bool, leader: bool = True, panic: bool = False, meta: Mapping[str, str] | None = None
+    *,
+    fast: bool,
+    leader: bool = True,
+    panic: bool = False,
+    meta: Mapping[str, str] | None = None,
+    access: AccessControl | None = None,
 ) -> AsyncIterator[tuple[int, FastPath]]:
     catalog = OneWorker(leader=leader, panic=panic, meta=meta)
     async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
         service = directory.find("classify")
         assert service is not None, "it is the default"
         await until(lambda: service.snapshot.known and (service.snapshot.panic is not None) == panic)
-        path = FastPath(directory)
-        runner = web.AppRunner(build_app(directory, path), access_log=None, shutdown_timeout=0.1)
+        path = FastPath(directory, access=access)
+        runner = web.AppRunner(build_app(directory, path, access=access), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         assert runner.server is not None
         factory = (
