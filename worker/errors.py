@@ -2,15 +2,17 @@
 
     WorkerError                 500   the base: catch this to catch all of ours
     ├── BadRequest              400   the request cannot be read; sending it again will not help
-    ├── Unauthorized            401   no ticket, or none that is valid now
-    ├── Forbidden               403   a valid ticket, for something else
+    ├── Unauthorized            401   no ticket or token, or none that is valid now
+    ├── Forbidden               403   a valid ticket or token, for something else
     ├── NotFound                404   no such model, version, label or path
     ├── WrongMethod             405   the path exists, the method does not
     ├── TooSlow                 408   the body did not arrive in time
     ├── TooLarge                413   larger than a limit; the sentence names the limit and its flag
     ├── NotAnImage              415   not one of the image types taken here
     ├── WrongWorker             421   another process answers at this address now: look up again
+    ├── WrongHost               421   the request names a host that this worker is not known by
     ├── Busy                    503   no room, no time or no model yet: ask again later, or another worker
+    │   └── QuotaUsedUp         429   the caller asks for more than its quota
     ├── DeadlinePassed          504   the caller's time ran out before the prediction did
     ├── ModelError              500   the model cannot be loaded, or its output is invalid: no fault of the request
     └── RetrainError            500   photos from which no model can be trained; only `p2p retrain` raises it
@@ -92,6 +94,12 @@ class WrongWorker(WorkerError):
     status = 421
 
 
+class WrongHost(WorkerError):
+    """The request names a host that this worker is not known by."""
+
+    status = 421
+
+
 class Busy(WorkerError):
     """The queue or the memory is full, the deadline could not be met, or the model is being loaded.
 
@@ -103,6 +111,12 @@ class Busy(WorkerError):
     def __init__(self, sentence: str, *, retry_after_s: float) -> None:
         super().__init__(sentence)
         self.retry_after_s = retry_after_s
+
+
+class QuotaUsedUp(Busy):
+    """The caller asks for more than its quota at this worker."""
+
+    status = 429
 
 
 class DeadlinePassed(WorkerError):

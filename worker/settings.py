@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from worker.artifacts.version_plan import LATEST_ONLY, Policy
 from worker.system.cpu import usable_cores
 
@@ -29,7 +30,7 @@ class WorkerSettings:
 
     Sizes are in bytes, images or pixels, times in seconds, as the names say. `source` is the model that answers
     for `service`; `more` are further models of the same worker, each with a service and a port of its own.
-    `require_ticket`: a request is answered only with a ticket of a lookup service.
+    `require_ticket`: a request is answered only with a ticket of a lookup service; `access` says who else may ask.
     `watch_s` is the time between two looks at a folder of versions, `load_timeout_s` the longest that the trial load
     of a new version may take, `finish_s` the longest that requests in flight are waited for at the end.
     """
@@ -54,6 +55,7 @@ class WorkerSettings:
     drain_s: float = 2.0
     finish_s: float = 30.0
     require_ticket: bool = False
+    access: AccessSettings = OPEN_TO_ALL
     decode_threads: int = field(default_factory=usable_cores)
 
     @property

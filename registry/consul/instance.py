@@ -12,7 +12,8 @@ from registry.runtime.address import host_port
 _VERSION_TAG = "version-"
 
 TICKET_AUTH = "ticket"
-"""What an instance's meta says under `auth` where requests need a ticket."""
+TOKEN_AUTH = "token"
+"""What an instance's meta says under `auth` where requests need a ticket, or a token."""
 
 
 def version_tag(version: str) -> str:
@@ -82,7 +83,7 @@ class Instance:
     def auth(self) -> str:
         """What the instance wants of clients: a `ticket` of the lookup service, a `token`, or `none`."""
         auth = self.meta.get("auth", "")
-        return auth if auth in (TICKET_AUTH, "token") else "none"
+        return auth if auth in (TICKET_AUTH, TOKEN_AUTH) else "none"
 
     @property
     def origin(self) -> str:

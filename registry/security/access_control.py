@@ -67,6 +67,11 @@ class AccessControl:
         if caller.quota.rate_hz is not None:
             self.quotas.take(caller, now_s=time.monotonic())
 
+    def check_quota(self, caller: Caller) -> None:
+        """Raise OverQuota where `count` would; counts nothing."""
+        if caller.quota.rate_hz is not None:
+            self.quotas.check(caller, now_s=time.monotonic())
+
     def when_tokens_change(self, call: Callable[[], None]) -> None:
         """Call this after each change of the tokens: what was decided before may no longer hold."""
         if self._tokens is not None:

@@ -39,14 +39,18 @@ class RateBucket:
         """How many requests may come at once."""
         return max(1.0, self.rate_hz)
 
-    def take(self, now_s: float) -> float:
-        """Take one request, and return 0; or take none, and return the seconds until there is one."""
+    def wait_s(self, now_s: float) -> float:
+        """The seconds until a request can be taken; 0 if one can be taken now."""
         self.left = min(self.most, self.left + max(0.0, now_s - self.at_s) * self.rate_hz)
         self.at_s = now_s
-        if self.left >= 1.0:
+        return 0.0 if self.left >= 1.0 else (1.0 - self.left) / self.rate_hz
+
+    def take(self, now_s: float) -> float:
+        """Take one request, and return 0; or take none, and return the seconds until there is one."""
+        wait_s = self.wait_s(now_s)
+        if not wait_s:
             self.left -= 1.0
-            return 0.0
-        return (1.0 - self.left) / self.rate_hz
+        return wait_s
 
     def full(self, now_s: float) -> bool:
         """Whether nothing would be lost if the bucket were dropped and made again."""
@@ -82,16 +86,15 @@ class Quotas:
 
     def take(self, caller: Caller, *, now_s: float) -> None:
         """Count one request of the caller, at a monotonic time. Raises OverQuota where its rate is used up."""
-        rate_hz = caller.quota.rate_hz
-        if rate_hz is None:
-            return
-        wait_s = self._bucket(caller.name, rate_hz, now_s).take(now_s)
-        if wait_s:
-            raise OverQuota(
-                f"{caller.name} has used its quota of {rate_hz:g} requests per second here: ask again in "
-                f"{max(1, math.ceil(wait_s))} s.",
-                retry_after_s=wait_s,
-            )
+        bucket = self._bucket(caller, now_s)
+        if bucket is not None:
+            _check_wait(caller, bucket.take(now_s))
+
+    def check(self, caller: Caller, *, now_s: float) -> None:
+        """Raise OverQuota where `take` would; counts nothing."""
+        bucket = self._bucket(caller, now_s)
+        if bucket is not None:
+            _check_wait(caller, bucket.wait_s(now_s))
 
     def place(self, caller: Caller) -> Places | None:
         """A place for a request of the caller, to be released after it; None where the caller has no such quota.
@@ -128,14 +131,26 @@ class Quotas:
         else:
             self._held.pop(caller.name, None)
 
-    def _bucket(self, name: str, rate_hz: float, now_s: float) -> RateBucket:
-        key = name, rate_hz
+    def _bucket(self, caller: Caller, now_s: float) -> RateBucket | None:
+        rate_hz = caller.quota.rate_hz
+        if rate_hz is None:
+            return None
+        key = caller.name, rate_hz
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= BUCKETS_AT_MOST:
                 self._buckets = {key: each for key, each in self._buckets.items() if not each.full(now_s)}
             bucket = self._buckets[key] = RateBucket(rate_hz, max(1.0, rate_hz), now_s)
         return bucket
+
+
+def _check_wait(caller: Caller, wait_s: float) -> None:
+    if wait_s:
+        raise OverQuota(
+            f"{caller.name} has used its quota of {caller.quota.rate_hz:g} requests per second here: ask again in "
+            f"{max(1, math.ceil(wait_s))} s.",
+            retry_after_s=wait_s,
+        )
 
 
 held_places: ContextVar[Places | None] = ContextVar("held_places", default=None)

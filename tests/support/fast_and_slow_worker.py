@@ -14,6 +14,7 @@ from aiohttp import web
 from registry.consul.settings import ConsulSettings
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections
+from registry.security.access_control import AccessControl
 from worker.artifacts.source import ModelSource
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.aiohttp_connection import AiohttpConnection
@@ -27,6 +28,7 @@ from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
+from worker.web.port_access import PortAccess
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 
@@ -47,7 +49,13 @@ class FastAndSlowWorker:
 
 @asynccontextmanager
 async def fast_and_slow_worker(
-    *, finish_s: float = 1.0, idle_s: float = 75.0, pause_s: float = 10.0, body_memory_bytes: int = 1 << 30, **more: Any
+    *,
+    finish_s: float = 1.0,
+    idle_s: float = 75.0,
+    pause_s: float = 10.0,
+    body_memory_bytes: int = 1 << 30,
+    control: AccessControl | None = None,
+    **more: Any,
 ) -> AsyncIterator[FastAndSlowWorker]:
     """Both ports over one model of the engine `echo`."""
     source = ModelSource(engine="echo")
@@ -63,7 +71,8 @@ async def fast_and_slow_worker(
             )  # fmt: skip
             async with store:
                 await store.load()
-                app = build_app(settings, ModelRepository([store]), state, shared)
+                access = PortAccess(control or AccessControl(), service=store.name)
+                app = build_app(settings, ModelRepository([store]), state, shared, access)
                 runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=finish_s)
                 await runner.setup()
                 both = FastAndSlowWorker(runner, store, state, shared)

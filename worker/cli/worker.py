@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.runtime.cli_options import WorkerConsul, advertise_option, host_option, port_option, service_option
+from registry.runtime.cli_options import (
+    AllowedHosts,
+    CorsOrigins,
+    TokenFile,
+    WorkerConsul,
+    advertise_option,
+    host_option,
+    port_option,
+    service_option,
+)
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
     Channels,
@@ -112,6 +121,9 @@ def worker(
     ] = WorkerSettings.load_timeout_s,
     drain: Drain = WorkerSettings.drain_s,
     require_ticket: RequireTicket = False,
+    tokens: TokenFile = None,
+    cors_origin: CorsOrigins = None,
+    allowed_host: AllowedHosts = None,
 ) -> None:
     """Serve models: load, register in Consul, answer images.
 
@@ -137,6 +149,7 @@ def worker(
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.security.access_settings import AccessSettings
     from worker.artifacts.version_plan import parse_labels, parse_policy
     from worker.errors import WorkerError
     from worker.server.serve import serve
@@ -185,6 +198,7 @@ def worker(
             load_timeout_s=load_timeout,
             drain_s=drain,
             require_ticket=require_ticket,
+            access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
         )
         await serve(settings, stop)
 

@@ -12,8 +12,8 @@ from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.endpoint_state import EndpointState
+from worker.web.port_access import PortAccess
 from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
-from worker.web.ticket_gate import TicketGate
 
 _BOOT = Parameter("boot", "query", "string", "The process that is meant.")
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -27,14 +27,13 @@ class AdminRoutes:
         state: EndpointState,
         models: ModelRepository,
         metrics: WorkerMetrics,
-        *,
-        tickets: TicketGate | None = None,
+        access: PortAccess,
     ) -> None:
         self._state = state
         self._models = models
         self._store = models.versions(models.default)
         self._metrics = metrics
-        self._tickets = tickets
+        self._access = access
 
     def routes(self) -> list[Route]:
         """The three paths."""
@@ -63,12 +62,12 @@ class AdminRoutes:
     async def ready(self, request: web.Request) -> web.Response:
         """`GET /readyz`: what is served and how; 503, with the reasons, before all is warm and while leaving.
 
-        Where tickets are required, a request without one is told only whether the worker is ready.
+        Where tickets or tokens are asked for, a request without one is told only whether the worker is ready.
         """
         state = self._state
         reasons = reasons_not_ready(self._store, ready=state.ready, leaving=state.leaving)
         status = 503 if reasons else 200
-        if self._tickets is not None and not self._tickets.permits(request):
+        if not self._access.tells_details(request):
             return web.json_response({"ready": not reasons}, status=status)
         body = {
             "ready": not reasons,

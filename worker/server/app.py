@@ -21,10 +21,10 @@ from worker.web.body_reader import BodyReader
 from worker.web.endpoint_state import EndpointState
 from worker.web.middleware import RequestFrame, aiohttp_middleware
 from worker.web.openapi import OpenApiRoute
+from worker.web.port_access import PortAccess
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 from worker.web.routes import Route
-from worker.web.ticket_gate import TicketGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,13 @@ def build_app(
     models: ModelRepository,
     state: EndpointState,
     shared: SharedState,
-    *,
-    tickets: TicketGate | None = None,
+    access: PortAccess,
 ) -> web.Application:
     """The application of one port: `POST /` is for its default model, all other paths name their model."""
     body_reader = BodyReader(settings.max_body_bytes, shared.body_budget)
     article = Article(models, models.default, body_reader, top=settings.top)
     frame = RequestFrame(
-        state, models, shared.metrics, shared.requests, answered=shared.body_budget.release, tickets=tickets
+        state, models, shared.metrics, shared.requests, answered=shared.body_budget.release, access=access
     )
     app = web.Application(middlewares=[aiohttp_middleware(frame)])
     app[FAST_PATH_HANDLER] = lambda request: frame.answer(request, article.answer, _unchanged)
@@ -61,7 +60,7 @@ def build_app(
     async def expect_continue(request: web.Request) -> web.Response | None:
         return await frame.expect_continue(request, body_reader.expect_continue)
 
-    admin = AdminRoutes(state, models, shared.metrics, tickets=tickets)
+    admin = AdminRoutes(state, models, shared.metrics, access)
     for route in _routes(settings, models, state, body_reader, article, admin):
         add = app.router.add_get if route.method == "GET" else app.router.add_post  # add_get answers HEAD too
         add(route.path, route.handler, expect_handler=expect_continue)

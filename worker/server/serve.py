@@ -18,7 +18,7 @@ from functools import partial
 from aiohttp import web
 
 from registry.consul.catalog import Checks
-from registry.consul.instance import TICKET_AUTH, Instance, stable_id, version_tag
+from registry.consul.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
 from registry.runtime import open_files
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
@@ -26,6 +26,7 @@ from registry.runtime.connections.serving import serving
 from registry.runtime.listen import bind, port_of
 from registry.runtime.race import finishes_first
 from registry.runtime.supervise import cancel_all, start_supervised, supervised
+from registry.security.access_control import access_control
 from registry.security.key_ring import checking_tickets
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.connection import connection_factory
@@ -42,7 +43,8 @@ from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
-from worker.web.ticket_gate import RequiredTickets, TicketGate
+from worker.web.port_access import PortAccess
+from worker.web.ticket_gate import RequiredTickets
 
 logger = logging.getLogger(__name__)
 
@@ -142,10 +144,15 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         required = None
         if settings.require_ticket:
             required = RequiredTickets(await stack.enter_async_context(checking_tickets(settings.consul)))
+        names = [settings.host, settings.advertise or ""]
+        control = await stack.enter_async_context(
+            access_control(settings.access, hosts=names, places=settings.queue_most)
+        )
         for endpoint in endpoints:
             models = ModelRepository([endpoint.store for endpoint in endpoints], default=endpoint.store.name)
-            gate = required.gate(models) if required is not None else None
-            await stack.enter_async_context(_answering(settings, endpoint, models, shared, gate))
+            tickets = required.gate(models) if required is not None else None
+            access = PortAccess(control, service=models.default, tickets=tickets)
+            await stack.enter_async_context(_answering(settings, endpoint, models, shared, access))
         for endpoint in endpoints:
             await endpoint.store.load()
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
@@ -171,10 +178,10 @@ async def _answering(
     endpoint: ModelEndpoint,
     models: ModelRepository,
     shared: SharedState,
-    tickets: TicketGate | None,
+    access: PortAccess,
 ) -> AsyncIterator[None]:
     """The HTTP server of one port; closing finishes what is in flight."""
-    app = build_app(settings, models, endpoint.state, shared, tickets=tickets)
+    app = build_app(settings, models, endpoint.state, shared, access)
     # A client that hangs up cancels its handler, and so its place in the queue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.finish_s)
     make = connection_factory(
@@ -257,5 +264,12 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) ->
         version=store.current.model.version,
         tags=tuple(version_tag(version) for version in store.loaded),
         boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"} | ({"auth": TICKET_AUTH} if settings.require_ticket else {}),
+        meta={"model": store.name, "protocol": "article"} | _auth(settings),
     )
+
+
+def _auth(settings: WorkerSettings) -> dict[str, str]:
+    """What the registration says of the permission that requests need."""
+    if settings.require_ticket:
+        return {"auth": TICKET_AUTH}
+    return {"auth": TOKEN_AUTH} if settings.access.tokens is not None else {}

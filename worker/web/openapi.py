@@ -11,12 +11,15 @@ from typing import Annotated, Any
 
 from aiohttp import web
 
-from worker.errors import Busy, WorkerError, WrongWorker
+from worker.errors import Busy, Forbidden, QuotaUsedUp, Unauthorized, WorkerError, WrongWorker
 from worker.web.json_schema import schema
+from worker.web.port_access import OPEN
 from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
 
 _BOOT = Parameter("P2P-Boot", "header", "string", "The boot id of the instance that was looked up; 421 if it is gone.")
 _ANYWHERE: tuple[type[WorkerError], ...] = (WrongWorker, WorkerError)
+_CLOSED: tuple[type[WorkerError], ...] = (Unauthorized, Forbidden, QuotaUsedUp)
+"""The errors of a path that is not open, where the worker asks for tokens or tickets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def _responses(route: Route, parts: dict[str, Any]) -> dict[str, Any]:
     kinds = route.answer if route.answer else {TEXT: str}
     for status, says in route.also.items():
         found[str(status)] = {"description": says, "content": _content(kinds, parts)}
-    for error in (*route.refuses, *_ANYWHERE):
+    for error in (*route.refuses, *_ANYWHERE, *(() if route.path in OPEN else _CLOSED)):
         answer = {"description": _first_line(error), "content": {JSON: {"schema": schema(ErrorBody, parts)}}}
         if issubclass(error, Busy):
             wait = {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}

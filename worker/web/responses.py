@@ -5,17 +5,31 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from worker.errors import BadRequest, Busy, NotFound, Unauthorized, WorkerError, WrongMethod
+from registry.security.access import AccessDenied
+from registry.security.quota import OverQuota
+from worker.errors import (
+    BadRequest,
+    Busy,
+    Forbidden,
+    NotFound,
+    QuotaUsedUp,
+    Unauthorized,
+    WorkerError,
+    WrongHost,
+    WrongMethod,
+)
 from worker.web.request import IncomingRequest
 
 logger = logging.getLogger(__name__)
+
+_ACCESS_ERRORS: Mapping[int, type[WorkerError]] = {401: Unauthorized, 403: Forbidden, 421: WrongHost}
 
 CONTENT_TYPE = "application/json; charset=utf-8"
 
@@ -26,7 +40,7 @@ class JsonResponse:
 
     body: bytes
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: MutableMapping[str, str] = field(default_factory=dict)
     closing: bool = False
 
     def force_close(self) -> None:
@@ -62,6 +76,10 @@ def to_worker_error(error: Exception, request: IncomingRequest) -> WorkerError:
             return error
         case ExceptionGroup():
             return to_worker_error(error.exceptions[0], request)
+        case AccessDenied():
+            return _ACCESS_ERRORS[error.status](str(error))
+        case OverQuota():
+            return QuotaUsedUp(str(error), retry_after_s=error.retry_after_s)
         case web.HTTPNotFound():
             return NotFound(f"There is nothing at {request.path}: POST an image to /; /openapi.json lists all else.")
         case web.HTTPMethodNotAllowed():

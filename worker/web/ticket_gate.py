@@ -1,8 +1,8 @@
 """Lets a request through only with a ticket for it, where the worker requires tickets; no body is read before.
 
-A ticket comes as `Authorization: Bearer TICKET` or in the query as `?ticket=TICKET`. Every path needs one but those in
-OPEN, which answer yes or no, and /metrics, which is answered to this machine alone: whoever scrapes it here needs no
-secret, and the network sees nothing.
+A ticket comes as `Authorization: Bearer TICKET` or in the query as `?ticket=TICKET`. Every path that is not
+open needs one but /metrics, which is answered to this machine alone: whoever scrapes it here needs no secret, and the
+network sees nothing.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from registry.security.ticket import NO_LIMITS, Limits, TicketRefused
+from registry.security.access import bearer_token
+from registry.security.ticket import Ticket, TicketRefused
 from registry.security.ticket_check import Asked, TicketCheck
 from worker.errors import Busy, Forbidden, TooLarge, Unauthorized, WorkerError, WrongWorker
 from worker.repository.repository import ModelRepository
 from worker.web.request import IncomingRequest
 
-OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+METRICS = "/metrics"
 
-_METRICS = "/metrics"
-_BEARER = "bearer "
 _NEEDED = "A ticket is needed here: ask the lookup service for an address (GET /next), which comes with one."
 
 
@@ -39,19 +38,15 @@ class TicketGate:
         self._services = services
         self._instance_ids = instance_ids
 
-    def admit(self, request: IncomingRequest) -> Limits:
-        """The limits of the ticket that permits the request, which is counted. Raises WorkerError where none does."""
-        if request.path in OPEN:
-            return NO_LIMITS
-        if request.path == _METRICS:
-            _check_local(request)
-            return NO_LIMITS
-        return self._permitted(request, count=True)
+    def admit(self, request: IncomingRequest, *, count: bool = True) -> Ticket | None:
+        """The ticket that permits the request; None at /metrics, which needs none on this machine.
 
-    def check_ahead(self, request: IncomingRequest) -> None:
-        """Raise WorkerError where `admit` would; counts nothing."""
-        if request.path not in OPEN and request.path != _METRICS:
-            self._permitted(request, count=False)
+        The request is counted if `count` says so. Raises WorkerError where no ticket permits it.
+        """
+        if request.path == METRICS:
+            _check_local(request)
+            return None
+        return self._permitted(request, count=count)
 
     def permits(self, request: IncomingRequest) -> bool:
         """Whether the request carries a valid ticket, at a path that is open without one."""
@@ -61,15 +56,15 @@ class TicketGate:
             return False
         return True
 
-    def _permitted(self, request: IncomingRequest, *, count: bool) -> Limits:
-        text = request.query.get("ticket") or _bearer(request.headers.get("Authorization"))
+    def _permitted(self, request: IncomingRequest, *, count: bool) -> Ticket:
+        text = request.query.get("ticket") or bearer_token(request.headers.get("Authorization"))
         if not text:
             raise Unauthorized(_NEEDED)
         now_s = time.time()
         try:
             ticket = self._check.check(
                 text,
-                Asked(self._asked_service(request), request.content_length),
+                Asked(asked_service(request, self._service), request.content_length),
                 instance_ids=self._instance_ids,
                 services=self._services,
                 now_s=now_s,
@@ -78,16 +73,7 @@ class TicketGate:
                 self._check.count(ticket, now_s)
         except TicketRefused as refused:
             raise _as_worker_error(refused) from None
-        return ticket.limits
-
-    def _asked_service(self, request: IncomingRequest) -> str | None:
-        """The service that the request is for: the port's own at `/`, else the model in its path; None without one.
-
-        The name is the one that the handler gets, so that no spelling of a path can mean another model there.
-        """
-        if request.path == "/":
-            return self._service
-        return request.match_info.get("name")
+        return ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +88,12 @@ class RequiredTickets:
         return TicketGate(self.check, service=models.default, services=models.names, instance_ids=self.instance_ids)
 
 
-def _bearer(authorization: str | None) -> str | None:
-    if authorization is None or authorization[: len(_BEARER)].lower() != _BEARER:
-        return None
-    return authorization[len(_BEARER) :].strip()
+def asked_service(request: IncomingRequest, default: str) -> str | None:
+    """The service that the request is for: the port's own at `/`, else the model in its path; None without one.
+
+    The name is the one that the handler gets, so that no spelling of a path can mean another model there.
+    """
+    return default if request.path == "/" else request.match_info.get("name")
 
 
 def _check_local(request: IncomingRequest) -> None:

@@ -1,0 +1,88 @@
+"""Which requests one port of a worker answers: names of hosts, tokens or tickets, quotas; no body is read before.
+
+Where tickets are required, they permit predictions and what describes models, and a token only /metrics; else tokens
+permit all of it. OPEN paths answer yes or no to everybody.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from registry.security.access import check_service
+from registry.security.access_control import AccessControl
+from registry.security.caller import ANONYMOUS, Caller, Quota, Role
+from registry.security.quota import Places
+from registry.security.ticket import NO_LIMITS, Limits, Ticket
+from worker.web.request import IncomingRequest
+from worker.web.ticket_gate import METRICS, TicketGate, asked_service
+
+OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+
+_NO_QUOTA = Quota()
+
+
+class Permission(NamedTuple):
+    """What a request may do: within the limits of its ticket, and with the places that its caller holds for it."""
+
+    limits: Limits = NO_LIMITS
+    places: Places | None = None
+
+
+UNLIMITED = Permission()
+
+
+class PortAccess:
+    """The access to one port, whose default model is `service`; `tickets` None: no ticket is required."""
+
+    def __init__(self, control: AccessControl, *, service: str, tickets: TicketGate | None = None) -> None:
+        self.origins = control.origins
+        self.restricted = control.restricted or tickets is not None
+        self._control = control
+        self._service = service
+        self._tickets = tickets
+
+    def admit(self, request: IncomingRequest) -> Permission:
+        """What permits the request, which is counted. Raises WorkerError, AccessDenied, OverQuota where nothing does.
+
+        The places of the permission are the caller's to release.
+        """
+        self._control.check_host(request.headers)
+        if request.path in OPEN:
+            return UNLIMITED
+        caller, limits = self._permitted(request, count=True)
+        self._control.count(caller)
+        places = self._control.quotas.place(caller)
+        return UNLIMITED if limits is NO_LIMITS and places is None else Permission(limits, places)
+
+    def check_ahead(self, request: IncomingRequest) -> None:
+        """Raise what `admit` would; counts nothing."""
+        self._control.check_host(request.headers)
+        if request.path not in OPEN:
+            caller, _ = self._permitted(request, count=False)
+            self._control.check_quota(caller)
+
+    def tells_details(self, request: IncomingRequest) -> bool:
+        """Whether a request at an open path comes from somebody who may use this worker."""
+        if not self.restricted:
+            return True
+        if self._tickets is not None and self._tickets.permits(request):
+            return True
+        return self._control.restricted and self._control.known_caller(request.headers, Role.CLIENT) is not None
+
+    def _permitted(self, request: IncomingRequest, *, count: bool) -> tuple[Caller, Limits]:
+        """Who asks, and the limits of the ticket."""
+        if request.path == METRICS and self._control.restricted:
+            return self._control.caller(request.headers, Role.OPERATOR), NO_LIMITS
+        if self._tickets is not None:
+            ticket = self._tickets.admit(request, count=count)
+            return (ANONYMOUS, NO_LIMITS) if ticket is None else (_holder(ticket), ticket.limits)
+        caller = self._control.caller(request.headers, Role.CLIENT)
+        service = asked_service(request, self._service)
+        if service is not None:
+            check_service(caller, service)
+        return caller, NO_LIMITS
+
+
+def _holder(ticket: Ticket) -> Caller:
+    """The caller whom the lookup service gave the ticket to, as far as quotas need to know it."""
+    return ANONYMOUS if ticket.quota == _NO_QUOTA else Caller(ticket.caller, frozenset(), quota=ticket.quota)
