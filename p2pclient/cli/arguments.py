@@ -33,6 +33,16 @@ Registry = Annotated[
         help="The lookup service: URL, HOST:PORT or HOST, several with commas between; or consul://HOST:8500.",
     ),
 ]
+TokenFile = Annotated[
+    str | None,
+    typer.Option(
+        "--token-file",
+        envvar="P2P_TOKEN_FILE",
+        metavar="FILE",
+        help="File with the token, or with the line Authorization: Bearer TOKEN as curl -H @FILE takes it; used in "
+        "place of P2P_TOKEN.",
+    ),
+]
 Service = Annotated[
     str | None,
     typer.Option(envvar="P2P_SERVICE", metavar="NAME", help=_SERVICE_HELP),

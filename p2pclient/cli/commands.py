@@ -27,6 +27,7 @@ from p2pclient.cli.arguments import (
     Service,
     ServiceArgument,
     Timeout,
+    TokenFile,
     Top,
     TruthOption,
     Watch,
@@ -63,6 +64,7 @@ def classify(
     output: Output = None,
     truth: TruthOption = None,
     plot: Plot = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Say what is in each image.
 
@@ -81,7 +83,7 @@ def classify(
     form = _form(single=single, as_json=as_json, as_csv=as_csv, output=output)
     routing = routing or (Routing.LOOKUP if single else Routing.WATCH)
     truths = _truth(truth, plot)
-    client = client_for(registry, service, timeout, routing=routing.value)
+    client = client_for(registry, service, timeout, token_file=token_file, routing=routing.value)
     default_top = 1 if form is Form.LINES else 5
     with ExitStack() as stack:
         results = _results_file(output, stack)
@@ -198,6 +200,7 @@ def lookup(
     count: Count = 1,
     as_json: Json = False,
     timeout: Timeout = 5.0,
+    token_file: TokenFile = None,
 ) -> None:
     """Print the HOST:PORT of the next worker in rotation.
 
@@ -217,7 +220,9 @@ def lookup(
 
     show_warnings(lambda sentence: complain("lookup", sentence))
     try:
-        workers, panic = asyncio.run(_lookup(client_for(registry, service, timeout), service, count))
+        workers, panic = asyncio.run(
+            _lookup(client_for(registry, service, timeout, token_file=token_file), service, count)
+        )
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except P2PError as error:
@@ -235,6 +240,7 @@ def status(
     interval: Interval = 2.0,
     as_json: Json = False,
     timeout: Timeout = 5.0,
+    token_file: TokenFile = None,
 ) -> None:
     """Show services and workers: health, versions, engines, load.
 
@@ -252,7 +258,8 @@ def status(
     from p2pclient.messages import bearer
     from p2pclient.transport.http import HttpTransport
 
-    client, trust = client_for(registry, None, timeout, routing="lookup"), credentials()
+    client = client_for(registry, None, timeout, token_file=token_file, routing="lookup")
+    trust = credentials(token_file)
     requests = WorkerRequests(
         transport=HttpTransport(connect_timeout_s=WORKER_TIMEOUT_S, tls=trust["tls"].verification()),
         scheme=trust.get("worker_scheme"),

@@ -28,7 +28,7 @@ from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.discovery.service_notices import ServiceNotices
 from p2pclient.discovery.tickets import HandedTicket, Tickets, read_handed
 from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, auth_of, scheme_of, why_unusable
-from p2pclient.errors import AuthenticationError, NoWorker, P2PError, UnknownService
+from p2pclient.errors import AuthenticationError, LookupUnavailable, NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, bearer, unlike
 from p2pclient.transport.base import Transport
@@ -163,7 +163,10 @@ def _refusal(answer: Answer, base: str) -> Failure:
         return Failure(Trouble.FINAL, AuthenticationError(signs_none, status=404))
     if answer.status in (401, 403):
         return denied(f"the lookup service at {base}", answer, hint="give a token that it accepts")
-    if answer.status >= 500 or answer.status in (408, 429):
+    if answer.status == 429:
+        over = LookupUnavailable(f"the lookup service at {base} answered 429: {said}", status=429)
+        return Failure(Trouble.NO_LOOKUP, over, retry_after_s=answer.retry_after_s)
+    if answer.status >= 500 or answer.status == 408:
         error = unreachable(base, f"it answered {answer.status}: {said}", status=answer.status)
         return Failure(Trouble.NO_LOOKUP, error, retry_after_s=answer.retry_after_s)
     return Failure(Trouble.FINAL, _unlike(answer, base))

@@ -55,13 +55,17 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One worker; None stands for what it did not say. `before` is its load in the round before."""
+    """One worker; None stands for what it did not say. `before` is its load in the round before.
+
+    `denied`: why it does not tell its load.
+    """
 
     worker: Worker
     model: ModelStatus | None = None
     load: Load | None = None
     before: Load | None = None
     error: str = ""
+    denied: str = ""
 
     @property
     def per_s(self) -> float | None:

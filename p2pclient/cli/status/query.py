@@ -115,7 +115,15 @@ async def _worker_status(
         model=model,
         load=load_of(metrics.body, model=name, now_s=time.monotonic()) if metrics.status == 200 else None,
         before=before.load if before else None,
+        denied=_denied(metrics, with_token=bool(requests.headers)),
     )
+
+
+def _denied(metrics: Answer, *, with_token: bool) -> str:
+    """Why a worker does not tell its load; "" where it does, or gives another reason than who asks."""
+    if metrics.status not in (401, 403):
+        return ""
+    return f"{'token without rights' if with_token else 'no token'}: {metrics.sentence()}"
 
 
 async def _get(requests: WorkerRequests, worker: Worker, path: str, ticket: Mapping[str, str]) -> Answer:

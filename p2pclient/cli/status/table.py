@@ -61,7 +61,7 @@ def _worker_json(status: WorkerStatus) -> dict[str, Any]:
         "answers": load.answers if load else None,
         "answers_per_s": None if status.per_s is None else round(status.per_s, 3),
         "error": status.error or None,
-    }
+    } | ({"denied": status.denied} if status.denied else {})
 
 
 def as_table(statuses: Sequence[ServiceStatus], *, width: int) -> str:
@@ -103,6 +103,8 @@ def _heading(status: ServiceStatus) -> str:
 def _notes(status: WorkerStatus) -> Iterator[str]:
     """What there is to tell of a worker besides its row: why it is not asked, not ready, or not of another version."""
     worker, model = status.worker, status.model
+    if status.denied:
+        yield visible(status.denied)
     for line in worker.output.splitlines():
         if line.strip():
             yield f"{visible(worker.health)}: {visible(line)}"

@@ -211,3 +211,23 @@ def test_workers_are_shown_the_token(p2p, mixed):
     code, _, _ = p2p("status", env={"P2P_TOKEN": "s3cret"})
     assert code == 0
     assert {seen.headers.get("Authorization") for seen in mixed[0].seen} == {"Bearer s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("env", "status", "reason"), [({"P2P_TOKEN": "s3cret"}, 403, "token without rights"), ({}, 401, "no token")]
+)
+def test_a_token_without_rights_is_named(p2p, fleet, env, status, reason):
+    """A worker that does not tell its load to this token says so in a line below the table, and in the JSON."""
+
+    async def closed(request, body):
+        if request.path == "/metrics":
+            return web.json_response({"error": "It takes the role operator."}, status=status)
+        return await ours(request, body)
+
+    (worker,) = fleet.add()
+    worker.behave = closed
+    _, out, _ = p2p("status", env=env)
+    assert f"  {worker.address}: {reason}: It takes the role operator." in out.splitlines()
+    _, out, _ = p2p("status", "--json", env=env)
+    (told,) = json.loads(out)["services"][0]["workers"]
+    assert (told["denied"], told["engine"], told["answers"]) == (f"{reason}: It takes the role operator.", "onnx", None)
