@@ -95,6 +95,7 @@ BENCHMARKS = (
     ),
     Benchmark("simulations.batching", "batching policies, simulated", (), ("--images", "2000")),
     Benchmark("simulations.balancing", "ways to pick a worker, simulated", (), ("--sizes", "20")),
+    Benchmark("simulations.quotas", "a greedy and a modest caller, simulated", (), ("--requests", "2000")),
 )
 
 OTHERS = (

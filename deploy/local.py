@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -52,7 +52,7 @@ class UpSettings:
     `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get.
     """
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # it may hold tokens
     workers: int = 2
     model: str | None = None
     service: str = "classify"

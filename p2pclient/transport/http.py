@@ -11,8 +11,10 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import TypeVar
 
 import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from p2pclient.errors import ClientClosed
@@ -22,6 +24,8 @@ from p2pclient.messages import Answer, one_line
 from p2pclient.transport.base import ExchangeFailed
 from p2pclient.transport.connection_pool import ConnectionPool, reused
 from p2pclient.transport.tls_failure import tls_failure
+
+E = TypeVar("E", bound=Exception)
 
 MAX_ANSWER_BYTES = 16 * 2**20
 _PIECE_BYTES = 2**20
@@ -66,7 +70,7 @@ class HttpTransport:
             spent_s = time.monotonic() - began_s
             raise ExchangeFailed(f"no answer within {spent_s:.3g} s", silent_s=spent_s) from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise self._meaning(error, bool(answered)) from without_frames(error)
+            raise self._meaning(error, bool(answered)) from without_frames(_without_headers(error))
         finally:
             timer.cancel()
 
@@ -141,6 +145,14 @@ class _Pieces:
             raise StopAsyncIteration
         piece, self._rest = self._rest[:_PIECE_BYTES], self._rest[_PIECE_BYTES:]
         return piece
+
+
+def _without_headers(error: E) -> E:
+    """The error without the headers of its request, which hold the token: a repr of the error would show them."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        error.request_info = error.request_info._replace(headers=CIMultiDictProxy(CIMultiDict()))
+        error.args = ()
+    return error
 
 
 def _reason(error: aiohttp.ClientError, answered: bool) -> str:

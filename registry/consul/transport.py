@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 import consul.base
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from registry.consul.bounded_body import BodyUnusable, read_body
@@ -131,7 +132,8 @@ class _Transport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if "ALERT_BAD_CERTIFICATE" in str(error) or "CERTIFICATE_REQUIRED" in str(error):
                 raise ConsulRefused(self._certificate_refused()) from error
-            raise ConsulUnavailable(f"Consul at {self._url} did not answer: {_reason(error)}.") from error
+            reason = _reason(error)
+            raise ConsulUnavailable(f"Consul at {self._url} did not answer: {reason}.") from _without_headers(error)
         response = consul.base.Response(answer.status, answer.headers, body)
         large = len(body) > _LARGE_CHARACTERS
         return await asyncio.to_thread(callback, response) if large else callback(response)
@@ -197,3 +199,11 @@ class _Transport:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def _without_headers(error: Exception) -> Exception:
+    """The error without the headers of its request, which hold the token: a repr of the error would show them."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        error.request_info = error.request_info._replace(headers=CIMultiDictProxy(CIMultiDict()))
+        error.args = ()
+    return error

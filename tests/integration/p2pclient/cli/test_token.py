@@ -10,10 +10,13 @@ from aiohttp import web
 COMMANDS = [("classify", "photos/a.png"), ("classify", "photos"), ("lookup",), ("status",)]
 
 
+FORMS = ["s3cret\n", "Authorization: Bearer s3cret\n", "authorization:bearer s3cret"]
+
+
 @pytest.mark.parametrize(
-    "content", ["s3cret", "s3cret\n", "Authorization: Bearer s3cret\n", "authorization:bearer s3cret"]
+    ("arguments", "content"),
+    [(COMMANDS[2], form) for form in FORMS] + [(command, "s3cret") for command in COMMANDS if command[0] != "lookup"],
 )
-@pytest.mark.parametrize("arguments", COMMANDS)
 def test_a_token_comes_from_a_file(p2p, fleet, photos, tmp_path, arguments, content):
     """The file holds the token, or the header as `curl -H @FILE` takes it; the file is used in place of P2P_TOKEN."""
     fleet.add()
