@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from registry.runtime.cli_options import RegisteredName, consul_option, port_option, ticket_keys_option
+from registry.runtime.cli_options import RegisteredName, TokenFile, consul_option, port_option, ticket_keys_option
 from worker.cli.options import EngineName, Labels, ModelPath, Size
 
 
@@ -27,6 +27,7 @@ def up(
             "else the embedded agent is started]"
         ),
     ] = None,
+    tokens: TokenFile = None,
     ticket_keys: Annotated[
         Path | None,
         ticket_keys_option(
@@ -54,6 +55,7 @@ def up(
         port=port,
         consul=consul,
         ticket_keys=ticket_keys,
+        tokens=tokens,
         model_flags=tuple(str(part) for flag, value in flags.items() if value for part in (flag, value)),
     )
     failures = (RegistryError, EndedEarlyError)

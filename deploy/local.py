@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
@@ -48,7 +48,8 @@ PATIENCE_S = 5.0
 class UpSettings:
     """What `p2p up` takes; `environ` is the environment of the child processes.
 
-    `ticket_keys` is the folder with the keys of the lookup service's tickets, which workers then require.
+    `ticket_keys` is the folder with the keys of the lookup service's tickets, which workers then require. `tokens` is
+    the file with the tokens that the lookup service and the workers ask for.
     `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get.
     """
 
@@ -59,6 +60,7 @@ class UpSettings:
     port: int = DEFAULT_PORT
     consul: str | None = None
     ticket_keys: Path | None = None
+    tokens: Path | None = None
     model_flags: tuple[str, ...] = ()
 
 
@@ -87,6 +89,7 @@ class _LocalDeployment:
         self._write_line = write_line
         self._control_plane: list[ChildProcess] = []
         self._workers: list[ChildProcess] = []
+        self._consul = ConsulSettings()
 
     async def run(self) -> None:
         environ = await self._with_consul()
@@ -127,9 +130,11 @@ class _LocalDeployment:
         except ConsulUnavailable as error:
             if named:
                 raise SettingsError(f"{error} Start it, or unset CONSUL_HTTP_ADDR to use our own.") from error
-            return environ | {"CONSUL_HTTP_ADDR": await self._start_agent()}
+            self._consul = replace(consul, url=await self._start_agent())
+            return environ | {"CONSUL_HTTP_ADDR": self._consul.url}
         finally:
             await catalog.close()
+        self._consul = consul
         self._write_line(f"Consul: the one at {consul.url} (version {version}).")
         return environ | consul.as_environment()
 
@@ -147,6 +152,7 @@ class _LocalDeployment:
         arguments = ["registry", "--host", HOST, "--port", str(settings.port), "--service", settings.service]
         if settings.ticket_keys is not None:
             arguments += ["--ticket-keys", str(settings.ticket_keys)]
+        arguments += self._access_flags()
         self._control_plane.append(await self._start("registry", arguments, environ))
         await self._wait_until_answers(f"http://{HOST}:{settings.port}/healthz")
 
@@ -156,11 +162,16 @@ class _LocalDeployment:
         arguments = ["worker", "--host", HOST, "--port", "0", "--service", settings.service]
         if settings.ticket_keys is not None:
             arguments.append("--require-ticket")
+        arguments += self._access_flags()
         if settings.model:
             arguments += ["--model", settings.model]
         arguments += settings.model_flags
         for number in range(1, settings.workers + 1):
             self._workers.append(await self._start(f"worker {number}", arguments, environ))
+
+    def _access_flags(self) -> list[str]:
+        tokens = self._settings.tokens
+        return [] if tokens is None else ["--tokens", str(tokens)]
 
     async def _start(self, name: str, arguments: list[str], environ: Mapping[str, str]) -> ChildProcess:
         command = [sys.executable, "-m", "p2pclient", *arguments]
@@ -183,16 +194,34 @@ class _LocalDeployment:
                 await asyncio.sleep(POLL_S)
 
     async def _wait_until_served(self) -> list[str]:
-        """Wait until the lookup service hands out every worker that still runs; their addresses."""
+        """Wait until every worker that still runs is handed out; their addresses."""
+        named = self._named_by_registry if self._settings.tokens is None else self._named_by_consul
+        while True:
+            serving = await named()
+            if len(serving) >= sum(worker.running for worker in self._workers):
+                return serving
+            await asyncio.sleep(POLL_S)
+
+    async def _named_by_registry(self) -> list[str]:
+        """The addresses that the lookup service hands out."""
         url = f"http://{HOST}:{self._settings.port}/instances/{self._settings.service}"
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-            while True:
-                async with session.get(url) as answer:
-                    found = (await answer.json())["instances"] if answer.status == 200 else []
-                serving = [i["address"] for i in found if Health(i["health"]).serving]
-                if len(serving) >= sum(worker.running for worker in self._workers):
-                    return serving
-                await asyncio.sleep(POLL_S)
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            session.get(url) as answer,
+        ):
+            found = (await answer.json())["instances"] if answer.status == 200 else []
+        return [i["address"] for i in found if Health(i["health"]).serving]
+
+    async def _named_by_consul(self) -> list[str]:
+        """The addresses that Consul gives the lookup service, which this process has no token to ask."""
+        catalog = Catalog(self._consul, timeout_s=5.0)
+        try:
+            instances = (await catalog.health(self._settings.service)).instances
+        except ConsulUnavailable:
+            return []
+        finally:
+            await catalog.close()
+        return [instance.address for instance in instances if instance.health.serving]
 
     async def _watch(self) -> None:
         """Report every child that ends. Raises EndedEarlyError when the children that are left cannot serve."""
@@ -234,9 +263,15 @@ def _ready_message(settings: UpSettings, addresses: list[str]) -> str:
     cat = shlex.quote(os.path.relpath(Path(__file__).with_name("cat.jpg")))
     p2p = _p2p_as_typed()
     registry = "" if settings.port == DEFAULT_PORT else f" --registry {HOST}:{settings.port}"
+    with_token = ""
+    if settings.tokens is not None:
+        with_token = (
+            f"They answer callers of {settings.tokens} only: set P2P_TOKEN for p2p, and give each curl\n"
+            '-H "Authorization: Bearer $P2P_TOKEN".\n\n'
+        )
     return (
         f"\nReady: the lookup service on http://{HOST}:{settings.port}, workers on {', '.join(addresses)}.\n\n"
-        "Try:\n"
+        f"{with_token}Try:\n"
         f"    curl -F data=@{cat} localhost:`curl -s localhost:{settings.port}`\n"
         f"    {p2p} classify{registry} {cat}\n"
         f"    {p2p} status{registry}\n\n"

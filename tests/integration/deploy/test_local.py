@@ -18,6 +18,7 @@ from deploy.local import EndedEarlyError, UpSettings, up
 from tests.support import photos
 from tests.support.command_process import children_of, free_port
 from tests.support.consul_process import ConsulProcess
+from tests.support.token_file import CLIENT, bearer, write_tokens
 from tests.support.waiting import until
 
 
@@ -27,7 +28,12 @@ def arguments_of(pid: int) -> list[str]:
 
 @asynccontextmanager
 async def running(
-    consul: ConsulProcess, environ: Mapping[str, str], *, workers: int = 1, ticket_keys: Path | None = None
+    consul: ConsulProcess,
+    environ: Mapping[str, str],
+    *,
+    workers: int = 1,
+    ticket_keys: Path | None = None,
+    tokens: Path | None = None,
 ) -> AsyncIterator[tuple[UpSettings, list[str], asyncio.Task[None]]]:
     """`p2p up`, ready; stopped at the end."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("P2P_", "CONSUL_"))}
@@ -37,6 +43,7 @@ async def running(
         port=free_port(),
         consul=consul.url,
         ticket_keys=ticket_keys,
+        tokens=tokens,
         model_flags=("--engine", "echo"),
     )
     stop, lines = asyncio.Event(), list[str]()
@@ -104,3 +111,21 @@ async def printed(line: str) -> str:
     shell = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE)
     out, _ = await shell.communicate()
     return out.decode()
+
+
+async def test_tokens_hold_for_the_lookup_service_and_the_workers(consul: ConsulProcess, tmp_path: Path) -> None:
+    """`p2p up --tokens`: it becomes ready although it has no token itself, and answers callers of the file only."""
+    async with (
+        running(consul, {}, tokens=write_tokens(tmp_path)) as (settings, lines, _),
+        aiohttp.ClientSession() as http,
+    ):
+        registry = f"http://127.0.0.1:{settings.port}"
+        async with http.get(f"{registry}/next") as refused:
+            assert refused.status == 401
+        async with http.get(f"{registry}/next", headers=bearer(CLIENT)) as answer:
+            worker = f"http://{(await answer.text()).strip()}"
+        async with http.post(worker, data=photos.chelsea_jpeg()) as refused:
+            assert refused.status == 401
+        async with http.post(worker, data=photos.chelsea_jpeg(), headers=bearer(CLIENT)) as answer:
+            assert answer.status == 200
+    assert "They answer callers of" in "\n".join(lines)
