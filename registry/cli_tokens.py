@@ -25,9 +25,9 @@ def tokens(
         typer.Option(metavar="NAME", help="A service that the caller may use. May be repeated.  [default: all]"),
     ] = None,
 ) -> None:
-    """Print a new token, and the lines that add it to a file for --tokens.
+    """Make a token for a caller of the servers.
 
-    The token is shown this once: the file holds its hash.
+    Prints the token, which is shown this once, and the lines with its hash to add to a file for --tokens.
 
     \b
       p2p tokens new alice

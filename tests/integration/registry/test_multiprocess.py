@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -16,6 +17,7 @@ from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from tests.support.command_process import Command, children_of, command, free_port
 from tests.support.consul_process import ConsulProcess
+from tests.support.token_file import CLIENT, bearer, write_tokens
 from tests.support.waiting import until
 
 PROCESSES = 3
@@ -120,3 +122,20 @@ async def test_a_taken_port_is_refused(shared_consul: ConsulProcess, shared_port
     async with command("registry", "--port", port, "--processes", "2", "--consul", shared_consul.url) as second:
         assert await second.ended() == 1
     assert "is taken by another program" in second.output
+
+
+async def test_all_processes_ask_for_tokens(shared_consul: ConsulProcess, tmp_path: Path) -> None:
+    """What the command is told of tokens, pages and hosts holds in each process; none has a token in its arguments."""
+    port, page = free_port(), "https://page.example"
+    arguments = ["--port", str(port), "--processes", str(PROCESSES), "--consul", shared_consul.url, "--state", ""]
+    arguments += ["--tokens", str(write_tokens(tmp_path)), "--cors-origin", page, "--allowed-host", "box.example"]
+    async with command("registry", *arguments) as registry:
+        await until(lambda: registry.output.count("Lookup service on") == PROCESSES, within_s=30)
+        for _ in range(5 * PROCESSES):
+            async with aiohttp.ClientSession(headers={"Origin": page, "Host": "box.example"}) as http:
+                async with http.get(f"http://127.0.0.1:{port}/services") as answer:
+                    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (401, page)
+                async with http.get(f"http://127.0.0.1:{port}/services", headers=bearer(CLIENT)) as answer:
+                    assert answer.status == 200
+        for pid in children_of(registry.pid):
+            assert CLIENT not in Path(f"/proc/{pid}/cmdline").read_text()

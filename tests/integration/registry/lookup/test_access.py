@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 import aiohttp
 import pytest
 
+from registry.consul.settings import ConsulSettings
 from registry.lookup.fast_path import FastPath
 from registry.security.access_control import AccessControl, access_control
 from registry.security.access_settings import AccessSettings
 from registry.security.file_watch import WatchedFile
 from registry.security.host_names import HostNames
 from registry.security.token_file import parse_tokens
+from registry.server import serve
+from registry.settings import RegistrySettings
 from tests.support.lookup_app import PLAIN, alike, served
 from tests.support.raw_http import conversation
 from tests.support.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, bearer, write_tokens
@@ -197,3 +201,11 @@ async def test_a_refused_caller_never_sends_its_body(tokens: WatchedFile[Any]) -
         said, _ = await conversation(port, [request])
     assert said.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
     assert (b"100 Continue" in said, b"Connection: close" in said) == (False, True)
+
+
+async def test_dns_beside_tokens_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """DNS carries no tokens: whoever turns it on is told what that means."""
+    access, stop = AccessSettings(write_tokens(tmp_path)), asyncio.Event()
+    stop.set()
+    await serve(RegistrySettings(ConsulSettings(url="http://127.0.0.1:1"), port=0, dns_port=0, access=access), stop)
+    assert "DNS carries no tokens: everybody who reaches port" in caplog.text
