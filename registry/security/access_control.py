@@ -92,9 +92,7 @@ async def access_control(
         return
     tokens = read_tokens(settings.tokens)
     names = await asyncio.to_thread(_own_names)
-    logger.info(
-        "Tokens of %d callers are accepted: %s.", len(tokens.value.names), ", ".join(sorted(tokens.value.names))
-    )
+    logger.info("Tokens are asked for; these callers have one: %s.", ", ".join(sorted(tokens.value.names)))
     async with supervised("follow the token file", tokens.follow):
         known = HostNames({*names, *hosts, *settings.allowed_hosts})
         yield AccessControl(tokens=tokens, hosts=known, origins=origins, quotas=quotas)
