@@ -69,16 +69,19 @@ def test_a_wrong_token_is_told_at_once(p2p, fleet, photos, arguments):
     assert "wr0ng" not in err
 
 
-@pytest.mark.parametrize("arguments", COMMANDS[:3])
+@pytest.mark.parametrize("arguments", [COMMANDS[0], COMMANDS[2]])
 def test_a_caller_above_its_quota_waits_as_told(p2p, fleet, photos, arguments):
     """A 429 of the lookup service is asked again after its Retry-After, within the time of the command."""
     fleet.add()
+    asked_s = []
 
     async def over_quota(*_):
-        fleet.lookup.replace = None
+        asked_s.append(time.monotonic())
+        if len(asked_s) == 2:
+            fleet.lookup.replace = None
         return web.Response(status=429, text="alice has used its quota.", headers={"Retry-After": "1"})
 
     fleet.lookup.replace = over_quota
-    began_s = time.monotonic()
     code, _, err = p2p(*arguments)
-    assert (code, err, time.monotonic() - began_s >= 1.0) == (0, "", True)
+    assert (code, err) == (0, "")
+    assert asked_s[1] - asked_s[0] >= 0.99
