@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.runtime.cli_options import Host, LookupConsul, Port, host_option, service_option
+from registry.runtime.cli_options import (
+    Host,
+    LookupConsul,
+    Port,
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
+    host_option,
+    service_option,
+)
 
 if TYPE_CHECKING:
     from registry.settings import RegistrySettings
@@ -45,6 +54,9 @@ def registry(
     processes: Processes = 1,
     shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
     followed_at_most: Annotated[int | None, typer.Option("--followed-at-most", min=1, hidden=True)] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
     consul: LookupConsul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
@@ -59,6 +71,7 @@ def registry(
     from registry.discovery.following_limit import FOLLOWED_AT_MOST
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.runtime.tls import TlsFiles
     from registry.server import serve
     from registry.settings import RegistrySettings
 
@@ -71,6 +84,7 @@ def registry(
             state=_state_file(state, port),
             shared=shared,
             dns_port=dns_port,
+            tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
         )
         await (serve(settings, stop) if processes == 1 else _serve_in(processes, settings, stop))
@@ -82,10 +96,14 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     """Run as many processes of this command with these settings."""
     from registry.dns.server import held_for_processes
     from registry.multiprocess import keep_running
+    from registry.runtime.tls import server_context
 
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
     command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
     command += ["--followed-at-most", str(settings.followed_at_most)]
+    if settings.tls is not None:
+        server_context(settings.tls)  # else each process would end with the error, and be replaced
+        command += settings.tls.as_flags()
     environ = os.environ | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(
@@ -107,10 +125,32 @@ def proxy(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Fixed workers, such as 20001,20002 or 10.0.0.5:8080; --service and --consul are not used then.",
+            help="Fixed workers, such as 20001,10.0.0.5:8080 or https://gpu1:8443; --service and --consul are not used "
+            "then.",
         ),
     ] = None,
     service: Annotated[str, service_option("The service whose workers Consul is asked for.")] = "classify",
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    upstream_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="P2P_CA",
+            help="PEM file of the authority that signed the workers' certificates.  [default: the system's]",
+        ),
+    ] = None,
+    upstream_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="P2P_CERT", help="PEM file of a certificate for workers that want one of clients."
+        ),
+    ] = None,
+    upstream_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="P2P_KEY", help="PEM file of its key.  [default: that of --upstream-cert]"),
+    ] = None,
     consul: LookupConsul = None,
 ) -> None:
     """Forward every request to the next worker.
@@ -124,6 +164,8 @@ def proxy(
     from registry.proxy.upstreams import parse_workers
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.runtime.tls import TlsFiles
+    from registry.runtime.tls_trust import TrustFiles
 
     def settings() -> ProxySettings:
         return ProxySettings(
@@ -132,6 +174,8 @@ def proxy(
             port=port,
             workers=() if workers is None else parse_workers(workers),
             service=service,
+            tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
+            upstream=TrustFiles(upstream_ca, upstream_cert, upstream_key),
         )
 
     raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))

@@ -19,11 +19,13 @@ from registry.dns.server import CONNECTIONS_AT_MOST, serving_dns
 from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
 from registry.runtime import open_files
-from registry.runtime.address import host_port
+from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
+from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
 from registry.runtime.supervise import supervised
+from registry.runtime.tls import ServerTls, serving_tls
 from registry.settings import RegistrySettings
 from registry.web.serving import serving_app
 
@@ -58,11 +60,13 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
         async with (
             _directory(catalog, settings) as directory,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
-            _serving_http(directory, listener, aside=_files_aside(settings)),
+            serving_tls(settings.tls) as tls,
+            _serving_http(directory, listener, tls, aside=_files_aside(settings)),
             serving_dns(directory, catalog, settings) as dns_port,
         ):
             port = port_of(listener)
-            yield RunningRegistry(f"http://{host_port(settings.host, port)}", port, directory, dns_port)
+            url = server_url(settings.host, port, tls=tls is not None)
+            yield RunningRegistry(url, port, directory, dns_port)
     finally:
         await catalog.close()
         listener.close()
@@ -75,7 +79,9 @@ def _directory(catalog: Catalog, settings: RegistrySettings) -> Directory:
 
 
 @asynccontextmanager
-async def _serving_http(directory: Directory, listener: socket.socket, *, aside: int) -> AsyncIterator[None]:
+async def _serving_http(
+    directory: Directory, listener: socket.socket, tls: ServerTls | None, *, aside: int
+) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
     at_most = connections_at_most(open_files.limit(), aside=aside)
     fast = FastPath(directory)
@@ -91,7 +97,7 @@ async def _serving_http(directory: Directory, listener: socket.socket, *, aside:
         def make(http: web.Server) -> LookupProtocol:
             return LookupProtocol(http, fast, connections, **options)
 
-        async with serving_app(app, listener, connections, make, closing_s=CLOSING_S):
+        async with serving_app(app, listener, connections, make, tls=tls, closing_s=CLOSING_S):
             yield
 
 
@@ -110,6 +116,7 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
             settings.service,
             settings.consul.url,
         )
+        warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=False)
         if registry.dns_port is not None:
             logger.info("DNS for .consul on port %d, UDP and TCP.", registry.dns_port)
         await stop.wait()

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
+from registry.runtime.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
     """What `p2p registry` takes: see its --help for the meaning of each.
 
-    `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS. `followed_at_most` is
-    this process's share of the services that may be followed.
+    `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS; `tls` None plain HTTP.
+    `followed_at_most` is this process's share of the services that may be followed.
     """
 
     consul: ConsulSettings
@@ -24,4 +25,5 @@ class RegistrySettings:
     state: Path | None = None
     shared: bool = False
     dns_port: int | None = None
+    tls: TlsFiles | None = None
     followed_at_most: int = FOLLOWED_AT_MOST

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -18,11 +18,14 @@ from registry.discovery.directory import Directory
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
 from registry.runtime import open_files
-from registry.runtime.address import host_port
+from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.request_handler import BoundedConnection
+from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
+from registry.runtime.tls import TlsFiles, serving_tls
+from registry.runtime.tls_trust import TrustFiles
 from registry.web.refusal import Refusal, refused
 from registry.web.serving import serving_app
 
@@ -43,7 +46,8 @@ class ProxySettings:
     """What `p2p proxy` takes: see its --help for the meaning of each.
 
     Requests go to `workers`, or where there are none to the workers of `service` that `consul` knows. An exchange is
-    given up after `idle_s` in which no byte moves, as with nginx's proxy_read_timeout and its siblings.
+    given up after `idle_s` in which no byte moves, as with nginx's proxy_read_timeout and its siblings. `tls` None:
+    clients speak plain HTTP. `upstream`: what workers' certificates are verified with, and what is shown to workers.
     """
 
     consul: ConsulSettings
@@ -51,6 +55,8 @@ class ProxySettings:
     port: int = 12479
     workers: tuple[Instance, ...] = ()
     service: str = "classify"
+    tls: TlsFiles | None = None
+    upstream: TrustFiles = field(default_factory=TrustFiles)
     connect_timeout_s: float = 1.0
     idle_s: float = 60.0
 
@@ -75,7 +81,8 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
     try:
         async with (
             _workers(settings) as workers,
-            open_session(connect_timeout_s=settings.connect_timeout_s) as session,
+            open_session(connect_timeout_s=settings.connect_timeout_s, tls=settings.upstream.verification()) as session,
+            serving_tls(settings.tls) as tls,
             bounded_connections(at_most=_clients_at_most()) as connections,
         ):
             app = build_app(Proxy(workers, session, idle_s=settings.idle_s))
@@ -91,9 +98,11 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
                 return BoundedConnection(http, connections, **options)
 
             # A client that hangs up cancels the request to the worker.
-            async with serving_app(app, listener, connections, make, closing_s=CLOSING_S, handler_cancellation=True):
+            async with serving_app(
+                app, listener, connections, make, tls=tls, closing_s=CLOSING_S, handler_cancellation=True
+            ):
                 port = port_of(listener)
-                yield RunningProxy(f"http://{host_port(settings.host, port)}", port)
+                yield RunningProxy(server_url(settings.host, port, tls=tls is not None), port)
     finally:
         listener.close()
 
@@ -103,6 +112,7 @@ async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
     async with running(settings) as proxy:
         workers = ", ".join(w.address for w in settings.workers) or f"{settings.service} as Consul knows it"
         logger.info("Proxy on %s, sending requests on to %s.", proxy.url, workers)
+        warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=False)
         await stop.wait()
         logger.info("Stopping: finishing what is under way.")
 

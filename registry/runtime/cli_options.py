@@ -8,6 +8,7 @@ about an option, it passes its help text; the texts that two commands share are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -58,6 +59,34 @@ def consul_option(says: str) -> Any:
     """`--consul`, the URL of a Consul agent, with the help text `says`."""
     return typer.Option("--consul", metavar="URL", envvar="P2P_CONSUL", help=says)
 
+
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert",
+        metavar="FILE",
+        envvar="P2P_TLS_CERT",
+        help="PEM file of the server's certificate: https alone is spoken then, TLS 1.2 and newer. Read again when it "
+        "changes.",
+    ),
+]
+
+TlsKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-key", metavar="FILE", envvar="P2P_TLS_KEY", help="PEM file of its key.  [default: that of --tls-cert]"
+    ),
+]
+
+TlsClientCa = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-client-ca",
+        metavar="FILE",
+        envvar="P2P_TLS_CLIENT_CA",
+        help="PEM file of authorities: clients must show a certificate that one of them signed.",
+    ),
+]
 
 Host = Annotated[str, host_option("Address to listen on.")]
 

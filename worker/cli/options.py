@@ -156,6 +156,23 @@ Drain = Annotated[
     typer.Option("--drain", min=0, help="Seconds to go on serving after leaving the rotation."),
 ]
 
+AgentCheck = Annotated[
+    bool | None,
+    typer.Option(
+        "--agent-check/--no-agent-check",
+        help="Whether Consul's agent fetches this worker's /healthz, besides the heartbeats.  [default: yes, but not "
+        "with --tls-client-ca: agents show a certificate only if they are configured to]",
+    ),
+]
+AgentCheckName = Annotated[
+    str | None,
+    typer.Option(
+        "--agent-check-name",
+        metavar="NAME",
+        help="Name that Consul's agent expects in the certificate (Consul 1.9 and newer).  [default: the address]",
+    ),
+]
+
 _NAMED = re.compile(r"([^/=]*)=(.+)", re.DOTALL)
 _HIGHEST_PORT = 65535
 

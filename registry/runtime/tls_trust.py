@@ -1,0 +1,39 @@
+"""What this process trusts as a client of TLS servers, and what it shows them: PEM files and their context."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.runtime.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFiles:
+    """The authorities in `ca`, or else the system's; `cert` and `key` go to servers that ask for a certificate.
+
+    `ca` may hold a server's own certificate instead. Without `key`, the key is in the file of `cert`. `flag` is how
+    errors name where the files come from.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    flag: str = "--upstream"
+
+    def verification(self) -> ssl.SSLContext | bool:
+        """The context to verify with, or True for the usual one. Raises SettingsError where a file cannot be used."""
+        if self.ca is None and self.cert is None:
+            return True
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            if self.cert is not None:
+                context.load_cert_chain(self.cert, self.key)
+        except OSError as error:  # those of TLS among them
+            raise SettingsError(
+                f"{self.flag}-ca, {self.flag}-cert and {self.flag}-key name files that cannot be used ({error}): they "
+                "are PEM files, the key being that of the certificate."
+            ) from error
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
