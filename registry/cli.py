@@ -96,6 +96,7 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     """Run as many processes of this command with these settings."""
     from registry.dns.server import held_for_processes
     from registry.multiprocess import keep_running
+    from registry.runtime.exposure import warn_if_exposed
     from registry.runtime.tls import server_context
 
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
@@ -104,6 +105,7 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     if settings.tls is not None:
         server_context(settings.tls)  # else each process would end with the error, and be replaced
         command += settings.tls.as_flags()
+    warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=False)
     environ = os.environ | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(
@@ -184,6 +186,28 @@ def proxy(
 def agent(
     host: Annotated[str, host_option("Loopback address to listen on: it has no access control.")] = "127.0.0.1",
     port: Port = 8500,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    check_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="P2P_CA",
+            help="PEM file of the authority that signed the certificates of the servers that are checked.  [default: "
+            "the system's]",
+        ),
+    ] = None,
+    check_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="P2P_CERT", help="PEM file of a certificate for servers that want one of clients."
+        ),
+    ] = None,
+    check_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="P2P_KEY", help="PEM file of its key.  [default: that of --check-cert]"),
+    ] = None,
 ) -> None:
     """An in-memory Consul agent for one machine.
 
@@ -192,10 +216,15 @@ def agent(
     """
     from registry.agent.errors import AgentError
     from registry.agent.server import serve_agent
+    from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.runtime.tls import TlsFiles
+    from registry.runtime.tls_trust import TrustFiles
 
     async def main(stop: asyncio.Event) -> None:
-        async with serve_agent(host=host, port=port):
+        tls = TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca)
+        trust = TrustFiles(check_ca, check_cert, check_key)
+        async with serve_agent(host=host, port=port, tls_files=tls, check_trust=trust):
             await stop.wait()
 
-    raise typer.Exit(run(main, failures=(AgentError,)))
+    raise typer.Exit(run(main, failures=(AgentError, RegistryError)))

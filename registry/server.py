@@ -116,7 +116,8 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
             settings.service,
             settings.consul.url,
         )
-        warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=False)
+        if not settings.shared:  # else the process that runs them all has warned
+            warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=False)
         if registry.dns_port is not None:
             logger.info("DNS for .consul on port %d, UDP and TCP.", registry.dns_port)
         await stop.wait()

@@ -13,14 +13,12 @@ from registry.runtime.errors import SettingsError
 class TrustFiles:
     """The authorities in `ca`, or else the system's; `cert` and `key` go to servers that ask for a certificate.
 
-    `ca` may hold a server's own certificate instead. Without `key`, the key is in the file of `cert`. `flag` is how
-    errors name where the files come from.
+    `ca` may hold a server's own certificate instead. Without `key`, the key is in the file of `cert`.
     """
 
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
-    flag: str = "--upstream"
 
     def verification(self) -> ssl.SSLContext | bool:
         """The context to verify with, or True for the usual one. Raises SettingsError where a file cannot be used."""
@@ -31,9 +29,15 @@ class TrustFiles:
             if self.cert is not None:
                 context.load_cert_chain(self.cert, self.key)
         except OSError as error:  # those of TLS among them
+            files = ", ".join(str(path) for path in (self.ca, self.cert, self.key) if path is not None)
             raise SettingsError(
-                f"{self.flag}-ca, {self.flag}-cert and {self.flag}-key name files that cannot be used ({error}): they "
-                "are PEM files, the key being that of the certificate."
+                f"What is trusted and shown as a client cannot be read from {files} ({error}): these are PEM files, "
+                "the authority's certificate, and the client's own with its key."
             ) from error
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
+
+
+def verification_fault(error: ssl.CertificateError | Exception) -> str:
+    """What is wrong with a server's certificate, in OpenSSL's words."""
+    return str(getattr(error, "verify_message", "") or error)

@@ -169,7 +169,7 @@ AgentCheckName = Annotated[
     typer.Option(
         "--agent-check-name",
         metavar="NAME",
-        help="Name that Consul's agent expects in the certificate (Consul 1.9 and newer).  [default: the address]",
+        help="Name that Consul's agent expects in the certificate (Consul 1.8 refuses it).  [default: the address]",
     ),
 ]
 
