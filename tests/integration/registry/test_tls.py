@@ -84,7 +84,10 @@ async def test_several_lookup_processes_speak_tls(
         assert (one["scheme"], one["auth"]) == ("https", "none")
 
 
-@pytest.mark.parametrize("arguments", [["registry"], ["registry", "--processes", "2"], ["proxy"], ["agent"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["registry"], ["registry", "--processes", "2"], ["proxy"], ["agent"], ["worker", "--engine", "echo"]],
+)
 async def test_files_that_cannot_be_used_end_the_command(
     arguments: list[str], files: TlsFiles, authority: Authority
 ) -> None:
