@@ -92,6 +92,11 @@ async def up(settings: UpSettings, stop: asyncio.Event, *, write_line: WriteLine
     bind(HOST, settings.port).close()  # fails before anything is started
     if settings.tls is not None:
         server_context(settings.tls)
+        if settings.tls.client_ca is not None and settings.trust.cert is None:
+            raise SettingsError(
+                "With --tls-client-ca this command needs a certificate, too, to ask what it starts: give --cert and "
+                "--key, signed by one of those authorities."
+            )
     deployment = _LocalDeployment(settings, _session_factory(settings), write_line)
     try:
         await finishes_first(deployment.run(), stop.wait())
@@ -228,12 +233,8 @@ class _LocalDeployment:
                         f"({verification_fault(error.certificate_error)}): it must name {HOST} as an IP address "
                         "(subjectAltName), and --ca the file of the authority that signed it."
                     ) from error
-                except (aiohttp.ClientError, TimeoutError) as error:
-                    if "CERTIFICATE_REQUIRED" in str(error):
-                        raise SettingsError(
-                            "With --tls-client-ca this command needs a certificate, too: give --cert and --key, signed "
-                            "by one of those authorities."
-                        ) from error
+                except (aiohttp.ClientError, TimeoutError):
+                    pass
                 await asyncio.sleep(POLL_S)
 
     async def _wait_until_served(self) -> list[str]:
