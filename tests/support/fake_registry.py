@@ -94,6 +94,8 @@ class FakeRegistry(Server):
             "host": "127.0.0.1",
             "port": worker.port,
             "address": worker.address,
+            "scheme": "http",
+            "auth": "none",
             "version": "1",
             "boot": worker.boot,
         }

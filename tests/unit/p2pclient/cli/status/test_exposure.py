@@ -40,7 +40,7 @@ def test_workers_are_named_in_the_table_and_in_the_json() -> None:
     statuses = [ServiceStatus("cats", 0.0, tuple(WorkerStatus(worker) for worker in workers))]
     assert json.loads(as_json(statuses, lookups=("http://l:1",)))["exposed"] == ["http://l:1", "http://10.0.0.5:1"]
     *_, one, two = as_table(statuses, width=80).splitlines()
-    assert (one + two.strip()).endswith("may use them: http://10.0.0.5:1")
+    assert f"{one} {two.strip()}".endswith("may use them: http://10.0.0.5:1")
     assert "warning" not in as_table([ServiceStatus("cats", 0.0, (WorkerStatus(workers[3]),))], width=80)
 
 
