@@ -21,7 +21,7 @@ async def serving_app(
     connections: Connections,
     make: Callable[[web.Server], BoundedConnection],
     *,
-    tls: ServerTls | None,
+    tls: ServerTls | None = None,
     closing_s: float,
     handler_cancellation: bool = False,
 ) -> AsyncIterator[None]:

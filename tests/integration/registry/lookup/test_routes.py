@@ -104,6 +104,8 @@ async def test_json_tells_all_of_a_worker(lookups: Lookups) -> None:
         "host": "127.0.0.1",
         "port": 9001,
         "address": "127.0.0.1:9001",
+        "scheme": "http",
+        "auth": "none",
         "version": "3",
         "boot": "b1",
         "weight": 1,

@@ -119,11 +119,12 @@ async def test_where_clients_need_a_certificate_heartbeats_alone_say_that_it_liv
 
 
 async def test_an_agent_with_a_certificate_may_check_there(
-    consul_binary: Path, tmp_path: Path, authority: Authority, files: TlsFiles
+    consul_binary: Path, tmp_path: Path, authority: Authority
 ) -> None:
-    """With --agent-check the agent comes in with its own certificate."""
-    mutual, pem = TlsFiles(files.cert, files.key, authority.ca), authority.sign("agent")
-    with consul_of(consul_binary, tmp_path, check_ca=authority.ca, check_pem=pem) as consul:
+    """With --agent-check the agent shows its certificate; it then expects its node's name in the worker's."""
+    pem, agent = authority.sign("both", hosts=("127.0.0.1", "test-node")), authority.sign("agent")
+    mutual = TlsFiles(pem.cert, pem.key, authority.ca)
+    with consul_of(consul_binary, tmp_path, check_ca=authority.ca, check_pem=agent) as consul:
         async with worker_on(consul, mutual, agent_check=True):
             await until(lambda: told(consul, "200 OK"))
             assert checks_of(consul)["http"][0] == "passing"
