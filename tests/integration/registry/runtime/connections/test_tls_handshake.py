@@ -201,7 +201,7 @@ def test_broken_handshakes_end(run: Run, files: TlsFiles, caplog: pytest.LogCapt
             await closes(it.port, b"\x16" + bytes(1000))
             await closes(it.port, b"\x16\x03\x01\x00\x05hello")
             with pytest.raises(ssl.SSLCertVerificationError):
-                await said(it.port, GET, ssl.create_default_context())
+                await said(it.port, GET, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
             for rude in (reset, hang_up):
                 await rude(it.port)
             await until(lambda: len(it.connections) == 0)
