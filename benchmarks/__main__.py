@@ -70,6 +70,7 @@ BENCHMARKS = (
         ("ip", "tc", "nginx", "curl", ROOT),
         ("--seconds", "2", "--rounds", "1", "--counts", "1", "2"),
     ),
+    Benchmark("network.tls", "what TLS costs a lookup service and a worker", (), SHORT),
     Benchmark("worker", "the worker beside the bare loop and six rivals", (), ("--quick", "--only", "Flask")),
     Benchmark("worker.engines", "images per second of every engine", (), ("--rounds", "1", "--sizes", "1")),
     Benchmark("worker.decode", "processor time of decoding", (), ("--rounds", "1")),

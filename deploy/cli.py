@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.runtime.cli_options import RegisteredName, TokenFile, consul_option, port_option, ticket_keys_option
+from registry.runtime.cli_options import (
+    RegisteredName,
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
+    TokenFile,
+    consul_option,
+    port_option,
+    ticket_keys_option,
+)
 from worker.cli.options import EngineName, Labels, ModelPath, Size
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 def up(
@@ -20,6 +34,29 @@ def up(
     size: Size = None,
     service: RegisteredName = "classify",
     port: Annotated[int, port_option("Port of the lookup service.", lowest=1)] = 12480,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="P2P_CA",
+            help="PEM file of the authority that signed --tls-cert.  [default: --tls-cert, and nothing but it]",
+        ),
+    ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="P2P_CERT",
+            help="PEM file of a client's certificate that --tls-client-ca accepts, for this command itself.",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="P2P_KEY", help="PEM file of its key.  [default: that of --cert]"),
+    ] = None,
     consul: Annotated[
         str | None,
         consul_option(
@@ -45,6 +82,13 @@ def up(
     from deploy.local import up as start_all
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.runtime.tls import TlsFiles
+    from registry.runtime.tls_trust import TrustFiles
+
+    def main(stop: asyncio.Event) -> Coroutine[Any, Any, None]:
+        tls = TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca)
+        trust = TrustFiles(ca or (tls.cert if tls else None), cert, key)
+        return start_all(replace(settings, tls=tls, trust=trust), stop, write_line=_write_line)
 
     flags = {"--labels": labels, "--engine": None if engine == "auto" else engine, "--size": size}
     settings = UpSettings(
@@ -59,7 +103,7 @@ def up(
         model_flags=tuple(str(part) for flag, value in flags.items() if value for part in (flag, value)),
     )
     failures = (RegistryError, EndedEarlyError)
-    raise typer.Exit(run(lambda stop: start_all(settings, stop, write_line=_write_line), failures=failures))
+    raise typer.Exit(run(main, failures=failures))
 
 
 def _write_line(line: str) -> None:

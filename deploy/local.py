@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import shlex
-import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
 
+from deploy.ready_message import plain_example, ready_message, tls_example
 from registry.consul.catalog import Catalog
 from registry.consul.errors import ConsulUnavailable
 from registry.consul.instance import Health
 from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
+from registry.runtime.address import server_url
 from registry.runtime.children import ChildProcess, WriteLine
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from registry.runtime.race import finishes_first
+from registry.runtime.tls import TlsFiles, server_context
+from registry.runtime.tls_trust import TrustFiles, verification_fault
 
 HOST = "127.0.0.1"
 AGENT_PORT = 8500
 DEFAULT_PORT = 12480
 """The port of the lookup service that clients ask by default."""
+
+_AGENTS_OWN = frozenset(
+    f"P2P{command}_TLS_{file}" for command in ("", "_AGENT") for file in ("CERT", "KEY", "CLIENT_CA")
+)
+"""Variables that would make the embedded agent speak TLS."""
 
 _OTHER_CONSULS = frozenset(("P2P_CONSUL", "P2P_REGISTRY_CONSUL", "P2P_WORKER_CONSUL"))
 """Variables that the children would use in place of the Consul that is chosen for all of them."""
@@ -50,7 +56,9 @@ class UpSettings:
 
     `ticket_keys` is the folder with the keys of the lookup service's tickets, which workers then require. `tokens` is
     the file with the tokens that the lookup service and the workers ask for.
-    `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get.
+    `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get. `tls` None: the
+    lookup service and the workers speak plain HTTP; else `trust` is how they are reached from here, and how the
+    embedded agent checks the workers. That agent itself always speaks plain HTTP: only this machine reaches it.
     """
 
     environ: Mapping[str, str] = field(repr=False)  # it may hold tokens
@@ -62,6 +70,18 @@ class UpSettings:
     ticket_keys: Path | None = None
     tokens: Path | None = None
     model_flags: tuple[str, ...] = ()
+    tls: TlsFiles | None = None
+    trust: TrustFiles = field(default_factory=TrustFiles)
+
+    @property
+    def lookup_url(self) -> str:
+        """Where the lookup service answers."""
+        return server_url(HOST, self.port, tls=self.tls is not None)
+
+    @property
+    def tls_flags(self) -> list[str]:
+        """The flags of the lookup service and the workers about TLS."""
+        return [] if self.tls is None else self.tls.as_flags()
 
 
 class EndedEarlyError(Exception):
@@ -71,21 +91,43 @@ class EndedEarlyError(Exception):
 async def up(settings: UpSettings, stop: asyncio.Event, *, write_line: WriteLine) -> None:
     """Run everything until `stop` is set; `write_line` takes our messages and the children's output.
 
-    Raises SettingsError for a taken port, EndedEarlyError where a child ended without which the others cannot serve.
+    Raises SettingsError for a taken port and for TLS files that cannot be used, EndedEarlyError where a child ended
+    without which the others cannot serve.
     """
     bind(HOST, settings.port).close()  # fails before anything is started
-    deployment = _LocalDeployment(settings, write_line)
+    if settings.tls is not None:
+        server_context(settings.tls)
+        if settings.tls.client_ca is not None and settings.trust.cert is None:
+            raise SettingsError(
+                "With --tls-client-ca this command needs a certificate, too, to ask what it starts: give --cert and "
+                "--key, signed by one of those authorities."
+            )
+    deployment = _LocalDeployment(settings, _session_factory(settings), write_line)
     try:
         await finishes_first(deployment.run(), stop.wait())
     finally:
         await deployment.stop()
 
 
+def _session_factory(settings: UpSettings) -> Callable[[float], aiohttp.ClientSession]:
+    """Makes sessions that trust the lookup service and the agent, with a time limit for each request."""
+    trust = settings.trust.verification()
+
+    def session(timeout_s: float) -> aiohttp.ClientSession:
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        return aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(ssl=trust))
+
+    return session
+
+
 class _LocalDeployment:
     """The child processes, started and stopped in order. `_control_plane` are those that serve no images."""
 
-    def __init__(self, settings: UpSettings, write_line: WriteLine) -> None:
+    def __init__(
+        self, settings: UpSettings, session: Callable[[float], aiohttp.ClientSession], write_line: WriteLine
+    ) -> None:
         self._settings = settings
+        self._session = session
         self._write_line = write_line
         self._control_plane: list[ChildProcess] = []
         self._workers: list[ChildProcess] = []
@@ -101,12 +143,19 @@ class _LocalDeployment:
             await asyncio.wait((watch, ready), return_when=asyncio.FIRST_COMPLETED)
             if watch.done():
                 watch.result()
-            self._write_line(_ready_message(self._settings, ready.result()))
+            self._write_line(self._ready_message(ready.result()))
             await watch
         finally:
             watch.cancel()
             ready.cancel()
             await asyncio.gather(watch, ready, return_exceptions=True)
+
+    def _ready_message(self, workers: list[str]) -> str:
+        settings = self._settings
+        example = plain_example(HOST, settings.port, default_port=settings.port == DEFAULT_PORT)
+        if settings.tls is not None:
+            example = tls_example(settings.lookup_url, settings.trust)
+        return ready_message(settings.lookup_url, workers, example, tokens=settings.tokens)
 
     async def stop(self) -> None:
         started = bool(self._workers or self._control_plane)
@@ -142,7 +191,10 @@ class _LocalDeployment:
         port = _free_port(AGENT_PORT)
         url = f"http://{HOST}:{port}"
         self._write_line(f"Consul: none at {DEFAULT_CONSUL_URL}, so the embedded agent is started on {url}.")
-        child = await self._start("agent", ["agent", "--port", str(port)], self._settings.environ)
+        environ = {name: value for name, value in self._settings.environ.items() if name not in _AGENTS_OWN}
+        ca = self._settings.trust.ca
+        check_ca = [] if ca is None else ["--check-ca", str(ca)]
+        child = await self._start("agent", ["agent", "--port", str(port), *check_ca], environ)
         self._control_plane.append(child)
         await self._wait_until_answers(f"{url}/v1/status/leader")
         return url
@@ -153,8 +205,9 @@ class _LocalDeployment:
         if settings.ticket_keys is not None:
             arguments += ["--ticket-keys", str(settings.ticket_keys)]
         arguments += self._access_flags()
+        arguments += settings.tls_flags
         self._control_plane.append(await self._start("registry", arguments, environ))
-        await self._wait_until_answers(f"http://{HOST}:{settings.port}/healthz")
+        await self._wait_until_answers(f"{settings.lookup_url}/healthz")
 
     async def _start_workers(self, environ: Mapping[str, str]) -> None:
         settings = self._settings
@@ -165,7 +218,7 @@ class _LocalDeployment:
         arguments += self._access_flags()
         if settings.model:
             arguments += ["--model", settings.model]
-        arguments += settings.model_flags
+        arguments += [*settings.model_flags, *settings.tls_flags]
         for number in range(1, settings.workers + 1):
             self._workers.append(await self._start(f"worker {number}", arguments, environ))
 
@@ -178,8 +231,11 @@ class _LocalDeployment:
         return await ChildProcess.start(command, name=name, environ=environ, write_line=self._write_line)
 
     async def _wait_until_answers(self, url: str) -> None:
-        """Wait until `url` answers 200. Raises EndedEarlyError when a child of the control plane has ended instead."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        """Wait until `url` answers 200.
+
+        Raises EndedEarlyError when a child of the control plane has ended instead, SettingsError where TLS fails.
+        """
+        async with self._session(2) as session:
             while True:
                 for child in self._control_plane:
                     if not child.running:
@@ -189,6 +245,12 @@ class _LocalDeployment:
                     async with session.get(url) as answer:
                         if answer.status == 200:
                             return
+                except aiohttp.ClientConnectorCertificateError as error:
+                    raise SettingsError(
+                        f"The certificate in {self._settings.tls and self._settings.tls.cert} is not good for {url} "
+                        f"({verification_fault(error.certificate_error)}): it must name {HOST} as an IP address "
+                        "(subjectAltName), and --ca the file of the authority that signed it."
+                    ) from error
                 except (aiohttp.ClientError, TimeoutError):
                     pass
                 await asyncio.sleep(POLL_S)
@@ -204,11 +266,8 @@ class _LocalDeployment:
 
     async def _named_by_registry(self) -> list[str]:
         """The addresses that the lookup service hands out."""
-        url = f"http://{HOST}:{self._settings.port}/instances/{self._settings.service}"
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
-            session.get(url) as answer,
-        ):
+        url = f"{self._settings.lookup_url}/instances/{self._settings.service}"
+        async with self._session(5) as session, session.get(url) as answer:
             found = (await answer.json())["instances"] if answer.status == 200 else []
         return [i["address"] for i in found if Health(i["health"]).serving]
 
@@ -256,33 +315,3 @@ def _free_port(preferred: int) -> int:
         listener = bind(HOST, 0)
     with listener:
         return port_of(listener)
-
-
-def _ready_message(settings: UpSettings, addresses: list[str]) -> str:
-    """What is ready, and lines to try that work as they are typed in this folder."""
-    cat = shlex.quote(os.path.relpath(Path(__file__).with_name("cat.jpg")))
-    p2p = _p2p_as_typed()
-    registry = "" if settings.port == DEFAULT_PORT else f" --registry {HOST}:{settings.port}"
-    with_token = ""
-    if settings.tokens is not None:
-        with_token = (
-            f"They answer callers of {settings.tokens} only: set P2P_TOKEN for p2p, and give each curl\n"
-            '-H "Authorization: Bearer $P2P_TOKEN".\n\n'
-        )
-    return (
-        f"\nReady: the lookup service on http://{HOST}:{settings.port}, workers on {', '.join(addresses)}.\n\n"
-        f"{with_token}Try:\n"
-        f"    curl -F data=@{cat} localhost:`curl -s localhost:{settings.port}`\n"
-        f"    {p2p} classify{registry} {cat}\n"
-        f"    {p2p} status{registry}\n\n"
-        "Ctrl-C stops everything."
-    )
-
-
-def _p2p_as_typed() -> str:
-    """`p2p` where the shell finds that of this environment, else its path from this folder."""
-    script = Path(sys.executable).with_name("p2p")
-    if not script.exists():
-        return f"{shlex.quote(sys.executable)} -m p2pclient"
-    found = shutil.which("p2p")
-    return "p2p" if found and Path(found).samefile(script) else shlex.quote(os.path.relpath(script))

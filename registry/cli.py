@@ -16,6 +16,9 @@ from registry.runtime.cli_options import (
     Host,
     LookupConsul,
     Port,
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
     TokenFile,
     host_option,
     service_option,
@@ -70,6 +73,9 @@ def registry(
     followed_at_most: Annotated[int | None, typer.Option("--followed-at-most", min=1, hidden=True)] = None,
     ticket_keys: TicketKeys = None,
     ticket_lifetime: TicketLifetime = 60,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
     consul: LookupConsul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
@@ -84,6 +90,7 @@ def registry(
     from registry.discovery.following_limit import FOLLOWED_AT_MOST
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.runtime.tls import TlsFiles
     from registry.security.access_settings import AccessSettings
     from registry.server import serve
     from registry.settings import RegistrySettings
@@ -97,6 +104,7 @@ def registry(
             state=_state_file(state, port),
             shared=shared,
             dns_port=dns_port,
+            tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
             ticket_keys=ticket_keys,
             ticket_lifetime_s=ticket_lifetime,
@@ -111,6 +119,8 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     """Run as many processes of this command with these settings."""
     from registry.dns.server import held_for_processes
     from registry.multiprocess import keep_running
+    from registry.runtime.exposure import warn_if_exposed
+    from registry.runtime.tls import server_context
     from registry.security.access_control import read_tokens
     from registry.security.key_folder import KeyFolder
 
@@ -118,11 +128,16 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
     command += ["--followed-at-most", str(settings.followed_at_most), *settings.access.as_arguments()]
     command += ["--ticket-lifetime", str(settings.ticket_lifetime_s)]
+    # Files that cannot be used end this process; each child would end with the error, and be replaced.
     if settings.ticket_keys is not None:
-        KeyFolder(settings.ticket_keys).load()  # a folder that cannot be used ends this process, not its children
+        KeyFolder(settings.ticket_keys).load()
         command += ["--ticket-keys", str(settings.ticket_keys)]
     if settings.access.tokens is not None:
-        read_tokens(settings.access.tokens)  # nor does a token file that cannot be used
+        read_tokens(settings.access.tokens)
+    if settings.tls is not None:
+        server_context(settings.tls)
+        command += settings.tls.as_flags()
+    warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
     environ = os.environ | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(
@@ -144,11 +159,33 @@ def proxy(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Fixed workers, such as 20001,20002 or 10.0.0.5:8080; --service and --consul are not used then.",
+            help="Fixed workers, such as 20001,10.0.0.5:8080 or https://gpu1:8443; --service and --consul are not used "
+            "then.",
         ),
     ] = None,
     service: Annotated[str, service_option("The service whose workers Consul is asked for.")] = "classify",
     tokens: TokenFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    upstream_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="P2P_CA",
+            help="PEM file of the authority that signed the workers' certificates.  [default: the system's]",
+        ),
+    ] = None,
+    upstream_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="P2P_CERT", help="PEM file of a certificate for workers that want one of clients."
+        ),
+    ] = None,
+    upstream_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="P2P_KEY", help="PEM file of its key.  [default: that of --upstream-cert]"),
+    ] = None,
     consul: LookupConsul = None,
 ) -> None:
     """Forward every request to the next worker.
@@ -162,6 +199,8 @@ def proxy(
     from registry.proxy.upstreams import parse_workers
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.runtime.tls import TlsFiles
+    from registry.runtime.tls_trust import TrustFiles
     from registry.security.access_settings import AccessSettings
 
     def settings() -> ProxySettings:
@@ -172,6 +211,8 @@ def proxy(
             workers=() if workers is None else parse_workers(workers),
             service=service,
             access=AccessSettings(tokens),
+            tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
+            upstream=TrustFiles(upstream_ca, upstream_cert, upstream_key),
         )
 
     raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))
@@ -180,6 +221,28 @@ def proxy(
 def agent(
     host: Annotated[str, host_option("Loopback address to listen on: it has no access control.")] = "127.0.0.1",
     port: Port = 8500,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    check_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="P2P_CA",
+            help="PEM file of the authority that signed the certificates of the servers that are checked.  [default: "
+            "the system's]",
+        ),
+    ] = None,
+    check_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="P2P_CERT", help="PEM file of a certificate for servers that want one of clients."
+        ),
+    ] = None,
+    check_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="P2P_KEY", help="PEM file of its key.  [default: that of --check-cert]"),
+    ] = None,
 ) -> None:
     """An in-memory Consul agent for one machine.
 
@@ -188,10 +251,15 @@ def agent(
     """
     from registry.agent.errors import AgentError
     from registry.agent.server import serve_agent
+    from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.runtime.tls import TlsFiles
+    from registry.runtime.tls_trust import TrustFiles
 
     async def main(stop: asyncio.Event) -> None:
-        async with serve_agent(host=host, port=port):
+        tls = TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca)
+        trust = TrustFiles(check_ca, check_cert, check_key)
+        async with serve_agent(host=host, port=port, tls_files=tls, check_trust=trust):
             await stop.wait()
 
-    raise typer.Exit(run(main, failures=(AgentError,)))
+    raise typer.Exit(run(main, failures=(AgentError, RegistryError)))

@@ -20,11 +20,13 @@ from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
 from registry.lookup.tickets import LookupTickets
 from registry.runtime import open_files
-from registry.runtime.address import host_port
+from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
+from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
 from registry.runtime.supervise import supervised
+from registry.runtime.tls import ServerTls, serving_tls
 from registry.security.access_control import AccessControl, access_control
 from registry.security.key_folder import KeyFolder
 from registry.security.signing_keys import signing
@@ -64,11 +66,13 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
-            _serving_http(directory, tickets, access, listener, aside=_files_aside(settings)),
+            serving_tls(settings.tls) as tls,
+            _serving_http(directory, tickets, access, listener, tls, aside=_files_aside(settings)),
             serving_dns(directory, catalog, settings) as dns_port,
         ):
             port = port_of(listener)
-            yield RunningRegistry(f"http://{host_port(settings.host, port)}", port, directory, dns_port)
+            url = server_url(settings.host, port, tls=tls is not None)
+            yield RunningRegistry(url, port, directory, dns_port)
     finally:
         await catalog.close()
         listener.close()
@@ -93,7 +97,13 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
 
 @asynccontextmanager
 async def _serving_http(
-    directory: Directory, tickets: LookupTickets, access: AccessControl, listener: socket.socket, *, aside: int
+    directory: Directory,
+    tickets: LookupTickets,
+    access: AccessControl,
+    listener: socket.socket,
+    tls: ServerTls | None,
+    *,
+    aside: int,
 ) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
     at_most = connections_at_most(open_files.limit(), aside=aside)
@@ -110,7 +120,7 @@ async def _serving_http(
         def make(http: web.Server) -> LookupProtocol:
             return LookupProtocol(http, fast, connections, **options)
 
-        async with serving_app(app, listener, connections, make, closing_s=CLOSING_S):
+        async with serving_app(app, listener, connections, make, tls=tls, closing_s=CLOSING_S):
             yield
 
 
@@ -129,6 +139,8 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
             settings.service,
             settings.consul.url,
         )
+        if not settings.shared:  # else the process that runs them all has warned
+            warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
         if registry.dns_port is not None:
             logger.info("DNS for .consul on port %d, UDP and TCP.", registry.dns_port)
             if settings.access.tokens is not None:

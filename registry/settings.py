@@ -7,6 +7,7 @@ from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
+from registry.runtime.tls import TlsFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.ticket_signer import LIFETIME_S
 
@@ -15,9 +16,9 @@ from registry.security.ticket_signer import LIFETIME_S
 class RegistrySettings:
     """What `p2p registry` takes: see its --help for the meaning of each.
 
-    `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS. `followed_at_most` is
-    this process's share of the services that may be followed. `ticket_keys` is the folder with the keys that sign
-    tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask.
+    `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS; `tls` None plain HTTP.
+    `followed_at_most` is this process's share of the services that may be followed. `ticket_keys` is the folder with
+    the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask.
     """
 
     consul: ConsulSettings
@@ -27,6 +28,7 @@ class RegistrySettings:
     state: Path | None = None
     shared: bool = False
     dns_port: int | None = None
+    tls: TlsFiles | None = None
     followed_at_most: int = FOLLOWED_AT_MOST
     ticket_keys: Path | None = None
     ticket_lifetime_s: int = LIFETIME_S

@@ -13,6 +13,7 @@ from worker.system.cpu import usable_cores
 
 if TYPE_CHECKING:  # importing them takes longer than `p2p --help` may
     from registry.consul.settings import ConsulSettings
+    from registry.runtime.tls import TlsFiles
     from worker.artifacts.source import ModelSource
 
 
@@ -32,7 +33,9 @@ class WorkerSettings:
     for `service`; `more` are further models of the same worker, each with a service and a port of its own.
     `require_ticket`: a request is answered only with a ticket of a lookup service; `access` says who else may ask.
     `watch_s` is the time between two looks at a folder of versions, `load_timeout_s` the longest that the trial load
-    of a new version may take, `finish_s` the longest that requests in flight are waited for at the end.
+    of a new version may take, `finish_s` the longest that requests in flight are waited for at the end. `tls` None:
+    plain HTTP. `agent_check`: whether Consul's agent fetches the health path (None: unless clients need a
+    certificate), which expects a certificate for `agent_check_name` (None: for the address).
     """
 
     consul: ConsulSettings
@@ -45,6 +48,9 @@ class WorkerSettings:
     host: str = "127.0.0.1"
     port: int = 0
     advertise: str | None = None
+    tls: TlsFiles | None = None
+    agent_check: bool | None = None
+    agent_check_name: str | None = None
     weight: int = 1
     top: int = 5
     max_body_bytes: int = 32 << 20

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from p2pclient.cli.classify import ClassifyOptions, ClassifyRun, Form
     from p2pclient.cli.evaluation.ground_truth import GroundTruth
     from p2pclient.cli.results_file import ResultsFile
+    from p2pclient.cli.status.model import ServiceStatus
 
 FAILED = 1
 INTERRUPTED = 130
@@ -252,9 +253,11 @@ def status(
     import asyncio
 
     from p2pclient import P2PError
+    from p2pclient.cli.status.exposure import exposed_lookups
     from p2pclient.cli.status.query import WORKER_TIMEOUT_S, WorkerRequests, show_status
     from p2pclient.cli.status.table import as_json as json_line
     from p2pclient.cli.status.table import as_table
+    from p2pclient.discovery.address import addresses
     from p2pclient.messages import bearer
     from p2pclient.transport.http import HttpTransport
 
@@ -266,7 +269,13 @@ def status(
         headers=bearer(trust.get("token")),
     )
     show_warnings(lambda sentence: complain("status", sentence))
-    form = json_line if as_json else lambda states: as_table(states, width=terminal_width())
+    lookups = exposed_lookups(addresses(registry), token=trust.get("token"))
+
+    def form(states: list[ServiceStatus]) -> str:
+        if as_json:
+            return json_line(states, lookups=lookups)
+        return as_table(states, width=terminal_width(), lookups=lookups)
+
     try:
         asyncio.run(show_status(client, requests, form=form, every_s=interval if watch else None))
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ from p2pclient.interruption import Interruption
 from p2pclient.messages import Answer, one_line
 from p2pclient.transport.base import ExchangeFailed
 from p2pclient.transport.connection_pool import ConnectionPool, reused
-from p2pclient.transport.tls_failure import tls_failure
+from p2pclient.transport.tls_failure import CLOSED, tls_failure
 
 E = TypeVar("E", bound=Exception)
 
@@ -70,12 +70,13 @@ class HttpTransport:
             spent_s = time.monotonic() - began_s
             raise ExchangeFailed(f"no answer within {spent_s:.3g} s", silent_s=spent_s) from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise self._meaning(error, bool(answered)) from without_frames(_without_headers(error))
+            meaning = self._meaning(error, answered=bool(answered), tls=url.scheme == "https")
+            raise meaning from without_frames(_without_headers(error))
         finally:
             timer.cancel()
 
-    def _meaning(self, error: Exception, answered: bool) -> Exception:
-        """What an exception of aiohttp's means to the client."""
+    def _meaning(self, error: Exception, *, answered: bool, tls: bool) -> Exception:
+        """What an exception of aiohttp's means to the client; `tls`: it was of an exchange over https."""
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return ExchangeFailed(f"no connection within {self._connect_timeout_s:g} s", gone=True, unmet=True)
         if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
@@ -83,7 +84,9 @@ class HttpTransport:
                 return ClientClosed("the client was closed during the call")
             unmet = isinstance(error, aiohttp.ClientConnectorError)
             stale = not unmet and not answered and reused.get()
-            return ExchangeFailed(_reason(error, answered), gone=True, unmet=unmet, stale=stale)
+            failed_at_start = tls and not (unmet or answered or reused.get())
+            why = (tls_failure(str(error)) or CLOSED) if failed_at_start else _reason(error, answered)
+            return ExchangeFailed(why, gone=True, unmet=unmet, stale=stale)
         if not isinstance(error, aiohttp.ClientError):  # a ValueError: the host or a header is impossible
             return ExchangeFailed(f"the request cannot be sent ({one_line(str(error))})", gone=True, unmet=True)
         return ExchangeFailed(f"this is no HTTP ({one_line(str(error))})")

@@ -14,6 +14,13 @@ _CERTIFICATE_WANTED = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
 _CERTIFICATE_REFUSED = ("ALERT_UNKNOWN_CA", "ALERT_BAD_CERTIFICATE", "ALERT_CERTIFICATE_EXPIRED", "ALERT_DECRYPT_ERROR")
 
 
+CLOSED = (
+    "the connection was closed before any answer, as by a server that wants a client's certificate: TLS(cert=..., "
+    "key=...), or P2P_CERT and P2P_KEY of the commands"
+)
+"""Why a new TLS connection ended: asyncio's servers close it without a word when the client shows no certificate."""
+
+
 def tls_failure(text: str) -> str | None:
     """Why TLS failed, as a clause; None where `text` is not an error of OpenSSL's."""
     name = _NAME.search(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
@@ -35,9 +36,12 @@ _SYNC_INTERVAL_S = 60.0
 
 
 class Agent:
-    """One machine's agent. Use as an async context manager; leaving it stops every check."""
+    """One machine's agent. Use as an async context manager; leaving it stops every check.
 
-    def __init__(self, *, node: Node, port: int, version: str) -> None:
+    `check_tls` is what checks verify the certificates of servers with; True: the system's authorities.
+    """
+
+    def __init__(self, *, node: Node, port: int, version: str, check_tls: ssl.SSLContext | bool = True) -> None:
         self.node = node
         self.port = port
         self.version = version
@@ -45,7 +49,7 @@ class Agent:
         self._services: dict[str, Service] = {}
         self._checks: dict[str, Check] = {}
         self._check_ids: dict[str, set[str]] = {}
-        self._runner = CheckRunner(self._report)
+        self._runner = CheckRunner(self._report, tls=check_tls)
         self._critical_since_s: dict[str, float] = {}
         self._reap_after_s: dict[str, float] = {}
 

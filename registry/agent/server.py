@@ -27,13 +27,15 @@ from registry.agent.api.routes import Routes, clean, route, routes
 from registry.agent.errors import ApiError, BadRequest, NotLoopback, PortTaken
 from registry.agent.state.records import Node
 from registry.runtime import open_files
-from registry.runtime.address import host_port
+from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.serving import serving
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind
+from registry.runtime.tls import TlsFiles, serving_tls
+from registry.runtime.tls_trust import TrustFiles
 
 logger = logging.getLogger(__name__)
 
@@ -57,33 +59,40 @@ class RunningAgent:
 
     host: str
     port: int
+    tls: bool = False
 
     @property
     def url(self) -> str:
         """The agent's address as CONSUL_HTTP_ADDR wants it."""
-        return f"http://{host_port(self.host, self.port)}"
+        return server_url(self.host, self.port, tls=self.tls)
 
 
 @asynccontextmanager
-async def serve_agent(*, host: str, port: int) -> AsyncIterator[RunningAgent]:
+async def serve_agent(
+    *, host: str, port: int, tls_files: TlsFiles | None = None, check_trust: TrustFiles | None = None
+) -> AsyncIterator[RunningAgent]:
     """Run an agent on a loopback `host` and `port` (0: any free one) while the context is open.
 
-    Leaving it answers the clients that still wait, stops every check and closes the port. Raises NotLoopback and
-    PortTaken.
+    Leaving it answers the clients that still wait, stops every check and closes the port. Without `tls_files` it speaks
+    plain HTTP; `check_trust` is what checks trust of servers and show to them. Raises NotLoopback and PortTaken, and
+    SettingsError where a file is unusable.
     """
-    listener = await _listen(host, port)
-    address, bound = listener.getsockname()[:2]
-    node = _own_node(address)
-    running = RunningAgent(host=address, port=bound)
+    check_tls = (check_trust or TrustFiles()).verification()
+    at_most = connections_at_most(open_files.limit(), aside=FILES_ASIDE)
     requests_log = quiet_logger(f"{__name__}.requests")
-    async with Agent(node=node, port=bound, version=VERSION) as agent:
-        at_most = connections_at_most(open_files.limit(), aside=FILES_ASIDE)
-        handler = partial(_respond, routes(agent, waiting_at_most=at_most * 3 // 4))
-        # Without handler_cancellation the read of a client that went away would go on waiting.
-        runner = web.ServerRunner(web.Server(handler, handler_cancellation=True), shutdown_timeout=_SHUTDOWN_S)
-        async with bounded_connections(at_most=at_most) as connections:
+    async with serving_tls(tls_files) as tls:
+        listener = await _listen(host, port)
+        address, bound = listener.getsockname()[:2]
+        running = RunningAgent(host=address, port=bound, tls=tls is not None)
+        async with (
+            Agent(node=_own_node(address), port=bound, version=VERSION, check_tls=check_tls) as agent,
+            bounded_connections(at_most=at_most) as connections,
+        ):
+            handler = partial(_respond, routes(agent, waiting_at_most=at_most * 3 // 4))
+            # Without handler_cancellation the read of a client that went away would go on waiting.
+            runner = web.ServerRunner(web.Server(handler, handler_cancellation=True), shutdown_timeout=_SHUTDOWN_S)
             make = partial(BoundedConnection, connections=connections, access_log=None, logger=requests_log)
-            async with serving(runner, listener, connections, make):
+            async with serving(runner, listener, connections, make, tls=tls):
                 logger.info(
                     "Embedded Consul agent on %s: in memory only, no access control, this machine only.", running.url
                 )

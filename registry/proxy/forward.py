@@ -28,6 +28,7 @@ from registry.consul.instance import Instance
 from registry.proxy.headers import request_headers, response_headers
 from registry.proxy.upload import ContinueTimeoutResponse, IdleTimeout, Upload
 from registry.proxy.upstreams import Workers
+from registry.runtime.tls_trust import verification_fault
 from registry.web.discard_body import discard_body, respond_and_discard_body
 from registry.web.refusal import Refusal, refused
 from registry.web.request_target import origin_form
@@ -195,7 +196,7 @@ def _problem(worker: Instance, error: Exception) -> Refusal:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Refusal(504, f"{where} cannot be reached in time: is its host up?")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+        why = verification_fault(error.certificate_error)
         return Refusal(502, f"{where} has a certificate that this proxy does not trust ({why}): see --upstream-ca.")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Refusal(502, f"{where} cannot be reached: is it running?")

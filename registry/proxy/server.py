@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -18,11 +18,14 @@ from registry.discovery.directory import Directory
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
 from registry.runtime import open_files
-from registry.runtime.address import host_port
+from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.request_handler import BoundedConnection
+from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
+from registry.runtime.tls import TlsFiles, serving_tls
+from registry.runtime.tls_trust import TrustFiles
 from registry.security.access import AccessDenied, check_service
 from registry.security.access_control import AccessControl, access_control
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
@@ -48,8 +51,9 @@ class ProxySettings:
     """What `p2p proxy` takes: see its --help for the meaning of each.
 
     Requests go to `workers`, or where there are none to the workers of `service` that `consul` knows. An exchange is
-    given up after `idle_s` in which no byte moves, as with nginx's proxy_read_timeout and its siblings. `access` says
-    who may ask; each request's Authorization header goes on to the worker all the same.
+    given up after `idle_s` in which no byte moves, as with nginx's proxy_read_timeout and its siblings. `tls` None:
+    clients speak plain HTTP. `upstream`: what workers' certificates are verified with, and what is shown to workers.
+    `access` says who may ask; each request's Authorization header goes on to the worker all the same.
     """
 
     consul: ConsulSettings
@@ -57,6 +61,8 @@ class ProxySettings:
     port: int = 12479
     workers: tuple[Instance, ...] = ()
     service: str = "classify"
+    tls: TlsFiles | None = None
+    upstream: TrustFiles = field(default_factory=TrustFiles)
     connect_timeout_s: float = 1.0
     idle_s: float = 60.0
     access: AccessSettings = OPEN_TO_ALL
@@ -83,7 +89,8 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
         async with (
             _workers(settings) as workers,
             access_control(settings.access) as access,
-            open_session(connect_timeout_s=settings.connect_timeout_s) as session,
+            open_session(connect_timeout_s=settings.connect_timeout_s, tls=settings.upstream.verification()) as session,
+            serving_tls(settings.tls) as tls,
             bounded_connections(at_most=_clients_at_most()) as connections,
         ):
             app = build_app(
@@ -103,9 +110,11 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
                 return BoundedConnection(http, connections, **options)
 
             # A client that hangs up cancels the request to the worker.
-            async with serving_app(app, listener, connections, make, closing_s=CLOSING_S, handler_cancellation=True):
+            async with serving_app(
+                app, listener, connections, make, tls=tls, closing_s=CLOSING_S, handler_cancellation=True
+            ):
                 port = port_of(listener)
-                yield RunningProxy(f"http://{host_port(settings.host, port)}", port)
+                yield RunningProxy(server_url(settings.host, port, tls=tls is not None), port)
     finally:
         listener.close()
 
@@ -115,6 +124,7 @@ async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
     async with running(settings) as proxy:
         workers = ", ".join(w.address for w in settings.workers) or f"{settings.service} as Consul knows it"
         logger.info("Proxy on %s, sending requests on to %s.", proxy.url, workers)
+        warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
         await stop.wait()
         logger.info("Stopping: finishing what is under way.")
 

@@ -8,6 +8,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def server_url(host: str, port: int, *, tls: bool) -> str:
+    """The URL of a server, which speaks TLS or not: `https://10.0.0.5:9001`."""
+    return f"{'https' if tls else 'http'}://{host_port(host, port)}"
+
+
 def host_port(host: str, port: int) -> str:
     """`host:port` as a URL wants it, such as `10.0.0.5:9001` or `[::1]:9001`."""
     return f"{bracketed(host)}:{port}"

@@ -65,6 +65,35 @@ def ticket_keys_option(says: str) -> Any:
     return typer.Option("--ticket-keys", metavar="DIR", envvar="P2P_TICKET_KEYS", help=says)
 
 
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert",
+        metavar="FILE",
+        envvar="P2P_TLS_CERT",
+        help="PEM file of the server's certificate: https alone is spoken then, TLS 1.2 and newer. Read again when it "
+        "changes.",
+    ),
+]
+
+TlsKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-key", metavar="FILE", envvar="P2P_TLS_KEY", help="PEM file of its key.  [default: that of --tls-cert]"
+    ),
+]
+
+TlsClientCa = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-client-ca",
+        metavar="FILE",
+        envvar="P2P_TLS_CLIENT_CA",
+        help="PEM file of authorities: clients must show a certificate that one of them signed.",
+    ),
+]
+
+
 Host = Annotated[str, host_option("Address to listen on.")]
 
 Port = Annotated[int, port_option("0: any free port.")]

@@ -11,6 +11,7 @@ from aiohttp import web
 from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.serving import serving
+from registry.runtime.tls import ServerTls
 
 
 @asynccontextmanager
@@ -20,17 +21,18 @@ async def serving_app(
     connections: Connections,
     make: Callable[[web.Server], BoundedConnection],
     *,
+    tls: ServerTls | None = None,
     closing_s: float,
     handler_cancellation: bool = False,
 ) -> AsyncIterator[None]:
-    """Answer from `app` while the context is open; `make` makes the handler of each new connection.
+    """Answer from `app` while the context is open, over TLS if `tls` is given; `make` makes each connection's handler.
 
     At the end requests in flight have `closing_s` to be finished. `handler_cancellation`: a client that hangs up
     cancels its request.
     """
     app.on_response_prepare.append(close_while_draining)
     runner = web.AppRunner(app, shutdown_timeout=closing_s, handler_cancellation=handler_cancellation)
-    async with serving(runner, listener, connections, make):
+    async with serving(runner, listener, connections, make, tls=tls):
         yield
 
 

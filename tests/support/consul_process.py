@@ -7,14 +7,18 @@ All calls block for up to a few seconds; from async tests go through `asyncio.to
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from tests.support.certificates import Pem
 
 _READY_S = 30.0
 _STOP_S = 10.0
@@ -24,12 +28,23 @@ _LISTENERS = ("http", "dns", "server", "serf_lan")
 class ConsulProcess:
     """One Consul server, `folder` holding its data, settings and log (`consul.log`).
 
-    With `wan` it is a member of a pool of datacenters, too, as servers usually are.
+    With `wan` it is a member of a pool of datacenters, too, as servers usually are. Its HTTP checks trust the authority
+    in the file `check_ca`, and show the certificate `check_pem`.
     """
 
     def __init__(
-        self, binary: Path, folder: Path, *, node: str = "test-node", datacenter: str = "dc1", wan: bool = False
+        self,
+        binary: Path,
+        folder: Path,
+        *,
+        node: str = "test-node",
+        datacenter: str = "dc1",
+        wan: bool = False,
+        check_ca: Path | None = None,
+        check_pem: Pem | None = None,
     ) -> None:
+        self._check_ca = check_ca
+        self._check_pem = check_pem
         self._binary = binary
         self._folder = folder
         self._node = node
@@ -91,7 +106,7 @@ class ConsulProcess:
             "performance": {"raft_multiplier": 1},
             "limits": {"http_max_conns_per_client": 2000},
             "disable_update_check": True,
-        }
+        } | self._check_settings()
         (self._folder / "consul.json").write_text(json.dumps(settings), encoding="utf-8")
         with (self._folder / "consul.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -99,7 +114,19 @@ class ConsulProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=os.environ | ({} if self._check_ca is None else {"SSL_CERT_FILE": str(self._check_ca)}),
             )
+
+    def _check_settings(self) -> dict[str, Any]:
+        """How its checks show a certificate, as docs/guide/tls.md says."""
+        if self._check_pem is None:
+            return {}
+        return {
+            "enable_agent_tls_for_checks": True,
+            "ca_file": str(self._check_ca),
+            "cert_file": str(self._check_pem.cert),
+            "key_file": str(self._check_pem.key),
+        }
 
     def _wait_until_ready(self) -> bool:
         assert self._process is not None

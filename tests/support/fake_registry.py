@@ -109,6 +109,7 @@ class FakeRegistry(Server):
             "host": "127.0.0.1",
             "port": worker.port,
             "address": worker.address,
+            "scheme": "http",
             "version": "1",
             "boot": worker.boot,
             "auth": self.auth,

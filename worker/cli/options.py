@@ -163,6 +163,22 @@ RequireTicket = Annotated[
         help="Answer only requests that carry a ticket which a lookup service signed (p2p registry --ticket-keys).",
     ),
 ]
+AgentCheck = Annotated[
+    bool | None,
+    typer.Option(
+        "--agent-check/--no-agent-check",
+        help="Whether Consul's agent fetches this worker's /healthz, besides the heartbeats.  [default: yes, but not "
+        "with --tls-client-ca: agents show a certificate only if they are configured to]",
+    ),
+]
+AgentCheckName = Annotated[
+    str | None,
+    typer.Option(
+        "--agent-check-name",
+        metavar="NAME",
+        help="Name that Consul's agent expects in the certificate (Consul 1.8 refuses it).  [default: the address]",
+    ),
+]
 
 _NAMED = re.compile(r"([^/=]*)=(.+)", re.DOTALL)
 _HIGHEST_PORT = 65535

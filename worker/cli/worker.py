@@ -12,6 +12,9 @@ import typer
 from registry.runtime.cli_options import (
     AllowedHosts,
     CorsOrigins,
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
     TokenFile,
     WorkerConsul,
     advertise_option,
@@ -21,6 +24,8 @@ from registry.runtime.cli_options import (
 )
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
+    AgentCheck,
+    AgentCheckName,
     Channels,
     Device,
     Drain,
@@ -65,6 +70,11 @@ def worker(
         str | None,
         advertise_option("Host that clients reach this worker at.  [default: --host, or the Consul agent's address]"),
     ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    agent_check: AgentCheck = None,
+    agent_check_name: AgentCheckName = None,
     weight: Weight = WorkerSettings.weight,
     version_policy: Annotated[
         str,
@@ -149,6 +159,7 @@ def worker(
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError
     from registry.runtime.lifecycle import run
+    from registry.runtime.tls import TlsFiles
     from registry.security.access_settings import AccessSettings
     from worker.artifacts.version_plan import parse_labels, parse_policy
     from worker.errors import WorkerError
@@ -189,6 +200,9 @@ def worker(
             host=host,
             port=port,
             advertise=advertise,
+            tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
+            agent_check=agent_check,
+            agent_check_name=agent_check_name,
             weight=weight,
             top=num_top_predictions,
             max_body_bytes=max_body,

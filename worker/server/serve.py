@@ -23,9 +23,11 @@ from registry.runtime import open_files
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.serving import serving
+from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
 from registry.runtime.race import finishes_first
 from registry.runtime.supervise import cancel_all, start_supervised, supervised
+from registry.runtime.tls import ServerTls, serving_tls
 from registry.security.access_control import access_control
 from registry.security.key_ring import checking_tickets
 from worker.batching.core_scheduler import CoreScheduler
@@ -110,7 +112,12 @@ async def _serve(settings: WorkerSettings, stop: asyncio.Event, ready: asyncio.E
     async with running(settings) as worker:
         ready.set()
         for instance in worker.instances:
-            logger.info("Serving %s on http://%s.", instance.service, instance.address)
+            logger.info("Serving %s on %s.", instance.service, instance.origin)
+        warn_if_exposed(
+            settings.host,
+            tls=settings.tls is not None,
+            tokens=settings.access.tokens is not None or settings.require_ticket,
+        )
         await stop.wait()
         logger.info("Leaving the rotation; finishing what is in flight.")
 
@@ -131,6 +138,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     scheduler = CoreScheduler(usable_cores())
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(bounded_connections(at_most=at_most))
+        tls = await stack.enter_async_context(serving_tls(settings.tls))
         shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections)
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         await stack.enter_async_context(supervised("return freed memory", return_freed_memory))
@@ -152,7 +160,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             models = ModelRepository([endpoint.store for endpoint in endpoints], default=endpoint.store.name)
             tickets = required.gate(models) if required is not None else None
             access = PortAccess(control, service=models.default, tickets=tickets)
-            await stack.enter_async_context(_answering(settings, endpoint, models, shared, access))
+            await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
         for endpoint in endpoints:
             await endpoint.store.load()
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
@@ -179,6 +187,7 @@ async def _answering(
     models: ModelRepository,
     shared: SharedState,
     access: PortAccess,
+    tls: ServerTls | None,
 ) -> AsyncIterator[None]:
     """The HTTP server of one port; closing finishes what is in flight."""
     app = build_app(settings, models, endpoint.state, shared, access)
@@ -193,7 +202,7 @@ async def _answering(
     )
     # The server's end makes aiohttp discard the rest of a body that is still arriving.
     bodies_arrived = partial(shared.body_budget.finished, within_s=settings.finish_s)
-    async with serving(runner, endpoint.listener, shared.connections, make, before_closing=bodies_arrived):
+    async with serving(runner, endpoint.listener, shared.connections, make, tls=tls, before_closing=bodies_arrived):
         yield
 
 
@@ -230,12 +239,24 @@ async def _registered(
 def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) -> Registration:
     """The registration of one model, with its own checks: a model that fails takes no other out of rotation."""
     instance = instance_of(settings, endpoint, host)
-    checks = Checks(health_url=f"http://{instance.address}/healthz?boot={instance.boot}")
+    checks = Checks(health_url=_health_url(settings, instance), tls_server_name=settings.agent_check_name)
 
     async def fit() -> bool:
         return endpoint.store.moving
 
     return Registration(settings.consul, instance, checks, moving=lambda: endpoint.store.moving, fit=fit)
+
+
+def _health_url(settings: WorkerSettings, instance: Instance) -> str | None:
+    """What Consul's agent fetches; None where it fetches nothing, and the heartbeats alone say that the worker lives.
+
+    Unless told otherwise it fetches nothing from a port on which clients need a certificate: agents show none unless
+    they are configured to.
+    """
+    wanted = settings.agent_check
+    if wanted is None:
+        wanted = settings.tls is None or settings.tls.client_ca is None
+    return f"{instance.origin}/healthz?boot={instance.boot}" if wanted else None
 
 
 async def _announce_versions(
@@ -255,6 +276,7 @@ async def _announce_versions(
 def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) -> Instance:
     """The registration of one model: its version is the default one, and each version that serves has a tag."""
     store, port = endpoint.store, endpoint.port
+    scheme = {} if settings.tls is None else {"scheme": "https"}
     return Instance(
         service=store.name,
         id=stable_id(store.name, host, port),
@@ -264,7 +286,7 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) ->
         version=store.current.model.version,
         tags=tuple(version_tag(version) for version in store.loaded),
         boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"} | _auth(settings),
+        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from p2pclient.cli.columns import aligned, shortened, wrapped
+from p2pclient.cli.status.exposure import exposed_workers, exposure_warning
 from p2pclient.cli.status.model import ServiceStatus, WorkerStatus
 from p2pclient.cli.terminal import visible
 
@@ -24,8 +25,8 @@ _SERVED = "AVAILABLE"
 _STATES = {"START": "waits to be loaded", "LOADING": "is being loaded", "UNLOADING": "is being unloaded"}
 
 
-def as_json(statuses: Sequence[ServiceStatus]) -> str:
-    """One object on one line: services with their workers."""
+def as_json(statuses: Sequence[ServiceStatus], *, lookups: Sequence[str] = ()) -> str:
+    """One object on one line: services with their workers, and what is open to everybody, `lookups` among it."""
     services = [
         {
             "name": service.name,
@@ -36,7 +37,7 @@ def as_json(statuses: Sequence[ServiceStatus]) -> str:
         }
         for service in statuses
     ]
-    return json.dumps({"services": services}) + "\n"
+    return json.dumps({"services": services, "exposed": [*lookups, *exposed_workers(statuses)]}) + "\n"
 
 
 def _worker_json(status: WorkerStatus) -> dict[str, Any]:
@@ -64,11 +65,18 @@ def _worker_json(status: WorkerStatus) -> dict[str, Any]:
     } | ({"denied": status.denied} if status.denied else {})
 
 
-def as_table(statuses: Sequence[ServiceStatus], *, width: int) -> str:
-    """A heading and a table for each service, in lines of at most `width` (72 or more) columns."""
+def as_table(statuses: Sequence[ServiceStatus], *, width: int, lookups: Sequence[str] = ()) -> str:
+    """A heading and a table for each service, in lines of at most `width` (72 or more) columns.
+
+    At the end a warning of what is open to everybody: these lookup services, and workers.
+    """
     if not statuses:
         return "no service is known: start a worker (p2p up), or may the token read none?\n"
-    return "\n".join("\n".join(_service(status, width)) + "\n" for status in statuses)
+    tables = ["\n".join(_service(status, width)) + "\n" for status in statuses]
+    warning = exposure_warning([*lookups, *exposed_workers(statuses)])
+    if warning:
+        tables.append("\n".join(wrapped(visible(warning), width)) + "\n")
+    return "\n".join(tables)
 
 
 def _service(status: ServiceStatus, width: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ssl
 from http import HTTPStatus
 
 import aiohttp
@@ -11,6 +12,7 @@ from multidict import CIMultiDict
 
 from registry.agent.checks.definitions import HttpProbe, TcpProbe
 from registry.agent.state.records import Status
+from registry.runtime.tls_trust import verification_fault
 
 Outcome = tuple[Status, str]
 
@@ -25,9 +27,12 @@ def status_of(code: int) -> Status:
     return Status.WARNING if code == HTTPStatus.TOO_MANY_REQUESTS else Status.CRITICAL
 
 
-def open_session() -> aiohttp.ClientSession:
-    """The HTTP session of all probes: each has a new connection, and no cookies are kept."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+def open_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    """The HTTP session of all probes: each has a new connection, and no cookies are kept.
+
+    `tls` is what the certificates of servers are verified with; True: the system's authorities.
+    """
+    connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=tls)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
@@ -106,6 +111,8 @@ def _reason(error: Exception, *, address: str = "") -> str:
         address = f"{error.host}:{error.port}"
     if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
         return f"dial tcp {address}: connect: connection refused"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"x509: {verification_fault(error.certificate_error)}"
     if isinstance(error, aiohttp.InvalidURL):
         return "not an http or https URL that can be asked"
     if isinstance(error, aiohttp.TooManyRedirects):

@@ -6,6 +6,7 @@ The decisions are pure functions next to the loops: when a run of equal results 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -61,17 +62,21 @@ def bounded(output: str, limit: int) -> str:
 
 
 class CheckRunner:
-    """Every check that is running, by its id. Use as an async context manager; leaving it stops them all."""
+    """Every check that is running, by its id. Use as an async context manager; leaving it stops them all.
 
-    def __init__(self, report: Report) -> None:
+    `tls` is what the certificates of servers are verified with; True: the system's authorities.
+    """
+
+    def __init__(self, report: Report, *, tls: ssl.SSLContext | bool = True) -> None:
         self._report = report
+        self._tls = tls
         self._definitions: dict[str, Ttl | Repeated] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> CheckRunner:
-        self._session = open_session()
+        self._session = open_session(self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:

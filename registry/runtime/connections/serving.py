@@ -12,7 +12,9 @@ from aiohttp import web
 
 from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
+from registry.runtime.connections.tls_handshake import encrypted
 from registry.runtime.listen import BACKLOG
+from registry.runtime.tls import ServerTls
 
 
 @asynccontextmanager
@@ -22,9 +24,10 @@ async def serving(
     connections: Connections,
     make: Callable[[web.Server], BoundedConnection],
     *,
+    tls: ServerTls | None = None,
     before_closing: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[None]:
-    """Answer requests while the context is open; `make` makes the handler of each new connection.
+    """Answer requests while the context is open, over TLS if `tls` is given; `make` makes each connection's handler.
 
     At the end nothing more is accepted, `before_closing` is waited for, and requests in flight have the runner's
     `shutdown_timeout` to be finished.
@@ -32,12 +35,14 @@ async def serving(
     await runner.setup()
     http = runner.server
     assert http is not None, "the runner is set up"
-    protocols = partial(make, http)
-    server = await asyncio.get_running_loop().create_server(protocols, sock=listener, backlog=BACKLOG)
     try:
-        yield
+        async with encrypted(partial(make, http), tls, connections) as protocols:
+            server = await asyncio.get_running_loop().create_server(protocols, sock=listener, backlog=BACKLOG)
+            try:
+                yield
+            finally:
+                await connections.drain(server, listener, protocols)
+                if before_closing is not None:
+                    await before_closing()
     finally:
-        await connections.drain(server, listener, protocols)
-        if before_closing is not None:
-            await before_closing()
         await runner.cleanup()

@@ -15,7 +15,11 @@ import aiohttp
 import pytest
 
 from deploy.local import EndedEarlyError, UpSettings, up
+from registry.runtime.errors import SettingsError
+from registry.runtime.tls import TlsFiles
+from registry.runtime.tls_trust import TrustFiles
 from tests.support import photos
+from tests.support.certificates import Authority
 from tests.support.command_process import children_of, free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.token_file import CLIENT, bearer, write_tokens
@@ -82,6 +86,16 @@ async def test_the_end_of_the_last_worker_ends_it(consul: ConsulProcess) -> None
         with pytest.raises(EndedEarlyError, match="worker 1 was ended by SIGKILL"):
             await task
     assert lines[-1] == "All stopped."
+
+
+async def test_it_needs_a_certificate_where_clients_do(tmp_path: Path) -> None:
+    """With --tls-client-ca it says so before anything is started, since it would wait for its own parts for ever."""
+    authority = Authority(tmp_path)
+    pem = authority.sign("server")
+    tls = TlsFiles(pem.cert, pem.key, authority.ca)
+    settings = UpSettings({}, port=free_port(), tls=tls, trust=TrustFiles(authority.ca))
+    with pytest.raises(SettingsError, match="--cert and --key"):
+        await up(settings, asyncio.Event(), write_line=print)
 
 
 async def test_curl_reaches_workers_that_require_tickets(consul: ConsulProcess, tmp_path: Path) -> None:

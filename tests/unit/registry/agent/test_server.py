@@ -145,7 +145,7 @@ async def test_without_an_allowance_nothing_is_reaped() -> None:
 )  # fmt: skip
 async def test_a_probe_of_anything_is_an_outcome(one: HttpProbe | TcpProbe) -> None:
     """Whatever a check names, probing it ends in critical with a reason, and never in an error."""
-    async with open_session() as session:
+    async with open_session(True) as session:
         status, output = await asyncio.wait_for(run_probe(one, session), 15)
     assert (status, bool(output)) == (Status.CRITICAL, True)
 

@@ -13,6 +13,7 @@ from registry.discovery import service_list
 from registry.discovery.directory import Directory
 from registry.discovery.selector import Selector
 from registry.lookup.service_resolution import service_named
+from registry.security.caller import ANONYMOUS
 from registry.web.refusal import Refusal
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
@@ -114,7 +115,7 @@ async def test_names_are_not_denied_before_consul_has_listed_them(monkeypatch: p
     catalog = AwayCatalog(classify=(A,), other=(B,))
     async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
         with pytest.raises(Refusal) as refused:
-            await service_named(directory, "other")
+            await service_named(directory, "other", ANONYMOUS)
         assert (refused.value.status, refused.value.again, directory.ready) == (503, True, False)
 
 
