@@ -22,7 +22,10 @@ class Example:
 
 
 def ready_message(lookup_url: str, workers: list[str], example: Example, *, tokens: Path | None = None) -> str:
-    """The lookup service, the addresses of the workers, and the lines to try; `tokens`: the file whose tokens they need."""
+    """The lookup service, the addresses of the workers, and the lines to try.
+
+    `tokens` is the file whose tokens these lines need; None: they need none.
+    """
     with_token = ""
     if tokens is not None:
         with_token = (
