@@ -10,15 +10,13 @@ from typing import NamedTuple
 
 from registry.security.access import check_service
 from registry.security.access_control import AccessControl
-from registry.security.caller import ANONYMOUS, Caller, Quota, Role
+from registry.security.caller import ANONYMOUS, Caller, Role
 from registry.security.quota import Places
-from registry.security.ticket import NO_LIMITS, Limits, Ticket
+from registry.security.ticket import NO_LIMITS, NO_QUOTA, Limits, Ticket
 from worker.web.request import IncomingRequest
 from worker.web.ticket_gate import METRICS, TicketGate, asked_service
 
 OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
-
-_NO_QUOTA = Quota()
 
 
 class Permission(NamedTuple):
@@ -85,4 +83,4 @@ class PortAccess:
 
 def _holder(ticket: Ticket) -> Caller:
     """The caller whom the lookup service gave the ticket to, as far as quotas need to know it."""
-    return ANONYMOUS if ticket.quota == _NO_QUOTA else Caller(ticket.caller, frozenset(), quota=ticket.quota)
+    return ANONYMOUS if ticket.quota is NO_QUOTA else Caller(ticket.caller, frozenset(), quota=ticket.quota)
