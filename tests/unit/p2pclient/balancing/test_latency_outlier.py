@@ -54,11 +54,11 @@ def test_a_rush_makes_nobody_slow_for_long(count, rush, chance):
     """All become slower at once, and quick again: afterwards, no worker has less than three quarters of its share."""
     balancer, workers = fleet(count, chance)
     now_s, got = 0.0, dict.fromkeys(workers, 0)
-    for call in range(100 * count):
+    for call in range(300 * count):  # so many that chance decides little
         now_s += 0.1
         part = rush if call // (5 * count) % 2 else 1.0
         got[ask(balancer, now_s, dict.fromkeys(workers, 0.001 * part))] += 1
-    assert min(got.values()) >= 75
+    assert min(got.values()) >= 225
 
 
 @in_moderation
