@@ -81,9 +81,9 @@ def up(
     from deploy.local import EndedEarlyError, UpSettings
     from deploy.local import up as start_all
     from registry.runtime.errors import RegistryError
-    from registry.runtime.lifecycle import run
-    from registry.runtime.tls import TlsFiles
-    from registry.runtime.tls_trust import TrustFiles
+    from registry.runtime.processes.lifecycle import run
+    from registry.runtime.tls.server import TlsFiles
+    from registry.runtime.tls.trust import TrustFiles
 
     def main(stop: asyncio.Event) -> Coroutine[Any, Any, None]:
         tls = TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca)

@@ -21,12 +21,12 @@ from registry.consul.errors import ConsulUnavailable
 from registry.consul.instance import Health
 from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
 from registry.runtime.address import server_url
-from registry.runtime.children import ChildProcess, WriteLine
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
-from registry.runtime.race import finishes_first
-from registry.runtime.tls import TlsFiles, server_context
-from registry.runtime.tls_trust import TrustFiles, verification_fault
+from registry.runtime.processes.children import ChildProcess, WriteLine
+from registry.runtime.tasks.race import finishes_first
+from registry.runtime.tls.server import TlsFiles, server_context
+from registry.runtime.tls.trust import TrustFiles, verification_fault
 
 HOST = "127.0.0.1"
 AGENT_PORT = 8500

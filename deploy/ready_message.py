@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.runtime.tls_trust import TrustFiles
+from registry.runtime.tls.trust import TrustFiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,8 @@ def registry(
     from registry.consul.settings import ConsulSettings
     from registry.discovery.following_limit import FOLLOWED_AT_MOST
     from registry.runtime.errors import RegistryError
-    from registry.runtime.lifecycle import run
-    from registry.runtime.tls import TlsFiles
+    from registry.runtime.processes.lifecycle import run
+    from registry.runtime.tls.server import TlsFiles
     from registry.security.access_settings import AccessSettings
     from registry.server import serve
     from registry.settings import RegistrySettings
@@ -120,9 +120,9 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     from registry.dns.server import held_for_processes
     from registry.multiprocess import keep_running
     from registry.runtime.exposure import warn_if_exposed
-    from registry.runtime.tls import server_context
+    from registry.runtime.tls.server import server_context
     from registry.security.access_control import read_tokens
-    from registry.security.key_folder import KeyFolder
+    from registry.security.tickets.key_folder import KeyFolder
 
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
     command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
@@ -198,9 +198,9 @@ def proxy(
     from registry.proxy.server import ProxySettings, serve
     from registry.proxy.upstreams import parse_workers
     from registry.runtime.errors import RegistryError
-    from registry.runtime.lifecycle import run
-    from registry.runtime.tls import TlsFiles
-    from registry.runtime.tls_trust import TrustFiles
+    from registry.runtime.processes.lifecycle import run
+    from registry.runtime.tls.server import TlsFiles
+    from registry.runtime.tls.trust import TrustFiles
     from registry.security.access_settings import AccessSettings
 
     def settings() -> ProxySettings:
@@ -252,9 +252,9 @@ def agent(
     from registry.agent.errors import AgentError
     from registry.agent.server import serve_agent
     from registry.runtime.errors import RegistryError
-    from registry.runtime.lifecycle import run
-    from registry.runtime.tls import TlsFiles
-    from registry.runtime.tls_trust import TrustFiles
+    from registry.runtime.processes.lifecycle import run
+    from registry.runtime.tls.server import TlsFiles
+    from registry.runtime.tls.trust import TrustFiles
 
     async def main(stop: asyncio.Event) -> None:
         tls = TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca)

@@ -49,7 +49,7 @@ def keys(
     from registry.consul.key_value import KeyValue
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError, SettingsError
-    from registry.runtime.lifecycle import run_with_own_signals
+    from registry.runtime.processes.lifecycle import run_with_own_signals
 
     async def main() -> int:
         if action is Action.ROTATE and ticket_keys is None:
@@ -68,7 +68,7 @@ def keys(
 
 async def _done(store: KeyValue, action: Action, key_id: str, folder: Path | None) -> str:
     """Do it; what there is to say of it."""
-    from registry.security import key_commands
+    from registry.security.tickets import key_commands
 
     if action is Action.LIST:
         return await key_commands.listed(store, folder)

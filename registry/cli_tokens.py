@@ -34,7 +34,7 @@ def tokens(
       p2p tokens new monitoring --role operator
     """
     from registry.runtime.errors import SettingsError
-    from registry.security.new_token import new_token
+    from registry.security.tokens.new_token import new_token
 
     try:
         token, table = new_token(name, roles=role, services=for_service)

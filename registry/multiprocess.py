@@ -11,9 +11,9 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from registry.runtime.children import ChildProcess
 from registry.runtime.listen import port_of, reserve
-from registry.runtime.race import finishes_first
+from registry.runtime.processes.children import ChildProcess
+from registry.runtime.tasks.race import finishes_first
 
 logger = logging.getLogger(__name__)
 

@@ -19,17 +19,17 @@ from registry.dns.server import CONNECTIONS_AT_MOST, serving_dns
 from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
 from registry.lookup.tickets import LookupTickets
-from registry.runtime import open_files
 from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
-from registry.runtime.supervise import supervised
-from registry.runtime.tls import ServerTls, serving_tls
+from registry.runtime.processes import open_files
+from registry.runtime.tasks.supervise import supervised
+from registry.runtime.tls.server import ServerTls, serving_tls
 from registry.security.access_control import AccessControl, access_control
-from registry.security.key_folder import KeyFolder
-from registry.security.signing_keys import signing
+from registry.security.tickets.key_folder import KeyFolder
+from registry.security.tickets.signing_keys import signing
 from registry.settings import RegistrySettings
 from registry.web.serving import serving_app
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
-from registry.runtime.tls import TlsFiles
+from registry.runtime.tls.server import TlsFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
-from registry.security.ticket_signer import LIFETIME_S
+from registry.security.tickets.ticket_signer import LIFETIME_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
 from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
-from registry.runtime.supervise import cancel_all, start_supervised
+from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from worker.system.cpu import usable_cores
 
 if TYPE_CHECKING:  # importing them takes longer than `p2p --help` may
     from registry.consul.settings import ConsulSettings
-    from registry.runtime.tls import TlsFiles
+    from registry.runtime.tls.server import TlsFiles
     from worker.artifacts.source import ModelSource
 
 

@@ -19,8 +19,8 @@ from dataclasses import replace
 from benchmarks.attack.catalogue import KINDS, Attack, Kind
 from benchmarks.attack.targets import Findings, Targets
 from benchmarks.harness.p2p import ROOT
-from registry.runtime import open_files
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes import open_files
+from registry.runtime.processes.parent_death import die_with_parent
 
 LOWEST_PRIORITY = 19
 FINISHES_WITHIN_S = 300.0

@@ -22,7 +22,7 @@ from benchmarks.attack.targets import SERVICE, Targets
 from benchmarks.harness.p2p import ROOT
 from benchmarks.harness.summary import percentile
 from p2pclient import AsyncClient, P2PError
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes.parent_death import die_with_parent
 from tests.support.photos import chelsea_jpeg
 
 DEADLINE_S = 10.0

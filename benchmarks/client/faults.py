@@ -22,7 +22,7 @@ from benchmarks.harness.p2p import P2P, wait_for_workers
 from benchmarks.harness.processes import free_port, get
 from benchmarks.harness.summary import markdown_row, markdown_table
 from p2pclient import AsyncClient, P2PError
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes.parent_death import die_with_parent
 from tests.support.photos import chelsea_jpeg
 
 DEADLINE_S = 10.0

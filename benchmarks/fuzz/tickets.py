@@ -17,9 +17,9 @@ import time
 from collections import Counter
 
 from registry.security.caller import Quota
-from registry.security.key_folder import PrivateKey, new_key
-from registry.security.ticket import Limits, Ticket, TicketRefused, sign
-from registry.security.ticket_check import Asked, TicketCheck
+from registry.security.tickets.key_folder import PrivateKey, new_key
+from registry.security.tickets.ticket import Limits, Ticket, TicketRefused, sign
+from registry.security.tickets.ticket_check import Asked, TicketCheck
 from tests.support.ticket_mutations import TicketMutations
 
 TICKETS = 50

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.harness.affinity import SERVER_CORE
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes.parent_death import die_with_parent
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0

@@ -24,7 +24,7 @@ from benchmarks.harness.p2p import Running, agent, worker
 from benchmarks.harness.processes import threads_cpu_s
 from benchmarks.harness.requests import post
 from benchmarks.harness.summary import markdown_table
-from registry.security.ticket import Ticket, sign
+from registry.security.tickets.ticket import Ticket, sign
 from tests.support.ticket_issuer import Issuer, issuing
 
 CONNECTIONS = 16

@@ -20,7 +20,7 @@ from registry.agent.state.catalog import CatalogChange
 from registry.agent.state.events import Event, is_meant_for
 from registry.agent.state.records import Check, Node, Service, Status
 from registry.agent.state.store import OWN_CHECK_ID, OWN_SERVICE_ID, StateStore, check_of_service
-from registry.runtime.supervise import cancel_all, start_supervised
+from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
 logger = logging.getLogger(__name__)
 

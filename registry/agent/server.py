@@ -26,7 +26,6 @@ from registry.agent.api.formats.message import Query, Request, Response, decoded
 from registry.agent.api.routes import Routes, clean, route, routes
 from registry.agent.errors import ApiError, BadRequest, NotLoopback, PortTaken
 from registry.agent.state.records import Node
-from registry.runtime import open_files
 from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
@@ -34,8 +33,9 @@ from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.serving import serving
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind
-from registry.runtime.tls import TlsFiles, serving_tls
-from registry.runtime.tls_trust import TrustFiles
+from registry.runtime.processes import open_files
+from registry.runtime.tls.server import TlsFiles, serving_tls
+from registry.runtime.tls.trust import TrustFiles
 
 logger = logging.getLogger(__name__)
 

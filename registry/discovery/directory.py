@@ -18,8 +18,8 @@ from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
 from registry.discovery.state_file import as_saved, keep_saved, load
-from registry.runtime.race import event_within
-from registry.runtime.supervise import cancel_all, start_supervised
+from registry.runtime.tasks.race import event_within
+from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.snapshot import Panic, Snapshot
 from registry.discovery.watch import IsHidden, ServiceWatch
-from registry.runtime.race import event_within
-from registry.runtime.supervise import cancel_all, start_supervised
+from registry.runtime.tasks.race import event_within
+from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
 logger = logging.getLogger(__name__)
 

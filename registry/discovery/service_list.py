@@ -12,9 +12,9 @@ from registry.consul.catalog import Catalog
 from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import next_index
 from registry.discovery.watch import CHANGES_AT_ONCE
-from registry.runtime.backoff import backoff_s
 from registry.runtime.errors import RegistryError
-from registry.runtime.race import event_within
+from registry.runtime.tasks.backoff import backoff_s
+from registry.runtime.tasks.race import event_within
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import mark_stale, reconcile
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
-from registry.runtime.backoff import backoff_s
 from registry.runtime.errors import RegistryError
-from registry.runtime.race import event_within
+from registry.runtime.tasks.backoff import backoff_s
+from registry.runtime.tasks.race import event_within
 
 logger = logging.getLogger(__name__)
 

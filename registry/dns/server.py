@@ -18,10 +18,10 @@ from typing import Any, cast
 from registry.consul.catalog import Catalog
 from registry.dns.message import Query, read
 from registry.dns.resolver import FollowedService, Resolver, Services
-from registry.runtime.backoff import backoff_s
 from registry.runtime.errors import RegistryError, SettingsError
 from registry.runtime.listen import bind, port_of, reserve
-from registry.runtime.supervise import supervised
+from registry.runtime.tasks.backoff import backoff_s
+from registry.runtime.tasks.supervise import supervised
 from registry.settings import RegistrySettings
 
 logger = logging.getLogger(__name__)

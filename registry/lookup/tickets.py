@@ -17,8 +17,8 @@ from registry.discovery.directory import Directory
 from registry.lookup.rendering import HandedTicket
 from registry.lookup.service_resolution import service_named
 from registry.security.caller import Caller
-from registry.security.ticket import LARGEST_NUMBER, NO_LIMITS, Limits
-from registry.security.ticket_signer import NoSigningKey, TicketSigner
+from registry.security.tickets.ticket import LARGEST_NUMBER, NO_LIMITS, Limits
+from registry.security.tickets.ticket_signer import NoSigningKey, TicketSigner
 from registry.web.access_middleware import caller_of
 from registry.web.refusal import Refusal
 

@@ -28,7 +28,7 @@ from registry.consul.instance import Instance
 from registry.proxy.headers import request_headers, response_headers
 from registry.proxy.upload import ContinueTimeoutResponse, IdleTimeout, Upload
 from registry.proxy.upstreams import Workers
-from registry.runtime.tls_trust import verification_fault
+from registry.runtime.tls.trust import verification_fault
 from registry.web.discard_body import discard_body, respond_and_discard_body
 from registry.web.refusal import Refusal, refused
 from registry.web.request_target import origin_form

@@ -17,15 +17,15 @@ from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
-from registry.runtime import open_files
 from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
-from registry.runtime.tls import TlsFiles, serving_tls
-from registry.runtime.tls_trust import TrustFiles
+from registry.runtime.processes import open_files
+from registry.runtime.tls.server import TlsFiles, serving_tls
+from registry.runtime.tls.trust import TrustFiles
 from registry.security.access import AccessDenied, check_service
 from registry.security.access_control import AccessControl, access_control
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings

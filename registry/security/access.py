@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.security.caller import ANONYMOUS, Caller, Role
-from registry.security.token_file import Tokens
+from registry.security.tokens.token_file import Tokens
 
 CHALLENGE = 'Bearer realm="p2p"'
 """The WWW-Authenticate header of a 401."""

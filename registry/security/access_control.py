@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from registry.runtime.supervise import supervised
+from registry.runtime.file_watch import WatchedFile
+from registry.runtime.tasks.supervise import supervised
 from registry.security.access import AccessDenied, caller_of, check_role
 from registry.security.access_settings import AccessSettings
+from registry.security.browsers.cors import Origins
+from registry.security.browsers.host_names import HostNames
 from registry.security.caller import Caller, Role
-from registry.security.cors import Origins
-from registry.security.file_watch import WatchedFile
-from registry.security.host_names import HostNames
 from registry.security.quota import Quotas
-from registry.security.token_file import Tokens, parse_tokens
+from registry.security.tokens.token_file import Tokens, parse_tokens
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.runtime.errors import SettingsError
-from registry.security.cors import ANY, origin
-from registry.security.host_names import host_name
+from registry.security.browsers.cors import ANY, origin
+from registry.security.browsers.host_names import host_name
 
 
 @dataclass(frozen=True, slots=True)

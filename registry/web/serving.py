@@ -11,7 +11,7 @@ from aiohttp import web
 from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.serving import serving
-from registry.runtime.tls import ServerTls
+from registry.runtime.tls.server import ServerTls
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes.parent_death import die_with_parent
 from tests.support import photos
 from tests.support.command_process import children_of, free_port
 

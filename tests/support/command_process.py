@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes.parent_death import die_with_parent
 
 P2P = (sys.executable, "-m", "p2pclient")
 """The `p2p` of the environment that runs the tests."""

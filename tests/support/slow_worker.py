@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.consul.settings import ConsulSettings
-from registry.runtime.lifecycle import run
+from registry.runtime.processes.lifecycle import run
 from worker.artifacts.source import ModelSource
 from worker.engines.echo import Echo
 from worker.inference.model import Model

@@ -10,9 +10,9 @@ from typing import Any
 
 from registry.consul.key_value import KeyValue
 from registry.consul.settings import ConsulSettings
-from registry.security.key_folder import PrivateKey, new_key
-from registry.security.signing_keys import publish, withdraw
-from registry.security.ticket import Ticket, sign
+from registry.security.tickets.key_folder import PrivateKey, new_key
+from registry.security.tickets.signing_keys import publish, withdraw
+from registry.security.tickets.ticket import Ticket, sign
 
 
 @dataclass(frozen=True)

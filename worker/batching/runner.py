@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from registry.runtime.supervise import cancel_all, start_supervised
+from registry.runtime.tasks.supervise import cancel_all, start_supervised
 from worker.batching.core_scheduler import CoreScheduler, CoreSlot
 from worker.batching.padding import assemble
 from worker.batching.policy import NextBatch, Pace, next_batch, slowdown

@@ -65,7 +65,7 @@ def exec_(
     """
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError
-    from registry.runtime.lifecycle import run_with_own_signals
+    from registry.runtime.processes.lifecycle import run_with_own_signals
     from worker.exec.supervisor import supervise
 
     async def main() -> int:

@@ -158,8 +158,8 @@ def worker(
     """
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError
-    from registry.runtime.lifecycle import run
-    from registry.runtime.tls import TlsFiles
+    from registry.runtime.processes.lifecycle import run
+    from registry.runtime.tls.server import TlsFiles
     from registry.security.access_settings import AccessSettings
     from worker.artifacts.version_plan import parse_labels, parse_policy
     from worker.errors import WorkerError

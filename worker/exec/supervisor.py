@@ -29,10 +29,10 @@ import aiohttp
 
 from registry.consul.catalog import Checks
 from registry.consul.instance import Instance, stable_id
-from registry.runtime.children import ChildProcess
 from registry.runtime.listen import bind, port_of
-from registry.runtime.race import finishes_first
-from registry.runtime.supervise import supervised
+from registry.runtime.processes.children import ChildProcess
+from registry.runtime.tasks.race import finishes_first
+from registry.runtime.tasks.supervise import supervised
 from worker.exec import orphans
 from worker.exec.port_owner import older_owner
 from worker.exec.settings import ExecSettings

@@ -19,17 +19,17 @@ from aiohttp import web
 
 from registry.consul.catalog import Checks
 from registry.consul.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
-from registry.runtime import open_files
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.serving import serving
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
-from registry.runtime.race import finishes_first
-from registry.runtime.supervise import cancel_all, start_supervised, supervised
-from registry.runtime.tls import ServerTls, serving_tls
+from registry.runtime.processes import open_files
+from registry.runtime.tasks.race import finishes_first
+from registry.runtime.tasks.supervise import cancel_all, start_supervised, supervised
+from registry.runtime.tls.server import ServerTls, serving_tls
 from registry.security.access_control import access_control
-from registry.security.key_ring import checking_tickets
+from registry.security.tickets.key_ring import checking_tickets
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.connection import connection_factory
 from worker.registration import Registration, advertised

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes.parent_death import die_with_parent
 from worker.errors import ModelError
 from worker.system.scheduling import use_idle_scheduling
 
@@ -136,6 +136,6 @@ def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
 
 
 def _end_with_pipe() -> None:
-    """End when the caller has closed the pipe, where the kernel does not tell (registry.runtime.parent_death)."""
+    """End when the caller has closed the pipe, if the kernel does not tell (see runtime/processes/parent_death)."""
     os.read(0, 1)  # without Python's lock on the file, which a process that is forked here would inherit
     os._exit(1)

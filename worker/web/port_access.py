@@ -12,7 +12,7 @@ from registry.security.access import check_service
 from registry.security.access_control import AccessControl
 from registry.security.caller import ANONYMOUS, Caller, Role
 from registry.security.quota import Places
-from registry.security.ticket import NO_LIMITS, NO_QUOTA, Limits, Ticket
+from registry.security.tickets.ticket import NO_LIMITS, NO_QUOTA, Limits, Ticket
 from worker.web.request import IncomingRequest
 from worker.web.ticket_gate import METRICS, TicketGate, asked_service
 

@@ -13,8 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from registry.security.access import bearer_token
-from registry.security.ticket import Ticket, TicketRefused
-from registry.security.ticket_check import Asked, TicketCheck
+from registry.security.tickets.ticket import Ticket, TicketRefused
+from registry.security.tickets.ticket_check import Asked, TicketCheck
 from worker.errors import Busy, Forbidden, TooLarge, Unauthorized, WorkerError, WrongWorker
 from worker.repository.repository import ModelRepository
 from worker.web.request import IncomingRequest

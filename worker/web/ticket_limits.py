@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from registry.security.ticket import NO_LIMITS, Limits
+from registry.security.tickets.ticket import NO_LIMITS, Limits
 
 _limits: ContextVar[Limits] = ContextVar("ticket_limits", default=NO_LIMITS)
 

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from registry.agent.checks.definitions import HttpProbe, TcpProbe
 from registry.agent.state.records import Status
-from registry.runtime.tls_trust import verification_fault
+from registry.runtime.tls.trust import verification_fault
 
 Outcome = tuple[Status, str]
 

@@ -14,7 +14,7 @@ from functools import partial
 from registry.agent.checks.definitions import Repeated, Ttl
 from registry.agent.checks.probes import open_session, run_probe
 from registry.agent.state.records import Status
-from registry.runtime.supervise import cancel_all, start_supervised
+from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
 Report = Callable[[str, Status, str], None]
 

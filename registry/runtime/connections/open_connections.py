@@ -18,8 +18,8 @@ from typing import Protocol
 
 from registry.runtime.accept_queue import stop_accepting
 from registry.runtime.connections.unsent import Unsent, connections_to_end, next_unsent, stalled_after_s
-from registry.runtime.race import event_within
-from registry.runtime.supervise import supervised
+from registry.runtime.tasks.race import event_within
+from registry.runtime.tasks.supervise import supervised
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.tls_handshake import encrypted
 from registry.runtime.listen import BACKLOG
-from registry.runtime.tls import ServerTls
+from registry.runtime.tls.server import ServerTls
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from registry.runtime.connections.open_connections import Connections
-from registry.runtime.tls import ServerTls
+from registry.runtime.tls.server import ServerTls
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import pytest
 
 from deploy.local import EndedEarlyError, UpSettings, up
 from registry.runtime.errors import SettingsError
-from registry.runtime.tls import TlsFiles
-from registry.runtime.tls_trust import TrustFiles
+from registry.runtime.tls.server import TlsFiles
+from registry.runtime.tls.trust import TrustFiles
 from tests.support import photos
 from tests.support.certificates import Authority
 from tests.support.command_process import children_of, free_port

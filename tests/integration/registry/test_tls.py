@@ -18,8 +18,8 @@ from registry.consul.settings import ConsulSettings
 from registry.proxy.server import ProxySettings
 from registry.proxy.server import running as running_proxy
 from registry.runtime.errors import SettingsError
-from registry.runtime.tls import TlsFiles
-from registry.runtime.tls_trust import TrustFiles
+from registry.runtime.tls.server import TlsFiles
+from registry.runtime.tls.trust import TrustFiles
 from tests.support.certificates import Authority
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes.parent_death import die_with_parent
 from tests.support.cluster.network import Host
 from tests.support.waiting import until
 

@@ -11,8 +11,8 @@ import pytest
 
 from registry.agent.api import waiting
 from registry.agent.server import FILES_ASIDE, RunningAgent, serve_agent
-from registry.runtime import open_files
 from registry.runtime.connections import open_connections, unsent
+from registry.runtime.processes import open_files
 from tests.support.waiting import until
 
 VALUE_BYTES = 400_000

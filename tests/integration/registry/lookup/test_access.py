@@ -13,11 +13,11 @@ import pytest
 
 from registry.consul.settings import ConsulSettings
 from registry.lookup.fast_path import FastPath
+from registry.runtime.file_watch import WatchedFile
 from registry.security.access_control import AccessControl, access_control
 from registry.security.access_settings import AccessSettings
-from registry.security.file_watch import WatchedFile
-from registry.security.host_names import HostNames
-from registry.security.token_file import parse_tokens
+from registry.security.browsers.host_names import HostNames
+from registry.security.tokens.token_file import parse_tokens
 from registry.server import serve
 from registry.settings import RegistrySettings
 from tests.support.lookup_app import PLAIN, alike, served

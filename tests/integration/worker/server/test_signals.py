@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.runtime.parent_death import die_with_parent
+from registry.runtime.processes.parent_death import die_with_parent
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.photos import encode

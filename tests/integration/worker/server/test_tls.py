@@ -17,7 +17,7 @@ import pytest
 
 from registry.consul.errors import ConsulRefused
 from registry.consul.settings import ConsulSettings
-from registry.runtime.tls import TlsFiles
+from registry.runtime.tls.server import TlsFiles
 from tests.support import photos
 from tests.support.certificates import Authority
 from tests.support.consul_process import ConsulProcess

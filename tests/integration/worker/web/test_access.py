@@ -11,12 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from registry.runtime.file_watch import WatchedFile
 from registry.security.access_control import AccessControl
-from registry.security.cors import Origins
-from registry.security.file_watch import WatchedFile
-from registry.security.host_names import HostNames
+from registry.security.browsers.cors import Origins
+from registry.security.browsers.host_names import HostNames
 from registry.security.quota import Quotas
-from registry.security.token_file import parse_tokens
+from registry.security.tokens.token_file import parse_tokens
 from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 from tests.support.photos import chelsea_jpeg
 from tests.support.raw_http import conversation, undated

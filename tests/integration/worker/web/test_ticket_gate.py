@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from yarl import URL
 
 from registry.agent.server import serve_agent
-from registry.security.ticket import Limits, Ticket, sign
+from registry.security.tickets.ticket import Limits, Ticket, sign
 from tests.support import photos
 from tests.support.echo_worker import EchoWorker, echo_worker
 from tests.support.raw_http import conversation, undated

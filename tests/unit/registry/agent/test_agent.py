@@ -12,7 +12,7 @@ from registry.agent.checks import runner
 from registry.agent.checks.definitions import CheckDefinition, HttpProbe, Repeated, ServiceDefinition, TcpProbe, Ttl
 from registry.agent.state.catalog import CatalogChange
 from registry.agent.state.records import Check, Node, Service, Status
-from registry.runtime import supervise
+from registry.runtime.tasks import supervise
 from tests.support.waiting import until
 
 

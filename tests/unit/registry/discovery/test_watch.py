@@ -17,8 +17,8 @@ from registry.discovery.reconcile import CHECK_INTERVAL_S
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.watch import UNUSABLE_LOGGED_AT_MOST, ServiceWatch
-from registry.runtime import backoff
-from registry.runtime.supervise import cancel_all, supervised
+from registry.runtime.tasks import backoff
+from registry.runtime.tasks.supervise import cancel_all, supervised
 from tests.support.waiting import until
 
 A = Instance("classify", "a", "127.0.0.1", 9001)

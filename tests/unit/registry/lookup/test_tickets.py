@@ -21,9 +21,9 @@ from registry.lookup.fast_path import FastPath, LookupProtocol
 from registry.lookup.routes import build_app
 from registry.lookup.tickets import LookupTickets
 from registry.runtime.connections.open_connections import bounded_connections
-from registry.security.key_folder import new_key
-from registry.security.ticket import Limits, Ticket, verify
-from registry.security.ticket_signer import SigningKey, TicketSigner
+from registry.security.tickets.key_folder import new_key
+from registry.security.tickets.ticket import Limits, Ticket, verify
+from registry.security.tickets.ticket_signer import SigningKey, TicketSigner
 from tests.support.lookup_app import OPTIONS
 from tests.support.raw_http import conversation, undated
 from tests.support.waiting import until

@@ -13,7 +13,7 @@ from registry.security.access import (
     may_use,
 )
 from registry.security.caller import ANONYMOUS, Caller, Role
-from registry.security.token_file import parse_tokens
+from registry.security.tokens.token_file import parse_tokens
 
 TOKENS = parse_tokens('[alice]\ntoken = "right"')
 

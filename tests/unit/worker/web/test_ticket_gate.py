@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry.security.ticket_check import TicketCheck
+from registry.security.tickets.ticket_check import TicketCheck
 from worker.errors import Forbidden
 from worker.web.ticket_gate import TicketGate
 

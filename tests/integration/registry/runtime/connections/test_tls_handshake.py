@@ -20,7 +20,7 @@ from registry.runtime.connections.open_connections import Connections, bounded_c
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.serving import serving
 from registry.runtime.listen import bind, port_of
-from registry.runtime.tls import TlsFiles, serving_tls
+from registry.runtime.tls.server import TlsFiles, serving_tls
 from tests.support.certificates import Authority
 from tests.support.waiting import until
 

@@ -1,0 +1,1 @@
+"""How a server process starts, ends, and starts and stops child processes."""

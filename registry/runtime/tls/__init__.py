@@ -1,0 +1,1 @@
+"""TLS: what a server shows its clients, and what a client of servers trusts."""
