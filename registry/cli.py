@@ -121,8 +121,8 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     from registry.multiprocess import keep_running
     from registry.runtime.exposure import warn_if_exposed
     from registry.runtime.tls.server import server_context
-    from registry.security.access_control import read_tokens
     from registry.security.tickets.key_folder import KeyFolder
+    from registry.security.tokens.token_file_reader import watched_tokens
 
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
     command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
@@ -133,7 +133,7 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
         KeyFolder(settings.ticket_keys).load()
         command += ["--ticket-keys", str(settings.ticket_keys)]
     if settings.access.tokens is not None:
-        read_tokens(settings.access.tokens)
+        watched_tokens(settings.access.tokens)
     if settings.tls is not None:
         server_context(settings.tls)
         command += settings.tls.as_flags()

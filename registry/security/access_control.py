@@ -8,9 +8,8 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-from registry.runtime.file_watch import WatchedFile
+from registry.runtime.file_watch import WatchedFiles
 from registry.runtime.tasks.supervise import supervised
 from registry.security.access import AccessDenied, caller_of, check_role
 from registry.security.access_settings import AccessSettings
@@ -18,7 +17,8 @@ from registry.security.browsers.cors import Origins
 from registry.security.browsers.host_names import HostNames
 from registry.security.caller import Caller, Role
 from registry.security.quota import Quotas
-from registry.security.tokens.token_file import Tokens, parse_tokens
+from registry.security.tokens.token_file import Tokens
+from registry.security.tokens.token_file_reader import watched_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class AccessControl:
     def __init__(
         self,
         *,
-        tokens: WatchedFile[Tokens] | None = None,
+        tokens: WatchedFiles[Tokens] | None = None,
         hosts: HostNames | None = None,
         origins: Origins | None = None,
         quotas: Quotas | None = None,
@@ -90,17 +90,12 @@ async def access_control(
     if settings.tokens is None:
         yield AccessControl(origins=origins, quotas=quotas)
         return
-    tokens = read_tokens(settings.tokens)
+    tokens = watched_tokens(settings.tokens)
     names = await asyncio.to_thread(_own_names)
     logger.info("Tokens are asked for; these callers have one: %s.", ", ".join(sorted(tokens.value.names)))
     async with supervised("follow the token file", tokens.follow):
         known = HostNames({*names, *hosts, *settings.allowed_hosts})
         yield AccessControl(tokens=tokens, hosts=known, origins=origins, quotas=quotas)
-
-
-def read_tokens(path: Path) -> WatchedFile[Tokens]:
-    """The token file at `path`. Raises SettingsError where it cannot be used."""
-    return WatchedFile(path, parse_tokens, what="The token file")
 
 
 def _own_names() -> frozenset[str]:

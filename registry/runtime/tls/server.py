@@ -6,9 +6,7 @@ for each ClientHello, with a server's name or without). So connections that exis
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,20 +15,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from registry.runtime.errors import SettingsError
+from registry.runtime.file_watch import WatchedFiles
 from registry.runtime.tasks.supervise import supervised
 
 logger = logging.getLogger(__name__)
-
-LOOK_EVERY_S = 1.0
-"""The time between two looks at the files. A change counts when it is seen twice: certificate and key are two files."""
 
 EXPIRES_SOON = timedelta(days=7)
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2 those with forward secrecy and authenticated encryption; all of TLS 1.3 are of that kind."""
-
-_Signature = tuple[tuple[int, int, int], ...]
-"""Inode, size and time of change of each file: replacing, writing and a symbolic link that points elsewhere show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +60,17 @@ class ServerTls:
     """The TLS of a server's connections: each begins with `context`. Raises SettingsError where a file is unusable."""
 
     def __init__(self, files: TlsFiles) -> None:
-        self._files = files
-        self._signature = _signature(files)
-        self.context = server_context(files)
+        paths = [files.cert, files.key, *([] if files.client_ca is None else [files.client_ca])]
+        self._newest = WatchedFiles(paths, lambda: server_context(files), what=f"The certificate in {files.cert}")
+        self.context = self._newest.value
         self.context.sni_callback = self._hand_over
-        self._current = self.context
 
     def _hand_over(self, connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
-        connection.context = self._current
+        connection.context = self._newest.value
 
-    async def watch(self) -> None:
+    async def follow(self) -> None:
         """Read the files again whenever they change, until cancelled; unusable ones are logged and not used."""
-        previous = self._signature
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            found = await asyncio.to_thread(_signature, self._files)
-            if found == previous != self._signature:
-                self._signature = found
-                await self._read_again()
-            previous = found
-
-    async def _read_again(self) -> None:
-        try:
-            self._current = await asyncio.to_thread(server_context, self._files)
-        except SettingsError as error:
-            logger.error("%s The certificate that was read before stays in use.", error)
-        else:
-            logger.info("The certificate in %s has been read again: new connections get it.", self._files.cert)
+        await self._newest.follow()
 
 
 @asynccontextmanager
@@ -103,7 +80,7 @@ async def serving_tls(files: TlsFiles | None) -> AsyncIterator[ServerTls | None]
         yield None
         return
     tls = ServerTls(files)
-    async with supervised("read changed certificates", tls.watch):
+    async with supervised("read changed certificates", tls.follow):
         yield tls
 
 
@@ -185,13 +162,3 @@ def _warn_of_expiry(path: Path) -> None:
         logger.warning("The certificate in %s has expired (%s): clients will refuse it.", path, until)
     elif left <= EXPIRES_SOON:
         logger.warning("The certificate in %s expires on %s: replace the file, which is read again.", path, until)
-
-
-def _signature(files: TlsFiles) -> _Signature | None:
-    """What shows a change of any of the files; None while one is missing."""
-    paths = (files.cert, files.key, *([] if files.client_ca is None else [files.client_ca]))
-    try:
-        found = [os.stat(path) for path in paths]
-    except OSError:
-        return None
-    return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)

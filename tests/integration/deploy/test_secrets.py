@@ -23,8 +23,8 @@ from registry.consul.settings import ConsulSettings
 from registry.proxy.server import ProxySettings
 from registry.proxy.server import running as proxy_running
 from registry.runtime.errors import RegistryError
-from registry.security.access_control import read_tokens
 from registry.security.access_settings import AccessSettings
+from registry.security.tokens.token_file_reader import watched_tokens
 from registry.server import running as registry_running
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
@@ -249,7 +249,7 @@ async def _run_commands(shown: Shown, url: str, wrong_port: int, photo: Path) ->
 
 async def _damage_the_token_file(tokens: Path) -> None:
     """The running servers notice, and log it."""
-    file = read_tokens(tokens)
+    file = watched_tokens(tokens)
     for text in (RIGHT, f'[alice]\ntoken = "{RIGHT}', f'[alice]\ntoken = "{RIGHT} "', f'"{RIGHT}" = 1'):
         tokens.write_text(text)
         await file.look()
@@ -266,7 +266,7 @@ def _add_reprs(shown: Shown, consul: ConsulSettings, access: AccessSettings, tok
         ProxySettings(consul, access=access),
         WorkerSettings(consul, ModelSource(engine="echo"), access=access),
         UpSettings(environ=environ),
-        read_tokens(tokens),
-        read_tokens(tokens).value,
+        watched_tokens(tokens),
+        watched_tokens(tokens).value,
     ):
         shown.add(type(value).__name__, repr(value) + str(value))

@@ -13,11 +13,11 @@ import pytest
 
 from registry.consul.settings import ConsulSettings
 from registry.lookup.fast_path import FastPath
-from registry.runtime.file_watch import WatchedFile
+from registry.runtime.file_watch import WatchedFiles
 from registry.security.access_control import AccessControl, access_control
 from registry.security.access_settings import AccessSettings
 from registry.security.browsers.host_names import HostNames
-from registry.security.tokens.token_file import parse_tokens
+from registry.security.tokens.token_file_reader import watched_tokens
 from registry.server import serve
 from registry.settings import RegistrySettings
 from tests.support.lookup_app import PLAIN, alike, served
@@ -63,12 +63,14 @@ def lookup(request: pytest.FixtureRequest) -> Ask:
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> WatchedFile[Any]:
-    return WatchedFile(write_tokens(tmp_path), parse_tokens, what="The token file")
+def tokens(tmp_path: Path) -> WatchedFiles[Any]:
+    return watched_tokens(write_tokens(tmp_path))
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])
-async def test_without_a_right_token_only_the_health_is_told(lookup: Ask, tokens: WatchedFile[Any], token: str) -> None:
+async def test_without_a_right_token_only_the_health_is_told(
+    lookup: Ask, tokens: WatchedFiles[Any], token: str
+) -> None:
     """Every other path, whether it exists or not, is 401 with the challenge; health carries no details."""
     async with lookup(AccessControl(tokens=tokens)) as asked:
         for path in (*CLIENT_PATHS, "/metrics"):
@@ -82,7 +84,9 @@ async def test_without_a_right_token_only_the_health_is_told(lookup: Ask, tokens
         ]
 
 
-async def test_a_client_may_look_up_and_an_operator_may_read_metrics_too(lookup: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_client_may_look_up_and_an_operator_may_read_metrics_too(
+    lookup: Ask, tokens: WatchedFiles[Any]
+) -> None:
     """/metrics takes the operator's role: a client's token is known there, but may not do that (403)."""
     expected = [200, 200, 200, 200, 200, 404, 307]
     async with lookup(AccessControl(tokens=tokens)) as asked:
@@ -94,7 +98,7 @@ async def test_a_client_may_look_up_and_an_operator_may_read_metrics_too(lookup:
         assert (await asked.get("/metrics", OPERATOR))[0] == 200
 
 
-async def test_a_caller_sees_only_its_services(lookup: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_caller_sees_only_its_services(lookup: Ask, tokens: WatchedFiles[Any]) -> None:
     """Another service is 403 by any path, whether it exists or not, and no list names it."""
     async with lookup(AccessControl(tokens=tokens)) as asked:
         for path in ("/", "/next", "/next/classify", "/instances/classify", "/to/classify/", "/to/none/", "/next/none"):
@@ -106,23 +110,23 @@ async def test_a_caller_sees_only_its_services(lookup: Ask, tokens: WatchedFile[
 
 
 @pytest.mark.parametrize("path", ["/to/cl%61ssify/", "/to//classify/", "/to/cats%2F..%2Fclassify/", "/next/cats/"])
-async def test_no_spelling_of_a_path_goes_around_the_check(lookup: Ask, tokens: WatchedFile[Any], path: str) -> None:
+async def test_no_spelling_of_a_path_goes_around_the_check(lookup: Ask, tokens: WatchedFiles[Any], path: str) -> None:
     """What is checked is the very name that is looked up, however the path writes it."""
     async with lookup(AccessControl(tokens=tokens)) as asked:
         assert (await asked.get(path, OF_CATS))[0] in (403, 404)
 
 
-async def test_a_token_that_leaves_the_file_is_refused_at_once(lookup: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_token_that_leaves_the_file_is_refused_at_once(lookup: Ask, tokens: WatchedFiles[Any]) -> None:
     """What was decided for a text of a request ends with the token file that it was decided by; connections stay."""
     async with lookup(AccessControl(tokens=tokens)) as asked:
         assert (await asked.get("/next", CLIENT))[0] == 200
-        tokens._path.write_text('[zoe]\ntoken = "the-new-token"\n')
+        tokens.paths[0].write_text('[zoe]\ntoken = "the-new-token"\n')
         await tokens.look()
         assert (await asked.get("/next", CLIENT))[0] == 401
         assert (await asked.get("/next", "the-new-token"))[0] == 200
 
 
-async def test_lookups_with_a_token_take_the_fast_path(tokens: WatchedFile[Any]) -> None:
+async def test_lookups_with_a_token_take_the_fast_path(tokens: WatchedFiles[Any]) -> None:
     """A token costs no more than another header; a wrong one is answered by the framework."""
     text = PLAIN.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer %s\r\n\r\n" % CLIENT.encode())
     async with served(fast=True, access=AccessControl(tokens=tokens)) as (port, path):
@@ -133,7 +137,7 @@ async def test_lookups_with_a_token_take_the_fast_path(tokens: WatchedFile[Any])
 
 
 @pytest.mark.parametrize("token", [CLIENT, OPERATOR, OF_CATS, "wrong", ""])
-async def test_a_client_cannot_tell_the_two_paths_apart(tokens: WatchedFile[Any], token: str) -> None:
+async def test_a_client_cannot_tell_the_two_paths_apart(tokens: WatchedFiles[Any], token: str) -> None:
     """Whoever asks, both paths say the same."""
     said = []
     lines = b"\r\nAuthorization: Bearer %s\r\n\r\n" % token.encode()
@@ -144,7 +148,7 @@ async def test_a_client_cannot_tell_the_two_paths_apart(tokens: WatchedFile[Any]
     assert alike(said[0]) == alike(said[1])
 
 
-async def test_a_caller_above_its_rate_is_told_when_to_ask_again(lookup: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_caller_above_its_rate_is_told_when_to_ask_again(lookup: Ask, tokens: WatchedFiles[Any]) -> None:
     """Two lookups pass, the third is 429 with Retry-After; another caller notices nothing."""
     async with lookup(AccessControl(tokens=tokens)) as asked:
         answers = [await asked.get("/next", SLOW) for _ in range(3)]
@@ -157,7 +161,7 @@ async def test_a_caller_above_its_rate_is_told_when_to_ask_again(lookup: Ask, to
 
 @pytest.mark.parametrize(("host", "status"), [("evil.example", 421), ("box.example:1", 200), ("127.0.0.1:1", 200)])
 async def test_a_name_that_a_page_may_have_rebound_is_refused(
-    lookup: Ask, tokens: WatchedFile[Any], host: str, status: int
+    lookup: Ask, tokens: WatchedFiles[Any], host: str, status: int
 ) -> None:
     """With a token file only names of this server are answered, health included."""
     async with lookup(AccessControl(tokens=tokens, hosts=HostNames(["box.example"]))) as asked:
@@ -176,9 +180,9 @@ async def test_pages_of_an_allowed_origin_may_ask(lookup: Ask) -> None:
         assert "Access-Control-Allow-Origin" not in (await asked.get("/next", Origin="https://evil.example"))[1]
 
 
-async def test_a_page_may_read_why_it_is_refused(lookup: Ask, tokens: WatchedFile[Any], tmp_path: Path) -> None:
+async def test_a_page_may_read_why_it_is_refused(lookup: Ask, tokens: WatchedFiles[Any], tmp_path: Path) -> None:
     """A 401 carries the page's origin, too, else the browser hides it; a preflight needs no token."""
-    settings = AccessSettings(tokens._path, cors_origins=(PAGE,))
+    settings = AccessSettings(tokens.paths[0], cors_origins=(PAGE,))
     async with access_control(settings) as access, lookup(access) as asked:
         status, headers, _ = await asked.get("/next", Origin=PAGE)
         assert (status, headers["Access-Control-Allow-Origin"]) == (401, PAGE)
@@ -194,7 +198,7 @@ async def test_off_by_default_no_page_may_ask(lookup: Ask) -> None:
         assert "Access-Control-Allow-Origin" not in (await asked.get("/next", Origin=PAGE))[1]
 
 
-async def test_a_refused_caller_never_sends_its_body(tokens: WatchedFile[Any]) -> None:
+async def test_a_refused_caller_never_sends_its_body(tokens: WatchedFiles[Any]) -> None:
     """`Expect: 100-continue` is answered with the 401 itself, and the connection ends."""
     request = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n"
     async with served(fast=True, access=AccessControl(tokens=tokens)) as (port, _):

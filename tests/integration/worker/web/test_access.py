@@ -11,12 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from registry.runtime.file_watch import WatchedFile
+from registry.runtime.file_watch import WatchedFiles
 from registry.security.access_control import AccessControl
 from registry.security.browsers.cors import Origins
 from registry.security.browsers.host_names import HostNames
 from registry.security.quota import Quotas
-from registry.security.tokens.token_file import parse_tokens
+from registry.security.tokens.token_file_reader import watched_tokens
 from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 from tests.support.photos import chelsea_jpeg
 from tests.support.raw_http import conversation, undated
@@ -72,13 +72,15 @@ def worker(request: pytest.FixtureRequest) -> Ask:
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> WatchedFile[Any]:
+def tokens(tmp_path: Path) -> WatchedFiles[Any]:
     table = f'\n[nick]\ntoken = "{NARROW}"\nconcurrency = 0.5\n'
-    return WatchedFile(write_tokens(tmp_path, TABLES + table), parse_tokens, what="The token file")
+    return watched_tokens(write_tokens(tmp_path, TABLES + table))
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])
-async def test_without_a_right_token_only_the_health_is_told(worker: Ask, tokens: WatchedFile[Any], token: str) -> None:
+async def test_without_a_right_token_only_the_health_is_told(
+    worker: Ask, tokens: WatchedFiles[Any], token: str
+) -> None:
     """Every other path of every protocol is 401 with the challenge; readiness is a yes or no without details."""
     async with worker(AccessControl(tokens=tokens)) as asked:
         answers = [await asked.get(path, token) for path in (*CLIENT_PATHS, "/", "/metrics", "/nowhere")]
@@ -93,7 +95,7 @@ async def test_without_a_right_token_only_the_health_is_told(worker: Ask, tokens
         assert (await asked.get("/v2/health/live", token))[0] == 200
 
 
-async def test_a_client_predicts_and_an_operator_reads_metrics_too(worker: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_client_predicts_and_an_operator_reads_metrics_too(worker: Ask, tokens: WatchedFiles[Any]) -> None:
     """Predictions, descriptions and readiness with its details for both; /metrics for the operator only."""
     async with worker(AccessControl(tokens=tokens)) as asked:
         for token in (CLIENT, OPERATOR):
@@ -106,7 +108,7 @@ async def test_a_client_predicts_and_an_operator_reads_metrics_too(worker: Ask, 
         assert (await asked.get("/metrics", OPERATOR))[0] == 200
 
 
-async def test_a_caller_uses_only_its_models(worker: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_caller_uses_only_its_models(worker: Ask, tokens: WatchedFiles[Any]) -> None:
     """A token for another service is refused by every protocol, for models that exist and for those that do not."""
     async with worker(AccessControl(tokens=tokens)) as asked:
         for path in (*PREDICTING, "/v1/models/cl%61ssify:predict", "/v2/models/none/infer"):
@@ -116,17 +118,17 @@ async def test_a_caller_uses_only_its_models(worker: Ask, tokens: WatchedFile[An
         assert (await asked.get("/v1/models/cats", OF_CATS))[0] == 404
 
 
-async def test_a_token_that_leaves_the_file_is_refused_at_once(worker: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_token_that_leaves_the_file_is_refused_at_once(worker: Ask, tokens: WatchedFiles[Any]) -> None:
     """The next request on a kept connection is judged by the new file."""
     async with worker(AccessControl(tokens=tokens)) as asked:
         assert (await asked.post(CLIENT))[0] == 200
-        tokens._path.write_text('[zoe]\ntoken = "the-new-token"\n')
+        tokens.paths[0].write_text('[zoe]\ntoken = "the-new-token"\n')
         await tokens.look()
         assert (await asked.post(CLIENT))[0] == 401
         assert (await asked.post("the-new-token"))[0] == 200
 
 
-async def test_a_caller_above_its_rate_is_told_when_to_ask_again(worker: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_caller_above_its_rate_is_told_when_to_ask_again(worker: Ask, tokens: WatchedFiles[Any]) -> None:
     """Two requests pass, the third is 429 with Retry-After; another caller notices nothing."""
     async with worker(AccessControl(tokens=tokens)) as asked:
         answers = [await asked.post(SLOW) for _ in range(3)]
@@ -136,7 +138,7 @@ async def test_a_caller_above_its_rate_is_told_when_to_ask_again(worker: Ask, to
         assert (await asked.post(CLIENT))[0] == 200
 
 
-async def test_a_caller_holds_no_more_than_its_share_of_places(worker: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_a_caller_holds_no_more_than_its_share_of_places(worker: Ask, tokens: WatchedFiles[Any]) -> None:
     """A request whose body is still to come holds a place; it is free again when the client hangs up."""
     control = AccessControl(tokens=tokens, quotas=Quotas(places=4))
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\nAuthorization: Bearer %s\r\n\r\n" % NARROW.encode()
@@ -156,7 +158,7 @@ async def test_a_caller_holds_no_more_than_its_share_of_places(worker: Ask, toke
         assert control.quotas.held("nick") == 0
 
 
-async def test_each_image_of_a_request_takes_a_place(worker: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_each_image_of_a_request_takes_a_place(worker: Ask, tokens: WatchedFiles[Any]) -> None:
     """A form with as many images as the share counts as that many requests while another one is under way."""
     control = AccessControl(tokens=tokens, quotas=Quotas(places=4))
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\nAuthorization: Bearer %s\r\n\r\n" % NARROW.encode()
@@ -180,7 +182,7 @@ async def test_each_image_of_a_request_takes_a_place(worker: Ask, tokens: Watche
 
 @pytest.mark.parametrize(("host", "status"), [("evil.example", 421), ("box.example:1", 200), ("127.0.0.1:1", 200)])
 async def test_a_name_that_a_page_may_have_rebound_is_refused(
-    worker: Ask, tokens: WatchedFile[Any], host: str, status: int
+    worker: Ask, tokens: WatchedFiles[Any], host: str, status: int
 ) -> None:
     """With a token file only names of this server are answered, health included."""
     async with worker(AccessControl(tokens=tokens, hosts=HostNames(["box.example"]))) as asked:
@@ -188,7 +190,7 @@ async def test_a_name_that_a_page_may_have_rebound_is_refused(
         assert (await asked.get("/healthz", Host=host))[0] == status
 
 
-async def test_pages_of_an_allowed_origin_may_ask(worker: Ask, tokens: WatchedFile[Any]) -> None:
+async def test_pages_of_an_allowed_origin_may_ask(worker: Ask, tokens: WatchedFiles[Any]) -> None:
     """A preflight is answered without a token, and answers of all kinds carry the page's origin."""
     control = AccessControl(tokens=tokens, origins=Origins([PAGE]))
     async with worker(control) as asked:
@@ -212,7 +214,7 @@ async def test_off_by_default_no_page_may_ask(worker: Ask) -> None:
 
 
 @pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
-async def test_a_refused_caller_is_answered_before_its_body(tokens: WatchedFile[Any], expect: bytes) -> None:
+async def test_a_refused_caller_is_answered_before_its_body(tokens: WatchedFiles[Any], expect: bytes) -> None:
     """The 401 comes while the body is still to come, and nobody asks for it."""
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n" + expect + b"\r\n"
     async with fast_and_slow_worker(control=AccessControl(tokens=tokens)) as both:
@@ -226,7 +228,7 @@ async def test_a_refused_caller_is_answered_before_its_body(tokens: WatchedFile[
 
 
 @pytest.mark.parametrize("token", [CLIENT, OF_CATS, "wrong"])
-async def test_a_client_cannot_tell_the_two_paths_apart(tokens: WatchedFile[Any], token: str) -> None:
+async def test_a_client_cannot_tell_the_two_paths_apart(tokens: WatchedFiles[Any], token: str) -> None:
     """Whoever asks, the fast path and aiohttp say the same, byte for byte."""
     body = chelsea_jpeg()
     lines = (b"POST / HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), b"Authorization: Bearer %s")

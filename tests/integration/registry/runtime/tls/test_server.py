@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from registry.runtime import file_watch
 from registry.runtime.errors import SettingsError
-from registry.runtime.tls import server as tls
 from registry.runtime.tls.server import ServerTls, TlsFiles, server_context, serving_tls
 from tests.support.certificates import Authority, Pem, write
 from tests.support.waiting import until
@@ -40,7 +40,7 @@ def files(authority: Authority, tmp_path: Path) -> TlsFiles:
 
 @pytest.fixture
 def looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(file_watch, "LOOK_EVERY_S", 0.01)
 
 
 def install(pem: Pem, files: TlsFiles) -> None:
