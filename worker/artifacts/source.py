@@ -35,6 +35,7 @@ class ModelSource:
     gpu_memory_growth: take a GPU's memory as it is needed, not all at once
     cache:  the user's folder for built files (the default model's export, choices of engines, conversions)
     max_pixels: the largest image that is decoded, width x height
+    allow_unsafe: load the model even if it can run code or touch files (see `artifacts.safety`)
     """
 
     path: Path | None = None
@@ -50,6 +51,7 @@ class ModelSource:
     preprocess: Preprocess = field(default_factory=Preprocess)
     cache: Path = field(default_factory=lambda: Path.home() / ".cache" / "p2p-serving")
     max_pixels: int = DEFAULT_MAX_PIXELS
+    allow_unsafe: bool = False
 
     def __post_init__(self) -> None:
         """Raise ModelError for a precision that does not exist, and for a signature of what is no SavedModel."""

@@ -11,6 +11,7 @@ import typer
 
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
+    AllowUnsafeModel,
     Channels,
     Device,
     EngineName,
@@ -57,6 +58,7 @@ def label(
     precision: Precision = "f32",
     device: Device = "auto",
     gpu_memory_growth: GpuMemoryGrowth = False,
+    allow_unsafe_model: AllowUnsafeModel = False,
     size: Size = None,
     resize: Resize = None,
     channels: Channels = None,
@@ -88,6 +90,7 @@ def label(
         precision=precision,
         device=device,
         gpu_memory_growth=gpu_memory_growth,
+        allow_unsafe=allow_unsafe_model,
         pixels=Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std, layout=layout, outputs=outputs),
         max_pixels=max_pixels,
     )

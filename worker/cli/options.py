@@ -139,6 +139,12 @@ Std = Annotated[
     str | None,
     typer.Option("--std", "--input-std", "--input_std", metavar="N[,N,N]", help="See --mean."),
 ]
+AllowUnsafeModel = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unsafe-model", help="Serve models that can run code or touch files (Lambda layers, ReadFile, pickles)."
+    ),
+]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Largest image decoded, width x height.")]
 Top = Annotated[
     int,

@@ -26,6 +26,7 @@ from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
     AgentCheck,
     AgentCheckName,
+    AllowUnsafeModel,
     Channels,
     Device,
     Drain,
@@ -94,6 +95,7 @@ def worker(
     precision: Precision = "f32",
     device: Device = "auto",
     gpu_memory_growth: GpuMemoryGrowth = False,
+    allow_unsafe_model: AllowUnsafeModel = False,
     consul: WorkerConsul = None,
     graph: Graph = None,
     labels: Labels = None,
@@ -182,6 +184,7 @@ def worker(
                 precision=precision,
                 device=device,
                 gpu_memory_growth=gpu_memory_growth,
+                allow_unsafe=allow_unsafe_model,
                 pixels=pixels,
                 max_pixels=max_pixels,
             )

@@ -1,16 +1,18 @@
 """PyTorch: a TorchScript file or one of torch.export -> an engine that takes uint8 images.
 
 A TorchScript file does not contain the shape of its input: [n, 3, height, width] of floats is assumed, 224 x 224 unless
-model.toml or --size says otherwise. A file of torch.export contains shape and type. Both are read without running a
-pickle from the file: a file that holds a pickled module or only weights is refused.
+model.toml or --size says otherwise. A file of torch.export contains shape and type. A pickled module is refused unless
+unsafe models are allowed, because a pickle can run anything; `worker.artifacts.safety` looks for code in the others.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +28,9 @@ from worker.errors import ModelError
 from worker.system.cpu import usable_cores
 
 _EDGE = 224
+_WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+"""Read by torch.load at each call; it wins over what the caller says."""
+
 _TYPES: Mapping[Any, str] = MappingProxyType(
     {torch.float32: "float32", torch.float16: "float16", torch.float64: "float64", torch.uint8: "uint8"}
 )
@@ -64,7 +69,7 @@ def load(source: ModelSource) -> EngineAdapter:
 
 
 def _network(source: ModelSource, path: Path, device: Any) -> _Network:
-    read = _exported if _is_exported(path) else _scripted
+    read = _reader(path, pickles=source.allow_unsafe)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, whose files are still in use
         try:
@@ -79,16 +84,30 @@ def _network(source: ModelSource, path: Path, device: Any) -> _Network:
 def _scripted(source: ModelSource, path: Path, device: Any) -> _Network:
     """A TorchScript file with its weights as constants, in their own type."""
     module = torch.jit.load(str(path), map_location=device).eval()
+    return replace(_assumed(source, module), call=torch.jit.freeze(module), platform="pytorch_torchscript")
+
+
+def _pickled(source: ModelSource, path: Path, device: Any) -> _Network:
+    """A module as torch.save wrote it, whose classes are imported."""
+    module = torch.load(str(path), map_location=device, weights_only=False)
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(f"{path} holds a {type(module).__name__}, not a network: save the module, not its weights.")
+    return _assumed(source, module.eval())
+
+
+def _assumed(source: ModelSource, module: Any) -> _Network:
+    """A module that does not state its input: the usual or requested shape, and the type of its weights."""
     dtype = next((weights.dtype for weights in module.parameters()), torch.float32)
     height, width = source.preprocess.size or (_EDGE, _EDGE)
     channels_last = source.preprocess.layout == "nhwc"
     shape = [None, height, width, 3] if channels_last else [None, 3, height, width]
-    return _Network(torch.jit.freeze(module), shape, dtype, "pytorch_torchscript")
+    return _Network(module, shape, dtype, "pytorch_pickle")
 
 
-def _exported(_: ModelSource, path: Path, device: Any) -> _Network:
+def _exported(source: ModelSource, path: Path, device: Any) -> _Network:
     """A file of torch.export, which contains the shape of its input; variable lengths are symbols there."""
-    program = torch.export.load(str(path))
+    with contextlib.nullcontext() if source.allow_unsafe else _weights_only():
+        program = torch.export.load(str(path))
     names = program.graph_signature.user_inputs
     entries = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     if len(entries) != 1:
@@ -97,21 +116,41 @@ def _exported(_: ModelSource, path: Path, device: Any) -> _Network:
     return _Network(program.module().to(device), shape, entries[0].dtype, "pytorch_export")
 
 
-def _is_exported(path: Path) -> bool:
-    """Whether the names in the archive are those of torch.export. Raises ModelError if it is not TorchScript either."""
+@contextlib.contextmanager
+def _weights_only() -> Iterator[None]:
+    """Have PyTorch unpickle nothing but tensors; torch.export.load would unpickle the file's sample inputs wholly."""
+    before = os.environ.get(_WEIGHTS_ONLY)
+    os.environ[_WEIGHTS_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_WEIGHTS_ONLY]
+        else:
+            os.environ[_WEIGHTS_ONLY] = before
+
+
+def _reader(path: Path, *, pickles: bool) -> Callable[[ModelSource, Path, Any], _Network]:
+    """The function that reads the file, by the names in its archive.
+
+    Raises ModelError for a file of another kind, and for a pickle unless `pickles` allows it.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()} | set(archive.namelist())
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is not a file of TorchScript or torch.export ({error}).") from error
     if {"models/model.json", "serialized_exported_program.json"} & names:
-        return True
-    if "constants.pkl" not in names:
-        raise ModelError(
-            f"{path} holds weights or a pickled module, not a network that can be run without its source: "
-            "save it with torch.export.save or torch.jit.save."
-        )
-    return False
+        return _exported
+    if "constants.pkl" in names:
+        return _scripted
+    if pickles:
+        return _pickled
+    raise ModelError(
+        f"{path} holds weights or a pickled module, not a network that can be run without its source: "
+        "save it with torch.export.save or torch.jit.save. A pickle can run any code; if you trust who made it, "
+        "--allow-unsafe-model loads a pickled module whose source is installed."
+    )
 
 
 def _forward(network: _Network, device: Any, fill: Callable[[Images], NDArray[Any]]) -> Forward:

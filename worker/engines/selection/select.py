@@ -18,6 +18,7 @@ from pathlib import Path
 
 import worker.engines
 from worker.artifacts.formats import Format, format_of, parts_of
+from worker.artifacts.safety.check import refuse_unsafe
 from worker.artifacts.source import ModelSource
 from worker.engines.base import Engine
 from worker.engines.device import parsed_device
@@ -44,8 +45,11 @@ def open_model(source: ModelSource, *, trial: bool = False) -> tuple[Engine, Cho
     Raises ModelError with the cause and the cure.
     """
     parsed_device(source.device)  # a wrong flag is told before a framework is imported
-    model_format: Format = "graph" if source.graph is not None else format_of(source.path or Path())
+    path = source.graph or source.path or Path()
+    model_format: Format = "graph" if source.graph is not None else format_of(path)
     rivals = candidates(source, model_format)
+    if not source.allow_unsafe:
+        refuse_unsafe(path, model_format)
     names = [rival.name for rival in rivals]
     convert = names == ["tensorflow"] and (trial or _folder(source, names).is_dir())
     if not convert and not _to_be_compared(source, model_format, rivals):
@@ -131,7 +135,10 @@ def _key(source: ModelSource, names: Sequence[str]) -> str:
         with open(file, "rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     versions = {one.name: one.version for one in FRAMEWORKS.values()}
-    flags = (source.engine, source.precision, source.device, source.input_layer, source.output_layer, source.signature)
+    flags = (
+        *(source.engine, source.precision, source.device, source.input_layer, source.output_layer, source.signature),
+        source.allow_unsafe,
+    )
     digest.update(repr((versions, flags, source.preprocess, tuple(names), path.suffix, processor())).encode())
     return digest.hexdigest()[:24]
 

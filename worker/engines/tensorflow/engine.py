@@ -95,7 +95,7 @@ def _program(source: ModelSource) -> Program:
     if path is not None and path.is_dir():
         return from_saved_model(path, signature=source.signature, **names)
     if path is not None and SUFFIXES.get(path.suffix.lower()) == "keras":
-        return from_keras(path, **names)
+        return from_keras(path, safe=not source.allow_unsafe, **names)
     raise ModelError(
         f"{path} is of no kind that TensorFlow takes here: a SavedModel's folder, a .keras or .h5 file, "
         "or a frozen graph."

@@ -55,19 +55,22 @@ def from_saved_model(
     return Program(call, tf.TensorSpec(spec.shape, spec.dtype, name="images"), "tensorflow_savedmodel", UNIT)
 
 
-def from_keras(path: Path, *, input_layer: str | None = None, output_layer: str | None = None) -> Program:
+def from_keras(
+    path: Path, *, safe: bool, input_layer: str | None = None, output_layer: str | None = None
+) -> Program:
     """Load a .keras or .h5 file without what only training needs; ModelError if that cannot be done.
 
-    `input_layer` and `output_layer` choose among several inputs and outputs, by the names of their layers.
+    `safe` has Keras refuse code in the file, which `worker.artifacts.safety` has looked for before. `input_layer` and
+    `output_layer` choose among several inputs and outputs, by the names of their layers.
     """
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ModelError(
             f"The Keras model in {path} cannot be loaded: it is damaged or no .keras file (a zip archive)."
         )
     try:
-        # Old .h5 files contain optimizer state that this Keras refuses; with safe_mode no code from the file runs.
+        # Old .h5 files contain optimizer state that this Keras refuses.
         model = keras.models.load_model(
-            path, compile=False, safe_mode=True, custom_objects={"DepthwiseConv2D": _Keras2DepthwiseConv2D}
+            path, compile=False, safe_mode=safe, custom_objects={"DepthwiseConv2D": _Keras2DepthwiseConv2D}
         )
     except Exception as error:  # rebuilding a layer may raise anything
         raise ModelError(f"The Keras model in {path} cannot be loaded: {error}") from error

@@ -1,0 +1,25 @@
+"""The source in a TorchScript file -> a function in it that reaches outside the model, in words, or None. Pure.
+
+TorchScript is a language of its own, which cannot call Python. Of PyTorch's operations, `torch.save` writes a file and
+`torch.from_file` reads or makes one; distributed operations and classes speak to other machines. TorchScript can give
+a module another name, so that a dangerous name is refused wherever it stands.
+"""
+
+from __future__ import annotations
+
+import re
+
+_WORD = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|#[^\n]*|[^\W\d]\w*")
+_NAMES = frozenset(
+    ("save", "from_file", "load_tensor", "getattr", "hasattr", "rpc_async", "rpc_sync", "rpc_remote", "load_library")
+)
+_NAMESPACES = re.compile(r"_?(c10d|dist_rpc|symm_mem|dtensor|debugprims|aoti|aot_inductor|dist_)\w*|_test")
+
+
+def unsafe_in_source(source: str) -> str | None:
+    """The first dangerous name in the source of one module; comments and strings do not count."""
+    for match in _WORD.finditer(source):
+        word = match[0]
+        if word in _NAMES or _NAMESPACES.fullmatch(word):
+            return f"{word} in its code"
+    return None
