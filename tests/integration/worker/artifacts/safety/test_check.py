@@ -1,0 +1,155 @@
+"""A model that could run code or touch files is refused before a framework reads it, unless that is allowed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.dense_model import EDGE, write_onnx
+from tests.support.malicious_models import RUNNING, saved_model_initializer
+from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.source import ModelSource
+from worker.engines.tensorflow.quiet_import import quiet_tensorflow
+from worker.errors import ModelError
+from worker.inference.model import load
+
+with quiet_tensorflow():
+    import keras  # noqa: F401  # it is imported without its start-up messages
+
+# Keras 3 and NumPy 2 disagree on how arrays are copied; TorchScript is deprecated, but its files are still in use.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+]
+
+NAMED = {
+    "keras_lambda": r"the layer evil \(a Lambda",
+    "h5_lambda": r"the layer evil \(a Lambda",
+    "saved_model_writing": "the operation WriteFile",
+    "saved_model_calling_python": "the operation EagerPyFunc",
+    "saved_model_saving": "the operation SaveV2",
+    "saved_model_printing": "the operation PrintV2",
+    "frozen_graph_writing": "the operation WriteFile",
+    "torchscript_saving": "save in its code",
+    "torchscript_at_load": "save in its code",
+    "exported_with_evil_size": "the size __import__",
+    "exported_with_evil_guard": "a condition",
+    "exported_with_pickle": "cannot be loaded",
+    "pickled_module": "holds weights or a pickled module",
+}
+"""What the error must name, by kind."""
+
+LOADED = """
+import sys
+from pathlib import Path
+from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.source import ModelSource
+from worker.inference.model import load
+size = Preprocess(size=(12, 12))
+model = load(ModelSource(path=Path(sys.argv[1]), engine=sys.argv[2], preprocess=size, allow_unsafe=True), name="m")
+model.predict([model.example()] * 2)
+"""
+
+
+def source(path: Path, cache: Path, **said: object) -> ModelSource:
+    return ModelSource(path=path, cache=cache, preprocess=Preprocess(size=(EDGE, EDGE)), **said)  # type: ignore[arg-type]
+
+
+def written(kind: str, folder: Path, marker: Path) -> Path:
+    if not kind.startswith(("keras", "h5", "saved", "frozen")):
+        pytest.importorskip("torch", reason="torch is not installed: pip install 'p2p-serving[torch]'")
+    path = RUNNING[kind](folder, marker)
+    for left in marker.parent.glob(f"{marker.name}*"):  # writing some of them runs them
+        left.unlink()
+    return path
+
+
+@pytest.mark.parametrize("kind", RUNNING)
+def test_code_in_a_model_does_not_run(tmp_path: Path, kind: str) -> None:
+    """With `--engine auto`, a worker refuses the model in one sentence, and nothing of the model has run."""
+    (tmp_path / "made").mkdir()
+    marker = tmp_path / "marker"
+    path = written(kind, tmp_path / "made", marker)
+    with pytest.raises(ModelError, match=NAMED[kind]) as refused:
+        load(source(path, tmp_path / "cache"), name="m")
+    assert "\n" not in str(refused.value)
+    assert kind == "exported_with_pickle" or "--allow-unsafe-model" in str(refused.value)
+    assert not list(tmp_path.glob("marker*"))
+    assert not (tmp_path / "cache").exists(), "nothing was compared"
+
+
+@pytest.mark.parametrize("kind", RUNNING)
+def test_code_in_a_model_runs_if_that_is_allowed(tmp_path: Path, kind: str) -> None:
+    """With `--allow-unsafe-model` the same model serves, and its code runs: the other test tests something."""
+    (tmp_path / "made").mkdir()
+    marker = tmp_path / "marker"
+    path = written(kind, tmp_path / "made", marker)
+    engine = "tensorflow" if kind.startswith(("keras", "h5", "saved", "frozen")) else "torch"
+    ran = subprocess.run([sys.executable, "-c", LOADED, path, engine], capture_output=True, text=True, timeout=100)
+    if kind == "saved_model_calling_python":
+        assert "pyfunc" in ran.stderr, "another process does not know the function"
+    else:
+        assert list(tmp_path.glob("marker*")), ran.stderr
+
+
+def test_a_table_that_is_read_from_a_file_is_refused(tmp_path: Path) -> None:
+    """A SavedModel's table could be any file of the machine, whose lines its answers would give away."""
+    path = saved_model_initializer(tmp_path, tmp_path / "marker")
+    with pytest.raises(ModelError, match="the operation InitializeTableFromTextFileV2"):
+        load(source(path, tmp_path / "cache"), name="m")
+
+
+@pytest.mark.parametrize("place", ["../secret.bin", "absolute", "link.bin"])
+def test_weights_outside_the_models_folder_are_refused(tmp_path: Path, place: str) -> None:
+    """An .onnx file names no file outside its folder as its weights, directly or through a link; it names the file."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    secret = tmp_path / "secret.bin"
+    named = str(secret) if place == "absolute" else place
+    (folder / "link.bin").symlink_to(secret)
+    path = external(folder, named, secret)
+    with pytest.raises(ModelError, match="outside its folder") as refused:
+        load(source(path, tmp_path / "cache"), name="m")
+    assert named in str(refused.value)
+
+
+def test_weights_in_a_store_of_links_are_read(tmp_path: Path) -> None:
+    """Model and weights may both be links into one other folder, as caches of downloads make them."""
+    store, folder = tmp_path / "blobs", tmp_path / "snapshot"
+    store.mkdir()
+    folder.mkdir()
+    made = external(store, "model.onnx.data", store / "b2")
+    made.rename(store / "b1")
+    (folder / "model.onnx").symlink_to("../blobs/b1")
+    (folder / "model.onnx.data").symlink_to("../blobs/b2")
+    assert load(source(folder / "model.onnx", tmp_path / "cache", engine="onnx"), name="m").engine.classes == 4
+
+
+def external(folder: Path, place: str, file: Path) -> Path:
+    """An .onnx file whose weights lie in `file`, and are said to be in `place`."""
+    import onnx
+
+    model = onnx.load(str(write_onnx(folder / "model.onnx")))
+    (weights,) = (tensor for tensor in model.graph.initializer if tensor.name == "weights")
+    file.write_bytes(weights.raw_data)
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    entry = weights.external_data.add()
+    entry.key, entry.value = "location", place
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return folder / "model.onnx"
+
+
+def test_a_copy_of_a_safe_model_is_not_its_unsafe_choice(tmp_path: Path) -> None:
+    """A choice of engines that was made while unsafe models were allowed does not let the model load later."""
+    path = RUNNING["saved_model_printing"](tmp_path, tmp_path / "marker")
+    model = load(source(path, tmp_path / "cache", allow_unsafe=True), name="m")
+    model.close()
+    with pytest.raises(ModelError, match="PrintV2"):
+        load(source(path, tmp_path / "cache"), name="m")
+    shutil.rmtree(tmp_path / "cache")
