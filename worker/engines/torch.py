@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
+from worker.artifacts.safety.check import unsafe_model
 from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter, Forward, first_line
 from worker.engines.device import GPU_BATCHES, name_of, pick
@@ -107,7 +109,10 @@ def _assumed(source: ModelSource, module: Any) -> _Network:
 def _exported(source: ModelSource, path: Path, device: Any) -> _Network:
     """A file of torch.export, which contains the shape of its input; variable lengths are symbols there."""
     with contextlib.nullcontext() if source.allow_unsafe else _weights_only():
-        program = torch.export.load(str(path))
+        try:
+            program = torch.export.load(str(path))
+        except pickle.UnpicklingError as error:
+            raise unsafe_model(path, "a pickle of other things than tensors") from error
     names = program.graph_signature.user_inputs
     entries = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     if len(entries) != 1:

@@ -24,6 +24,7 @@ from worker.artifacts.safety.torchscript import unsafe_in_source
 from worker.errors import ModelError
 
 FLAG = "--allow-unsafe-model"
+_LONGEST = 200  # characters of the model's own names in an error
 
 
 def refuse_unsafe(path: Path, model_format: Format) -> None:
@@ -40,10 +41,16 @@ def refuse_unsafe(path: Path, model_format: Format) -> None:
     except (OSError, Damaged, zipfile.BadZipFile, json.JSONDecodeError):
         return
     if found:
-        raise ModelError(
-            f"{path} contains {found}: it could run code or touch files of this machine. If you trust who made it, "
-            f"serve it with {FLAG}."
-        )
+        raise unsafe_model(path, found)
+
+
+def unsafe_model(path: Path, found: str) -> ModelError:
+    """The error for a model that contains `found`, whose names are the model's own and may be anything."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in found[:_LONGEST])
+    return ModelError(
+        f"{path} contains {printable}: it could run code or touch files of this machine. If you trust who made it, "
+        f"serve it with {FLAG}."
+    )
 
 
 @contextmanager

@@ -24,8 +24,8 @@ def unsafe_in_source(source: str) -> str | None:
         if word == "getattr":
             attribute = _ATTRIBUTE.match(source, match.start())
             if attribute is None:
-                return "an attribute whose name is computed"
+                return "an attribute in its code whose name is computed"
             word = attribute[1]
         if word in _NAMES or _NAMESPACES.fullmatch(word):
-            return f"{word} in its code"
+            return f"the function {word} in its code"
     return None
