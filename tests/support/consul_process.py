@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from tests.support.certificates import Pem
 
@@ -29,7 +29,8 @@ class ConsulProcess:
     """One Consul server, `folder` holding its data, settings and log (`consul.log`).
 
     With `wan` it is a member of a pool of datacenters, too, as servers usually are. Its HTTP checks trust the authority
-    in the file `check_ca`, and show the certificate `check_pem`.
+    in the file `check_ca`, and show the certificate `check_pem`. With `management`, a token that may do everything, it
+    denies by default.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class ConsulProcess:
         wan: bool = False,
         check_ca: Path | None = None,
         check_pem: Pem | None = None,
+        management: str = "",
     ) -> None:
+        self._management = management
         self._check_ca = check_ca
         self._check_pem = check_pem
         self._binary = binary
@@ -106,7 +109,7 @@ class ConsulProcess:
             "performance": {"raft_multiplier": 1},
             "limits": {"http_max_conns_per_client": 2000},
             "disable_update_check": True,
-        } | self._check_settings()
+        } | (self._check_settings() | self._rights())
         (self._folder / "consul.json").write_text(json.dumps(settings), encoding="utf-8")
         with (self._folder / "consul.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -128,6 +131,11 @@ class ConsulProcess:
             "key_file": str(self._check_pem.key),
         }
 
+    def _rights(self) -> dict[str, Any]:
+        """How it knows who may do what; `master` is the word of all its versions for the token that may do all."""
+        tokens = {"master": self._management, "agent": self._management}
+        return {"acl": {"enabled": True, "default_policy": "deny", "tokens": tokens}} if self._management else {}
+
     def _wait_until_ready(self) -> bool:
         assert self._process is not None
         until_s = time.monotonic() + _READY_S
@@ -140,7 +148,8 @@ class ConsulProcess:
     def _is_ready(self) -> bool:
         """A leader is known and has put the node, alive, into the catalogue."""
         try:
-            with urlopen(f"{self.url}/v1/health/node/{self._node}", timeout=1.0) as answer:
+            token = {"X-Consul-Token": self._management} if self._management else {}
+            with urlopen(Request(f"{self.url}/v1/health/node/{self._node}", headers=token), timeout=1.0) as answer:
                 checks = json.load(answer)
         except (URLError, OSError):
             return False

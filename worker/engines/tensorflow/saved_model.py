@@ -55,9 +55,7 @@ def from_saved_model(
     return Program(call, tf.TensorSpec(spec.shape, spec.dtype, name="images"), "tensorflow_savedmodel", UNIT)
 
 
-def from_keras(
-    path: Path, *, safe: bool, input_layer: str | None = None, output_layer: str | None = None
-) -> Program:
+def from_keras(path: Path, *, safe: bool, input_layer: str | None = None, output_layer: str | None = None) -> Program:
     """Load a .keras or .h5 file without what only training needs; ModelError if that cannot be done.
 
     `safe` has Keras refuse code in the file, which `worker.artifacts.safety` has looked for before. `input_layer` and
