@@ -212,7 +212,7 @@ def exported_with_pickle(folder: Path, marker: Path) -> Path:
     content = io.BytesIO()
     torch.save(_Evil(marker), content, pickle_module=pickle)
     path = _changed_program(folder, lambda program: None)
-    _rewrite(path, lambda name, old: content.getvalue() if name.endswith("sample_inputs/model.pt") else old)
+    rewrite(path, lambda name, old: content.getvalue() if name.endswith("sample_inputs/model.pt") else old)
     return path
 
 
@@ -251,11 +251,12 @@ def _changed_program(folder: Path, change: Callable[[dict[str, Any]], object]) -
         change(program)
         return json.dumps(program).encode()
 
-    _rewrite(path, changed)
+    rewrite(path, changed)
     return path
 
 
-def _rewrite(path: Path, changed: Callable[[str, bytes], bytes]) -> None:
+def rewrite(path: Path, changed: Callable[[str, bytes], bytes]) -> None:
+    """Change the files of an archive."""
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from worker.artifacts.formats import format_of
 from worker.artifacts.labels import read_labels, read_names
 from worker.artifacts.preprocess_config import read_preprocess
+from worker.artifacts.safety.check import refuse_link
 from worker.artifacts.source import ModelSource, Place, locate
 from worker.default_model import export
 from worker.engines import echo
@@ -114,6 +115,8 @@ def load(source: ModelSource, *, name: str, trial: bool = False) -> Model:
     preprocess = source.preprocess.over(read_preprocess(place.path))
     graph = source.graph is not None or format_of(place.path) == "graph"
     path, graph_path = (None, place.path) if graph else (place.path, None)
+    if place.labels is not None and source.labels is None and not source.allow_unsafe:
+        refuse_link(place.labels, place.path)
     if place.labels is not None:  # an unreadable file is told before engines are compared
         read_names(place.labels)
     found = replace(source, path=path, graph=graph_path, preprocess=preprocess, labels=place.labels)

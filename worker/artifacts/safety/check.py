@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from worker.artifacts.formats import Format
 from worker.artifacts.safety.exported_program import unsafe_in_program
@@ -30,7 +31,7 @@ _LONGEST = 200  # characters of the model's own names in an error
 def refuse_unsafe(path: Path, model_format: Format) -> None:
     """Raise ModelError, with the layer, operation or file, if the model at `path` could do more than compute.
 
-    Formats that can only compute pass: OpenVINO's, TFLite and Caffe. So does a file that cannot be read at all, because
+    Formats that can only compute pass: OpenVINO's, TFLite and Caffe. So does a file that is none of its kind, because
     the framework, which reads it in the same way, says better what is wrong with it.
     """
     look = _LOOKS.get(model_format)
@@ -40,8 +41,26 @@ def refuse_unsafe(path: Path, model_format: Format) -> None:
         found = look(path)
     except (OSError, Damaged, zipfile.BadZipFile, json.JSONDecodeError):
         return
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be looked into before it is loaded: {error}; save it anew.") from error
     if found:
         raise unsafe_model(path, found)
+
+
+def refuse_link(labels: Path, model: Path) -> None:
+    """Raise ModelError if the labels beside or in a model are a link to a file elsewhere, whose lines answers show."""
+    if _leads_outside(labels, model):
+        raise ModelError(f"{labels} is a link out of its folder: if these are the labels, name them with --labels.")
+
+
+def _leads_outside(file: Path, model: Path) -> bool:
+    """Whether a file that lies beside or in a model is a link out of that folder.
+
+    The folder in which the model really lies counts as well: caches of downloads are folders of links into another.
+    """
+    parts = [model, model / "saved_model.pb"] if model.is_dir() else [model]
+    inside = {file.parent.resolve(), *(part.resolve().parent for part in parts)}
+    return not any(map(file.resolve().is_relative_to, inside))
 
 
 def unsafe_model(path: Path, found: str) -> ModelError:
@@ -79,58 +98,77 @@ def _graph(path: Path) -> str | None:
 
 
 def _onnx(path: Path) -> str | None:
-    """A tensor's file may be a link, but not lead out of the folder in which the model itself really lies."""
     with _bytes_of(path) as content:
         places = external_files(content)
-    inside = (path.parent.resolve(), path.resolve().parent)
-    for place in places:
-        file = (path.parent / place).resolve()
-        if Path(place).is_absolute() or ".." in Path(place).parts or not any(map(file.is_relative_to, inside)):
+    for place in map(Path, places):
+        if place.is_absolute() or ".." in place.parts or _leads_outside(path.parent / place, path):
             return f"weights in {place}, outside its folder"
     return None
 
 
 def _keras(path: Path) -> str | None:
+    """A file may be a zip archive and HDF5 at once: Keras's choice between them must not matter."""
+    configs = []
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json")) if "config.json" in archive.namelist() else None
-        if isinstance(config, dict):
-            config.pop("compile_config", None)  # which only training needs: it is not read
-        return unsafe_in_config(config)
+            configs += [json.loads(archive.read("config.json"))] if "config.json" in archive.namelist() else []
     import h5py  # it comes with Keras, and takes a moment
 
-    with h5py.File(path) as file:
-        config = file.attrs.get("model_config")
-    return unsafe_in_config(json.loads(config)) if config else None
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            config = file.attrs.get("model_config")
+            configs += [json.loads(config)] if config is not None else []
+    for config in configs:
+        if isinstance(config, dict):
+            config.pop("compile_config", None)  # which only training needs: it is not read
+    return unsafe_in_config(configs)
 
 
-def _torchscript(path: Path) -> str | None:
-    texts = _archived(path, ".py")
-    return next((found for text in texts if (found := unsafe_in_source(text))), None)
-
-
-def _exported(path: Path) -> str | None:
+def _torch(path: Path) -> str | None:
+    """PyTorch tells TorchScript and torch.export by what an archive contains, whatever it is called."""
     with zipfile.ZipFile(path) as archive:
-        compiled = [name for name in archive.namelist() if "aotinductor/" in name.lower()]
+        files = _files_of(archive, path)
+    names = sorted(files)
+    compiled = next((name for name in names if "aotinductor/" in name), None)
     if compiled:
-        return f"a compiled library ({compiled[0]})"
-    texts = _archived(path, ".json")
-    return next((found for text in texts if (found := unsafe_in_program(json.loads(text)))), None)
+        return f"a compiled library ({compiled})"
+    found = (unsafe_in_source(str(files[name], "utf-8", "replace")) for name in names if name.endswith(".py"))
+    unsafe = next(filter(None, found), None)
+    exported = any("models/" in name or name == "serialized_exported_program.json" for name in names)
+    if unsafe or not exported:
+        return unsafe
+    programs = (unsafe_in_program(_program(files[name], path)) for name in names if name.endswith(".json"))
+    return next(filter(None, programs), None)
 
 
-def _archived(path: Path, suffix: str) -> Iterator[str]:
-    """The text files of an archive of PyTorch, which reads names without regard to case.
+def _files_of(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
+    """Source and JSON of an archive, and the names of its other files; in lower case, since PyTorch ignores case.
 
-    Raises ModelError for an archive that PyTorch could read differently than this module does.
+    Raises ModelError for an archive that PyTorch, which checks less, could read differently than this module does.
     """
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        names = [entry.filename.lower() for entry in entries]
-        if archive.comment or len(set(names)) < len(names) or min((e.header_offset for e in entries), default=0):
-            raise ModelError(f"{path} is no archive as PyTorch writes them: save the model anew, or use {FLAG}.")
-        for entry in entries:
-            if entry.filename.lower().endswith(suffix):
-                yield archive.read(entry).decode(errors="replace")
+    entries = archive.infolist()
+    names = [entry.filename.lower() for entry in entries]
+    start = min((entry.header_offset for entry in entries), default=0)
+    if archive.comment or len(set(names)) < len(names) or start:
+        raise _odd_archive(path)
+    try:
+        return {
+            name: archive.read(entry) if name.endswith((".py", ".json")) else b""
+            for name, entry in zip(names, entries, strict=True)
+        }
+    except Exception as error:  # a wrong checksum, an unknown compression, a password: zipfile raises many kinds
+        raise _odd_archive(path) from error
+
+
+def _program(content: bytes, path: Path) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise _odd_archive(path) from error
+
+
+def _odd_archive(path: Path) -> ModelError:
+    return ModelError(f"{path} is no archive as PyTorch writes them: save the model anew, or use {FLAG}.")
 
 
 _LOOKS: dict[Format, Callable[[Path], str | None]] = {
@@ -138,6 +176,6 @@ _LOOKS: dict[Format, Callable[[Path], str | None]] = {
     "graph": _graph,
     "onnx": _onnx,
     "keras": _keras,
-    "torchscript": _torchscript,
-    "torchexport": _exported,
+    "torchscript": _torch,
+    "torchexport": _torch,
 }

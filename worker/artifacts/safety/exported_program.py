@@ -17,8 +17,9 @@ _STEPS = re.compile(
     r"torch\.ops\.(aten|prims|quantized_decomposed|torchvision)\.(?!from_file\b|save\b)\w+(\.\w+)?"
     r"|torch\.ops\.higher_order\.(cond|while_loop|map_impl|scan|associative_scan|wrap_with_set_grad_enabled)"
     r"|torch\.ops\.higher_order\.wrap_with_autocast"
-    r"|torch\.sym_\w+|torch\.(sym_)?(int|float|not|max|min|ite|sqrt)|math\.\w+|_operator\.(?!attr|method|item)\w+"
-    r"|_operator\.itemgetter"
+    r"|torch\.sym_\w+|torch\.(int|float|not|max|min|ite|sqrt)|math\.\w+"
+    r"|_operator\.(add|sub|mul|truediv|floordiv|mod|pow|neg|pos|abs|index|getitem|lshift|rshift|eq|ne|lt|le|gt|ge"
+    r"|and_|or_|xor|not_|inv|invert)"
 )
 _PAYLOAD = re.compile(r"(weight|tensor|constant)_\d+")
 _CONTAINERS = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"})
@@ -73,11 +74,11 @@ def _entries(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _unsafe_entry(key: str, value: Any) -> str | None:
-    if key == "target" and isinstance(value, str) and not _STEPS.fullmatch(value):
-        return f"the step {value[:80]}"
+    if key in ("target", "as_operator") and not _STEPS.fullmatch(str(value)):
+        return f"the step {str(value)[:80]}"
     if key == "expr_str" and not _is_arithmetic(str(value)):
         return f"the size {str(value)[:80]}, which is no arithmetic"
-    if key == "guards_code" and isinstance(value, list) and not all(_is_arithmetic(str(each)) for each in value):
+    if key == "guards_code" and not (isinstance(value, list) and all(_is_arithmetic(str(each)) for each in value)):
         return "a condition (guards_code) that is no arithmetic"
     if key == "use_pickle" and value is not False:
         return "a pickle"

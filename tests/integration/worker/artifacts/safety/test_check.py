@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
 from registry.consul.settings import ConsulSettings
 from tests.support.dense_model import EDGE, write_onnx
-from tests.support.malicious_models import RUNNING, saved_model_initializer
+from tests.support.malicious_models import RUNNING, rewrite, saved_model_initializer
 from tests.support.waiting import until
 from worker.artifacts.preprocess_config import Preprocess
 from worker.artifacts.source import ModelSource
@@ -104,6 +108,75 @@ def test_code_in_a_model_runs_if_that_is_allowed(tmp_path: Path, kind: str) -> N
         assert "pyfunc" in ran.stderr, "another process does not know the function"
     else:
         assert list(tmp_path.glob("marker*")), ran.stderr
+
+
+def with_wrong_checksums(path: Path) -> Path:
+    """The archive with other checksums for its sources, which PyTorch does not look at."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        sums = [info.CRC.to_bytes(4, "little") for info in archive.infolist() if info.filename.endswith(".py")]
+    path.write_bytes(reduce(lambda whole, each: whole.replace(each, bytes(4)), sums, bytes(content)))
+    return path
+
+
+def in_utf_16(path: Path) -> Path:
+    """The archive with its program in UTF-16, which json reads as well."""
+    rewrite(path, lambda name, old: old.decode().encode("utf-16") if name.endswith("models/model.json") else old)
+    return path
+
+
+def twice(path: Path) -> Path:
+    """The archive with a harmless file of the same name, but for its case, at the end."""
+    with zipfile.ZipFile(path, "a") as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".py"))
+        archive.writestr(name.upper(), "")
+    return path
+
+
+def as_pt(path: Path) -> Path:
+    """The file of torch.export by the name of one of TorchScript."""
+    return path.rename(path.with_suffix(".pt"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "disguised"),
+    [
+        ("torchscript_at_load", with_wrong_checksums),
+        ("torchscript_at_load", twice),
+        ("exported_with_evil_size", in_utf_16),
+        ("exported_with_evil_guard", as_pt),
+    ],
+)
+def test_a_disguise_does_not_help(tmp_path: Path, kind: str, disguised: Callable[[Path], Path]) -> None:
+    """What PyTorch reads and Python's libraries do not, or otherwise, is refused as well."""
+    (tmp_path / "made").mkdir()
+    path = disguised(written(kind, tmp_path / "made", tmp_path / "marker"))
+    with pytest.raises(ModelError, match="--allow-unsafe-model"):
+        load(source(path, tmp_path / "cache"), name="m")
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_file_of_two_kinds_is_looked_into_as_both(tmp_path: Path) -> None:
+    """HDF5 may follow a zip archive and be followed by one: Keras reads the one, and the other must not be believed."""
+    evil = written("h5_lambda", tmp_path, tmp_path / "marker")
+    with zipfile.ZipFile(evil, "a") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": []}}))
+    assert zipfile.is_zipfile(evil)
+    with pytest.raises(ModelError, match="the layer evil"):
+        load(source(evil, tmp_path / "cache"), name="m")
+
+
+def test_labels_that_lead_out_of_the_models_folder_are_refused(tmp_path: Path) -> None:
+    """A model's labels.txt may not be a link to any file, whose lines would be in the answers; --labels names any."""
+    (tmp_path / "model").mkdir()
+    path = write_onnx(tmp_path / "model" / "m.onnx")
+    secret = tmp_path / "secret"
+    secret.write_text("a\nb\nc\nd\n")
+    (path.parent / "labels.txt").symlink_to(secret)
+    with pytest.raises(ModelError, match="name them with --labels"):
+        load(source(path, tmp_path / "cache", engine="onnx"), name="m")
+    model = load(source(path, tmp_path / "cache", engine="onnx", labels=path.parent / "labels.txt"), name="m")
+    assert model.labels == ("a", "b", "c", "d")
 
 
 async def test_a_new_version_obeys_the_same_rule(tmp_path: Path) -> None:
