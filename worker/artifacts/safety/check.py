@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,35 +71,23 @@ def unsafe_model(path: Path, found: str) -> ModelError:
     )
 
 
-@contextmanager
-def _bytes_of(path: Path) -> Iterator[memoryview]:
-    """A file's content, of which only the parts that are looked at are read."""
+def _bytes_of(path: Path) -> memoryview:
+    """A file's content, of which only the parts that are looked at are read; unmapped with its last view."""
     with open(path, "rb") as file:
-        if not path.stat().st_size:
-            yield memoryview(b"")
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            try:
-                yield view
-            finally:
-                view.release()
+        empty = path.stat().st_size == 0
+        return memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _saved_model(path: Path) -> str | None:
-    with _bytes_of(path / "saved_model.pb") as content:
-        return unsafe_in_saved_model(content)
+    return unsafe_in_saved_model(_bytes_of(path / "saved_model.pb"))
 
 
 def _graph(path: Path) -> str | None:
-    with _bytes_of(path) as content:
-        return unsafe_in_graph(content)
+    return unsafe_in_graph(_bytes_of(path))
 
 
 def _onnx(path: Path) -> str | None:
-    with _bytes_of(path) as content:
-        places = external_files(content)
-    for place in map(Path, places):
+    for place in map(Path, external_files(_bytes_of(path))):
         if place.is_absolute() or ".." in place.parts or _leads_outside(path.parent / place, path):
             return f"weights in {place}, outside its folder"
     return None
@@ -108,19 +95,19 @@ def _onnx(path: Path) -> str | None:
 
 def _keras(path: Path) -> str | None:
     """A file may be a zip archive and HDF5 at once: Keras's choice between them must not matter."""
-    configs = []
+    configs: list[Any] = []
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            configs += [json.loads(archive.read("config.json"))] if "config.json" in archive.namelist() else []
+            config = json.loads(archive.read("config.json")) if "config.json" in archive.namelist() else None
+        if isinstance(config, dict):
+            config.pop("compile_config", None)  # only training needs it, and Keras does not read it here
+        configs.append(config)
     import h5py  # it comes with Keras, and takes a moment
 
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
-            config = file.attrs.get("model_config")
-            configs += [json.loads(config)] if config is not None else []
-    for config in configs:
-        if isinstance(config, dict):
-            config.pop("compile_config", None)  # which only training needs: it is not read
+            attribute = file.attrs.get("model_config")
+        configs += [] if attribute is None else [json.loads(attribute)]
     return unsafe_in_config(configs)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 _RUNS_CODE = frozenset({"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
 _LAYERS = r"(src\.)?(engine|models|layers|activations|initializers|regularizers|constraints|losses|metrics|optimizers)"
 _MODULES = re.compile(
-    rf"builtins|keras|keras\.({_LAYERS}|(src\.)?(ops|random|dtype_policies|quantizers|applications))(\.\w+)*"
+    rf"builtins|keras|keras\.({_LAYERS}|(src\.)?(ops|random|dtype_policies|quantizers))(\.\w+)*"
     r"|keras_(hub|cv|nlp)(\.\w+)*"
 )
 _OF_ROOT = re.compile(r"[A-Z]\w*")
@@ -37,8 +37,9 @@ def unsafe_in_config(config: Any, layer: str = "") -> str | None:
 
 def _unsafe_object(config: Mapping[str, Any]) -> str | None:
     name, module = config.get("class_name"), config.get("module")
-    if isinstance(name, str) and name.rpartition(">")[2] in _RUNS_CODE:
-        return f"a {name.strip('_')}, which can contain code"
+    for word in (name, config.get("registered_name")):
+        if isinstance(word, str) and word.rpartition(">")[2] in _RUNS_CODE:
+            return f"a {word.strip('_')}, which can contain code"
     vocabulary = config.get("vocabulary")
     if isinstance(vocabulary, str):
         return f"its vocabulary is the file {vocabulary}"

@@ -28,6 +28,8 @@ def inside(found: Any) -> dict[str, Any]:
         (layer("Lambda", module=None), "Lambda"),
         (layer("package>Lambda"), "Lambda"),
         (layer("TFSMLayer"), "TFSMLayer"),
+        (layer("Dense") | {"registered_name": "keras>Lambda"}, "Lambda"),
+        (layer("ResNet50", module="keras.applications"), "keras.applications.ResNet50"),
         (layer("TorchModuleWrapper"), "TorchModuleWrapper"),
         (layer("Dense", activation={"class_name": "__lambda__", "config": {"code": ""}}), "a lambda"),
         (layer("Popen", module="subprocess"), "subprocess.Popen"),
