@@ -30,7 +30,7 @@ _LONGEST = 200  # characters of the model's own names in an error
 def refuse_unsafe(path: Path, model_format: Format) -> None:
     """Raise ModelError, with the layer, operation or file, if the model at `path` could do more than compute.
 
-    Formats that can only compute pass: OpenVINO's, TFLite and Caffe. So does a file that is none of its kind, because
+    Formats that can only compute pass: TFLite and Caffe. So does a file that is none of its kind, because
     the framework, which reads it in the same way, says better what is wrong with it.
     """
     look = _LOOKS.get(model_format)
@@ -91,6 +91,11 @@ def _onnx(path: Path) -> str | None:
         if place.is_absolute() or ".." in place.parts or _leads_outside(path.parent / place, path):
             return f"weights in {place}, outside its folder"
     return None
+
+
+def _openvino(path: Path) -> str | None:
+    weights = path.with_suffix(".bin")
+    return f"weights in {weights.resolve()}, outside its folder" if _leads_outside(weights, path) else None
 
 
 def _keras(path: Path) -> str | None:
@@ -162,6 +167,7 @@ _LOOKS: dict[Format, Callable[[Path], str | None]] = {
     "savedmodel": _saved_model,
     "graph": _graph,
     "onnx": _onnx,
+    "openvino": _openvino,
     "keras": _keras,
     "torchscript": _torch,
     "torchexport": _torch,

@@ -248,6 +248,15 @@ def test_weights_outside_the_models_folder_are_refused(tmp_path: Path, place: st
     assert named in str(refused.value)
 
 
+def test_openvinos_weights_are_no_link_out_of_the_folder(tmp_path: Path) -> None:
+    """The .bin beside an .xml may not be any file of the machine."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "m.xml").write_text("<net/>")
+    (tmp_path / "model" / "m.bin").symlink_to(tmp_path / "secret")
+    with pytest.raises(ModelError, match="outside its folder"):
+        load(source(tmp_path / "model" / "m.xml", tmp_path / "cache"), name="m")
+
+
 def test_weights_in_a_store_of_links_are_read(tmp_path: Path) -> None:
     """Model and weights may both be links into one other folder, as caches of downloads make them."""
     store, folder = tmp_path / "blobs", tmp_path / "snapshot"

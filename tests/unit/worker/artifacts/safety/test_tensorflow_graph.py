@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.artifacts.safety.tensorflow_graph import reaches_outside, unsafe_in_graph, unsafe_in_saved_model
 from worker.engines.tensorflow.quiet_import import quiet_tensorflow
@@ -120,6 +123,25 @@ def test_what_keras_and_tensorflow_write_passes(tmp_path: Path) -> None:
     whole.answer = answer
     tf.saved_model.save(whole, str(tmp_path), signatures=answer)
     assert unsafe_in_saved_model(memoryview((tmp_path / "saved_model.pb").read_bytes())) is None
+
+
+SAVER_GRAPH = saver_model().meta_graphs[0].graph_def.SerializeToString()
+edits = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4)
+
+
+@given(edits)
+def test_nothing_that_tensorflow_reads_is_damaged_here(changes: list[tuple[int, int]]) -> None:
+    """However bytes are changed: a graph that TensorFlow reads is looked into, with every operation that it has."""
+    data = bytearray(SAVER_GRAPH)
+    for place, value in changes:
+        data[place % len(data)] = value
+    read = tf.compat.v1.GraphDef()
+    try:
+        read.ParseFromString(bytes(data))
+    except DecodeError:
+        return
+    found = unsafe_in_graph(memoryview(data))
+    assert found or not any(reaches_outside(node.op) for node in read.node)
 
 
 SUSPICIOUS = ("file", "read", "write", "save", "restore", "load", "dump", "print", "func", "rpc", "remote", "call")
