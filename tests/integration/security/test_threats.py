@@ -19,11 +19,11 @@ from registry.agent.server import serve_agent
 from registry.consul.errors import ConsulRefused
 from registry.consul.key_value import KeyValue
 from registry.consul.settings import ConsulSettings
-from registry.runtime.tls import TlsFiles
+from registry.runtime.tls.server import TlsFiles
 from registry.security.access_settings import AccessSettings
-from registry.security.key_folder import new_key
-from registry.security.public_key import PREFIX
-from registry.security.signing_keys import publish
+from registry.security.tickets.key_folder import new_key
+from registry.security.tickets.public_key import PREFIX
+from registry.security.tickets.signing_keys import publish
 from registry.server import running
 from registry.settings import RegistrySettings
 from tests.support.certificates import Authority
