@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
+import PIL.Image
 import pytest
 
 from tests.support.consul_binary.fetch import find_or_fetch
@@ -18,6 +19,9 @@ pytest_plugins = ["tests.support.callback_check"]
 _unhurried = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=_unhurried)
 hypothesis.settings.load_profile("unhurried")
+
+# Pillow imports its formats with the first picture, for which an event loop in which a test makes one has no time.
+PIL.Image.init()
 
 # Tests that are started in the background ignore Ctrl-C, and the processes that they start would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):

@@ -191,11 +191,10 @@ class Cluster:
 @asynccontextmanager
 async def running_cluster(consul: Path, folder: Path) -> AsyncIterator[Cluster]:
     """The whole cluster, settled, with two workers on each client's host; everything is ended on exit."""
-    with open_network(*SERVERS, *CLIENTS) as network:
+    async with open_network(*SERVERS, *CLIENTS) as network:
         hosts = {host.name: host for host in network.hosts}
-        keys = make_keys(
-            consul, folder / "keys", servers=[hosts[n] for n in SERVERS], clients=[hosts[n] for n in CLIENTS]
-        )
+        roles = {"servers": [hosts[name] for name in SERVERS], "clients": [hosts[name] for name in CLIENTS]}
+        keys = await asyncio.to_thread(make_keys, consul, folder / "keys", **roles)  # it runs ten commands
         ports = {kind: network.free_port() for kind in ("https", "server", "serf_lan")}
         joined = [hosts[name].control for name in SERVERS]
 

@@ -7,14 +7,15 @@ they are in a real partition. Loopback addresses have no cables: there a partiti
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import random
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -129,18 +130,22 @@ class Namespaces:
         _ip(*(f"-n {self._switch} link set {cable[0]}-{host.name} master {cable}" for cable in cables))
 
 
-@contextmanager
-def open_network(*names: str) -> Iterator[Network]:
-    """Hosts of these names, for as long as the block runs."""
-    if not namespaces_allowed():
+@asynccontextmanager
+async def open_network(*names: str) -> AsyncIterator[Network]:
+    """Hosts of these names, for as long as the block runs.
+
+    Making them takes some sixty commands, which run in a thread: together they compute for more than a callback of an
+    event loop may.
+    """
+    if not await asyncio.to_thread(namespaces_allowed):
         yield Loopback(names)
         return
     network = Namespaces(names)
     try:
-        network.lay()
+        await asyncio.to_thread(network.lay)
         yield network
     finally:
-        network.take_up()
+        await asyncio.to_thread(network.take_up)
 
 
 def namespaces_allowed() -> bool:

@@ -312,18 +312,24 @@ async def test_calls_that_were_retried_leave_no_memory_behind(fleet, monkeypatch
 
 
 async def signal_one_under_load(fleet, workers, number):
-    """Eight callers at a time; one of the workers gets a signal while requests are under way."""
+    """Eight callers at a time; one of the workers gets a signal under load, which lasts until calls have met it."""
     async with AsyncClient(fleet.url, routing="lookup", timeout_s=3) as client:
+        met = asyncio.Event()
 
         async def call_often():
-            return [await client.classify(fleet.jpeg) for _ in range(15)]
+            predictions = []
+            while len(predictions) < 15 or not met.is_set():
+                predictions.append(await client.classify(fleet.jpeg))
+            return predictions
 
         callers = [asyncio.create_task(call_often()) for _ in range(8)]
         await asyncio.to_thread(fleet.until, lambda: len(fleet.lookup.asked) > 40)
         workers[0].signal(number)
-        await asyncio.to_thread(fleet.until, lambda: len(fleet.lookup.asked) > 60)
+        before = len(fleet.lookup.asked)
+        await asyncio.to_thread(fleet.until, lambda: len(fleet.lookup.asked) > before + 20)
         if number is signal.SIGSTOP:  # so do health checks; until then each call there costs half its time
             fleet.lookup.workers = workers[1:]
+        met.set()
         return [prediction for caller in callers for prediction in await caller]
 
 
@@ -334,7 +340,7 @@ def test_no_call_fails_when_a_worker_is_killed_or_stopped(fleet, number, monkeyp
     workers = fleet.add_processes(2, takes_s=0.01)
     with asyncio.Runner() as runner:
         predictions = runner.run(signal_one_under_load(fleet, workers, number))
-    assert len(predictions) == 120
+    assert len(predictions) >= 120
     assert {prediction.worker for prediction in predictions} == {worker.address for worker in workers}
     assert any(prediction.attempts > 1 for prediction in predictions)
 

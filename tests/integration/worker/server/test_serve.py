@@ -233,7 +233,7 @@ async def test_a_client_that_hangs_up_leaves_the_queue(asking: Asking, hold: Cal
         return 'p2p_worker_rejected_total{model="echo",reason="gone"} 1.0' in (await asking.get("/metrics"))[1]
 
     await asyncio.gather(gone, return_exceptions=True)
-    await asyncio.sleep(0.05)  # for the closed connection to be seen
+    await until(lambda: batcher.depth == 0)  # the closed connection has been seen
     await until(noticed)
     assert (await first)[0] == 200
 
