@@ -61,8 +61,8 @@ class AsyncClient:
 
     `connect_timeout_s` is the time for one connection; `max_answer_bytes` what is read of an answer; `tls` what https
     is verified with; `worker_scheme` overrides the scheme that workers are registered with. `token` is sent as a
-    bearer token to lookup services and workers, `consul_token` (else CONSUL_HTTP_TOKEN of the environment) to Consul
-    alone. `transport` carries the requests instead of the network: `p2pclient.testing` has one for tests.
+    bearer token to lookup services, and to workers that ask for one, `consul_token` (else CONSUL_HTTP_TOKEN of the
+    environment) to Consul alone. `transport` carries the requests in place of the network, as in `p2pclient.testing`.
 
     Raises ValueError if an option is invalid, OSError if a file cannot be read. Calls may run at the same time, as
     many as you like; connections are opened at the first call, kept, and closed with the client.

@@ -41,15 +41,16 @@ class Tickets(Protocol):
 
 
 class WorkerClient:
-    """Posts to workers over `transport`, with a bearer token if there is one, or with a ticket where they want one.
+    """Posts to workers over `transport`, with the bearer token or a ticket where their registration asks for one.
 
+    No other worker sees the token, so that a stranger's registration does not collect it.
     `scheme`, http or https, overrides what each worker is registered with; None: it does not.
     """
 
     def __init__(self, transport: Transport, *, scheme: str | None, token: str | None, tickets: Tickets) -> None:
         self._transport = transport
         self._scheme = scheme
-        self._headers = bearer(token)
+        self._token = bearer(token)
         self._tickets = tickets
 
     async def post(self, worker: Worker, request: Request, read: Callable[[Answer], T], timeout_s: float) -> T:
@@ -58,7 +59,8 @@ class WorkerClient:
             if worker.auth == "ticket":
                 answer = await self._sent_with_ticket(worker, request, timeout_s)
             else:
-                answer = await self._sent(worker, request, timeout_s, self._headers)
+                proof = self._token if worker.auth == "token" else {}
+                answer = await self._sent(worker, request, timeout_s, proof)
         except ExchangeFailed as failed:
             raise _no_answer(failed, worker.address) from failed
         if answer.status != 200:

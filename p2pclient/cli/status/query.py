@@ -128,9 +128,8 @@ def _denied(metrics: Answer, *, with_token: bool) -> str:
 
 async def _get(requests: WorkerRequests, worker: Worker, path: str, ticket: Mapping[str, str]) -> Answer:
     url = URL(f"{requests.scheme or worker.scheme}://{worker.address}{path}")
-    return await requests.transport.exchange(
-        "GET", url, headers={**requests.headers, **ticket}, timeout_s=WORKER_TIMEOUT_S
-    )
+    token = {} if worker.auth == "none" else requests.headers  # else a stranger's registration would collect it
+    return await requests.transport.exchange("GET", url, headers={**token, **ticket}, timeout_s=WORKER_TIMEOUT_S)
 
 
 def _show(text: str, *, anew: bool) -> None:

@@ -279,7 +279,8 @@ async def test_no_lookup_service_until_the_deadline(fleet, closed_port, fault):
             await client.classify(fleet.jpeg)
     assert caught.value.lookups >= 1  # three, where the machine is not too busy: see the unit tests
     if fault != "refused":  # aiohttp itself sends a GET twice if the connection breaks
-        assert len(fleet.lookup.asked) == caught.value.lookups * (2 if fault == "reset" else 1)
+        # The deadline may end a lookup before its request has arrived.
+        assert 1 <= len(fleet.lookup.asked) <= caught.value.lookups * (2 if fault == "reset" else 1)
 
 
 async def test_a_wrong_address_is_told_before_the_deadline(closed_port, no_patience):

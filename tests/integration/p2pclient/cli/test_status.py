@@ -206,11 +206,13 @@ def test_p2p_carries_it():
     assert "Exit codes:" in text
 
 
-def test_workers_are_shown_the_token(p2p, mixed):
-    """P2P_TOKEN goes to the workers as it does to the lookup service."""
+@pytest.mark.parametrize(("auth", "shown"), [("token", "Bearer s3cret"), ("none", None)])
+def test_workers_that_ask_for_a_token_are_shown_it(p2p, mixed, fleet, auth, shown):
+    """P2P_TOKEN goes to the workers whose registration asks for one, and to no other."""
+    fleet.lookup.auth = auth
     code, _, _ = p2p("status", env={"P2P_TOKEN": "s3cret"})
     assert code == 0
-    assert {seen.headers.get("Authorization") for seen in mixed[0].seen} == {"Bearer s3cret"}
+    assert {seen.headers.get("Authorization") for seen in mixed[0].seen} == {shown}
 
 
 @pytest.mark.parametrize(

@@ -171,14 +171,18 @@ async def test_consul_away_and_back(fleet, consul):
         assert (await asked).id == worker.id
 
 
-async def test_consul_s_token_goes_to_consul_alone(fleet, monkeypatch):
-    """The ACL token, from the environment or an argument, is for Consul, the bearer token for workers."""
+@pytest.mark.parametrize(("meta", "sent"), [({"auth": "token"}, "Bearer bearer"), ({}, None), (None, None)])
+async def test_consul_s_token_goes_to_consul_alone(fleet, monkeypatch, meta, sent):
+    """The ACL token, from the environment or an argument, is for Consul; the bearer token for workers that ask for one.
+
+    A worker that is registered without that, perhaps by a stranger, sees neither.
+    """
     (worker,) = fleet.add()
     seen = []
 
     async def consul(request, _body):
         seen.append((request.headers.get("X-Consul-Token"), request.headers.get("Authorization")))
-        entry = {"ID": worker.id, "Service": "classify", "Address": "127.0.0.1", "Port": worker.port, "Meta": None}
+        entry = {"ID": worker.id, "Service": "classify", "Address": "127.0.0.1", "Port": worker.port, "Meta": meta}
         headers = {"X-Consul-Index": "7"}
         return web.json_response([{"Node": {}, "Service": entry, "Checks": []}], headers=headers)
 
@@ -189,9 +193,7 @@ async def test_consul_s_token_goes_to_consul_alone(fleet, monkeypatch):
         async with AsyncClient(address, routing="lookup", token="bearer", **options) as client:
             await client.classify(fleet.jpeg)
         assert seen.pop() == (token, None)
-    assert {(s.headers.get("X-Consul-Token"), s.headers["Authorization"]) for s in worker.seen} == {
-        (None, "Bearer bearer")
-    }
+    assert {(s.headers.get("X-Consul-Token"), s.headers.get("Authorization")) for s in worker.seen} == {(None, sent)}
 
 
 @pytest.mark.parametrize("status", [403, 500, 429, 200])

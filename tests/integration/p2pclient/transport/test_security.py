@@ -74,8 +74,9 @@ async def test_a_plain_worker_is_not_spoken_to_in_tls(fleet, pem):
 
 
 async def test_the_token_goes_to_both(fleet):
-    """A bearer token is sent to the lookup service and to workers."""
+    """A bearer token is sent to the lookup service and to workers that ask for one."""
     (worker,) = fleet.add()
+    fleet.lookup.auth = "token"
     async with AsyncClient(fleet.url, token=TOKEN) as client:
         await client.classify(fleet.jpeg)
         await client.services()
