@@ -30,9 +30,10 @@ from registry.runtime.tasks.supervise import cancel_all, start_supervised, super
 from registry.runtime.tls.server import ServerTls, serving_tls
 from registry.security.access_control import access_control
 from registry.security.tickets.key_ring import checking_tickets
+from worker.advertising.advertised import Advertised, find_advertised
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.connection import connection_factory
-from worker.registration import Registration, advertised
+from worker.registration import Registration
 from worker.repository.loader import running_threads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
@@ -59,8 +60,12 @@ FILES_ASIDE = 128
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """One model of a worker as clients see it: its port, its state, its registration's boot id."""
+    """One model of a worker as clients see it: its port, its state, its registration's boot id.
 
+    `number` counts the worker's models, from 0.
+    """
+
+    number: int
     store: ModelVersions
     listener: socket.socket
     state: EndpointState
@@ -143,16 +148,17 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         await stack.enter_async_context(supervised("return freed memory", return_freed_memory))
         endpoints: list[ModelEndpoint] = []
-        for served, listener in zip(settings.models, stack.enter_context(_listening(settings)), strict=True):
+        listeners = stack.enter_context(_listening(settings))
+        for number, (served, listener) in enumerate(zip(settings.models, listeners, strict=True)):
             store = ModelVersions(
                 served, settings, threads=threads, scheduler=scheduler, numbers=shared.metrics, requests=shared.requests
             )
             await stack.enter_async_context(store)
-            endpoints.append(ModelEndpoint(store, listener, EndpointState(boot=uuid.uuid4().hex)))
+            endpoints.append(ModelEndpoint(number, store, listener, EndpointState(boot=uuid.uuid4().hex)))
         required = None
         if settings.require_ticket:
             required = RequiredTickets(await stack.enter_async_context(checking_tickets(settings.consul)))
-        names = [settings.host, settings.advertise or ""]
+        names = [settings.host, "" if settings.advertise is None else settings.advertise.name]
         control = await stack.enter_async_context(
             access_control(settings.access, hosts=names, places=settings.queue_most)
         )
@@ -211,22 +217,24 @@ async def _registered(
     settings: WorkerSettings, endpoints: Sequence[ModelEndpoint], required: RequiredTickets | None
 ) -> AsyncIterator[Sequence[Instance]]:
     """The registrations of all models; at the end all leave the rotation together, and the drain grace passes."""
-    host = settings.advertise or await advertised(settings.host, settings.consul)
+    advertised = await find_advertised(
+        settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
+    )
     if required is not None:
-        required.instance_ids.update(stable_id(each.store.name, host, each.port) for each in endpoints)
+        required.instance_ids.update(instance_of(settings, each, advertised).id for each in endpoints)
     async with AsyncExitStack() as stack:
         registrations = [
-            await stack.enter_async_context(_registration(settings, endpoint, host)) for endpoint in endpoints
+            await stack.enter_async_context(_registration(settings, endpoint, advertised)) for endpoint in endpoints
         ]
         announcing = [
             start_supervised(
                 f"announce versions of {endpoint.store.name}",
-                partial(_announce_versions, settings, endpoint, host, registration),
+                partial(_announce_versions, settings, endpoint, advertised, registration),
             )
             for endpoint, registration in zip(endpoints, registrations, strict=True)
         ]
         try:
-            yield [instance_of(settings, endpoint, host) for endpoint in endpoints]
+            yield [instance_of(settings, endpoint, advertised) for endpoint in endpoints]
         finally:
             await cancel_all(*announcing)
             for endpoint in endpoints:
@@ -236,15 +244,22 @@ async def _registered(
             await asyncio.sleep(settings.drain_s)
 
 
-def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) -> Registration:
+def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Registration:
     """The registration of one model, with its own checks: a model that fails takes no other out of rotation."""
-    instance = instance_of(settings, endpoint, host)
+    instance = instance_of(settings, endpoint, advertised)
     checks = Checks(health_url=_health_url(settings, instance), tls_server_name=settings.agent_check_name)
 
     async def fit() -> bool:
         return endpoint.store.moving
 
-    return Registration(settings.consul, instance, checks, moving=lambda: endpoint.store.moving, fit=fit)
+    return Registration(
+        settings.consul,
+        instance,
+        checks,
+        moving=lambda: endpoint.store.moving,
+        fit=fit,
+        allow_loopback=settings.allow_loopback,
+    )
 
 
 def _health_url(settings: WorkerSettings, instance: Instance) -> str | None:
@@ -260,22 +275,22 @@ def _health_url(settings: WorkerSettings, instance: Instance) -> str | None:
 
 
 async def _announce_versions(
-    settings: WorkerSettings, endpoint: ModelEndpoint, host: str, registration: Registration
+    settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised, registration: Registration
 ) -> None:
     """Update the registration whenever other versions are served."""
     known = registration.instance
     while True:
         change = endpoint.store.next_change
-        serving = instance_of(settings, endpoint, host)
+        serving = instance_of(settings, endpoint, advertised)
         if serving != known:
             await registration.update(serving)
             known = serving
         await change.wait()
 
 
-def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) -> Instance:
+def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Instance:
     """The registration of one model: its version is the default one, and each version that serves has a tag."""
-    store, port = endpoint.store, endpoint.port
+    store, host, port = endpoint.store, advertised.host, advertised.port(endpoint.number, endpoint.port)
     scheme = {} if settings.tls is None else {"scheme": "https"}
     return Instance(
         service=store.name,

@@ -1,0 +1,31 @@
+"""Refuses to register a loopback address in a Consul in which other machines take part: asks the agent who does."""
+
+from __future__ import annotations
+
+from registry.consul.agent_facts import AgentFacts
+from registry.consul.errors import ConsulRefused
+from registry.consul.settings import ConsulSettings
+from worker.advertising.host_addresses import host_addresses
+from worker.advertising.loopback import Membership, is_loopback, is_loopback_url, others_take_part, refusal
+
+
+async def refuse_loopback(host: str, consul: ConsulSettings) -> None:
+    """Raise ConsulRefused where `host` is a loopback address and other machines take part in this Consul.
+
+    Raises ConsulUnavailable where the agent has to be asked whether they do, and does not say.
+    """
+    if not is_loopback(host):
+        return
+    why = others_take_part(consul.url, await _membership(consul), {entry.text for entry in host_addresses()})
+    if why:
+        raise ConsulRefused(refusal(host, consul.url, why))
+
+
+async def _membership(consul: ConsulSettings) -> Membership:
+    if not is_loopback_url(consul.url):  # which decides
+        return Membership(0, ())
+    facts = AgentFacts(consul)
+    try:
+        return Membership(len(await facts.members()), await facts.servers())
+    finally:
+        await facts.close()
