@@ -6,6 +6,7 @@ Only addresses that are registered are tried, so that nobody can have other port
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterable, Mapping
 
@@ -73,6 +74,6 @@ async def _fault(instance: Instance) -> str:
     except TimeoutError:
         return f"no answer within {TIMEOUT_S:g} s"
     except OSError as error:
-        return (error.strerror or str(error) or type(error).__name__).lower()
+        return (os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)).lower()
     writer.transport.abort()
     return ""

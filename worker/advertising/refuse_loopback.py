@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.consul.agent_facts import AgentFacts
+from registry.consul.agent_info import AgentInfo
 from registry.consul.errors import ConsulRefused
 from registry.consul.settings import ConsulSettings
 from worker.advertising.host_addresses import host_addresses
@@ -24,8 +24,8 @@ async def refuse_loopback(host: str, consul: ConsulSettings) -> None:
 async def _membership(consul: ConsulSettings) -> Membership:
     if not is_loopback_url(consul.url):  # which decides
         return Membership(0, ())
-    facts = AgentFacts(consul)
+    agent = AgentInfo(consul)
     try:
-        return Membership(len(await facts.members()), await facts.servers())
+        return Membership(len(await agent.members()), await agent.servers())
     finally:
-        await facts.close()
+        await agent.close()

@@ -282,7 +282,7 @@ def source_of(*, model: Path | None, pixels: Pixels, **flags: Any) -> ModelSourc
         layout=cast("Order | None", pixels.layout),
         outputs=cast("OutputsWord | None", pixels.outputs),
     )
-    return ModelSource(path=model, preprocess=preprocess, cache=_cache(), **flags)
+    return ModelSource(path=model, preprocess=preprocess, cache=cache_folder(), **flags)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -299,6 +299,6 @@ def _numbers(text: str, flag: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"{text!r}: write one number, or three with commas.", param_hint=flag) from None
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """The folder of this user for what is made once and used again: exports, conversions, choices of engines."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-serving"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.consul.agent_facts import AgentFacts
+from registry.consul.agent_info import AgentInfo
 from registry.consul.catalog import Catalog
 from registry.consul.errors import ConsulRefused
 from registry.consul.settings import ConsulSettings
@@ -82,7 +82,7 @@ async def test_one_machine_is_fine(consul: ConsulProcess) -> None:
 
 async def test_an_agent_tells_who_takes_part(agent: ConsulProcess) -> None:
     """Its own node, the members, the servers, the leader, the time."""
-    facts = AgentFacts(ConsulSettings(url=agent.url))
+    facts = AgentInfo(ConsulSettings(url=agent.url))
     assert (await facts.itself()).name == "client"
     assert sorted(member.name for member in await facts.members()) == ["client", "server"]
     assert list(await facts.servers()) == ["127.0.0.1"]

@@ -11,6 +11,8 @@ from typing import Any, TypeVar, cast
 from consul.base import Response
 
 from registry.consul.calls import awaited, read_json
+from registry.consul.catalog import TAG
+from registry.consul.right import Right
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 
@@ -18,6 +20,9 @@ TIMEOUT_S = 10.0
 """A leaderless agent takes about 7 s to answer."""
 
 Found = TypeVar("Found")
+
+_SERF_HEALTH = "serfHealth"
+"""The check of a node that says whether its agent is alive."""
 
 _LEFT = 3
 """The status of a member that has left in order (serf.StatusLeft)."""
@@ -32,16 +37,7 @@ class Member:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Right:
-    """A right of Consul's ACL system: `access` ("read", "write") to one `resource` of the name `segment`."""
-
-    resource: str
-    access: str
-    segment: str
-
-
-class AgentFacts:
+class AgentInfo:
     """A connection to one agent.
 
     Every method raises ConsulUnavailable when no usable answer came, ConsulRefused when Consul said no.
@@ -80,10 +76,17 @@ class AgentFacts:
 
         return await self._request("/v1/status/leader", date)
 
+    async def lost_nodes(self) -> Mapping[str, Sequence[str]]:
+        """The nodes whose agents have failed, with the ids of the services that this project registered there."""
+        checks = await self._get("/v1/health/state/critical", list)
+        names = sorted({str(check["Node"]) for check in checks if check.get("CheckID") == _SERF_HEALTH})
+        return {name: await self._get(f"/v1/catalog/node/{name}", _our_services) for name in names}
+
     async def allowed(self, rights: Sequence[Right]) -> Mapping[Right, bool] | None:
         """Which of these rights the token has; None where the agent checks no tokens.
 
-        Consul's own web page asks in the same way. Raises Forgotten for an agent that does not know the question.
+        Consul's own web page asks in the same way. Raises ConsulRefused, and TokenRefused for a token that Consul does
+        not know.
         """
         asked = [{"Resource": r.resource, "Access": r.access, "Segment": r.segment} for r in rights]
 
@@ -125,3 +128,8 @@ def _member(entry: Mapping[str, Any]) -> Member:
 
 def _servers(found: Any) -> Sequence[str]:
     return [str(each).rpartition(":")[0].strip("[]") for each in found]
+
+
+def _our_services(node: Any) -> Sequence[str]:
+    services = (node or {}).get("Services") or {}
+    return sorted(str(entry["ID"]) for entry in services.values() if TAG in (entry.get("Tags") or ()))
