@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.consul.agent_info import AgentInfo
-from registry.consul.errors import ConsulRefused
+from registry.consul.errors import ConsulRefused, ConsulUnavailable, TokenRefused
 from registry.consul.settings import ConsulSettings
 from worker.advertising.host_addresses import host_addresses
 from worker.advertising.loopback import Membership, is_loopback, is_loopback_url, others_take_part, refusal
@@ -19,6 +19,17 @@ async def refuse_loopback(host: str, consul: ConsulSettings) -> None:
     why = others_take_part(consul.url, await _membership(consul), {entry.text for entry in host_addresses()})
     if why:
         raise ConsulRefused(refusal(host, consul.url, why))
+
+
+async def refuse_loopback_early(host: str, consul: ConsulSettings) -> None:
+    """As `refuse_loopback`, before anything that takes time is begun; where Consul does not say, nothing is refused.
+
+    The registration asks again.
+    """
+    try:
+        await refuse_loopback(host, consul)
+    except (ConsulUnavailable, TokenRefused):
+        return
 
 
 async def _membership(consul: ConsulSettings) -> Membership:

@@ -34,6 +34,7 @@ from registry.runtime.processes.children import ChildProcess
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import supervised
 from worker.advertising.advertised import find_advertised
+from worker.advertising.refuse_loopback import refuse_loopback_early
 from worker.exec import orphans
 from worker.exec.port_owner import older_owner
 from worker.exec.settings import ExecSettings
@@ -95,6 +96,8 @@ async def _instance(settings: ExecSettings) -> tuple[Instance, int]:
     advertised = await find_advertised(
         settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
     )
+    if not settings.allow_loopback:
+        await refuse_loopback_early(advertised.host, settings.consul)
     with bind(settings.host, settings.port) as listener:
         listening = port_of(listener)
     host, port = advertised.host, advertised.port(0, listening)

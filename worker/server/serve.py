@@ -31,6 +31,7 @@ from registry.runtime.tls.server import ServerTls, serving_tls
 from registry.security.access_control import access_control
 from registry.security.tickets.key_ring import checking_tickets
 from worker.advertising.advertised import Advertised, find_advertised
+from worker.advertising.refuse_loopback import refuse_loopback_early
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.connection import connection_factory
 from worker.registration import Registration
@@ -167,6 +168,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             tickets = required.gate(models) if required is not None else None
             access = PortAccess(control, service=models.default, tickets=tickets)
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
+        if settings.advertise is None and not settings.allow_loopback:
+            await refuse_loopback_early(settings.host, settings.consul)
         for endpoint in endpoints:
             await endpoint.store.load()
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
