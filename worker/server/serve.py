@@ -18,12 +18,12 @@ from functools import partial
 from aiohttp import web
 
 from registry.consul.catalog import Checks
-from registry.consul.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
+from registry.consul.instance import Instance
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.serving import serving
 from registry.runtime.exposure import warn_if_exposed
-from registry.runtime.listen import bind, port_of
+from registry.runtime.listen import bind
 from registry.runtime.processes import open_files
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import cancel_all, start_supervised, supervised
@@ -40,6 +40,7 @@ from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
+from worker.server.model_endpoint import ModelEndpoint, health_url, instance_of
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
 from worker.system.memory import keep_freed_memory, release_memory, return_freed_memory
@@ -57,24 +58,6 @@ IDLE_S = 75.0
 
 FILES_ASIDE = 128
 """Files besides those of connections: of models and of their trial loads, connections to Consul, new connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEndpoint:
-    """One model of a worker as clients see it: its port, its state, its registration's boot id.
-
-    `number` counts the worker's models, from 0.
-    """
-
-    number: int
-    store: ModelVersions
-    listener: socket.socket
-    state: EndpointState
-
-    @property
-    def port(self) -> int:
-        """The port that was really bound."""
-        return port_of(self.listener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +233,7 @@ async def _registered(
 def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Registration:
     """The registration of one model, with its own checks: a model that fails takes no other out of rotation."""
     instance = instance_of(settings, endpoint, advertised)
-    checks = Checks(health_url=_health_url(settings, instance), tls_server_name=settings.agent_check_name)
+    checks = Checks(health_url=health_url(settings, instance), tls_server_name=settings.agent_check_name)
 
     async def fit() -> bool:
         return endpoint.store.moving
@@ -265,18 +248,6 @@ def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised:
     )
 
 
-def _health_url(settings: WorkerSettings, instance: Instance) -> str | None:
-    """What Consul's agent fetches; None where it fetches nothing, and the heartbeats alone say that the worker lives.
-
-    Unless told otherwise it fetches nothing from a port on which clients need a certificate: agents show none unless
-    they are configured to.
-    """
-    wanted = settings.agent_check
-    if wanted is None:
-        wanted = settings.tls is None or settings.tls.client_ca is None
-    return f"{instance.origin}/healthz?boot={instance.boot}" if wanted else None
-
-
 async def _announce_versions(
     settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised, registration: Registration
 ) -> None:
@@ -289,27 +260,3 @@ async def _announce_versions(
             await registration.update(serving)
             known = serving
         await change.wait()
-
-
-def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Instance:
-    """The registration of one model: its version is the default one, and each version that serves has a tag."""
-    store, host, port = endpoint.store, advertised.host, advertised.port(endpoint.number, endpoint.port)
-    scheme = {} if settings.tls is None else {"scheme": "https"}
-    return Instance(
-        service=store.name,
-        id=stable_id(store.name, host, port),
-        host=host,
-        port=port,
-        weight=settings.weight,
-        version=store.current.model.version,
-        tags=tuple(version_tag(version) for version in store.loaded),
-        boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings),
-    )
-
-
-def _auth(settings: WorkerSettings) -> dict[str, str]:
-    """What the registration says of the permission that requests need."""
-    if settings.require_ticket:
-        return {"auth": TICKET_AUTH}
-    return {"auth": TOKEN_AUTH} if settings.access.tokens is not None else {}
