@@ -20,7 +20,7 @@ from registry.runtime.cli_options import (
     port_option,
     ticket_keys_option,
 )
-from worker.cli.options import EngineName, Labels, ModelPath, Size
+from worker.cli.options import AllowLoopback, EngineName, Labels, ModelPath, Size
 
 if TYPE_CHECKING:
     import asyncio
@@ -71,6 +71,7 @@ def up(
             "Folder for the keys that sign tickets: the lookup service hands tickets out, and workers require them."
         ),
     ] = None,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Start everything on this machine.
 
@@ -100,6 +101,7 @@ def up(
         consul=consul,
         ticket_keys=ticket_keys,
         tokens=tokens,
+        allow_loopback=allow_loopback,
         model_flags=tuple(str(part) for flag, value in flags.items() if value for part in (flag, value)),
     )
     failures = (RegistryError, EndedEarlyError)

@@ -17,7 +17,7 @@ import aiohttp
 
 from deploy.ready_message import plain_example, ready_message, tls_example
 from registry.consul.catalog import Catalog
-from registry.consul.errors import ConsulUnavailable
+from registry.consul.errors import ConsulRefused, ConsulUnavailable
 from registry.consul.instance import Health
 from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
 from registry.runtime.address import server_url
@@ -27,6 +27,7 @@ from registry.runtime.processes.children import ChildProcess, WriteLine
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tls.server import TlsFiles, server_context
 from registry.runtime.tls.trust import TrustFiles, verification_fault
+from worker.advertising.refuse_loopback import refuse_loopback
 
 HOST = "127.0.0.1"
 AGENT_PORT = 8500
@@ -69,6 +70,7 @@ class UpSettings:
     consul: str | None = None
     ticket_keys: Path | None = None
     tokens: Path | None = None
+    allow_loopback: bool = False
     model_flags: tuple[str, ...] = ()
     tls: TlsFiles | None = None
     trust: TrustFiles = field(default_factory=TrustFiles)
@@ -185,7 +187,20 @@ class _LocalDeployment:
             await catalog.close()
         self._consul = consul
         self._write_line(f"Consul: the one at {consul.url} (version {version}).")
+        await self._refuse_loopback(consul)
         return environ | consul.as_environment()
+
+    async def _refuse_loopback(self, consul: ConsulSettings) -> None:
+        """Raise SettingsError where other machines take part in this Consul: the workers listen on loopback."""
+        if self._settings.allow_loopback:
+            return
+        try:
+            await refuse_loopback(HOST, consul)
+        except ConsulRefused as error:
+            raise SettingsError(
+                f"{error} --host and --advertise are flags of p2p worker: start the workers with it, or unset "
+                "CONSUL_HTTP_ADDR to use our own Consul."
+            ) from error
 
     async def _start_agent(self) -> str:
         port = _free_port(AGENT_PORT)
@@ -218,6 +233,8 @@ class _LocalDeployment:
         arguments += self._access_flags()
         if settings.model:
             arguments += ["--model", settings.model]
+        if settings.allow_loopback:
+            arguments.append("--allow-loopback")
         arguments += [*settings.model_flags, *settings.tls_flags]
         for number in range(1, settings.workers + 1):
             self._workers.append(await self._start(f"worker {number}", arguments, environ))

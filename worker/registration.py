@@ -21,6 +21,7 @@ from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, 
 from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
+from worker.advertising.refuse_loopback import refuse_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class Registration:
 
     `fit()` is called before every registration but the first: a worker that Consul removed because it hangs must
     not come back as passing while it still hangs. Both are called from the registration's own thread.
+
+    A loopback address is refused (ConsulRefused) where other machines take part in this Consul, unless
+    `allow_loopback` says that clients are on this machine.
     """
 
     def __init__(
@@ -57,12 +61,14 @@ class Registration:
         *,
         moving: Callable[[], bool] = lambda: True,
         fit: Callable[[], Awaitable[bool]] | None = None,
+        allow_loopback: bool = False,
     ) -> None:
         self._consul = consul
         self._instance = instance
         self._checks = checks
         self._moving = moving
         self._fit = fit
+        self._allow_loopback = allow_loopback
         self._audit_s = AUDIT_S if checks.ttl_s else 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="registration", daemon=True)
@@ -195,6 +201,8 @@ class Registration:
 
     async def _try_to_register(self, catalog: Catalog) -> bool:
         try:
+            if not self._allow_loopback:
+                await refuse_loopback(self._instance.host, self._consul)
             await catalog.register(self._instance, self._checks)
         except ConsulUnavailable as error:
             logger.warning("%s Serving unregistered, trying again.", error)
@@ -244,19 +252,3 @@ class Registration:
 
 def _next_beat_s() -> float:
     return time.monotonic() + HEARTBEAT_S * random.uniform(0.9, 1.0)
-
-
-async def advertised(host: str, consul: ConsulSettings) -> str:
-    """The address at which others reach this process: the one it listens on, or that of this machine's agent.
-
-    Raises ConsulUnavailable or ConsulRefused where the agent has to be asked and does not say.
-    """
-    if host not in ("0.0.0.0", "::", ""):
-        return host
-    catalog = Catalog(consul)
-    try:
-        return await catalog.agent_address()
-    except ConsulRefused as error:
-        raise ConsulRefused(f"{error} That is agent:read here; with --advertise HOST it is not asked.") from error
-    finally:
-        await catalog.close()

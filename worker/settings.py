@@ -14,6 +14,7 @@ from worker.system.cpu import usable_cores
 if TYPE_CHECKING:  # importing them takes longer than `p2p --help` may
     from registry.consul.settings import ConsulSettings
     from registry.runtime.tls.server import TlsFiles
+    from worker.advertising.advertise_flag import Advertise
     from worker.artifacts.source import ModelSource
 
 
@@ -47,10 +48,11 @@ class WorkerSettings:
     watch_s: float = 2.0
     host: str = "127.0.0.1"
     port: int = 0
-    advertise: str | None = None
     tls: TlsFiles | None = None
     agent_check: bool | None = None
     agent_check_name: str | None = None
+    advertise: Advertise | None = None
+    allow_loopback: bool = False
     weight: int = 1
     top: int = 5
     max_body_bytes: int = 32 << 20

@@ -20,6 +20,7 @@ GROUP = "p2pclient.commands"
 
 NEEDED = {
     "up": "p2p-serving[worker]",
+    "doctor": "p2p-serving",
     "worker": "p2p-serving[worker]",
     "registry": "p2p-serving",
     "proxy": "p2p-serving",

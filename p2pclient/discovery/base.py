@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,4 +69,8 @@ class WorkerSource(Protocol):
 
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service that this project's workers have registered."""
+        ...
+
+    async def unreachable(self, service: str, *, limit_s: float) -> Mapping[str, str]:
+        """By worker's id why the lookup service does not reach it, in a clause; nothing where it is not asked."""
         ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from yarl import URL
@@ -127,6 +127,10 @@ class ConsulSource:
                 return _summary(await self._listing(name, index=0, limit_s=limit_s))
 
         return list(await asyncio.gather(*map(summary, names)))
+
+    async def unreachable(self, service: str, *, limit_s: float) -> Mapping[str, str]:
+        """Nothing: there is no lookup service, and this process itself connects to the workers."""
+        return {}
 
 
 def _said(answer: Answer) -> HealthAnswer:

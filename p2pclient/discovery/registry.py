@@ -3,6 +3,7 @@
     GET /next, /next/{service}      one worker, of the default service or of this one
     ?count=N                        N different workers
     GET /instances/{service}        all workers with their health; ?index=&wait= waits for a change
+                                    ?probe: with why the lookup service does not reach them
     GET /services                   names, counts, versions
     GET /tickets/{service}          a ticket for the workers that want one; addresses come with theirs
 with `Accept: application/json`. 503: no healthy worker now; 404: no such service. Where there are several
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -149,6 +150,15 @@ class RegistrySource:
             return [_service(entry) for entry in answer.json()]
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+
+    async def unreachable(self, service: str, *, limit_s: float) -> Mapping[str, str]:
+        """The workers to which the lookup service cannot connect; an older one does not say."""
+        answer, base = await self._servers.ask(f"/instances/{quote(service, safe='')}?probe=1", limit_s=limit_s)
+        try:
+            found = {str(entry["id"]): entry.get("unreachable") for entry in answer.json()["instances"]}
+        except MALFORMED as error:
+            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+        return {worker: str(fault) for worker, fault in found.items() if fault}
 
 
 def _refusal(answer: Answer, base: str) -> Failure:

@@ -95,6 +95,16 @@ class _Transport:
     ) -> Any:
         return await self._request("DELETE", callback, path, params, headers, None)
 
+    async def post(
+        self,
+        callback: Callback,
+        path: str,
+        params: Any = None,
+        data: str | bytes = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        return await self._request("POST", callback, path, params, headers, data)
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()

@@ -21,6 +21,7 @@ from registry.discovery.snapshot import Snapshot
 from registry.lookup.fast_path import FastPath, local_address
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.metrics import LookupMetrics
+from registry.lookup.reachability import Reachability
 from registry.lookup.redirect import add_redirects
 from registry.lookup.rendering import Form, as_json, render_many, render_one
 from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
@@ -111,6 +112,7 @@ class Lookup:
         self._access = access
         self._polls_at_most = polls_at_most
         self._polls = 0
+        self._reachability = Reachability()
         self._instances: WeakKeyDictionary[Service, tuple[object, list[str], bytes]] = WeakKeyDictionary()
 
     async def port(self, request: web.Request) -> web.Response:
@@ -151,9 +153,14 @@ class Lookup:
         return web.Response(text=text, content_type=content_type, headers=snapshot_headers(service))
 
     async def instances(self, request: web.Request) -> web.Response:
-        """`GET /instances/{service}`: all instances with health and check output, now or when they change."""
+        """`GET /instances/{service}`: all instances with health and check output, now or when they change.
+
+        With `?probe` each has `unreachable`: why this host does not reach it, "" where it does, null if unknown.
+        """
         index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
         service = await service_named(self._directory, request.match_info["service"], caller_of(request))
+        if "probe" in request.query:
+            return web.json_response(await self._probed(service), headers=snapshot_headers(service))
         await self._wait_for_change(service, index, wait_s)
         return web.Response(
             body=self._instances_body(service), content_type="application/json", headers=snapshot_headers(service)
@@ -179,6 +186,11 @@ class Lookup:
             body = json.dumps(_instances(service)).encode()
             self._instances[service] = service.generation, outputs_now, body
         return body
+
+    async def _probed(self, service: Service) -> dict[str, Any]:
+        faults = await self._reachability.faults(service.snapshot.instances)
+        found = _instances(service)
+        return found | {"instances": [i | {"unreachable": faults.get(i["address"])} for i in found["instances"]]}
 
     async def services(self, request: web.Request) -> web.Response:
         """`GET /services`: names, instance counts and versions, of the services that the caller may use."""

@@ -17,7 +17,7 @@ from registry.runtime import names
 from registry.runtime.errors import SettingsError
 
 
-def checked(rule: Callable[[str], str]) -> Callable[[Any], Any]:
+def checked(rule: Callable[[str], object]) -> Callable[[Any], Any]:
     """A callback of an option, which takes its value, or each of its values, only as `rule` allows."""
 
     def check(value: Any) -> Any:
@@ -48,11 +48,6 @@ def port_option(says: str, *, lowest: int = 0) -> Any:
 def service_option(says: str) -> Any:
     """`--service`, a service's name in Consul, with the help text `says`."""
     return typer.Option("--service", envvar="P2P_SERVICE", callback=checked(names.service_name), help=says)
-
-
-def advertise_option(says: str) -> Any:
-    """`--advertise`, the host at which others reach what is started, with the help text `says`."""
-    return typer.Option("--advertise", metavar="HOST", callback=checked(names.advertised_host), help=says)
 
 
 def consul_option(says: str) -> Any:

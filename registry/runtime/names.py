@@ -50,11 +50,16 @@ def advertised_host(host: str) -> str:
 
 def listening_host(host: str) -> str:
     """A host to listen on: as of `advertised_host`, or an address that stands for all of this machine's."""
+    return advertised_host(host) if host and not is_ip_address(host) else host
+
+
+def is_ip_address(text: str) -> bool:
+    """Whether it is an IP address, of version 4 or 6, without brackets."""
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(text)
     except ValueError:
-        return advertised_host(host) if host else host
-    return host
+        return False
+    return True
 
 
 def tag(text: str) -> str:

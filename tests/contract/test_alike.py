@@ -102,6 +102,7 @@ STEPS: list[tuple[str, str, object]] = [
     ("GET", "event/list?name=like", None),
     ("GET", "operator/autopilot/configuration", None),
     ("GET", "acl/tokens", None),
+    ("POST", "internal/acl/authorize", [{"Resource": "node", "Access": "read"}]),
     ("GET", "discovery-chain/like", None),
     ("GET", "agent/connect/ca/roots", None),
     ("GET", "connect/ca/roots", None),

@@ -30,7 +30,7 @@ class ConsulProcess:
 
     With `wan` it is a member of a pool of datacenters, too, as servers usually are. Its HTTP checks trust the authority
     in the file `check_ca`, and show the certificate `check_pem`. With `management`, a token that may do everything, it
-    denies by default.
+    denies by default. `changes` are settings that differ; with `joins` it is a client agent of that server's cluster.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class ConsulProcess:
         check_ca: Path | None = None,
         check_pem: Pem | None = None,
         management: str = "",
+        joins: ConsulProcess | None = None,
+        **changes: Any,
     ) -> None:
         self._management = management
         self._check_ca = check_ca
@@ -53,6 +55,9 @@ class ConsulProcess:
         self._node = node
         self._datacenter = datacenter
         self._listeners = (*_LISTENERS, "serf_wan") if wan else _LISTENERS
+        self._changes = changes
+        if joins is not None:
+            self._changes = {"server": False, "bootstrap_expect": 0, "retry_join": [joins.gossip]} | changes
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -60,6 +65,11 @@ class ConsulProcess:
     def url(self) -> str:
         """Its HTTP address, the same after every start."""
         return f"http://127.0.0.1:{self._ports['http']}"
+
+    @property
+    def gossip(self) -> str:
+        """Where other agents join it."""
+        return f"127.0.0.1:{self._ports['serf_lan']}"
 
     @property
     def dns_port(self) -> int:
@@ -109,7 +119,7 @@ class ConsulProcess:
             "performance": {"raft_multiplier": 1},
             "limits": {"http_max_conns_per_client": 2000},
             "disable_update_check": True,
-        } | (self._check_settings() | self._rights())
+        } | (self._check_settings() | self._rights() | self._changes)
         (self._folder / "consul.json").write_text(json.dumps(settings), encoding="utf-8")
         with (self._folder / "consul.log").open("ab") as log:
             self._process = subprocess.Popen(

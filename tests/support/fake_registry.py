@@ -19,6 +19,7 @@ class Named(Protocol):
     port: int
     boot: str
     health: str
+    unreachable: str
 
     @property
     def address(self) -> str: ...
@@ -66,6 +67,9 @@ class FakeRegistry(Server):
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.authorizations.add(request.headers.get("Authorization"))
+        if "probe" in request.query:
+            found = [self._shown(w) | {"unreachable": w.unreachable} for w in self._workers]
+            return web.json_response({"service": "classify", "index": self._revision, "instances": found})
         watch = request.path.startswith("/instances/")
         (self.watched if watch else self.asked).append(str(request.rel_url))
         if self.replace is not None:

@@ -92,6 +92,7 @@ class FakeWorker(Server):
         self.id = name
         self.boot = f"boot-{name}"
         self.health = "passing"
+        self.unreachable = ""
         self.behave: Behaviour = answer
         self.seen: list[Seen] = []
         self.answered = 0

@@ -29,6 +29,7 @@ class WorkerProcess:
 
     boot = ""
     health = "passing"
+    unreachable = ""
 
     def __init__(self, takes_s: float) -> None:
         program = Path(__file__).with_name("worker_process.py")

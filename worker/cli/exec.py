@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from registry.runtime import names
-from registry.runtime.cli_options import Port, RegisteredName, WorkerConsul, advertise_option, checked, host_option
-from worker.cli.options import Drain, Weight
+from registry.runtime.cli_options import Port, RegisteredName, WorkerConsul, checked, host_option
+from worker.cli.options import AllowLoopback, Drain, Weight, advertise_option
 from worker.exec.settings import ExecSettings
 
 
@@ -20,8 +20,13 @@ def exec_(
     port: Port = ExecSettings.port,
     advertise: Annotated[
         str | None,
-        advertise_option("Host that clients and Consul reach COMMAND at; if not given, --host or the agent's address."),
+        advertise_option(
+            "Where clients and Consul reach COMMAND: host, host:port, an interface such as eth0, or "
+            "'{{ GetPrivateIP }}'; if not given, --host, or with 0.0.0.0 the address that Consul's agent has, or from "
+            "which this host sends to the agent."
+        ),
     ] = None,
+    allow_loopback: AllowLoopback = False,
     health_path: Annotated[
         str,
         typer.Option(
@@ -66,6 +71,7 @@ def exec_(
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run_with_own_signals
+    from worker.advertising.advertise_flag import parse_advertise
     from worker.exec.supervisor import supervise
 
     async def main() -> int:
@@ -76,7 +82,8 @@ def exec_(
             environ=os.environ,
             host=host,
             port=port,
-            advertise=advertise,
+            advertise=None if advertise is None else parse_advertise(advertise),
+            allow_loopback=allow_loopback,
             health_path=health_path,
             start_timeout_s=start_timeout,
             drain_s=drain,

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
+from registry.runtime.cli_options import checked
 from registry.runtime.errors import SettingsError
 from registry.runtime.names import service_name
+from worker.advertising.advertise_flag import parse_advertise
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -156,6 +158,14 @@ Top = Annotated[
         help="Labels an answer holds unless it asks with ?top=.",
     ),
 ]
+AllowLoopback = Annotated[
+    bool,
+    typer.Option(
+        "--allow-loopback",
+        envvar="P2P_ALLOW_LOOPBACK",
+        help="Register a loopback address although other machines take part in this Consul: all clients are here.",
+    ),
+]
 Weight = Annotated[int, typer.Option("--weight", min=1, max=65_535, help="Share of the traffic against other workers.")]
 Drain = Annotated[
     float,
@@ -185,6 +195,12 @@ AgentCheckName = Annotated[
         help="Name that Consul's agent expects in the certificate (Consul 1.8 refuses it).  [default: the address]",
     ),
 ]
+
+
+def advertise_option(says: str) -> Any:
+    """`--advertise`, where others reach what is started, with the help text `says`."""
+    return typer.Option("--advertise", metavar="WHERE", callback=checked(parse_advertise), help=says)
+
 
 _NAMED = re.compile(r"([^/=]*)=(.+)", re.DOTALL)
 _HIGHEST_PORT = 65535
@@ -266,7 +282,7 @@ def source_of(*, model: Path | None, pixels: Pixels, **flags: Any) -> ModelSourc
         layout=cast("Order | None", pixels.layout),
         outputs=cast("OutputsWord | None", pixels.outputs),
     )
-    return ModelSource(path=model, preprocess=preprocess, cache=_cache(), **flags)
+    return ModelSource(path=model, preprocess=preprocess, cache=cache_folder(), **flags)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -283,6 +299,6 @@ def _numbers(text: str, flag: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"{text!r}: write one number, or three with commas.", param_hint=flag) from None
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """The folder of this user for what is made once and used again: exports, conversions, choices of engines."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-serving"

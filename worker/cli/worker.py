@@ -17,7 +17,6 @@ from registry.runtime.cli_options import (
     TlsKey,
     TokenFile,
     WorkerConsul,
-    advertise_option,
     host_option,
     port_option,
     service_option,
@@ -26,6 +25,7 @@ from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
     AgentCheck,
     AgentCheckName,
+    AllowLoopback,
     AllowUnsafeModel,
     Channels,
     Device,
@@ -50,6 +50,7 @@ from worker.cli.options import (
     Std,
     Top,
     Weight,
+    advertise_option,
     named_models,
     refuse_for_several,
     source_of,
@@ -69,13 +70,18 @@ def worker(
     port: Annotated[int, port_option("0: any free port. With several models the first's.")] = WorkerSettings.port,
     advertise: Annotated[
         str | None,
-        advertise_option("Host that clients reach this worker at.  [default: --host, or the Consul agent's address]"),
+        advertise_option(
+            "Where clients reach this worker: host, host:port (of the first model; the others count up), an "
+            "interface such as eth0, or '{{ GetPrivateIP }}'.  [default: --host, or with 0.0.0.0 the address that "
+            "Consul's agent has, or from which this host sends to the agent]"
+        ),
     ] = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
     agent_check: AgentCheck = None,
     agent_check_name: AgentCheckName = None,
+    allow_loopback: AllowLoopback = False,
     weight: Weight = WorkerSettings.weight,
     version_policy: Annotated[
         str,
@@ -163,6 +169,7 @@ def worker(
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.tls.server import TlsFiles
     from registry.security.access_settings import AccessSettings
+    from worker.advertising.advertise_flag import parse_advertise
     from worker.artifacts.version_plan import parse_labels, parse_policy
     from worker.errors import WorkerError
     from worker.server.serve import serve
@@ -202,10 +209,11 @@ def worker(
             version_labels=parse_labels(version_label or ()),
             host=host,
             port=port,
-            advertise=advertise,
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             agent_check=agent_check,
             agent_check_name=agent_check_name,
+            advertise=None if advertise is None else parse_advertise(advertise),
+            allow_loopback=allow_loopback,
             weight=weight,
             top=num_top_predictions,
             max_body_bytes=max_body,

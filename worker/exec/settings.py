@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # importing it takes longer than `p2p --help` may
     from registry.consul.settings import ConsulSettings
+    from worker.advertising.advertise_flag import Advertise
 
 
 @dataclass(frozen=True)  # without slots, so that a default can be read from the class: `ExecSettings.host`
@@ -20,7 +21,8 @@ class ExecSettings:
     environ: Mapping[str, str] = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 0
-    advertise: str | None = None
+    advertise: Advertise | None = None
+    allow_loopback: bool = False
     health_path: str = "/"
     start_timeout_s: float = 60.0
     drain_s: float = 2.0

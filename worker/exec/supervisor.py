@@ -33,10 +33,12 @@ from registry.runtime.listen import bind, port_of
 from registry.runtime.processes.children import ChildProcess
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import supervised
+from worker.advertising.advertised import find_advertised
+from worker.advertising.refuse_loopback import refuse_loopback_early
 from worker.exec import orphans
 from worker.exec.port_owner import older_owner
 from worker.exec.settings import ExecSettings
-from worker.registration import Registration, advertised
+from worker.registration import Registration
 
 logger = logging.getLogger(__name__)
 
@@ -65,13 +67,13 @@ async def supervise(settings: ExecSettings) -> int:
     Raises SettingsError for a port that cannot be bound, ConsulUnavailable where Consul must be asked for the address
     to register and does not answer, ConsulRefused where Consul refuses the registration; the child is stopped first.
     """
-    instance = await _instance(settings)
-    command = [argument.replace("{port}", str(instance.port)) for argument in settings.command]
+    instance, port = await _instance(settings)
+    command = [argument.replace("{port}", str(port)) for argument in settings.command]
     orphans.adopt()
     try:
         child = await ChildProcess.start(
             command,
-            environ={**settings.environ, "PORT": str(instance.port)},
+            environ={**settings.environ, "PORT": str(port)},
             on_parent_death=signal.SIGKILL,  # a server may take its time over any other signal
         )
     except OSError as error:
@@ -82,18 +84,24 @@ async def supervise(settings: ExecSettings) -> int:
         late = False
         try:
             async with supervised("reap adopted processes", partial(orphans.reap, child.pid)):
-                late = await _register_when_up(settings, instance, child, signals)
+                late = await _register_when_up(settings, instance, port, child, signals)
         finally:
             code = await child.stop(signals.number, patience_s=settings.stop_timeout_s)
             await orphans.end()
     return TOO_LATE if late else code
 
 
-async def _instance(settings: ExecSettings) -> Instance:
-    host = settings.advertise or await advertised(settings.host, settings.consul)
+async def _instance(settings: ExecSettings) -> tuple[Instance, int]:
+    """What is registered, and the port on which the child is to listen."""
+    advertised = await find_advertised(
+        settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
+    )
+    if not settings.allow_loopback:
+        await refuse_loopback_early(advertised.host, settings.consul)
     with bind(settings.host, settings.port) as listener:
-        port = port_of(listener)
-    return Instance(
+        listening = port_of(listener)
+    host, port = advertised.host, advertised.port(0, listening)
+    instance = Instance(
         service=settings.service,
         id=stable_id(settings.service, host, port),
         host=host,
@@ -102,12 +110,15 @@ async def _instance(settings: ExecSettings) -> Instance:
         tags=settings.tags,
         boot=uuid.uuid4().hex,
     )
+    return instance, listening
 
 
-async def _register_when_up(settings: ExecSettings, instance: Instance, child: ChildProcess, signals: _Signals) -> bool:
+async def _register_when_up(
+    settings: ExecSettings, instance: Instance, port: int, child: ChildProcess, signals: _Signals
+) -> bool:
     """From the start of the child until it may be stopped; True where its health path did not answer in time."""
-    here = replace(instance, host=_LOCAL.get(settings.host, settings.host))
-    probe = Probe(_url(here, settings.health_path), port=here.port, child=child.pid)
+    here = replace(instance, host=_LOCAL.get(settings.host, settings.host), port=port)
+    probe = Probe(_url(here, settings.health_path), port=port, child=child.pid)
     up = await finishes_first(
         probe.until_passing(), child.ended(), signals.asked.wait(), timeout_s=settings.start_timeout_s
     )
@@ -136,7 +147,9 @@ async def _stay_registered(
 ) -> None:
     """Keep the child registered until it ends, or until a signal has come and the drain grace has passed."""
     checks = Checks(health_url=_url(instance, settings.health_path), timeout_s=TIMEOUT_S, ttl_s=None)
-    async with Registration(settings.consul, instance, checks, fit=probe.passes) as registration:
+    async with Registration(
+        settings.consul, instance, checks, fit=probe.passes, allow_loopback=settings.allow_loopback
+    ) as registration:
         logger.info("Serving on http://%s.", instance.address)
         await finishes_first(child.ended(), signals.asked.wait())
         if child.exit_code is not None:

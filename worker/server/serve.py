@@ -18,26 +18,29 @@ from functools import partial
 from aiohttp import web
 
 from registry.consul.catalog import Checks
-from registry.consul.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
+from registry.consul.instance import Instance
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.serving import serving
 from registry.runtime.exposure import warn_if_exposed
-from registry.runtime.listen import bind, port_of
+from registry.runtime.listen import bind
 from registry.runtime.processes import open_files
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import cancel_all, start_supervised, supervised
 from registry.runtime.tls.server import ServerTls, serving_tls
 from registry.security.access_control import access_control
 from registry.security.tickets.key_ring import checking_tickets
+from worker.advertising.advertised import Advertised, find_advertised
+from worker.advertising.refuse_loopback import refuse_loopback_early
 from worker.batching.core_scheduler import CoreScheduler
 from worker.fast_path.connection import connection_factory
-from worker.registration import Registration, advertised
+from worker.registration import Registration
 from worker.repository.loader import running_threads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
+from worker.server.model_endpoint import ModelEndpoint, health_url, instance_of
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
 from worker.system.memory import keep_freed_memory, release_memory, return_freed_memory
@@ -55,20 +58,6 @@ IDLE_S = 75.0
 
 FILES_ASIDE = 128
 """Files besides those of connections: of models and of their trial loads, connections to Consul, new connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEndpoint:
-    """One model of a worker as clients see it: its port, its state, its registration's boot id."""
-
-    store: ModelVersions
-    listener: socket.socket
-    state: EndpointState
-
-    @property
-    def port(self) -> int:
-        """The port that was really bound."""
-        return port_of(self.listener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +132,17 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         await stack.enter_async_context(supervised("return freed memory", return_freed_memory))
         endpoints: list[ModelEndpoint] = []
-        for served, listener in zip(settings.models, stack.enter_context(_listening(settings)), strict=True):
+        listeners = stack.enter_context(_listening(settings))
+        for number, (served, listener) in enumerate(zip(settings.models, listeners, strict=True)):
             store = ModelVersions(
                 served, settings, threads=threads, scheduler=scheduler, numbers=shared.metrics, requests=shared.requests
             )
             await stack.enter_async_context(store)
-            endpoints.append(ModelEndpoint(store, listener, EndpointState(boot=uuid.uuid4().hex)))
+            endpoints.append(ModelEndpoint(number, store, listener, EndpointState(boot=uuid.uuid4().hex)))
         required = None
         if settings.require_ticket:
             required = RequiredTickets(await stack.enter_async_context(checking_tickets(settings.consul)))
-        names = [settings.host, settings.advertise or ""]
+        names = [settings.host, "" if settings.advertise is None else settings.advertise.name]
         control = await stack.enter_async_context(
             access_control(settings.access, hosts=names, places=settings.queue_most)
         )
@@ -161,6 +151,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             tickets = required.gate(models) if required is not None else None
             access = PortAccess(control, service=models.default, tickets=tickets)
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
+        if settings.advertise is None and not settings.allow_loopback:
+            await refuse_loopback_early(settings.host, settings.consul)
         for endpoint in endpoints:
             await endpoint.store.load()
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
@@ -211,22 +203,24 @@ async def _registered(
     settings: WorkerSettings, endpoints: Sequence[ModelEndpoint], required: RequiredTickets | None
 ) -> AsyncIterator[Sequence[Instance]]:
     """The registrations of all models; at the end all leave the rotation together, and the drain grace passes."""
-    host = settings.advertise or await advertised(settings.host, settings.consul)
+    advertised = await find_advertised(
+        settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
+    )
     if required is not None:
-        required.instance_ids.update(stable_id(each.store.name, host, each.port) for each in endpoints)
+        required.instance_ids.update(instance_of(settings, each, advertised).id for each in endpoints)
     async with AsyncExitStack() as stack:
         registrations = [
-            await stack.enter_async_context(_registration(settings, endpoint, host)) for endpoint in endpoints
+            await stack.enter_async_context(_registration(settings, endpoint, advertised)) for endpoint in endpoints
         ]
         announcing = [
             start_supervised(
                 f"announce versions of {endpoint.store.name}",
-                partial(_announce_versions, settings, endpoint, host, registration),
+                partial(_announce_versions, settings, endpoint, advertised, registration),
             )
             for endpoint, registration in zip(endpoints, registrations, strict=True)
         ]
         try:
-            yield [instance_of(settings, endpoint, host) for endpoint in endpoints]
+            yield [instance_of(settings, endpoint, advertised) for endpoint in endpoints]
         finally:
             await cancel_all(*announcing)
             for endpoint in endpoints:
@@ -236,62 +230,33 @@ async def _registered(
             await asyncio.sleep(settings.drain_s)
 
 
-def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) -> Registration:
+def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Registration:
     """The registration of one model, with its own checks: a model that fails takes no other out of rotation."""
-    instance = instance_of(settings, endpoint, host)
-    checks = Checks(health_url=_health_url(settings, instance), tls_server_name=settings.agent_check_name)
+    instance = instance_of(settings, endpoint, advertised)
+    checks = Checks(health_url=health_url(settings, instance), tls_server_name=settings.agent_check_name)
 
     async def fit() -> bool:
         return endpoint.store.moving
 
-    return Registration(settings.consul, instance, checks, moving=lambda: endpoint.store.moving, fit=fit)
-
-
-def _health_url(settings: WorkerSettings, instance: Instance) -> str | None:
-    """What Consul's agent fetches; None where it fetches nothing, and the heartbeats alone say that the worker lives.
-
-    Unless told otherwise it fetches nothing from a port on which clients need a certificate: agents show none unless
-    they are configured to.
-    """
-    wanted = settings.agent_check
-    if wanted is None:
-        wanted = settings.tls is None or settings.tls.client_ca is None
-    return f"{instance.origin}/healthz?boot={instance.boot}" if wanted else None
+    return Registration(
+        settings.consul,
+        instance,
+        checks,
+        moving=lambda: endpoint.store.moving,
+        fit=fit,
+        allow_loopback=settings.allow_loopback,
+    )
 
 
 async def _announce_versions(
-    settings: WorkerSettings, endpoint: ModelEndpoint, host: str, registration: Registration
+    settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised, registration: Registration
 ) -> None:
     """Update the registration whenever other versions are served."""
     known = registration.instance
     while True:
         change = endpoint.store.next_change
-        serving = instance_of(settings, endpoint, host)
+        serving = instance_of(settings, endpoint, advertised)
         if serving != known:
             await registration.update(serving)
             known = serving
         await change.wait()
-
-
-def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, host: str) -> Instance:
-    """The registration of one model: its version is the default one, and each version that serves has a tag."""
-    store, port = endpoint.store, endpoint.port
-    scheme = {} if settings.tls is None else {"scheme": "https"}
-    return Instance(
-        service=store.name,
-        id=stable_id(store.name, host, port),
-        host=host,
-        port=port,
-        weight=settings.weight,
-        version=store.current.model.version,
-        tags=tuple(version_tag(version) for version in store.loaded),
-        boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings),
-    )
-
-
-def _auth(settings: WorkerSettings) -> dict[str, str]:
-    """What the registration says of the permission that requests need."""
-    if settings.require_ticket:
-        return {"auth": TICKET_AUTH}
-    return {"auth": TOKEN_AUTH} if settings.access.tokens is not None else {}

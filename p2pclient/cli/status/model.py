@@ -57,7 +57,8 @@ class Load:
 class WorkerStatus:
     """One worker; None stands for what it did not say. `before` is its load in the round before.
 
-    `denied`: why it does not tell its load.
+    `denied`: why it does not tell its load. `unreachable`: why the lookup service cannot connect to it; "" where it
+    can, or was not asked.
     """
 
     worker: Worker
@@ -66,6 +67,7 @@ class WorkerStatus:
     before: Load | None = None
     error: str = ""
     denied: str = ""
+    unreachable: str = ""
 
     @property
     def per_s(self) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from yarl import URL
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from p2pclient.async_client import AsyncClient
 
 WORKER_TIMEOUT_S = 1.0
+REACHABILITY_TIMEOUT_S = 5.0
+"""For the lookup service, which itself connects to all workers."""
+
 _AT_A_TIME = 64
 
 
@@ -83,7 +86,11 @@ async def fetch_statuses(
         except UnknownService:  # it has gone since
             return ServiceStatus(service.name, 0.0, ())
         workers = sorted(snapshot, key=lambda worker: worker.id)
-        statuses = await asyncio.gather(*(of_worker(service.name, worker) for worker in workers))
+        unreachable, statuses = await asyncio.gather(
+            _unreachable(client, service.name),
+            asyncio.gather(*(of_worker(service.name, worker) for worker in workers)),
+        )
+        statuses = [replace(status, unreachable=unreachable.get(status.worker.id, "")) for status in statuses]
         return ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable)
 
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
@@ -95,6 +102,12 @@ async def _ticket(client: AsyncClient, worker: Worker) -> Mapping[str, str]:
         return {}
     ticket = await outcome_of(client._core.source.ticket(worker, WORKER_TIMEOUT_S))
     return {} if isinstance(ticket, Failure) else bearer(ticket)
+
+
+async def _unreachable(client: AsyncClient, service: str) -> Mapping[str, str]:
+    """What the lookup service cannot connect to; nothing where it does not say."""
+    found = await outcome_of(client._core.source.unreachable(service, limit_s=REACHABILITY_TIMEOUT_S))
+    return {} if isinstance(found, Failure) else found
 
 
 async def _worker_status(

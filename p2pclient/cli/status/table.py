@@ -62,6 +62,7 @@ def _worker_json(status: WorkerStatus) -> dict[str, Any]:
         "answers": load.answers if load else None,
         "answers_per_s": None if status.per_s is None else round(status.per_s, 3),
         "error": status.error or None,
+        "unreachable": status.unreachable or None,
     } | ({"denied": status.denied} if status.denied else {})
 
 
@@ -113,6 +114,8 @@ def _notes(status: WorkerStatus) -> Iterator[str]:
     worker, model = status.worker, status.model
     if status.denied:
         yield visible(status.denied)
+    if status.unreachable:
+        yield f"the lookup service cannot reach it: {visible(status.unreachable)}"
     for line in worker.output.splitlines():
         if line.strip():
             yield f"{visible(worker.health)}: {visible(line)}"

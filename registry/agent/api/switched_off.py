@@ -61,6 +61,7 @@ def switched_off(agent: Agent, reads: BlockingReads) -> Mapping[str, Mapping[str
         "/v1/connect/ca/roots": {"GET": _no_connect_to_read},
         "/v1/connect/intentions": {"GET": none_found, "POST": _no_connect},
         "/v1/discovery-chain/": dict.fromkeys(("GET", "POST"), _no_connect_to_read),
+        "/v1/internal/acl/authorize": {"POST": _no_access_control},
         "/v1/internal/": dict.fromkeys(any_method, _blocked),
         "/v1/operator/autopilot/configuration": {"PUT": _blocked},
         "/v1/operator/keyring": dict.fromkeys(any_method, no_keyring),

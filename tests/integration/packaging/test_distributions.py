@@ -190,7 +190,18 @@ def test_help_lists_what_is_installed(client: BareEnvironment, lookup_host: Bare
 
     own = ["classify", "lookup", "status"]
     assert listed(client) == own
-    assert listed(lookup_host) == [*own, "up", "worker", "registry", "proxy", "agent", "exec", "label", "retrain"]
+    keeping = ["registry", "proxy", "agent", "keys", "tokens"]
+    assert listed(lookup_host) == [*own, "up", "doctor", "worker", *keeping, "exec", "label", "retrain"]
+
+
+@pytest.mark.parametrize(("role", "engine"), [("lookup", ""), ("worker", "No engine is installed")])
+def test_doctor_needs_no_extra(lookup_host: BareEnvironment, role: str, engine: str) -> None:
+    """On a host without an engine it examines all else, and says so only where the host is to be a worker."""
+    done = lookup_host.run("p2p", "doctor", "--role", role, "--consul", "http://127.0.0.1:1")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "Start Consul's agent there" in done.stdout
+    assert engine in done.stdout
+    assert bool(engine) == ("engine" in done.stdout)
 
 
 def test_a_worker_without_its_extra_says_what_to_install(lookup_host: BareEnvironment) -> None:

@@ -103,6 +103,7 @@ class Cluster:
         program = self.run(
             agent,
             *("-m", module, "--engine", "echo", "--host", agent.host.address, "--drain", "0.5"),
+            *(() if self.network.has_cables else ("--allow-loopback",)),
             *arguments,
             token=self.tokens["worker"],
             log=f"worker-{name}-{self.network.free_port()}",

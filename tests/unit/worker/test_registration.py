@@ -32,6 +32,8 @@ class Agent:
     async def answer(self, request: web.Request) -> web.Response:
         if request.path == "/v1/status/leader":
             return web.json_response("10.0.0.1:8300") if self.leads else web.Response(status=500, text=NO_SERVERS)
+        if request.path in ("/v1/agent/members", "/v1/status/peers"):
+            return web.json_response([])
         if self.refuses:
             return web.Response(status=403, text="Permission denied: Missing service:write on classify")
         self.registered += request.path == "/v1/agent/service/register"

@@ -89,9 +89,20 @@ def test_json_has_it_all(p2p, mixed):
         "answers": 42,
         "answers_per_s": None,
         "error": None,
+        "unreachable": None,
     }
     assert (second["health"], second["engine"]) == ("warning", None)
     assert third["error"] == "connection refused"
+
+
+def test_what_the_lookup_service_cannot_reach(p2p, mixed):
+    """A worker that is reached from here, but not from the lookup service, is named with the reason."""
+    mixed[0].unreachable = "no answer within 1 s"
+    _, out, _ = p2p("status")
+    assert f"  {mixed[0].address}: the lookup service cannot reach it: no answer within 1 s\n" in out
+    _, out, _ = p2p("status", "--json")
+    (service,) = json.loads(out)["services"]
+    assert [worker["unreachable"] for worker in service["workers"]] == ["no answer within 1 s", None, None]
 
 
 async def still_loading(request, _body):

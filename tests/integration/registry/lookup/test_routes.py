@@ -18,6 +18,7 @@ from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
+from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
 
@@ -217,6 +218,29 @@ async def test_instances_waits_for_a_change(lookups: Lookups) -> None:
     second = await asyncio.wait_for(waiting, 10)
     assert [i["port"] for i in second["instances"]] == [9001, 9002]
     assert second["index"] != first["index"]
+
+
+async def test_instances_tells_which_ones_are_reached(lookups: Lookups) -> None:
+    """`?probe` connects to each registered address, once in some seconds, and says why one is not reached."""
+    connections = 0
+
+    def count(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+
+    async with await asyncio.start_server(count, "127.0.0.1", 0) as server:
+        listening, free = server.sockets[0].getsockname()[1], free_port()
+        await lookups.add(listening)
+        await lookups.add(free)
+        await lookups.serves(2)
+        for _ in range(3):
+            found = await lookups.json(f"/instances/{lookups.name}?probe=1")
+            faults = {i["port"]: i["unreachable"] for i in found["instances"]}
+            assert faults.keys() == {listening, free}
+            assert not faults[listening]
+            assert "connect" in faults[free]
+        await until(lambda: connections == 1)
 
 
 async def test_maintenance_and_deregistration_are_seen_at_once(lookups: Lookups) -> None:

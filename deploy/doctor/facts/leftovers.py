@@ -1,0 +1,65 @@
+"""Looks for registrations of this project's that nobody stands behind: asks Consul, and the addresses of this host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import aiohttp
+
+from deploy.doctor.findings.leftovers import LeftoverFacts, Registered
+from registry.consul.agent_info import AgentInfo
+from registry.consul.catalog import TAG, Catalog
+from registry.consul.instance import Health, Instance
+from registry.consul.settings import ConsulSettings
+from worker.advertising.host_addresses import host_addresses
+
+TIMEOUT_S = 2.0
+
+
+async def find_leftovers(consul: ConsulSettings) -> LeftoverFacts:
+    """The facts. Raises ConsulUnavailable, ConsulRefused."""
+    agent, catalog = AgentInfo(consul), Catalog(consul)
+    try:
+        _, names = await catalog.services()
+        answers = [await catalog.health(name) for name, tags in names.items() if TAG in tags]
+        instances = [instance for answer in answers for instance in answer.instances]
+        return LeftoverFacts(await _suspicious(instances), await agent.lost_nodes())
+    finally:
+        await agent.close()
+        await catalog.close()
+
+
+async def _suspicious(instances: Sequence[Instance]) -> Sequence[Registered]:
+    own = {entry.text for entry in host_addresses()}
+    faults = await asyncio.gather(*(_fault(i) if i.host in own else _unasked() for i in instances))
+    return [
+        Registered(i.id, i.address, i.health is Health.CRITICAL, fault, i.output)
+        for i, fault in zip(instances, faults, strict=True)
+        if fault or i.health is Health.CRITICAL
+    ]
+
+
+async def _unasked() -> str:
+    return ""
+
+
+async def _fault(instance: Instance) -> str:
+    """What shows that the registered process is not at its address; "" where nothing does.
+
+    Servers of `p2p exec` know no boot id: that something listens there is all that is asked of them. Whose certificate
+    it shows does not matter for that.
+    """
+    url = f"{instance.origin}/healthz"
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url, params={"boot": instance.boot}, ssl=False) as answer,
+        ):
+            another = answer.status == 409 and await answer.text() == "another process\n"
+            return "another process has taken the port over" if another else ""
+    except aiohttp.ClientConnectorError as error:
+        return "nobody listens there" if isinstance(error.os_error, ConnectionRefusedError) else ""
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return ""

@@ -1,0 +1,57 @@
+"""Decides whether a loopback address may be registered: only in a Consul that no other machine takes part in. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who takes part in an agent's Consul: `members` that it shows this token, and the addresses of the servers."""
+
+    members: int
+    servers: Collection[str]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address always means the machine that uses it."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return name == "localhost" or name.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether only this machine reaches what answers at the URL: a loopback address, or a socket in the file system."""
+    return url.startswith("unix://") or is_loopback(urlsplit(url).hostname or "")
+
+
+def others_take_part(url: str, membership: Membership, own: Collection[str]) -> str:
+    """Why other machines read what is registered in the Consul at `url`, in a clause; "" where nothing shows that.
+
+    `own` are the addresses of this machine. A token without `node:read` is shown no members; servers are always shown.
+    """
+    if not is_loopback_url(url):
+        return "is not on this machine's loopback"
+    if membership.members > 1:
+        return f"has {membership.members} members"
+    if len(membership.servers) > 1:
+        return f"has {len(membership.servers)} servers"
+    elsewhere = next((s for s in membership.servers if not is_loopback(s) and s not in own), None)
+    return f"has its server at {elsewhere}, which is no address of this machine" if elsewhere else ""
+
+
+def refusal(host: str, url: str, why: str) -> str:
+    """The sentence for a loopback address that must not be registered; `why` is what `others_take_part` gave."""
+    return (
+        f"{host} is a loopback address, which on every machine means that machine itself, but Consul at {url} {why}: "
+        "clients elsewhere would be sent to themselves. Listen where they reach this worker with --host (0.0.0.0 for "
+        "all addresses), name its address with --advertise, or give --allow-loopback where all clients are on this "
+        "machine."
+    )

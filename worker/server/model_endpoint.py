@@ -1,0 +1,67 @@
+"""One model of a worker as clients and Consul see it: its port, its state, and what is registered of it."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from registry.consul.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
+from registry.runtime.listen import port_of
+from worker.advertising.advertised import Advertised
+from worker.repository.model_versions import ModelVersions
+from worker.settings import WorkerSettings
+from worker.web.endpoint_state import EndpointState
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEndpoint:
+    """One model of a worker as clients see it: its port, its state, its registration's boot id.
+
+    `number` counts the worker's models, from 0.
+    """
+
+    number: int
+    store: ModelVersions
+    listener: socket.socket
+    state: EndpointState
+
+    @property
+    def port(self) -> int:
+        """The port that was really bound."""
+        return port_of(self.listener)
+
+
+def health_url(settings: WorkerSettings, instance: Instance) -> str | None:
+    """What Consul's agent fetches; None where it fetches nothing, and the heartbeats alone say that the worker lives.
+
+    Unless told otherwise it fetches nothing from a port on which clients need a certificate: agents show none unless
+    they are configured to.
+    """
+    wanted = settings.agent_check
+    if wanted is None:
+        wanted = settings.tls is None or settings.tls.client_ca is None
+    return f"{instance.origin}/healthz?boot={instance.boot}" if wanted else None
+
+
+def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Instance:
+    """The registration of one model: its version is the default one, and each version that serves has a tag."""
+    store, host, port = endpoint.store, advertised.host, advertised.port(endpoint.number, endpoint.port)
+    scheme = {} if settings.tls is None else {"scheme": "https"}
+    return Instance(
+        service=store.name,
+        id=stable_id(store.name, host, port),
+        host=host,
+        port=port,
+        weight=settings.weight,
+        version=store.current.model.version,
+        tags=tuple(version_tag(version) for version in store.loaded),
+        boot=endpoint.state.boot,
+        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings),
+    )
+
+
+def _auth(settings: WorkerSettings) -> dict[str, str]:
+    """What the registration says of the permission that requests need."""
+    if settings.require_ticket:
+        return {"auth": TICKET_AUTH}
+    return {"auth": TOKEN_AUTH} if settings.access.tokens is not None else {}
