@@ -20,7 +20,10 @@ from registry.runtime.cli_options import (
     TlsClientCa,
     TlsKey,
     TokenFile,
+    ca_option,
+    cert_option,
     host_option,
+    key_option,
     service_option,
     ticket_keys_option,
 )
@@ -118,25 +121,11 @@ def registry(
 async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Event) -> None:
     """Run as many processes of this command with these settings."""
     from registry.dns.server import held_for_processes
-    from registry.multiprocess import keep_running
+    from registry.multiprocess import check_files, keep_running
     from registry.runtime.exposure import warn_if_exposed
-    from registry.runtime.tls.server import server_context
-    from registry.security.tickets.key_folder import KeyFolder
-    from registry.security.tokens.token_file_reader import watched_tokens
 
-    command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", "--host", settings.host]
-    command += ["--service", settings.service, "--state", str(settings.state or ""), "--consul", settings.consul.url]
-    command += ["--followed-at-most", str(settings.followed_at_most), *settings.access.as_arguments()]
-    command += ["--ticket-lifetime", str(settings.ticket_lifetime_s)]
-    # Files that cannot be used end this process; each child would end with the error, and be replaced.
-    if settings.ticket_keys is not None:
-        KeyFolder(settings.ticket_keys).load()
-        command += ["--ticket-keys", str(settings.ticket_keys)]
-    if settings.access.tokens is not None:
-        watched_tokens(settings.access.tokens)
-    if settings.tls is not None:
-        server_context(settings.tls)
-        command += settings.tls.as_flags()
+    check_files(settings)
+    command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", *settings.as_arguments()]
     warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
     environ = os.environ | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
@@ -168,24 +157,9 @@ def proxy(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
-    upstream_ca: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            envvar="P2P_CA",
-            help="PEM file of the authority that signed the workers' certificates.  [default: the system's]",
-        ),
-    ] = None,
-    upstream_cert: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", envvar="P2P_CERT", help="PEM file of a certificate for workers that want one of clients."
-        ),
-    ] = None,
-    upstream_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", envvar="P2P_KEY", help="PEM file of its key.  [default: that of --upstream-cert]"),
-    ] = None,
+    upstream_ca: Annotated[Path | None, ca_option("--upstream-ca", signed="the workers' certificates")] = None,
+    upstream_cert: Annotated[Path | None, cert_option("--upstream-cert", of="workers")] = None,
+    upstream_key: Annotated[Path | None, key_option("--upstream-key", cert="--upstream-cert")] = None,
     consul: LookupConsul = None,
 ) -> None:
     """Forward every request to the next worker.
@@ -225,24 +199,10 @@ def agent(
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
     check_ca: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            envvar="P2P_CA",
-            help="PEM file of the authority that signed the certificates of the servers that are checked.  [default: "
-            "the system's]",
-        ),
+        Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")
     ] = None,
-    check_cert: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", envvar="P2P_CERT", help="PEM file of a certificate for servers that want one of clients."
-        ),
-    ] = None,
-    check_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", envvar="P2P_KEY", help="PEM file of its key.  [default: that of --check-cert]"),
-    ] = None,
+    check_cert: Annotated[Path | None, cert_option("--check-cert", of="servers")] = None,
+    check_key: Annotated[Path | None, key_option("--check-key", cert="--check-cert")] = None,
 ) -> None:
     """An in-memory Consul agent for one machine.
 

@@ -14,6 +14,10 @@ from collections.abc import Mapping, Sequence
 from registry.runtime.listen import port_of, reserve
 from registry.runtime.processes.children import ChildProcess
 from registry.runtime.tasks.race import finishes_first
+from registry.runtime.tls.server import server_context
+from registry.security.tickets.key_folder import KeyFolder
+from registry.security.tokens.token_file_reader import watched_tokens
+from registry.settings import RegistrySettings
 
 logger = logging.getLogger(__name__)
 
@@ -51,3 +55,13 @@ async def _keep_one(command: Sequence[str], environ: Mapping[str, str], stop: as
         logger.error("%s (process %d): it is replaced.", child.outcome, child.pid)
         if time.monotonic() - started_s < SHORT_LIFE_S:
             await finishes_first(stop.wait(), timeout_s=SHORT_LIFE_S)
+
+
+def check_files(settings: RegistrySettings) -> None:
+    """Raise SettingsError where a file cannot be used with which every lookup process would end, and be replaced."""
+    if settings.ticket_keys is not None:
+        KeyFolder(settings.ticket_keys).load()
+    if settings.access.tokens is not None:
+        watched_tokens(settings.access.tokens)
+    if settings.tls is not None:
+        server_context(settings.tls)

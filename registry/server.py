@@ -16,7 +16,8 @@ from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
 from registry.dns.server import CONNECTIONS_AT_MOST, serving_dns
-from registry.lookup.fast_path import FastPath, LookupProtocol
+from registry.lookup.connection import LookupConnection
+from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.lookup.tickets import LookupTickets
 from registry.runtime.address import server_url
@@ -117,8 +118,8 @@ async def _serving_http(
     app = build_app(directory, fast, tickets, access, polls_at_most=at_most * 3 // 4)
     async with bounded_connections(at_most=at_most) as connections:
 
-        def make(http: web.Server) -> LookupProtocol:
-            return LookupProtocol(http, fast, connections, **options)
+        def make(http: web.Server) -> LookupConnection:
+            return LookupConnection(http, fast, connections, **options)
 
         async with serving_app(app, listener, connections, make, tls=tls, closing_s=CLOSING_S):
             yield

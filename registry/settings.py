@@ -33,3 +33,18 @@ class RegistrySettings:
     ticket_keys: Path | None = None
     ticket_lifetime_s: int = LIFETIME_S
     access: AccessSettings = OPEN_TO_ALL
+
+    def as_arguments(self) -> list[str]:
+        """The flags with which another process has these settings, but for the ports and the secrets of Consul."""
+        values = {
+            "--host": self.host,
+            "--service": self.service,
+            "--state": self.state or "",
+            "--consul": self.consul.url,
+            "--followed-at-most": self.followed_at_most,
+            "--ticket-lifetime": self.ticket_lifetime_s,
+        }
+        if self.ticket_keys is not None:
+            values["--ticket-keys"] = self.ticket_keys
+        tls = [] if self.tls is None else self.tls.as_flags()
+        return [str(part) for each in values.items() for part in each] + tls + self.access.as_arguments()

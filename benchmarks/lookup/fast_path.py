@@ -2,7 +2,7 @@
 
     python -m benchmarks.lookup.fast_path [--workers 1000] [--texts 4000]
 
-`LookupProtocol` is fed the bytes of requests and writes to a transport that only counts; no socket is involved.
+`LookupConnection` is fed the bytes of requests and writes to a transport that only counts; no socket is involved.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from aiohttp import web
 from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import FastPath, LookupProtocol
+from registry.lookup.connection import LookupConnection
+from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.runtime.connections.open_connections import Connections
 
@@ -73,7 +74,7 @@ def request(number: int) -> bytes:
     return f"GET /next HTTP/1.1\r\nHost: localhost:12480\r\nUser-Agent: client/{number}\r\n\r\n".encode()
 
 
-def processor_s(protocol: LookupProtocol, texts: Sequence[bytes], lookups: int) -> float:
+def processor_s(protocol: LookupConnection, texts: Sequence[bytes], lookups: int) -> float:
     """Processor time of one lookup, on average over `lookups`."""
     began_s = time.process_time()
     for _ in range(lookups // len(texts)):
@@ -82,7 +83,7 @@ def processor_s(protocol: LookupProtocol, texts: Sequence[bytes], lookups: int) 
     return (time.process_time() - began_s) / (lookups // len(texts) * len(texts))
 
 
-def kept_bytes(protocol: LookupProtocol, texts: int, workers: int) -> int:
+def kept_bytes(protocol: LookupConnection, texts: int, workers: int) -> int:
     """What stays in memory after each of so many different texts was answered with every worker once."""
     gc.collect()
     tracemalloc.start()
@@ -105,7 +106,7 @@ async def measure(workers: int, texts: int) -> None:
         runner = web.AppRunner(build_app(directory, fast), access_log=None)
         await runner.setup()
         assert runner.server is not None
-        protocol = LookupProtocol(runner.server, fast, Connections(at_most=1), access_log=None)
+        protocol = LookupConnection(runner.server, fast, Connections(at_most=1), access_log=None)
         protocol.connection_made(CountingTransport())
         await asyncio.sleep(0)
         usual = [request(number) for number in range(16)]

@@ -47,7 +47,7 @@ class HandedTicket:
 
 @dataclass(slots=True)
 class _Kept:
-    text: str
+    text: str = field(repr=False)
     renew_s: float
     until_s: float
 

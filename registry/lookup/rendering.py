@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from registry.consul.instance import Instance
 
@@ -27,10 +28,11 @@ class Form(enum.Enum):
         return JSON if self is Form.OBJECT else TEXT
 
 
-class HandedTicket(NamedTuple):
-    """A ticket that goes with an address, and the seconds until it expires."""
+@dataclass(frozen=True, slots=True)
+class HandedTicket:
+    """A ticket that goes with an address, and the seconds until it expires; the ticket is in no repr."""
 
-    text: str
+    text: str = field(repr=False)
     expires_in_s: int
 
 

@@ -18,7 +18,8 @@ from registry.discovery.directory import Directory
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import Service
 from registry.discovery.snapshot import Snapshot
-from registry.lookup.fast_path import FastPath, local_address
+from registry.lookup.connection import local_address
+from registry.lookup.fast_path import FastPath
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.metrics import LookupMetrics
 from registry.lookup.reachability import Reachability

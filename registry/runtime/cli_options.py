@@ -60,6 +60,23 @@ def ticket_keys_option(says: str) -> Any:
     return typer.Option("--ticket-keys", metavar="DIR", envvar="P2P_TICKET_KEYS", help=says)
 
 
+def ca_option(flag: str, *, signed: str) -> Any:
+    """The authority that a command trusts as a client of servers; `signed` says which certificates are its."""
+    says = f"PEM file of the authority that signed {signed}.  [default: the system's]"
+    return typer.Option(flag, metavar="FILE", envvar="P2P_CA", help=says)
+
+
+def cert_option(flag: str, *, of: str) -> Any:
+    """The certificate that a command shows as a client of the servers `of`."""
+    says = f"PEM file of a certificate for {of} that want one of clients."
+    return typer.Option(flag, metavar="FILE", envvar="P2P_CERT", help=says)
+
+
+def key_option(flag: str, *, cert: str) -> Any:
+    """The key of the certificate that the flag `cert` names."""
+    return typer.Option(flag, metavar="FILE", envvar="P2P_KEY", help=f"PEM file of its key.  [default: that of {cert}]")
+
+
 TlsCert = Annotated[
     Path | None,
     typer.Option(

@@ -13,7 +13,8 @@ from aiohttp import web
 from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import FastPath, LookupProtocol
+from registry.lookup.connection import LookupConnection
+from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.runtime.connections.open_connections import Connections
 from registry.security.access_control import AccessControl
@@ -71,7 +72,7 @@ async def served(
         await runner.setup()
         assert runner.server is not None
         factory = (
-            partial(LookupProtocol, runner.server, path, Connections(at_most=1000), **OPTIONS)
+            partial(LookupConnection, runner.server, path, Connections(at_most=1000), **OPTIONS)
             if fast
             else runner.server
         )

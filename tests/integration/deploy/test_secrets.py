@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import os
-import sys
-import traceback
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +26,7 @@ from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
 from tests.support.echo_worker import echo_worker
 from tests.support.photos import chelsea_jpeg
+from tests.support.shown import Shown, garbage
 from tests.support.token_file import bearer
 from tests.support.waiting import until
 from worker.artifacts.source import ModelSource
@@ -54,61 +51,6 @@ roles = ["operator"]
 
 NAMES = ("classify", "lookup", "status")
 
-AT_DEBUG = "import logging; logging.basicConfig(level=10); from p2pclient.__main__ import main; main()"
-"""`p2p` with all that it logs on standard error: the first configuration of the log counts."""
-
-
-class Shown:
-    """All that people could have seen, and where."""
-
-    def __init__(self) -> None:
-        self.texts: list[tuple[str, str]] = []
-
-    def add(self, where: str, text: str) -> None:
-        self.texts.append((where, text))
-
-    def error(self, where: str, error: BaseException) -> None:
-        """Its traceback, and the reprs of it and of its causes."""
-        self.add(where, "".join(traceback.format_exception(error)))
-        link: BaseException | None = error
-        while link is not None:
-            self.add(where, f"{link!r} {link.args!r}")
-            link = link.__cause__ or link.__context__
-
-    async def command(self, *arguments: str, environ: Mapping[str, str]) -> int:
-        """Run `p2p ARGUMENTS` at DEBUG level; what it writes, and what `ps` shows of it."""
-        names = ("PATH", "HOME")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", AT_DEBUG, *arguments),
-            env={name: os.environ[name] for name in names if name in os.environ} | dict(environ),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await asyncio.wait_for(process.communicate(), 60)
-        self.add(f"p2p {arguments}", said.decode())
-        assert process.returncode is not None
-        return process.returncode
-
-    def leaks(self) -> list[str]:
-        found = ((where, text, text.find(mark)) for where, text in self.texts for mark in MARKS)
-        return [f"{where}: {text[max(0, at - 200) : at + 80]}" for where, text, at in found if at >= 0]
-
-
-@asynccontextmanager
-async def garbage() -> AsyncIterator[int]:
-    """A server that answers with what is no HTTP; its port."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(b"this is no HTTP\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
@@ -132,7 +74,7 @@ async def test_no_secret_is_shown(
     """Logs, outputs, answers, errors and reprs of lookup service, worker, proxy and commands hold none of them."""
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    shown = Shown()
+    shown = Shown(MARKS)
     async with AsyncExitStack() as stack:
         access = AccessSettings(tokens)
         consul = ConsulSettings.from_environment(

@@ -21,7 +21,8 @@ from aiohttp import web
 
 from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import FastPath, LookupProtocol
+from registry.lookup.connection import LookupConnection
+from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.runtime.connections.open_connections import Connections
 from registry.web import discard_body
@@ -102,7 +103,7 @@ async def lookup_service(directory: Directory) -> AsyncIterator[int]:
     runner = web.AppRunner(build_app(directory, fast), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     factory = partial(
-        LookupProtocol, runner.server, fast, Connections(at_most=1000), access_log=None, keepalive_timeout=75.0
+        LookupConnection, runner.server, fast, Connections(at_most=1000), access_log=None, keepalive_timeout=75.0
     )
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
     try:

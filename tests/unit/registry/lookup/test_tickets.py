@@ -17,7 +17,8 @@ from aiohttp import web
 from registry.consul.health_answer import HealthAnswer
 from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
-from registry.lookup.fast_path import FastPath, LookupProtocol
+from registry.lookup.connection import LookupConnection
+from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.lookup.tickets import LookupTickets
 from registry.runtime.connections.open_connections import bounded_connections
@@ -78,7 +79,7 @@ async def lookup(tickets: LookupTickets, *, fast: bool = True) -> AsyncIterator[
         assert runner.server is not None
         factory: Any = runner.server
         if fast:
-            factory = partial(LookupProtocol, runner.server, path, connections, **OPTIONS)
+            factory = partial(LookupConnection, runner.server, path, connections, **OPTIONS)
         server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1], path

@@ -1,0 +1,33 @@
+"""The settings of a lookup process as the flags of another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from registry.consul.settings import ConsulSettings
+from registry.runtime.tls.server import TlsFiles
+from registry.security.access_settings import AccessSettings
+from registry.settings import RegistrySettings
+
+
+def test_all_settings_are_passed_on_as_flags() -> None:
+    """Each process of a shared port is started with them; without a setting there is no flag."""
+    settings = RegistrySettings(
+        ConsulSettings(url="http://consul:8500"),
+        host="0.0.0.0",
+        service="cats",
+        state=Path("state.json"),
+        tls=TlsFiles(Path("c.pem"), Path("c.key"), Path("ca.pem")),
+        followed_at_most=5,
+        ticket_keys=Path("keys"),
+        ticket_lifetime_s=30,
+        access=AccessSettings(Path("tokens.toml"), ("https://page.example",), ("lookup.example",)),
+    )
+    plain = "--host 0.0.0.0 --service cats --state state.json --consul http://consul:8500 --followed-at-most 5"
+    tickets = "--ticket-lifetime 30 --ticket-keys keys"
+    tls = "--tls-cert c.pem --tls-key c.key --tls-client-ca ca.pem"
+    access = "--tokens tokens.toml --cors-origin https://page.example --allowed-host lookup.example"
+    assert settings.as_arguments() == f"{plain} {tickets} {tls} {access}".split()
+    fewer = RegistrySettings(ConsulSettings()).as_arguments()
+    assert fewer[fewer.index("--state") + 1] == ""
+    assert not {"--ticket-keys", "--tokens", "--tls-cert", "--cors-origin"} & set(fewer)
