@@ -190,7 +190,8 @@ def test_help_lists_what_is_installed(client: BareEnvironment, lookup_host: Bare
 
     own = ["classify", "lookup", "status"]
     assert listed(client) == own
-    assert listed(lookup_host) == [*own, "up", "worker", "registry", "proxy", "agent", "exec", "label", "retrain"]
+    serving = ["up", "worker", "registry", "proxy", "agent", "keys", "tokens", "exec", "label", "retrain"]
+    assert listed(lookup_host) == own + serving
 
 
 def test_a_worker_without_its_extra_says_what_to_install(lookup_host: BareEnvironment) -> None:
