@@ -80,8 +80,10 @@ class Session:
         return {name for name in found if not name.startswith((*OURS, *FRAMEWORKS))}
 
 
-def photos(folder: Path) -> Path:
-    """Ten different photos of two labels, in a folder each."""
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with ten different photos of two labels, in a folder each."""
+    folder = tmp_path / "photos"
     for label, pixels in (("cat", chelsea()), ("espresso", coffee())):
         (folder / label).mkdir(parents=True)
         for number in range(5):
@@ -89,11 +91,12 @@ def photos(folder: Path) -> Path:
     return folder
 
 
-def models(folder: Path) -> dict[str, Path]:
+@pytest.fixture
+def models(tmp_path: Path) -> dict[str, Path]:
     """A model for each engine that is installed and needs no TensorFlow."""
-    written = {"onnx": write_onnx(folder / "model.onnx"), "opencv": write_caffe(folder)}
+    written = {"onnx": write_onnx(tmp_path / "model.onnx"), "opencv": write_caffe(tmp_path)}
     if importlib.util.find_spec("torch"):
-        written["torch"] = write_torch(folder / "model.pt2")
+        written["torch"] = write_torch(tmp_path / "model.pt2")
     return written | {"openvino": written["onnx"]}
 
 
@@ -112,11 +115,12 @@ async def test_what_leaves_is_noted(network: SilentNetwork) -> None:
 
 
 @pytest.mark.timeout(2 * PATIENCE_S)
-async def test_no_command_phones_home(network: SilentNetwork, tmp_path: Path) -> None:
+async def test_no_command_phones_home(
+    network: SilentNetwork, photos: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
     """Every command and engine runs side by side, with ONNX Runtime for 45 s: no packet leaves, and no file is left in
     the home folder that is not ours."""
-    pictures, written = photos(tmp_path / "photos"), models(tmp_path)
-    photo = str(pictures / "cat" / "0.jpg")
+    photo = str(photos / "cat" / "0.jpg")
     async with AsyncExitStack() as started:
         session = Session(network, tmp_path, started)
         up = await session.start("up", "--workers", "1")
@@ -125,7 +129,7 @@ async def test_no_command_phones_home(network: SilentNetwork, tmp_path: Path) ->
         proxy = await session.start("proxy", "--service", "onnx", *AGENT)
         workers = [
             await session.start("worker", "--service", engine, "--engine", engine, "--model", str(path), *AGENT)
-            for engine, path in written.items()
+            for engine, path in models.items()
         ]
         echo = await session.start("worker", "--service", "echo", "--engine", "echo", *AGENT)
         other = await session.start(
@@ -137,14 +141,14 @@ async def test_no_command_phones_home(network: SilentNetwork, tmp_path: Path) ->
         retrained = str(tmp_path / "retrained")
         await asyncio.gather(
             session.run("--help"),
-            session.run("retrain", "--image-dir", str(pictures), "--out", retrained, "--steps", "2"),
+            session.run("retrain", "--image-dir", str(photos), "--out", retrained, "--steps", "2"),
             says(up, "Ready"),
         )
         tensorflow = await session.start(
             "worker", "--service", "tf", "--engine", "tensorflow", "--model", retrained, *AGENT
         )
         await asyncio.gather(
-            session.run("label", "--model", str(written["onnx"]), photo),
+            session.run("label", "--model", str(models["onnx"]), photo),
             session.run("classify", photo),
             session.run("lookup", "onnx"),
             session.run("status"),

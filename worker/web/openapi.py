@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -63,8 +64,9 @@ def openapi_document(routes: Sequence[Route], *, models: Sequence[str]) -> dict[
     }
 
 
+@cache
 def own_version() -> str:
-    """This package's version; 0 where its code runs without being installed."""
+    """This package's version, read once; 0 where its code runs without being installed."""
     try:
         return version("p2p-serving")
     except PackageNotFoundError:

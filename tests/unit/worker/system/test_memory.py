@@ -66,18 +66,23 @@ def test_much_freed_memory_goes_back_to_the_kernel() -> None:
 import asyncio, threading
 from worker.system import memory
 
-def some(keep):
-    blocks = [bytes([1]) * (20 << 20) for _ in range(10)]
-    keep.append(bytes([1]) * 1000)  # at the end of the last heap, so that free() cannot shrink it
+def some(keep, turn, end):
+    with turn:
+        blocks = [bytes([1]) * (20 << 20) for _ in range(10)]
+        keep.append(bytes([1]) * 1000)  # at the end of the last heap, so that free() cannot shrink it
+        del blocks
+    end.wait()  # a thread that has ended leaves its heaps to the next one
 
 async def main():
     memory.keep_freed_memory()
     memory.LOOK_EVERY_S = 0.05
     returning, kept, before = asyncio.create_task(memory.return_freed_memory()), [], memory.resident_bytes()
     await asyncio.sleep(0)  # it has looked once
-    for _ in range(4):
-        thread = threading.Thread(target=some, args=(kept,))
+    turn, end = threading.Lock(), threading.Barrier(4)
+    threads = [threading.Thread(target=some, args=(kept, turn, end)) for _ in range(4)]
+    for thread in threads:
         thread.start()
+    for thread in threads:
         thread.join()
     print((memory.resident_bytes() - before) >> 20)
     async with asyncio.timeout(20):
