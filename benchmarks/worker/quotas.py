@@ -8,6 +8,8 @@ turns: alone, beside a caller that sends exactly as much as its quota allows, an
 20 times as much without regard to Retry-After. Each quota is a share of the capacity. The ratio of the last two is what
 refusing costs others, the ratio to the first one what the quota itself grants. A ratio's interval holds 95% of the
 ratios of resampled latencies. Last, a caller whose quota is used up asks over 16 connections, for what a refusal costs.
+
+On a busy machine these are the machine's latencies, unless the processes come first: begin with `chrt --rr 1`.
 """
 
 from __future__ import annotations
