@@ -13,10 +13,12 @@ from functools import partial
 from pathlib import Path
 
 from registry.consul.catalog import TAG, Catalog
+from registry.consul.instance import Health
 from registry.discovery.following_limit import FOLLOWED_AT_MOST, FollowedService, service_to_give_up
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
+from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import as_saved, keep_saved, load
 from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
@@ -24,6 +26,9 @@ from registry.runtime.tasks.supervise import cancel_all, start_supervised
 logger = logging.getLogger(__name__)
 
 SERVICES_UNREADABLE = "Consul may be hiding them, the token in CONSUL_HTTP_TOKEN needs service:read and node:read"
+REASONS_SHOWN = 3
+"""How many of operators' reasons for a maintenance a sentence names."""
+
 NODES_UNREADABLE = "Consul lists it and shows none, the token in CONSUL_HTTP_TOKEN needs node:read, too"
 
 
@@ -101,12 +106,12 @@ class Directory:
         return spelling if self.exists(spelling) else lower
 
     def hint(self, service: Service) -> str:
-        """Which right the token may lack where a service has no instances; "" where nothing indicates that.
+        """Why a service has no worker to hand out: all are in maintenance, or the token lacks a right; "" if not known.
 
         Consul leaves out what a token may not read, and answers 200 all the same.
         """
         if service.snapshot.instances or not self._list.known:
-            return ""
+            return _maintenance(service.snapshot)
         if service.name in self._list:
             return NODES_UNREADABLE
         return "" if self._list.complete else SERVICES_UNREADABLE
@@ -209,3 +214,13 @@ class Directory:
         spellings = {name.lower(): name for name in sorted(self._list.tags, reverse=True)}
         self._spellings = spellings | {name.lower(): name for name in sorted(self._services, reverse=True)}
         self._names = None
+
+
+def _maintenance(snapshot: Snapshot) -> str:
+    """That all instances are in maintenance, with operators' reasons; "" where one is not, or there are none."""
+    instances = snapshot.instances
+    if not instances or any(instance.health is not Health.MAINTENANCE for instance in instances):
+        return ""
+    reasons = sorted({instance.output for instance in instances})
+    shown = "; ".join(reasons[:REASONS_SHOWN])
+    return f"all {len(instances)} are in maintenance ({shown})"
