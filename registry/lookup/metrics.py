@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterable
 from time import monotonic
 
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from registry.consul.instance import Health
 from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath
 
@@ -34,6 +36,11 @@ class LookupMetrics(Collector):
         instances = GaugeMetricFamily(
             "p2p_registry_instances", "Instances by service and health.", labels=["service", "health"]
         )
+        versions = GaugeMetricFamily(
+            "p2p_registry_serving_instances",
+            "Instances that take requests, by the version that they serve by default.",
+            labels=["service", "version"],
+        )
         stale = GaugeMetricFamily(
             "p2p_registry_stale_seconds",
             "Since when Consul has not confirmed the set; 0 while it does.",
@@ -45,16 +52,16 @@ class LookupMetrics(Collector):
             labels=["service"],
         )
         for service in self._directory.services():
-            counts: dict[str, int] = {}
-            for instance in service.snapshot.instances:
-                counts[instance.health.value] = counts.get(instance.health.value, 0) + 1
-            for health, count in counts.items():
-                instances.add_metric([service.name, health], count)
+            counts = Counts(instance.health for instance in service.snapshot.instances)
+            for health in Health:  # zeros, too: an alert for "none is healthy" needs a number to look at
+                instances.add_metric([service.name, health.value], counts[health])
+            for version, count in Counts(instance.version for instance in service.snapshot.serving).items():
+                versions.add_metric([service.name, version], count)
             stale.add_metric([service.name], service.watch.stale_s(monotonic()) or 0.0)
             panic.add_metric([service.name], float(service.snapshot.panic is not None))
         fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
         fast.add_metric([], self._fast.answered)
-        return [instances, stale, panic, fast]
+        return [instances, versions, stale, panic, fast]
 
     async def handle(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

@@ -25,6 +25,7 @@ from registry.lookup.metrics import LookupMetrics
 from registry.lookup.reachability import Reachability
 from registry.lookup.redirect import add_redirects
 from registry.lookup.rendering import Form, as_json, render_many, render_one
+from registry.lookup.scrape_targets import scrape_targets
 from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
 from registry.lookup.tickets import LookupTickets, add_tickets
 from registry.security.access import AccessDenied, may_use
@@ -56,7 +57,7 @@ def build_app(
     """
     tickets, access = tickets or LookupTickets(), access or AccessControl()
     metrics = LookupMetrics(directory, fast)
-    checks = checks_access(access, open_paths=OPEN, roles={"/metrics": Role.OPERATOR})
+    checks = checks_access(access, open_paths=OPEN, roles={"/metrics": Role.OPERATOR, "/sd/prometheus": Role.OPERATOR})
     app = web.Application(middlewares=[refusals_as_text(metrics), checks])
     answer_pages(app, access)
     lookup = Lookup(directory, tickets, access, polls_at_most=polls_at_most)
@@ -70,6 +71,7 @@ def build_app(
             web.get("/healthz", _alive),
             web.get("/readyz", lookup.ready),
             web.get("/metrics", metrics.handle),
+            web.get("/sd/prometheus", lookup.scrape_targets),
         ]
     )
     add_redirects(app, directory, tickets)
@@ -198,6 +200,11 @@ class Lookup:
         caller = caller_of(request)
         known = [s for s in self._directory.services() if s.snapshot.known and may_use(caller, s.name)]
         return web.json_response([_summary(s) for s in known])
+
+    async def scrape_targets(self, request: web.Request) -> web.Response:
+        """`GET /sd/prometheus`: what Prometheus is to scrape, in the form of its HTTP service discovery."""
+        instances = [i for service in self._directory.services() for i in service.snapshot.instances]
+        return web.json_response(scrape_targets(instances, lookup_address=request.host, lookup_scheme=request.scheme))
 
     async def ready(self, request: web.Request) -> web.Response:
         """`GET /readyz`: 503 until the first snapshot of the default service, with the reason for callers only."""
