@@ -79,8 +79,8 @@ def up(
     `p2p worker` reach the workers as variables, such as P2P_WORKER_MEAN. Says what to try when it is ready. Ctrl-C
     lets the workers finish and stops all of it.
     """
-    from deploy.local import UpSettings
     from deploy.local import up as start_all
+    from deploy.up_settings import UpSettings
     from deploy.worker_pool import EndedEarlyError
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run

@@ -10,31 +10,27 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import aiohttp
 
 from deploy.control_socket import accepting_control, control_path
 from deploy.ready_message import plain_example, ready_message, tls_example
+from deploy.up_settings import DEFAULT_PORT, HOST, UpSettings
 from deploy.worker_pool import EndedEarlyError, WorkerPool
 from registry.consul.catalog import Catalog
 from registry.consul.errors import ConsulRefused, ConsulUnavailable
 from registry.consul.instance import Health
 from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
-from registry.runtime.address import server_url
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes.children import ChildProcess, WriteLine
 from registry.runtime.tasks.race import finishes_first
-from registry.runtime.tls.server import TlsFiles, server_context
-from registry.runtime.tls.trust import TrustFiles, verification_fault
+from registry.runtime.tls.server import server_context
+from registry.runtime.tls.trust import verification_fault
 from worker.advertising.refuse_loopback import refuse_loopback
 
-HOST = "127.0.0.1"
 AGENT_PORT = 8500
-DEFAULT_PORT = 12480
-"""The port of the lookup service that clients ask by default."""
 
 _AGENTS_OWN = frozenset(
     f"P2P{command}_TLS_{file}" for command in ("", "_AGENT") for file in ("CERT", "KEY", "CLIENT_CA")
@@ -48,41 +44,6 @@ POLL_S = 0.2
 
 PATIENCE_S = 5.0
 """How long the lookup service or the embedded agent may take to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpSettings:
-    """What `p2p up` takes; `environ` is the environment of the child processes.
-
-    `ticket_keys` is the folder with the keys of the lookup service's tickets, which workers then require. `tokens` is
-    the file with the tokens that the lookup service and the workers ask for.
-    `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get. `tls` None: the
-    lookup service and the workers speak plain HTTP; else `trust` is how they are reached from here, and how the
-    embedded agent checks the workers. That agent itself always speaks plain HTTP: only this machine reaches it.
-    """
-
-    environ: Mapping[str, str] = field(repr=False)  # it may hold tokens
-    workers: int = 2
-    model: str | None = None
-    service: str = "classify"
-    port: int = DEFAULT_PORT
-    consul: str | None = None
-    ticket_keys: Path | None = None
-    tokens: Path | None = None
-    allow_loopback: bool = False
-    model_flags: tuple[str, ...] = ()
-    tls: TlsFiles | None = None
-    trust: TrustFiles = field(default_factory=TrustFiles)
-
-    @property
-    def lookup_url(self) -> str:
-        """Where the lookup service answers."""
-        return server_url(HOST, self.port, tls=self.tls is not None)
-
-    @property
-    def tls_flags(self) -> list[str]:
-        """The flags of the lookup service and the workers about TLS."""
-        return [] if self.tls is None else self.tls.as_flags()
 
 
 async def up(settings: UpSettings, stop: asyncio.Event, *, write_line: WriteLine) -> None:

@@ -14,14 +14,19 @@ from prometheus_client.registry import Collector
 from registry.consul.instance import Health
 from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath
+from registry.runtime.tls.server import ServerTls
 
 
 class LookupMetrics(Collector):
-    """Counters of one lookup process, and gauges that are read from its directory at each scrape."""
+    """Counters of one lookup process, and gauges that are read from its directory at each scrape.
 
-    def __init__(self, directory: Directory, fast: FastPath) -> None:
+    `tls`, where there is one, says when its certificate ends.
+    """
+
+    def __init__(self, directory: Directory, fast: FastPath, tls: ServerTls | None = None) -> None:
         self._directory = directory
         self._fast = fast
+        self._tls = tls
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self.requests = Counter(
@@ -61,7 +66,13 @@ class LookupMetrics(Collector):
             panic.add_metric([service.name], float(service.snapshot.panic is not None))
         fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
         fast.add_metric([], self._fast.answered)
-        return [instances, versions, stale, panic, fast]
+        if self._tls is not None:
+            yield GaugeMetricFamily(
+                "p2p_certificate_expiry_timestamp_seconds",
+                "When the certificate in use ends, in seconds since 1970.",
+                value=self._tls.expires_at_s(),
+            )
+        yield from [instances, versions, stale, panic, fast]
 
     async def handle(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

@@ -76,6 +76,12 @@ class ConsulProcess:
         """Where it answers as DNS, over UDP and TCP at 127.0.0.1."""
         return self._ports["dns"]
 
+    def join_wan(self, other: ConsulProcess) -> None:
+        """Make the servers of two datacenters know each other; both were made with `wan`."""
+        address = f"127.0.0.1:{other._ports['serf_wan']}"
+        with urlopen(Request(f"{self.url}/v1/agent/join/{address}?wan=1", method="PUT"), timeout=10):
+            pass
+
     @property
     def pid(self) -> int:
         """The process to look at or to signal."""

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from deploy.local import UpSettings, up
+from deploy.local import up
+from deploy.up_settings import UpSettings
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until

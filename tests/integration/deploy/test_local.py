@@ -12,7 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from deploy.local import UpSettings, up
+from deploy.local import up
+from deploy.up_settings import UpSettings
 from deploy.worker_pool import EndedEarlyError
 from registry.runtime.errors import SettingsError
 from registry.runtime.tls.server import TlsFiles

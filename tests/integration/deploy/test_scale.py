@@ -103,5 +103,5 @@ async def test_a_path_that_no_socket_can_have_is_said(tmp_path: Path) -> None:
             pass
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="cannot be made: Not a directory"):
-        async with accepting_control(tmp_path / "file" / "up.sock", scale):
+        async with accepting_control(tmp_path / "file" / "state" / "up.sock", scale):
             pass
