@@ -43,7 +43,10 @@ async def _set_maintenance(consul: ConsulSettings, target: str, *, enable: bool,
 def _elsewhere(consul: ConsulSettings, target: str, found: list[Registered]) -> str:
     """Why the agent that was asked cannot do it, and which one can."""
     if not found:
-        return f"Nothing is registered as {target!a}: give an id or a host:port that p2p status --json shows."
+        return (
+            f"Nothing is registered as {target!a}, as far as the token may read: give an id or a host:port that "
+            "p2p status --json shows."
+        )
     owner = found[0]
     parts = urlsplit(consul.url)
     scheme, port = (parts.scheme, parts.port) if parts.scheme in ("http", "https") else ("http", 8500)

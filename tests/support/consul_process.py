@@ -12,6 +12,7 @@ import random
 import socket
 import subprocess
 import time
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,13 @@ class ConsulProcess:
         """kill -9."""
         self._end(kill=True)
 
+    def new_token(self, rules: str) -> str:
+        """A token that allows what `rules` say, of a Consul with `management`."""
+        name = f"policy-{uuid.uuid4()}"
+        self._put("/v1/acl/policy", {"Name": name, "Rules": rules})
+        token: str = self._put("/v1/acl/token", {"Policies": [{"Name": name}]})["SecretID"]
+        return token
+
     def _launch(self) -> None:
         data = self._folder / "data"
         data.mkdir(parents=True, exist_ok=True)
@@ -135,6 +143,12 @@ class ConsulProcess:
                 stderr=log,
                 env=os.environ | ({} if self._check_ca is None else {"SSL_CERT_FILE": str(self._check_ca)}),
             )
+
+    def _put(self, path: str, body: dict[str, Any]) -> Any:
+        token = {"X-Consul-Token": self._management}
+        request = Request(self.url + path, json.dumps(body).encode(), token, method="PUT")
+        with urlopen(request, timeout=10) as answer:
+            return json.load(answer)
 
     def _check_settings(self) -> dict[str, Any]:
         """How its checks show a certificate, as docs/guide/tls.md says."""

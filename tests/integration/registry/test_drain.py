@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -12,6 +14,7 @@ from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
+from tests.support.cluster import rights
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
@@ -41,9 +44,9 @@ async def handed_out(registry: RunningRegistry, count: int) -> None:
     await until(lambda: len(service.rotation()) == count)
 
 
-async def p2p(*arguments: str, consul: str) -> tuple[int, str]:
+async def p2p(*arguments: str, consul: str, token: str = "") -> tuple[int, str]:
     """The exit code and the output of a command that uses the Consul at that URL."""
-    async with command(*arguments, environ={"CONSUL_HTTP_ADDR": consul}) as running_command:
+    async with command(*arguments, environ={"CONSUL_HTTP_ADDR": consul, "CONSUL_HTTP_TOKEN": token}) as running_command:
         code = await running_command.ended()
     return code, running_command.output
 
@@ -95,7 +98,8 @@ async def test_what_is_not_registered_here_is_said(registry: RunningRegistry, co
     code, said = await p2p("drain", "127.0.0.1:9003", consul=consul.url)
     assert (code, said) == (
         1,
-        "error: Nothing is registered as '127.0.0.1:9003': give an id or a host:port that p2p status --json shows.",
+        "error: Nothing is registered as '127.0.0.1:9003', as far as the token may read: give an id or a host:port "
+        "that p2p status --json shows.",
     )
     nowhere = f"http://127.0.0.1:{free_port()}"
     code, said = await p2p("drain", "127.0.0.1:9001", consul=nowhere)
@@ -118,3 +122,26 @@ async def test_what_is_not_registered_here_is_said(registry: RunningRegistry, co
         "error: cats-far is registered with the agent on node far, and only that agent can change it: run the command "
         f"there, or add --consul http://10.0.0.5:{port} if that agent listens there.",
     )
+
+
+async def test_the_token_decides(consul_binary: Path, tmp_path: Path) -> None:
+    """In a Consul that denies by default: service:write on the service is enough, less is refused with a sentence."""
+    consul = ConsulProcess(consul_binary, tmp_path, management=str(uuid.uuid4()))
+    consul.start()
+    try:
+        write, read, none = map(
+            consul.new_token, ('service "cats" { policy = "write" }', rights.LOOKUP, rights.STRANGER)
+        )
+        catalog = Catalog(ConsulSettings(url=consul.url, token=write))
+        await catalog.register(Instance("cats", "cats-1", "127.0.0.1", 9001), Checks(consul.url + CHECKS))
+        await catalog.close()
+        for command_name in ("drain", "undrain"):
+            code, said = await p2p(command_name, "cats-1", consul=consul.url, token=write)
+            assert (code, said[:24]) == (0, "cats-1 (127.0.0.1:9001) ")
+        code, said = await p2p("drain", "cats-1", consul=consul.url, token=read)
+        assert code == 1
+        assert "Give a token with the right to do this in CONSUL_HTTP_TOKEN." in said
+        code, said = await p2p("drain", "cats-1", consul=consul.url, token=none)
+        assert (code, said[:64]) == (1, "error: Nothing is registered as 'cats-1', as far as the token ma")
+    finally:
+        consul.stop()
