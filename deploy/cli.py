@@ -1,4 +1,4 @@
-"""The command `p2p up`: it reads its arguments and calls; what is slow to import is imported when it is called."""
+"""The commands `p2p up` and `p2p scale`: they read their arguments and call; the rest is imported when called."""
 
 from __future__ import annotations
 
@@ -79,8 +79,9 @@ def up(
     `p2p worker` reach the workers as variables, such as P2P_WORKER_MEAN. Says what to try when it is ready. Ctrl-C
     lets the workers finish and stops all of it.
     """
-    from deploy.local import EndedEarlyError, UpSettings
     from deploy.local import up as start_all
+    from deploy.up_settings import UpSettings
+    from deploy.worker_pool import EndedEarlyError
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.tls.server import TlsFiles
@@ -106,6 +107,26 @@ def up(
     )
     failures = (RegistryError, EndedEarlyError)
     raise typer.Exit(run(main, failures=failures))
+
+
+def scale(
+    workers: Annotated[int, typer.Argument(min=1, max=1000, metavar="N", help="How many workers.", show_default=False)],
+    port: Annotated[int, port_option("Port of the lookup service of that p2p up.", lowest=1)] = 12480,
+) -> None:
+    """Change the number of workers of a running p2p up.
+
+    New ones are handed out once their model is warm; the youngest leave first, after finishing what they have begun.
+    Returns when so many serve.
+    """
+    from deploy.control_socket import ask_to_scale, control_path
+    from registry.runtime.errors import RegistryError
+    from registry.runtime.processes.lifecycle import run_with_own_signals
+
+    async def main() -> int:
+        typer.echo(await ask_to_scale(control_path(os.environ, port), workers))
+        return 0
+
+    raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,)))
 
 
 def _write_line(line: str) -> None:

@@ -10,29 +10,27 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import aiohttp
 
+from deploy.control_socket import accepting_control, control_path
 from deploy.ready_message import plain_example, ready_message, tls_example
+from deploy.up_settings import DEFAULT_PORT, HOST, UpSettings
+from deploy.worker_pool import EndedEarlyError, WorkerPool
 from registry.consul.catalog import Catalog
 from registry.consul.errors import ConsulRefused, ConsulUnavailable
 from registry.consul.instance import Health
 from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
-from registry.runtime.address import server_url
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes.children import ChildProcess, WriteLine
 from registry.runtime.tasks.race import finishes_first
-from registry.runtime.tls.server import TlsFiles, server_context
-from registry.runtime.tls.trust import TrustFiles, verification_fault
+from registry.runtime.tls.server import server_context
+from registry.runtime.tls.trust import verification_fault
 from worker.advertising.refuse_loopback import refuse_loopback
 
-HOST = "127.0.0.1"
 AGENT_PORT = 8500
-DEFAULT_PORT = 12480
-"""The port of the lookup service that clients ask by default."""
 
 _AGENTS_OWN = frozenset(
     f"P2P{command}_TLS_{file}" for command in ("", "_AGENT") for file in ("CERT", "KEY", "CLIENT_CA")
@@ -44,50 +42,8 @@ _OTHER_CONSULS = frozenset(("P2P_CONSUL", "P2P_REGISTRY_CONSUL", "P2P_WORKER_CON
 
 POLL_S = 0.2
 
-WORKER_PATIENCE_S = 40.0
-"""How long a worker may take to stop: longer than its drain grace and the time for requests in flight together."""
-
 PATIENCE_S = 5.0
 """How long the lookup service or the embedded agent may take to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpSettings:
-    """What `p2p up` takes; `environ` is the environment of the child processes.
-
-    `ticket_keys` is the folder with the keys of the lookup service's tickets, which workers then require. `tokens` is
-    the file with the tokens that the lookup service and the workers ask for.
-    `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get. `tls` None: the
-    lookup service and the workers speak plain HTTP; else `trust` is how they are reached from here, and how the
-    embedded agent checks the workers. That agent itself always speaks plain HTTP: only this machine reaches it.
-    """
-
-    environ: Mapping[str, str] = field(repr=False)  # it may hold tokens
-    workers: int = 2
-    model: str | None = None
-    service: str = "classify"
-    port: int = DEFAULT_PORT
-    consul: str | None = None
-    ticket_keys: Path | None = None
-    tokens: Path | None = None
-    allow_loopback: bool = False
-    model_flags: tuple[str, ...] = ()
-    tls: TlsFiles | None = None
-    trust: TrustFiles = field(default_factory=TrustFiles)
-
-    @property
-    def lookup_url(self) -> str:
-        """Where the lookup service answers."""
-        return server_url(HOST, self.port, tls=self.tls is not None)
-
-    @property
-    def tls_flags(self) -> list[str]:
-        """The flags of the lookup service and the workers about TLS."""
-        return [] if self.tls is None else self.tls.as_flags()
-
-
-class EndedEarlyError(Exception):
-    """A child process ended by itself, and what is left cannot serve."""
 
 
 async def up(settings: UpSettings, stop: asyncio.Event, *, write_line: WriteLine) -> None:
@@ -132,25 +88,40 @@ class _LocalDeployment:
         self._session = session
         self._write_line = write_line
         self._control_plane: list[ChildProcess] = []
-        self._workers: list[ChildProcess] = []
+        self._workers = WorkerPool(self._start_worker, write_line)
+        self._environ: Mapping[str, str] = settings.environ
         self._consul = ConsulSettings()
 
     async def run(self) -> None:
-        environ = await self._with_consul()
-        await self._start_registry(environ)
-        await self._start_workers(environ)
-        watch = asyncio.create_task(self._watch())
-        ready = asyncio.create_task(self._wait_until_served())
+        self._environ = await self._with_consul()
+        await self._start_registry(self._environ)
+        self._write_line(f"Workers: starting {self._settings.workers} with {_model_served(self._settings)} ...")
+        await self._workers.resize(self._settings.workers)
+        await finishes_first(self._serve(), self._watch_control_plane(), self._workers.some_run())
+
+    async def _serve(self) -> None:
+        """Say when everything is ready, and change the number of workers on request from then on."""
+        settings = self._settings
+        self._write_line(self._ready_message(await self._wait_until_served()))
         try:
-            await asyncio.wait((watch, ready), return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                watch.result()
-            self._write_line(self._ready_message(ready.result()))
-            await watch
-        finally:
-            watch.cancel()
-            ready.cancel()
-            await asyncio.gather(watch, ready, return_exceptions=True)
+            async with accepting_control(control_path(settings.environ, settings.port), self._scale):
+                await asyncio.Event().wait()
+        except SettingsError as error:
+            self._write_line(f"p2p scale cannot be used: {error}")
+            await asyncio.Event().wait()
+
+    async def _scale(self, count: int) -> str:
+        """Run `count` workers; returns a sentence when the lookup service hands them out. Raises SettingsError."""
+        self._write_line(f"Workers: {count} in place of {len(self._workers)} ...")
+        await self._workers.resize(count)
+        await self._wait_until_served()
+        if len(self._workers) < count:
+            raise SettingsError(f"Only {len(self._workers)} of {count} workers run: p2p up shows why the others ended.")
+        sentence = (
+            f"{count} worker{'s' if count > 1 else ''} of {self._settings.service} serve{'' if count > 1 else 's'}."
+        )
+        self._write_line(sentence)
+        return sentence
 
     def _ready_message(self, workers: list[str]) -> str:
         settings = self._settings
@@ -160,10 +131,10 @@ class _LocalDeployment:
         return ready_message(settings.lookup_url, workers, example, tokens=settings.tokens)
 
     async def stop(self) -> None:
-        started = bool(self._workers or self._control_plane)
+        started = bool(self._control_plane)
         if started:
             self._write_line("Stopping: the workers finish what they have begun ...")
-        await asyncio.gather(*(worker.stop(patience_s=WORKER_PATIENCE_S) for worker in self._workers))
+        await self._workers.stop()
         for child in reversed(self._control_plane):
             await child.stop(patience_s=PATIENCE_S)
         if started:
@@ -224,9 +195,8 @@ class _LocalDeployment:
         self._control_plane.append(await self._start("registry", arguments, environ))
         await self._wait_until_answers(f"{settings.lookup_url}/healthz")
 
-    async def _start_workers(self, environ: Mapping[str, str]) -> None:
+    async def _start_worker(self, number: int) -> ChildProcess:
         settings = self._settings
-        self._write_line(f"Workers: starting {settings.workers} with {_model_served(settings)} ...")
         arguments = ["worker", "--host", HOST, "--port", "0", "--service", settings.service]
         if settings.ticket_keys is not None:
             arguments.append("--require-ticket")
@@ -236,8 +206,7 @@ class _LocalDeployment:
         if settings.allow_loopback:
             arguments.append("--allow-loopback")
         arguments += [*settings.model_flags, *settings.tls_flags]
-        for number in range(1, settings.workers + 1):
-            self._workers.append(await self._start(f"worker {number}", arguments, environ))
+        return await self._start(f"worker {number}", arguments, self._environ)
 
     def _access_flags(self) -> list[str]:
         tokens = self._settings.tokens
@@ -276,8 +245,11 @@ class _LocalDeployment:
         """Wait until every worker that still runs is handed out; their addresses."""
         named = self._named_by_registry if self._settings.tokens is None else self._named_by_consul
         while True:
-            serving = await named()
-            if len(serving) >= sum(worker.running for worker in self._workers):
+            try:
+                serving = await named()
+            except (aiohttp.ClientError, TimeoutError):
+                serving = []  # a lookup service that has ended is noticed by `_watch_control_plane`
+            if serving and len(serving) >= len(self._workers):
                 return serving
             await asyncio.sleep(POLL_S)
 
@@ -299,22 +271,17 @@ class _LocalDeployment:
             await catalog.close()
         return [instance.address for instance in instances if instance.health.serving]
 
-    async def _watch(self) -> None:
-        """Report every child that ends. Raises EndedEarlyError when the children that are left cannot serve."""
-        children = (*self._control_plane, *self._workers)
-        waiting = {asyncio.create_task(child.ended()): child for child in children}
+    async def _watch_control_plane(self) -> None:
+        """Wait until a child ends without which the workers cannot serve. Raises EndedEarlyError then."""
+        ending = [asyncio.create_task(child.ended()) for child in self._control_plane]
         try:
-            while waiting:
-                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    child = waiting.pop(task)
-                    if child in self._control_plane or not any(worker.running for worker in self._workers):
-                        raise EndedEarlyError(f"{child.outcome}: see its last lines above.")
-                    self._write_line(f"{child.outcome}; the others go on.")
+            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in waiting:
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(*ending, return_exceptions=True)
+        ended = next(child for child in self._control_plane if not child.running)
+        raise EndedEarlyError(f"{ended.outcome}: see its last lines above.")
 
 
 def _model_served(settings: UpSettings) -> str:

@@ -59,6 +59,14 @@ TicketKeys = Annotated[
 TicketLifetime = Annotated[
     int, typer.Option("--ticket-lifetime", min=5, max=3600, help="Seconds for which a ticket can be used.")
 ]
+FailoverDatacenters = Annotated[
+    str,
+    typer.Option(
+        "--failover-dc",
+        metavar="DC,DC",
+        help="Datacenters in which a service is looked for, in this order, while no instance is healthy here.",
+    ),
+]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
 
@@ -69,6 +77,7 @@ def registry(
     state: State = None,
     dns_port: DnsPort = None,
     processes: Processes = 1,
+    failover_dc: FailoverDatacenters = "",
     tokens: TokenFile = None,
     cors_origin: CorsOrigins = None,
     allowed_host: AllowedHosts = None,
@@ -91,6 +100,7 @@ def registry(
     """
     from registry.consul.settings import ConsulSettings
     from registry.discovery.following_limit import FOLLOWED_AT_MOST
+    from registry.runtime import names
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.tls.server import TlsFiles
@@ -109,6 +119,7 @@ def registry(
             dns_port=dns_port,
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
+            failover_datacenters=names.datacenters(failover_dc),
             ticket_keys=ticket_keys,
             ticket_lifetime_s=ticket_lifetime,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),

@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aiohttp import web
@@ -15,6 +15,8 @@ from aiohttp import web
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
+from registry.discovery.other_datacenters import DATACENTERS_AT_MOST, OtherDatacenters
+from registry.discovery.other_datacenters import FOLLOWED_AT_MOST as FOLLOWED_ELSEWHERE
 from registry.dns.server import CONNECTIONS_AT_MOST, serving_dns
 from registry.lookup.connection import LookupConnection
 from registry.lookup.fast_path import FastPath
@@ -64,11 +66,12 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     try:
         async with (
             _directory(catalog, settings) as directory,
+            _other_datacenters(catalog, settings) as others,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
-            _serving_http(directory, tickets, access, listener, tls, aside=_files_aside(settings)),
+            _serving_http(directory, others, tickets, access, listener, tls, aside=_files_aside(settings)),
             serving_dns(directory, catalog, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -85,6 +88,13 @@ def _directory(catalog: Catalog, settings: RegistrySettings) -> Directory:
     )
 
 
+def _other_datacenters(catalog: Catalog, settings: RegistrySettings) -> OtherDatacenters:
+    def open_catalog(name: str) -> Catalog:
+        return Catalog(replace(settings.consul, datacenter=name), timeout_s=FOLLOW_TIMEOUT_S)
+
+    return OtherDatacenters(catalog, open_catalog, failover=settings.failover_datacenters)
+
+
 @asynccontextmanager
 async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
     """The tickets that go with addresses: none without a folder of keys. Raises SettingsError for an unusable one."""
@@ -99,6 +109,7 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
 @asynccontextmanager
 async def _serving_http(
     directory: Directory,
+    others: OtherDatacenters,
     tickets: LookupTickets,
     access: AccessControl,
     listener: socket.socket,
@@ -108,14 +119,14 @@ async def _serving_http(
 ) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
     at_most = connections_at_most(open_files.limit(), aside=aside)
-    fast = FastPath(directory, tickets, access)
+    fast = FastPath(directory, tickets, access, fails_over=bool(others.failover))
     options = {
         "access_log": None,
         "logger": quiet_logger(f"{__name__}.requests"),
         "auto_decompress": False,
         "keepalive_timeout": IDLE_S,
     }
-    app = build_app(directory, fast, tickets, access, polls_at_most=at_most * 3 // 4)
+    app = build_app(directory, fast, tickets, access, tls, others, polls_at_most=at_most * 3 // 4)
     async with bounded_connections(at_most=at_most) as connections:
 
         def make(http: web.Server) -> LookupConnection:
@@ -128,7 +139,8 @@ async def _serving_http(
 def _files_aside(settings: RegistrySettings) -> int:
     """Files that lookups must not use up: connections to Consul and of DNS, and what the process itself needs."""
     dns = CONNECTIONS_AT_MOST if settings.dns_port is not None else 0
-    return settings.followed_at_most + dns + FILES_ASIDE
+    elsewhere = DATACENTERS_AT_MOST * (FOLLOWED_ELSEWHERE + 1)
+    return settings.followed_at_most + elsewhere + dns + FILES_ASIDE
 
 
 async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:

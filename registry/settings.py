@@ -19,6 +19,7 @@ class RegistrySettings:
     `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS; `tls` None plain HTTP.
     `followed_at_most` is this process's share of the services that may be followed. `ticket_keys` is the folder with
     the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask.
+    `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
     """
 
     consul: ConsulSettings
@@ -32,6 +33,7 @@ class RegistrySettings:
     followed_at_most: int = FOLLOWED_AT_MOST
     ticket_keys: Path | None = None
     ticket_lifetime_s: int = LIFETIME_S
+    failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
 
     def as_arguments(self) -> list[str]:
@@ -43,6 +45,7 @@ class RegistrySettings:
             "--consul": self.consul.url,
             "--followed-at-most": self.followed_at_most,
             "--ticket-lifetime": self.ticket_lifetime_s,
+            "--failover-dc": ",".join(self.failover_datacenters),
         }
         if self.ticket_keys is not None:
             values["--ticket-keys"] = self.ticket_keys

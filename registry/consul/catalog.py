@@ -15,6 +15,7 @@ from typing import Any
 from consul.base import Response
 
 from registry.consul.calls import MALFORMED, awaited, read_json, read_text
+from registry.consul.coordinate import Coordinate, read_coordinates
 from registry.consul.entry_cache import EntryCache
 from registry.consul.errors import ConsulRefused, Forgotten
 from registry.consul.health_answer import HealthAnswer, ReadEntry, health_answer, read_entry, read_index
@@ -66,13 +67,15 @@ class Checks:
 class Catalog:
     """A connection to one Consul agent.
 
-    Every method raises ConsulUnavailable when no usable answer came, ConsulRefused when Consul said no.
+    Every method raises ConsulUnavailable when no usable answer came, ConsulRefused when Consul said no. Health and
+    services are those of the datacenter that `settings` name, else of the agent's own.
     """
 
     def __init__(self, settings: ConsulSettings, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.url = settings.url
         self._client = ConsulClient(settings, timeout_s=timeout_s)
         self._entries: dict[str, EntryCache[ReadEntry]] = {}
+        self._datacenter: list[tuple[str, Any]] = [("dc", settings.datacenter)] if settings.datacenter else []
 
     async def close(self) -> None:
         """Close the connections."""
@@ -86,13 +89,17 @@ class Catalog:
         """The name of the agent's datacenter."""
         return await self._about_agent("Config", "Datacenter")
 
+    async def node_name(self) -> str:
+        """The name of the agent's node."""
+        return await self._about_agent("Config", "NodeName")
+
     async def agent_address(self) -> str:
         """The address of the agent's node, which is that of services without an address of their own."""
         return await self._about_agent("Member", "Addr")
 
     async def health(self, service: str, *, index: int = 0, wait_s: float = WAIT_S) -> HealthAnswer:
         """All instances of a service with their health; waits for a change when `index` is given."""
-        params: list[tuple[str, Any]] = [("stale", "")]
+        params = [("stale", ""), *self._datacenter]
         if index:
             params += [("index", index), ("wait", f"{max(1, int(wait_s * 1000))}ms")]
         entries = self._entries.pop(service, None) or EntryCache(read_entry)
@@ -107,11 +114,20 @@ class Catalog:
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         """Consul's index, and the tags of every service by name; waits for a change when `index` is given."""
-        params: list[tuple[str, Any]] = [("stale", "")]
+        params = [("stale", ""), *self._datacenter]
         if index:
             params += [("index", index), ("wait", f"{WAIT_S:.0f}s")]
         names: tuple[int, Mapping[str, frozenset[str]]] = await self._get("/v1/catalog/services", params, _services)
         return names
+
+    async def datacenters(self) -> list[str]:
+        """The names of all datacenters, this one too, the nearest first."""
+        return list(await self._get("/v1/catalog/datacenters", [], read_json))
+
+    async def coordinates(self) -> Mapping[str, Coordinate]:
+        """The network coordinates of this datacenter's nodes, by name."""
+        found: Mapping[str, Coordinate] = await self._get("/v1/coordinate/nodes", [("stale", "")], _coordinates)
+        return found
 
     async def has_leader(self) -> bool:
         """Whether the servers have a leader, as far as the agent can tell at once; never raises."""
@@ -237,6 +253,10 @@ def _health_answer(entries: EntryCache[ReadEntry], response: Response) -> Health
 def _services(response: Response) -> tuple[int, dict[str, frozenset[str]]]:
     names = read_json(response)
     return read_index(response.headers), {name: frozenset(tags or ()) for name, tags in names.items()}
+
+
+def _coordinates(response: Response) -> dict[str, Coordinate]:
+    return read_coordinates(read_json(response) if response.code != 404 else [])
 
 
 def _entry_or_none(response: Response) -> dict[str, Any] | None:

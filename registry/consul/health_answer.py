@@ -103,6 +103,7 @@ def read_entry(entry: Mapping[str, Any]) -> ReadEntry:
         health=health,
         refused=health is Health.CRITICAL and any(map(_is_refused, checks)),
         output=output[:OUTPUT_CHARACTERS],
+        node=str(node["Node"]),
         meta={name: value for name, value in meta.items() if isinstance(value, str)},
     )
     return instance, str(node["Node"])

@@ -47,7 +47,8 @@ class Instance:
     `weight` is its share of the requests (1 or more): what Consul's `Weights` say for its current health.
     `boot` identifies the process: it changes when a worker restarts on the same port. `refused`: it is critical, and a
     check found that nobody listens at its port. `output` is what the worst check says, or an operator's reason for a
-    maintenance; "" while it passes. Instances that differ in it only are equal: it changes at every check.
+    maintenance; "" while it passes. Instances that differ in it only are equal: it changes at every check. `node` is
+    its node in Consul, "" where that is not known; it does not count either.
     """
 
     service: str
@@ -61,6 +62,7 @@ class Instance:
     health: Health = Health.PASSING
     refused: bool = False
     output: str = field(default="", compare=False)
+    node: str = field(default="", compare=False)
     meta: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     @property

@@ -19,7 +19,7 @@ class ConsulSettings:
 
     `url` is `http://host:port`, `https://host:port` or `unix:///path`. `auth` is `name:password` for HTTP's Basic
     authentication. `ca_file`, `cert_file`, `key_file` are PEM files; `verify=False` accepts any certificate
-    (CONSUL_HTTP_SSL_VERIFY=false).
+    (CONSUL_HTTP_SSL_VERIFY=false). `datacenter` is the one whose services are read; None: the agent's own.
     """
 
     url: str = DEFAULT_CONSUL_URL

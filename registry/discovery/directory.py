@@ -13,15 +13,21 @@ from functools import partial
 from pathlib import Path
 
 from registry.consul.catalog import TAG, Catalog
+from registry.consul.instance import Health
 from registry.discovery.following_limit import FOLLOWED_AT_MOST, FollowedService, service_to_give_up
+from registry.discovery.nearness import Nearness
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
+from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import as_saved, keep_saved, load
 from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
 logger = logging.getLogger(__name__)
+
+REASONS_SHOWN = 3
+"""How many of operators' reasons for a maintenance a sentence names."""
 
 SERVICES_UNREADABLE = "Consul may be hiding them, the token in CONSUL_HTTP_TOKEN needs service:read and node:read"
 NODES_UNREADABLE = "Consul lists it and shows none, the token in CONSUL_HTTP_TOKEN needs node:read, too"
@@ -32,20 +38,29 @@ class Directory:
 
     An async context manager: following begins on entry and has ended on exit. `state` is the file that keeps the last
     good snapshots over restarts; None keeps nothing. At most `followed_at_most` services are followed at a time.
+    `datacenter` names another one than that of our agent; of it only services that are asked for are followed.
     """
 
     def __init__(
-        self, catalog: Catalog, *, default: str, state: Path | None = None, followed_at_most: int = FOLLOWED_AT_MOST
+        self,
+        catalog: Catalog,
+        *,
+        default: str,
+        state: Path | None = None,
+        followed_at_most: int = FOLLOWED_AT_MOST,
+        datacenter: str = "",
     ) -> None:
         self.default = default
         self.followed_at_most = followed_at_most
         self._catalog = catalog
+        self._datacenter = datacenter
         self._state = state
         self._names: Sequence[str] | None = None
         self._full = False
         self._saved: Mapping[str, SavedSnapshot] = {}
         self._changed = asyncio.Event()
         self._services: dict[str, Service] = {}
+        self.nearness = Nearness(catalog)
         self._list = ServiceList(catalog, self._follow_listed)
         self._spellings: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -57,7 +72,8 @@ class Directory:
             self._saved = await asyncio.to_thread(load, path, consul=consul)
             saving = partial(keep_saved, path, self._to_save, self._changed, consul=consul)
             self._tasks.append(start_supervised("save the last good snapshots", saving))
-        self._follow(self.default)
+        if not self._datacenter:
+            self._follow(self.default)
         for name in sorted(self._saved, key=self._is_ours, reverse=True):
             if name not in self._services and len(self._services) < self.followed_at_most:
                 self._follow(name)
@@ -72,6 +88,11 @@ class Directory:
     def ready(self) -> bool:
         """Whether it is known which services there are, and what instances the default one has."""
         return self._list.known and self._services[self.default].snapshot.known
+
+    @property
+    def listed(self) -> bool:
+        """Whether Consul has said which services there are."""
+        return self._list.known
 
     @property
     def names(self) -> Sequence[str]:
@@ -101,12 +122,12 @@ class Directory:
         return spelling if self.exists(spelling) else lower
 
     def hint(self, service: Service) -> str:
-        """Which right the token may lack where a service has no instances; "" where nothing indicates that.
+        """Why a service has no worker to hand out: all are in maintenance, or the token lacks a right; "" if not known.
 
         Consul leaves out what a token may not read, and answers 200 all the same.
         """
         if service.snapshot.instances or not self._list.known:
-            return ""
+            return _maintenance(service.snapshot)
         if service.name in self._list:
             return NODES_UNREADABLE
         return "" if self._list.complete else SERVICES_UNREADABLE
@@ -145,6 +166,7 @@ class Directory:
             changed=self._has_changed,
             is_hidden=self._list.hides,
             saved=self._saved.get(name),
+            datacenter=self._datacenter,
         )
         self._services[name] = service
         self._spellings[name.lower()] = name
@@ -196,7 +218,8 @@ class Directory:
         now_s = time.monotonic()
         for service in self._services.values():
             service.idle_s(now_s)
-        for name, tags in self._list.tags.items():
+        listed = {} if self._datacenter else self._list.tags
+        for name, tags in listed.items():
             if TAG in tags and name not in self._services and self._make_room(name, asked_for=False):
                 self._follow(name)
         gone = [
@@ -209,3 +232,13 @@ class Directory:
         spellings = {name.lower(): name for name in sorted(self._list.tags, reverse=True)}
         self._spellings = spellings | {name.lower(): name for name in sorted(self._services, reverse=True)}
         self._names = None
+
+
+def _maintenance(snapshot: Snapshot) -> str:
+    """That all instances are in maintenance, with operators' reasons; "" where one is not, or there are none."""
+    instances = snapshot.instances
+    if not instances or any(instance.health is not Health.MAINTENANCE for instance in instances):
+        return ""
+    reasons = sorted({instance.output for instance in instances})
+    shown = "; ".join(reasons[:REASONS_SHOWN])
+    return f"all {len(instances)} are in maintenance ({shown})"

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -37,7 +37,7 @@ class Service:
     `panic` is that of the snapshot, counted once for each change and not at each answer.
 
     Each request for the service sets `asked_for`. Created within a running event loop; following begins at once and
-    ends with `stop`. `changed` is called when the set has changed.
+    ends with `stop`. `datacenter` is "" for that of our own agent. `changed` is called when the set has changed.
     """
 
     def __init__(
@@ -48,8 +48,10 @@ class Service:
         changed: Callable[[], None],
         is_hidden: IsHidden,
         saved: SavedSnapshot | None = None,
+        datacenter: str = "",
     ) -> None:
         self.name = name
+        self.datacenter = datacenter
         self.watch = ServiceWatch(catalog, name, self._changed, saved=saved, is_hidden=is_hidden)
         self.generation = object()
         self.panic = self.watch.snapshot.panic
@@ -74,6 +76,10 @@ class Service:
         if self._index is None:
             self._index = _digest(self.snapshot)
         return self._index
+
+    def serves(self, selector: Selector) -> bool:
+        """Whether an instance that `selector` matches is healthy."""
+        return any(selector.matches(instance) for instance in self.snapshot.serving)
 
     def rotation(self, selector: Selector = ANY) -> Rotation:
         """The rotation over the instances that `selector` matches; it continues where it was.
@@ -144,6 +150,17 @@ class Service:
             )
         elif panic is None and self.panic is not None:
             logger.warning("Panic mode of %s has ended: only healthy workers, %d, are handed out.", self.name, eligible)
+
+
+async def first_change(services: Sequence[Service], *, timeout_s: float) -> None:
+    """Return when the set of one of the services is another than now, or after `timeout_s`."""
+    if len(services) == 1:
+        return await services[0].wait_for_change(services[0].index, timeout_s=timeout_s)
+    waiting = [asyncio.create_task(each.wait_for_change(each.index, timeout_s=timeout_s)) for each in services]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel_all(*waiting)
 
 
 def _digest(snapshot: Snapshot) -> int:

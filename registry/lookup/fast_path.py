@@ -101,14 +101,21 @@ class FastPath:
     """Answers plain lookups from `directory` to those whom `access` lets in (default: all); `answered` counts them.
 
     Whether a text's caller may ask is decided once; a change of the tokens drops all texts. Where `tickets` go with the
-    addresses, prepared answers hold for one caller and as long as their tickets are kept.
+    addresses, prepared answers hold for one caller and as long as their tickets are kept. `fails_over`: while no
+    instance of a service is healthy, aiohttp's side answers, from another datacenter.
     """
 
     def __init__(
-        self, directory: Directory, tickets: LookupTickets | None = None, access: AccessControl | None = None
+        self,
+        directory: Directory,
+        tickets: LookupTickets | None = None,
+        access: AccessControl | None = None,
+        *,
+        fails_over: bool = False,
     ) -> None:
         self.answered = 0
         self._directory = directory
+        self._fails_over = fails_over
         self._tickets = tickets or LookupTickets()
         self._epoch: object = None
         self._access = access or AccessControl()
@@ -208,7 +215,8 @@ class FastPath:
 
     def _renew(self, lookup: _Lookup, service: Service) -> None:
         """Take up what has changed: another set of instances, or a rotation that was dropped."""
-        lookup.rotation = service.rotation(lookup.request.selector)
+        elsewhere = self._fails_over and not service.snapshot.serving
+        lookup.rotation = Rotation() if elsewhere else service.rotation(lookup.request.selector)
         shared_by = (lookup.request.form, ANONYMOUS if self._tickets.signer is None else lookup.caller)
         answers = self._answers.setdefault(service, {}).setdefault(shared_by, _Answers())
         if answers.generation is not service.generation:

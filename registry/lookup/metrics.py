@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterable
 from time import monotonic
 
@@ -10,16 +11,22 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from registry.consul.instance import Health
 from registry.discovery.directory import Directory
 from registry.lookup.fast_path import FastPath
+from registry.runtime.tls.server import ServerTls
 
 
 class LookupMetrics(Collector):
-    """Counters of one lookup process, and gauges that are read from its directory at each scrape."""
+    """Counters of one lookup process, and gauges that are read from its directory at each scrape.
 
-    def __init__(self, directory: Directory, fast: FastPath) -> None:
+    `tls`, where there is one, says when its certificate ends.
+    """
+
+    def __init__(self, directory: Directory, fast: FastPath, tls: ServerTls | None = None) -> None:
         self._directory = directory
         self._fast = fast
+        self._tls = tls
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self.requests = Counter(
@@ -34,6 +41,11 @@ class LookupMetrics(Collector):
         instances = GaugeMetricFamily(
             "p2p_registry_instances", "Instances by service and health.", labels=["service", "health"]
         )
+        versions = GaugeMetricFamily(
+            "p2p_registry_serving_instances",
+            "Instances that take requests, by the version that they serve by default.",
+            labels=["service", "version"],
+        )
         stale = GaugeMetricFamily(
             "p2p_registry_stale_seconds",
             "Since when Consul has not confirmed the set; 0 while it does.",
@@ -45,16 +57,22 @@ class LookupMetrics(Collector):
             labels=["service"],
         )
         for service in self._directory.services():
-            counts: dict[str, int] = {}
-            for instance in service.snapshot.instances:
-                counts[instance.health.value] = counts.get(instance.health.value, 0) + 1
-            for health, count in counts.items():
-                instances.add_metric([service.name, health], count)
+            counts = Counts(instance.health for instance in service.snapshot.instances)
+            for health in Health:  # zeros, too: an alert for "none is healthy" needs a number to look at
+                instances.add_metric([service.name, health.value], counts[health])
+            for version, count in Counts(instance.version for instance in service.snapshot.serving).items():
+                versions.add_metric([service.name, version], count)
             stale.add_metric([service.name], service.watch.stale_s(monotonic()) or 0.0)
             panic.add_metric([service.name], float(service.snapshot.panic is not None))
         fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
         fast.add_metric([], self._fast.answered)
-        return [instances, stale, panic, fast]
+        if self._tls is not None:
+            yield GaugeMetricFamily(
+                "p2p_certificate_expiry_timestamp_seconds",
+                "When the certificate in use ends, in seconds since 1970.",
+                value=self._tls.expires_at_s(),
+            )
+        yield from [instances, versions, stale, panic, fast]
 
     async def handle(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from registry.discovery.directory import Directory
-from registry.lookup.service_resolution import service_named, snapshot_headers
+from registry.lookup.service_finder import ServiceFinder
+from registry.lookup.service_resolution import snapshot_headers
 from registry.lookup.tickets import LookupTickets
 from registry.security.access import AccessDenied
 from registry.security.caller import Caller
@@ -22,24 +22,28 @@ from registry.web.refusal import Refusal, refused
 from registry.web.request_target import location, origin_form, split_service, with_parameter
 
 
-def add_redirects(app: web.Application, directory: Directory, tickets: LookupTickets) -> None:
-    """Add the routes that redirect to the workers in `directory`, with `tickets` for those that want one."""
-    redirect = Redirect(directory, tickets)
+def add_redirects(app: web.Application, default: str, finder: ServiceFinder, tickets: LookupTickets) -> None:
+    """Add the routes that redirect to workers of the services that `finder` finds; `default` is that of `POST /`.
+
+    `tickets` go to workers that want one.
+    """
+    redirect = Redirect(default, finder, tickets)
     app.router.add_route("POST", "/", redirect.to_default, expect_handler=_no_100_continue)
     for path in ("/to/{service}", r"/to/{service}/{path:[\s\S]*}"):
         app.router.add_route("*", path, redirect.to_service, expect_handler=_no_100_continue)
 
 
 class Redirect:
-    """The handlers over one directory."""
+    """The handlers; `default` is the service of `POST /`."""
 
-    def __init__(self, directory: Directory, tickets: LookupTickets) -> None:
-        self._directory = directory
+    def __init__(self, default: str, finder: ServiceFinder, tickets: LookupTickets) -> None:
+        self._default = default
+        self._finder = finder
         self._tickets = tickets
 
     async def to_default(self, request: web.Request) -> web.Response:
         """`POST /`: to the next worker of the default service."""
-        return await self._answer(request, self._directory.default, _target(request))
+        return await self._answer(request, self._default, _target(request))
 
     async def to_service(self, request: web.Request) -> web.Response:
         """Any method on `/to/{service}/{path}`: to `/{path}` of the service's next worker."""
@@ -54,7 +58,7 @@ class Redirect:
         return await respond_and_discard_body(request, response)
 
     async def _redirect(self, name: str, target: str, caller: Caller) -> web.Response:
-        service = await service_named(self._directory, name, caller)
+        service = (await self._finder.find(name, caller)).service
         worker = service.rotation().next()
         if worker is None:
             raise Refusal(503, f"No healthy worker of {name} right now: try again.", again=True)

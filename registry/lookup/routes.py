@@ -6,27 +6,36 @@ The handlers translate and decide nothing. Every refusal is one sentence that sa
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
-from registry.discovery.selector import ANY, Selector
-from registry.discovery.service import Service
+from registry.discovery.nearness import UnknownNode
+from registry.discovery.other_datacenters import OtherDatacenters
+from registry.discovery.selector import Selector
+from registry.discovery.service import Service, first_change
 from registry.discovery.snapshot import Snapshot
 from registry.lookup.connection import local_address
 from registry.lookup.fast_path import FastPath
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.metrics import LookupMetrics
+from registry.lookup.query_parameters import address_form, count_of, selector_of, wait_of, whole_number
 from registry.lookup.reachability import Reachability
 from registry.lookup.redirect import add_redirects
 from registry.lookup.rendering import Form, as_json, render_many, render_one
+from registry.lookup.scrape_targets import scrape_targets
+from registry.lookup.service_finder import Found, ServiceFinder
 from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
 from registry.lookup.tickets import LookupTickets, add_tickets
+from registry.runtime.errors import RegistryError
+from registry.runtime.tls.server import ServerTls
 from registry.security.access import AccessDenied, may_use
 from registry.security.access_control import AccessControl
 from registry.security.caller import Role
@@ -34,12 +43,7 @@ from registry.security.quota import OverQuota
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
 
-COUNT_AT_MOST = 1000
-WAIT_AT_MOST_S = 60.0
 POLLS_AT_MOST = 10_000
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 
 def build_app(
@@ -47,19 +51,24 @@ def build_app(
     fast: FastPath,
     tickets: LookupTickets | None = None,
     access: AccessControl | None = None,
+    tls: ServerTls | None = None,
+    others: OtherDatacenters | None = None,
     *,
     polls_at_most: int = POLLS_AT_MOST,
 ) -> web.Application:
     """The application that answers from `directory`, behind `fast`; so many requests may wait for a change.
 
-    `tickets` (default: none) go with the addresses of workers that want them; `access` (default: all) says who may ask.
+    `tickets` (default: none) go with the addresses of workers that want them; `access` (default: all) says who may ask;
+    of `tls` the metrics say when its certificate ends;
+    `others` are asked where `?dc=` names one, or for failover.
     """
     tickets, access = tickets or LookupTickets(), access or AccessControl()
-    metrics = LookupMetrics(directory, fast)
-    checks = checks_access(access, open_paths=OPEN, roles={"/metrics": Role.OPERATOR})
+    metrics = LookupMetrics(directory, fast, tls)
+    checks = checks_access(access, open_paths=OPEN, roles={"/metrics": Role.OPERATOR, "/sd/prometheus": Role.OPERATOR})
     app = web.Application(middlewares=[refusals_as_text(metrics), checks])
     answer_pages(app, access)
-    lookup = Lookup(directory, tickets, access, polls_at_most=polls_at_most)
+    finder = ServiceFinder(directory, others)
+    lookup = Lookup(directory, finder, tickets, access, polls_at_most=polls_at_most)
     app.add_routes(
         [
             web.get("/", lookup.port),
@@ -70,9 +79,10 @@ def build_app(
             web.get("/healthz", _alive),
             web.get("/readyz", lookup.ready),
             web.get("/metrics", metrics.handle),
+            web.get("/sd/prometheus", lookup.scrape_targets),
         ]
     )
-    add_redirects(app, directory, tickets)
+    add_redirects(app, directory.default, finder, tickets)
     add_tickets(app, directory, tickets)
     return app
 
@@ -106,9 +116,16 @@ class Lookup:
     """The handlers over one directory."""
 
     def __init__(
-        self, directory: Directory, tickets: LookupTickets, access: AccessControl, *, polls_at_most: int
+        self,
+        directory: Directory,
+        finder: ServiceFinder,
+        tickets: LookupTickets,
+        access: AccessControl,
+        *,
+        polls_at_most: int,
     ) -> None:
         self._directory = directory
+        self._finder = finder
         self._tickets = tickets
         self._access = access
         self._polls_at_most = polls_at_most
@@ -119,7 +136,7 @@ class Lookup:
     async def port(self, request: web.Request) -> web.Response:
         """`GET /`: the port of the next worker at the host that was asked (the article's protocol)."""
         service = await service_named(self._directory, self._directory.default, caller_of(request))
-        selector = _selector(request)
+        selector = selector_of(request)
         here = Selector(
             selector.version, selector.tags, reachable_hosts(request.host, local_address(request.transport))
         )
@@ -129,22 +146,23 @@ class Lookup:
                 f"No worker of {service.name} is reachable at {request.host or 'this host'}: "
                 "ask /next, which answers host:port.",
             )
-        return self._name_workers(request, service, here, Form.PORT)
+        return await self._name_workers(request, Found(service, self._directory, ()), here, Form.PORT)
 
     async def next(self, request: web.Request) -> web.Response:
         """`GET /next[/{service}]`: the address of the next worker in rotation; with `?scheme=1` after `https://`."""
-        form = _address_form(request)
+        form = address_form(request)
         name = request.match_info.get("service", self._directory.default)
-        service = await service_named(self._directory, name, caller_of(request))
-        return self._name_workers(request, service, _selector(request), form)
+        selector = selector_of(request)
+        found = await self._finder.find(name, caller_of(request), selector, datacenter=request.query.get("dc", ""))
+        return await self._name_workers(request, found, selector, form)
 
-    def _name_workers(self, request: web.Request, service: Service, selector: Selector, form: Form) -> web.Response:
+    async def _name_workers(self, request: web.Request, found: Found, selector: Selector, form: Form) -> web.Response:
         """The next worker, or the next `?count=` workers, in the form that is asked for."""
-        count = _count(request)
-        chosen = service.rotation(selector).take(count or 1)
+        count, service = count_of(request), found.service
+        chosen = await self._chosen(found, selector, count or 1, near=request.query.get("near", ""))
         if not chosen:
             which = " of that version or tag" if selector.version or selector.tags else ""
-            hint = self._directory.hint(service) or "try again"
+            hint = found.directory.hint(service) or "try again"
             raise Refusal(503, f"No healthy worker of {service.name}{which} right now: {hint}.", again=True)
         if "application/json" in request.headers.get("Accept", ""):
             form = Form.OBJECT
@@ -153,29 +171,51 @@ class Lookup:
         content_type = form.content_type.partition(";")[0]
         return web.Response(text=text, content_type=content_type, headers=snapshot_headers(service))
 
+    async def _chosen(self, found: Found, selector: Selector, count: int, *, near: str) -> Sequence[Instance]:
+        """The next `count` workers in rotation, those nearest to the node `near` first where one is named."""
+        if not near:
+            return found.service.rotation(selector).take(count)
+        eligible = [each for each in found.service.snapshot.eligible if selector.matches(each)]
+        try:
+            return (await found.directory.nearness.nearest_first(eligible, near))[:count]
+        except UnknownNode as error:
+            known = ", ".join(error.known[:20]) or "none"
+            raise Refusal(
+                400, f"near={near[:40]} cannot be used: Consul has network coordinates of {known}."
+            ) from error
+        except RegistryError as error:
+            raise Refusal(503, f"Consul does not say how near nodes are: {error}", again=True) from error
+
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with health and check output, now or when they change.
 
         With `?probe` each has `unreachable`: why this host does not reach it, "" where it does, null if unknown.
         """
-        index, wait_s = _integer(request, "index", default=0, least=0), _wait(request)
-        service = await service_named(self._directory, request.match_info["service"], caller_of(request))
+        index, wait_s = whole_number(request, "index", default=0, least=0), wait_of(request)
+        find = partial(
+            self._finder.find,
+            request.match_info["service"],
+            caller_of(request),
+            datacenter=request.query.get("dc", ""),
+        )
+        found = await find()
         if "probe" in request.query:
-            return web.json_response(await self._probed(service), headers=snapshot_headers(service))
-        await self._wait_for_change(service, index, wait_s)
+            return web.json_response(await self._probed(found.service), headers=snapshot_headers(found.service))
+        if index == found.service.index:
+            await self._wait_for_change(found.considered, wait_s)
+            found = await find()
+        service = found.service
         return web.Response(
             body=self._instances_body(service), content_type="application/json", headers=snapshot_headers(service)
         )
 
-    async def _wait_for_change(self, service: Service, index: int, wait_s: float) -> None:
-        """Wait for a change. Raises Refusal where too many do: their connections must leave room for lookups."""
-        if index != service.index:
-            return
+    async def _wait_for_change(self, services: Sequence[Service], wait_s: float) -> None:
+        """Wait until one changes. Raises Refusal where too many do: their connections must leave room for lookups."""
         if self._polls >= self._polls_at_most:
             raise Refusal(503, f"{self._polls} requests wait for a change already, the most there may be.", again=True)
         self._polls += 1
         try:
-            await service.wait_for_change(index, timeout_s=wait_s)
+            await first_change(services, timeout_s=wait_s)
         finally:
             self._polls -= 1
 
@@ -196,8 +236,14 @@ class Lookup:
     async def services(self, request: web.Request) -> web.Response:
         """`GET /services`: names, instance counts and versions, of the services that the caller may use."""
         caller = caller_of(request)
-        known = [s for s in self._directory.services() if s.snapshot.known and may_use(caller, s.name)]
+        directory = await self._finder.directory(request.query.get("dc", ""))
+        known = [s for s in directory.services() if s.snapshot.known and may_use(caller, s.name)]
         return web.json_response([_summary(s) for s in known])
+
+    async def scrape_targets(self, request: web.Request) -> web.Response:
+        """`GET /sd/prometheus`: what Prometheus is to scrape, in the form of its HTTP service discovery."""
+        instances = [i for service in self._directory.services() for i in service.snapshot.instances]
+        return web.json_response(scrape_targets(instances, lookup_address=request.host, lookup_scheme=request.scheme))
 
     async def ready(self, request: web.Request) -> web.Response:
         """`GET /readyz`: 503 until the first snapshot of the default service, with the reason for callers only."""
@@ -219,6 +265,7 @@ async def _alive(_: web.Request) -> web.Response:
 def _instances(service: Service) -> dict[str, Any]:
     return {
         "service": service.name,
+        **({"datacenter": service.datacenter} if service.datacenter else {}),
         "index": service.index,
         "instances": [as_json(i) | {"health": i.health, "output": i.output} for i in service.snapshot.instances],
     } | _exceptions(service.snapshot)
@@ -239,37 +286,3 @@ def _exceptions(snapshot: Snapshot) -> dict[str, Any]:
     panic = {} if snapshot.panic is None else {"panic": asdict(snapshot.panic)}
     unusable = {"unusable": [asdict(entry) for entry in snapshot.unusable]} if snapshot.unusable else {}
     return panic | unusable
-
-
-def _selector(request: web.Request) -> Selector:
-    query = request.query
-    if "version" not in query and "tag" not in query:
-        return ANY
-    return Selector(version=query.get("version", ""), tags=frozenset(query.getall("tag", ())))
-
-
-def _address_form(request: web.Request) -> Form:
-    with_scheme = _integer(request, "scheme", default=0, least=0, most=1)
-    return Form.ORIGIN if with_scheme else Form.ADDRESS
-
-
-def _count(request: web.Request) -> int | None:
-    if "count" not in request.query:
-        return None
-    return _integer(request, "count", default=1, least=1, most=COUNT_AT_MOST)
-
-
-def _integer(request: web.Request, name: str, *, default: int, least: int, most: int = 1 << 62) -> int:
-    text = request.query.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
-        bounds = f"of at least {least}" if most == 1 << 62 else f"from {least} to {most}"
-        raise Refusal(400, f"{name}={text[:40]} cannot be used: give a whole number {bounds}.")
-    return int(text)
-
-
-def _wait(request: web.Request) -> float:
-    text = request.query.get("wait", "30s")
-    match = _DURATION.fullmatch(text)
-    if not match:
-        raise Refusal(400, f"wait={text[:40]} cannot be used: give a time such as 30s or 500ms.")
-    return min(WAIT_AT_MOST_S, float(match[1]) * _UNIT_S[match[2]])

@@ -50,8 +50,9 @@ def not_answered_yet(service: Service) -> Refusal:
 
 
 def snapshot_headers(service: Service) -> dict[str, str]:
-    """What an answer says of the snapshot that it rests on: headers while it is stale, or in panic mode."""
-    return stale_header(service) | panic_header(service)
+    """Headers about the snapshot that an answer rests on: that it is stale, in panic mode, of another datacenter."""
+    elsewhere = {"X-Registry-Datacenter": service.datacenter} if service.datacenter else {}
+    return stale_header(service) | panic_header(service) | elsewhere
 
 
 def stale_header(service: Service) -> dict[str, str]:

@@ -11,6 +11,7 @@ import re
 from registry.runtime.errors import SettingsError
 
 _SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_DATACENTER = re.compile(r"[A-Za-z0-9_-]{1,63}")
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 """The name of a host: DNS labels, and underscores, which container networks use."""
 
@@ -27,6 +28,15 @@ def service_name(name: str) -> str:
             "0-9, -), and a letter or digit at either end."
         )
     return name
+
+
+def datacenters(text: str) -> tuple[str, ...]:
+    """The names of Consul's datacenters in a list with commas between; none in an empty text."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if not _DATACENTER.fullmatch(name):
+            raise SettingsError(f"{_shown(name)} cannot name a datacenter: letters, digits, dashes and underscores do.")
+    return names
 
 
 def advertised_host(host: str) -> str:

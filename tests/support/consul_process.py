@@ -12,6 +12,7 @@ import random
 import socket
 import subprocess
 import time
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ class ConsulProcess:
         """Where it answers as DNS, over UDP and TCP at 127.0.0.1."""
         return self._ports["dns"]
 
+    def join_wan(self, other: ConsulProcess) -> None:
+        """Make the servers of two datacenters know each other; both were made with `wan`."""
+        address = f"127.0.0.1:{other._ports['serf_wan']}"
+        with urlopen(Request(f"{self.url}/v1/agent/join/{address}?wan=1", method="PUT"), timeout=10):
+            pass
+
     @property
     def pid(self) -> int:
         """The process to look at or to signal."""
@@ -104,6 +111,13 @@ class ConsulProcess:
         """kill -9."""
         self._end(kill=True)
 
+    def new_token(self, rules: str) -> str:
+        """A token that allows what `rules` say, of a Consul with `management`."""
+        name = f"policy-{uuid.uuid4()}"
+        self._put("/v1/acl/policy", {"Name": name, "Rules": rules})
+        token: str = self._put("/v1/acl/token", {"Policies": [{"Name": name}]})["SecretID"]
+        return token
+
     def _launch(self) -> None:
         data = self._folder / "data"
         data.mkdir(parents=True, exist_ok=True)
@@ -129,6 +143,12 @@ class ConsulProcess:
                 stderr=log,
                 env=os.environ | ({} if self._check_ca is None else {"SSL_CERT_FILE": str(self._check_ca)}),
             )
+
+    def _put(self, path: str, body: dict[str, Any]) -> Any:
+        token = {"X-Consul-Token": self._management}
+        request = Request(self.url + path, json.dumps(body).encode(), token, method="PUT")
+        with urlopen(request, timeout=10) as answer:
+            return json.load(answer)
 
     def _check_settings(self) -> dict[str, Any]:
         """How its checks show a certificate, as docs/guide/tls.md says."""

@@ -129,6 +129,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         connections = await stack.enter_async_context(bounded_connections(at_most=at_most))
         tls = await stack.enter_async_context(serving_tls(settings.tls))
         shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections)
+        if tls is not None:
+            shared.metrics.watch_certificate(tls.expires_at_s)
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
         await stack.enter_async_context(supervised("return freed memory", return_freed_memory))
         endpoints: list[ModelEndpoint] = []

@@ -73,6 +73,14 @@ class WorkerMetrics:
         requests.inc()
         seconds.observe(took_s)
 
+    def watch_certificate(self, expires_at_s: Callable[[], float]) -> None:
+        """Say at each scrape when the certificate in use ends, in seconds since 1970."""
+        Gauge(
+            "p2p_certificate_expiry_timestamp_seconds",
+            "When the certificate in use ends, in seconds since 1970.",
+            registry=self._registry,
+        ).set_function(expires_at_s)
+
     def text(self) -> bytes:
         """All metrics in Prometheus's text format 0.0.4."""
         return generate_latest(self._registry)

@@ -56,17 +56,29 @@ class TlsFiles:
         return ["--tls-cert", str(self.cert), "--tls-key", str(self.key), *client_ca]
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What new connections begin with, and when its certificate ends, in seconds since 1970."""
+
+    context: ssl.SSLContext
+    expires_at_s: float
+
+
 class ServerTls:
     """The TLS of a server's connections: each begins with `context`. Raises SettingsError where a file is unusable."""
 
     def __init__(self, files: TlsFiles) -> None:
         paths = [files.cert, files.key, *([] if files.client_ca is None else [files.client_ca])]
-        self._newest = WatchedFiles(paths, lambda: server_context(files), what=f"The certificate in {files.cert}")
-        self.context = self._newest.value
+        self._newest = WatchedFiles(paths, lambda: _shown(files), what=f"The certificate in {files.cert}")
+        self.context = self._newest.value.context
         self.context.sni_callback = self._hand_over
 
     def _hand_over(self, connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
-        connection.context = self._newest.value
+        connection.context = self._newest.value.context
+
+    def expires_at_s(self) -> float:
+        """When the certificate in use ends, in seconds since 1970."""
+        return self._newest.value.expires_at_s
 
     async def follow(self) -> None:
         """Read the files again whenever they change, until cancelled; unusable ones are logged and not used."""
@@ -82,6 +94,11 @@ async def serving_tls(files: TlsFiles | None) -> AsyncIterator[ServerTls | None]
     tls = ServerTls(files)
     async with supervised("read changed certificates", tls.follow):
         yield tls
+
+
+def _shown(files: TlsFiles) -> _Shown:
+    context = server_context(files)
+    return _Shown(context, _end_of(files.cert).timestamp())
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
@@ -153,10 +170,14 @@ def _check_readable(flag: str, path: Path) -> None:
         raise SettingsError(f"{flag} names {path}, which cannot be read: {error.strerror}.") from error
 
 
-def _warn_of_expiry(path: Path) -> None:
+def _end_of(certificate: Path) -> datetime:
     from cryptography import x509  # takes as long to import as everything else here, and only with TLS
 
-    until = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+
+
+def _warn_of_expiry(path: Path) -> None:
+    until = _end_of(path)
     left = until - datetime.now(UTC)
     if left <= timedelta():
         logger.warning("The certificate in %s has expired (%s): clients will refuse it.", path, until)

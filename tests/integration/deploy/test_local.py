@@ -7,14 +7,14 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from deploy.local import EndedEarlyError, UpSettings, up
+from deploy.local import up
+from deploy.up_settings import UpSettings
+from deploy.worker_pool import EndedEarlyError
 from registry.runtime.errors import SettingsError
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
@@ -22,43 +22,12 @@ from tests.support import photos
 from tests.support.certificates import Authority
 from tests.support.command_process import children_of, free_port
 from tests.support.consul_process import ConsulProcess
+from tests.support.running_up import running_up
 from tests.support.token_file import CLIENT, bearer, write_tokens
-from tests.support.waiting import until
 
 
 def arguments_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-
-
-@asynccontextmanager
-async def running(
-    consul: ConsulProcess,
-    environ: Mapping[str, str],
-    *,
-    workers: int = 1,
-    ticket_keys: Path | None = None,
-    tokens: Path | None = None,
-) -> AsyncIterator[tuple[UpSettings, list[str], asyncio.Task[None]]]:
-    """`p2p up`, ready; stopped at the end."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("P2P_", "CONSUL_"))}
-    settings = UpSettings(
-        clean | environ,
-        workers=workers,
-        port=free_port(),
-        consul=consul.url,
-        ticket_keys=ticket_keys,
-        tokens=tokens,
-        model_flags=("--engine", "echo"),
-    )
-    stop, lines = asyncio.Event(), list[str]()
-    task = asyncio.create_task(up(settings, stop, write_line=lines.append))
-    try:
-        await until(lambda: task.done() or "Ready" in "\n".join(lines), within_s=60)
-        assert not task.done(), "\n".join(lines)
-        yield settings, lines, task
-    finally:
-        stop.set()
-        await asyncio.wait((task,), timeout=60)
 
 
 async def test_the_consul_flag_holds_for_the_children(consul: ConsulProcess) -> None:
@@ -66,7 +35,7 @@ async def test_the_consul_flag_holds_for_the_children(consul: ConsulProcess) -> 
     elsewhere = f"http://127.0.0.1:{free_port()}"
     others = set(children_of(os.getpid()))  # of tests before this one in the same process
     names = ("P2P_CONSUL", "P2P_WORKER_CONSUL", "P2P_REGISTRY_CONSUL", "CONSUL_HTTP_ADDR")
-    async with running(consul, dict.fromkeys(names, elsewhere)) as (settings, lines, task):
+    async with running_up(consul, dict.fromkeys(names, elsewhere)) as (settings, lines, task):
         url = f"http://127.0.0.1:{settings.port}/next"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             assert answer.status == 200
@@ -80,7 +49,7 @@ async def test_the_consul_flag_holds_for_the_children(consul: ConsulProcess) -> 
 
 async def test_the_end_of_the_last_worker_ends_it(consul: ConsulProcess) -> None:
     """Without a worker the rest cannot serve: the error names the child and how it ended."""
-    async with running(consul, {}) as (_, lines, task):
+    async with running_up(consul, {}) as (_, lines, task):
         (worker,) = [pid for pid in children_of(os.getpid()) if "worker" in arguments_of(pid)]
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(EndedEarlyError, match="worker 1 was ended by SIGKILL"):
@@ -103,7 +72,7 @@ async def test_curl_reaches_workers_that_require_tickets(consul: ConsulProcess, 
     (tmp_path / "token.txt").write_text("Authorization: Bearer nobody-asks-for-it\n")
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(photos.chelsea_jpeg())
-    async with running(consul, {}, ticket_keys=tmp_path / "keys") as (settings, _, _):
+    async with running_up(consul, {}, ticket_keys=tmp_path / "keys") as (settings, _, _):
         here = f"localhost:{settings.port}"
         lines = (
             f'curl -s -F data=@{photo} "$(curl -s 127.0.0.1:{settings.port}/next)"',
@@ -130,7 +99,7 @@ async def printed(line: str) -> str:
 async def test_tokens_hold_for_the_lookup_service_and_the_workers(consul: ConsulProcess, tmp_path: Path) -> None:
     """`p2p up --tokens`: it becomes ready although it has no token itself, and answers callers of the file only."""
     async with (
-        running(consul, {}, tokens=write_tokens(tmp_path)) as (settings, lines, _),
+        running_up(consul, {}, tokens=write_tokens(tmp_path)) as (settings, lines, _),
         aiohttp.ClientSession() as http,
     ):
         registry = f"http://127.0.0.1:{settings.port}"

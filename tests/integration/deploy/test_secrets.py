@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from deploy.local import UpSettings
+from deploy.up_settings import UpSettings
 from p2pclient import AsyncClient, P2PError
 from registry.consul.catalog import Catalog
 from registry.consul.settings import ConsulSettings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,9 +21,12 @@ from registry.proxy.server import running as running_proxy
 from registry.runtime.errors import SettingsError
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
+from registry.server import running
+from registry.settings import RegistrySettings
 from tests.support.certificates import Authority
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
+from tests.support.echo_worker import echo_worker
 from tests.support.waiting import until
 
 
@@ -162,3 +166,22 @@ def test_files_of_a_client_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot be read from .*nowhere.pem"):
         TrustFiles(tmp_path / "nowhere.pem").verification()
     assert TrustFiles().verification() is True
+
+
+async def test_metrics_say_when_the_certificate_ends(
+    authority: Authority, files: TlsFiles, shared_consul: ConsulProcess
+) -> None:
+    """A lookup service and a worker that speak TLS tell Prometheus the end of their certificate, 30 days from now."""
+    settings = RegistrySettings(ConsulSettings(url=shared_consul.url), port=0, service="tls-metrics", tls=files)
+    async with (
+        running(settings) as registry,
+        echo_worker(shared_consul.url, service="tls-metrics", tls=files, host="127.0.0.1") as worker,
+        session(authority) as http,
+    ):
+        for url in (registry.url, worker.url.replace("http://", "https://")):
+            async with http.get(f"{url}/metrics") as answer:
+                text = await answer.text()
+            (line,) = [
+                line for line in text.splitlines() if line.startswith("p2p_certificate_expiry_timestamp_seconds")
+            ]
+            assert float(line.split()[1]) - time.time() == pytest.approx(30 * 86400, abs=600)

@@ -28,7 +28,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.support.consul_binary.errors import ConsulNotFound, FetchFailed
-from tests.support.consul_binary.sources import debian_mirror, read_deb822, read_list
+from tests.support.debian_package import unpacked_package
 
 VERSION = "1.8.7"
 """The version fetched: that of Debian 11, so that every machine tests against the same one."""
@@ -36,9 +36,6 @@ VERSION = "1.8.7"
 RELEASES = "https://releases.hashicorp.com/consul"
 
 _SUITE = "bullseye"
-_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_APT = Path("/etc/apt")
-_COMMAND_S = 300.0
 _DOWNLOAD_S = 60.0
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64", "i686": "386"}
 
@@ -120,76 +117,7 @@ def _fetch_into(target: Path, fetch: Callable[[Path], Path]) -> Path:
 
 def fetch_from_debian(folder: Path) -> Path:
     """Debian's package of Consul, unpacked in `folder`; the path of its binary. Raises FetchFailed."""
-    mirror = _mirror()
-    apt_get = _apt_get(folder, f"deb [signed-by={_KEYRING}] {mirror} {_SUITE} main\n")
-    _run([*apt_get, "update"], folder, what="Debian's list of packages")
-    _run([*apt_get, "download", "consul"], folder, what="Debian's package of Consul")
-    packages = list(folder.glob("consul_*.deb"))
-    if len(packages) != 1:
-        raise FetchFailed("apt brought no package of Consul")
-    _run(["dpkg-deb", "-x", str(packages[0]), str(folder / "unpacked")], folder, what="unpacking Debian's package")
-    return folder / "unpacked" / "usr" / "bin" / "consul"
-
-
-def _mirror() -> str:
-    """The Debian mirror of this machine. Raises FetchFailed where there is none, or no apt to use it with."""
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb") and _KEYRING.is_file()):
-        raise FetchFailed("this is no Debian machine with Debian's keyring")
-    lists = [_APT / "sources.list", *sorted(_APT.glob("sources.list.d/*.list"))]
-    sources = [source for path in lists if path.is_file() for source in read_list(_text(path))]
-    for path in sorted(_APT.glob("sources.list.d/*.sources")):
-        sources += read_deb822(_text(path))
-    mirror = debian_mirror(sources)
-    if mirror is None:
-        raise FetchFailed("apt's sources name no Debian archive")
-    return mirror
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
-
-
-def _apt_get(folder: Path, source: str) -> list[str]:
-    """The apt-get command that uses `source` alone and keeps its state in `folder`, not in the system's."""
-    for name in ("state/lists/partial", "cache/archives/partial"):
-        (folder / name).mkdir(parents=True)
-    (folder / "status").touch()
-    (folder / "sources.list").write_text(source, encoding="utf-8")
-    options = {
-        "Dir::State": folder / "state",
-        "Dir::State::Lists": folder / "state" / "lists",
-        "Dir::State::status": folder / "status",
-        "Dir::Cache": folder / "cache",
-        "Dir::Etc::sourcelist": folder / "sources.list",
-        "Dir::Etc::sourceparts": "-",
-        "Dir::Etc::preferences": "-",
-        "Dir::Etc::preferencesparts": "-",
-        "Acquire::Languages": "none",
-        "Acquire::Retries": "3",
-    }
-    if os.geteuid() == 0:
-        # Otherwise apt would download as a user of its own, who has no way into this folder.
-        options["APT::Sandbox::User"] = "root"
-    return ["apt-get", "-q", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
-
-
-def _run(command: list[str], folder: Path, *, what: str) -> None:
-    try:
-        subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_COMMAND_S,
-            check=True,
-        )
-    except subprocess.TimeoutExpired:
-        raise FetchFailed(f"{what} took longer than {_COMMAND_S:g} s") from None
-    except subprocess.CalledProcessError as error:
-        complaint = next((line for line in error.stderr.splitlines() if line.startswith("E:")), error.stderr)
-        raise FetchFailed(f"{what}: {complaint.strip()}") from error
+    return unpacked_package(folder, "consul", suite=_SUITE) / "usr" / "bin" / "consul"
 
 
 def fetch_release(folder: Path, *, base: str = RELEASES) -> Path:

@@ -73,7 +73,7 @@ async def test_without_a_right_token_only_the_health_is_told(
 ) -> None:
     """Every other path, whether it exists or not, is 401 with the challenge; health carries no details."""
     async with lookup(AccessControl(tokens=tokens)) as asked:
-        for path in (*CLIENT_PATHS, "/metrics"):
+        for path in (*CLIENT_PATHS, "/metrics", "/sd/prometheus"):
             status, headers, text = await asked.get(path, token)
             assert (status, headers["WWW-Authenticate"]) == (401, 'Bearer realm="p2p"'), path
             assert "wrong" not in text

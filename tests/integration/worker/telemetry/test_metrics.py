@@ -30,7 +30,7 @@ from worker.engines import echo
 from worker.server.serve import running
 from worker.settings import WorkerSettings
 
-DASHBOARD = Path(__file__).parents[4] / "deploy" / "grafana" / "worker.json"
+DASHBOARD = Path(__file__).parents[4] / "deploy" / "monitoring" / "grafana" / "worker.json"
 
 
 @dataclass

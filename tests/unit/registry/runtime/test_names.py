@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry.runtime.errors import SettingsError
-from registry.runtime.names import advertised_host, listening_host, service_name, tag
+from registry.runtime.names import advertised_host, datacenters, listening_host, service_name, tag
 
 
 @pytest.mark.parametrize("name", ["classify", "a", "7", "My-Cats-2", "x" * 63])
@@ -38,6 +38,18 @@ def test_refused_names_of_services(name: str) -> None:
     """What a path, a DNS name or Consul would change or not find is refused with the rule."""
     with pytest.raises(SettingsError, match=r" cannot name a service: .* 63 letters, digits and dashes"):
         service_name(name)
+
+
+@pytest.mark.parametrize(("text", "names"), [("", ()), ("dc2", ("dc2",)), ("dc2, eu_west-1,", ("dc2", "eu_west-1"))])
+def test_lists_of_datacenters(text: str, names: tuple[str, ...]) -> None:
+    """Names with commas between, in the order given."""
+    assert datacenters(text) == names
+
+
+def test_refused_names_of_datacenters() -> None:
+    """What Consul takes for no name of a datacenter is refused with the rule."""
+    with pytest.raises(SettingsError, match="'a b' cannot name a datacenter"):
+        datacenters("dc1,a b")
 
 
 def test_a_refused_name_is_shown_in_ascii_and_not_in_full() -> None:

@@ -109,9 +109,11 @@ async def test_a_new_certificate_is_shown_without_dropping_a_connection(
         async with echoing(server) as port:
             kept = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
             assert await subject(port, trust) == "server"
-            install(other.sign("renewed"), files)
+            ends_s = server.expires_at_s()
+            install(other.sign("renewed", days=60), files)
             await until(lambda: "has been read again" in caplog.text)
             assert await subject(port, trust) == "renewed"
+            assert server.expires_at_s() - ends_s == pytest.approx(30 * 86400, abs=60)
             assert await echo(*kept) == b"hello"
             kept[1].close()
 

@@ -1,0 +1,56 @@
+"""What `p2p drain` and `p2p undrain` do: they set and end the maintenance of registrations that an operator names."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from registry.consul.catalog import Catalog
+from registry.consul.registrations import Registered, Registrations, named
+from registry.consul.settings import ConsulSettings
+from registry.runtime.address import bracketed
+from registry.runtime.errors import SettingsError
+
+
+async def drain(consul: ConsulSettings, target: str, reason: str) -> list[str]:
+    """Take the registrations that `target` names, an id or an address, out of every rotation; what was done, in lines.
+
+    Raises SettingsError where the agent keeps none of them, ConsulUnavailable, ConsulRefused.
+    """
+    found = await _set_maintenance(consul, target, enable=True, reason=reason)
+    return [f"{each.id} ({each.address}) is drained: new requests go to others ({reason})." for each in found]
+
+
+async def undrain(consul: ConsulSettings, target: str) -> list[str]:
+    """Let the registrations that `target` names take requests again; what was done, in lines. Raises as `drain`."""
+    found = await _set_maintenance(consul, target, enable=False)
+    return [f"{each.id} ({each.address}) is handed out again once its checks pass." for each in found]
+
+
+async def _set_maintenance(consul: ConsulSettings, target: str, *, enable: bool, reason: str = "") -> list[Registered]:
+    registrations, catalog = Registrations(consul), Catalog(consul)
+    try:
+        found = named(await registrations.of_agent(), target)
+        if not found:
+            raise SettingsError(_elsewhere(consul, target, named(await registrations.of_datacenter(), target)))
+        for each in found:
+            await catalog.maintenance(each.id, enable=enable, reason=reason)
+        return found
+    finally:
+        await registrations.close()
+        await catalog.close()
+
+
+def _elsewhere(consul: ConsulSettings, target: str, found: list[Registered]) -> str:
+    """Why the agent that was asked cannot do it, and which one can."""
+    if not found:
+        return (
+            f"Nothing is registered as {target!a}, as far as the token may read: give an id or a host:port that "
+            "p2p status --json shows."
+        )
+    owner = found[0]
+    parts = urlsplit(consul.url)
+    scheme, port = (parts.scheme, parts.port) if parts.scheme in ("http", "https") else ("http", 8500)
+    return (
+        f"{owner.id} is registered with the agent on node {owner.node}, and only that agent can change it: run the "
+        f"command there, or add --consul {scheme}://{bracketed(owner.node_address)}:{port} if that agent listens there."
+    )
