@@ -30,7 +30,7 @@ USER 10001:10001
 VOLUME /var/lib/p2p-serving
 EXPOSE 12480
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=2 \
-    CMD ["python3", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:12480/healthz', timeout=2)"]
+    CMD ["python3", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"P2P_REGISTRY_PORT\"]}/healthz', timeout=2)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["p2p"]
 CMD ["registry"]

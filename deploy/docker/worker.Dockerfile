@@ -33,7 +33,7 @@ VOLUME /var/cache/p2p-serving
 EXPOSE 8080
 # Loading and calibrating a large model takes its time; until then the health path answers 503.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=3 \
-    CMD ["python3", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
+    CMD ["python3", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"P2P_WORKER_PORT\"]}/healthz', timeout=2)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["p2p"]
 CMD ["worker"]

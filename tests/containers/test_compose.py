@@ -64,7 +64,7 @@ class Composed:
             time.sleep(0.1)
 
     def logs(self, service: str, number: int = 1) -> str:
-        return self.podman("logs", self.name(service, number))
+        return self.podman.logs(self.name(service, number))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,8 @@ def composed(podman: Podman, images: Images, tmp_path_factory: pytest.TempPathFa
         composed.until_workers(3)
         yield composed
     finally:
+        # podman-compose's `down` knows one worker, unless it is told of the others.
+        podman("pod", "rm", "--force", "--time", "1", f"pod_{composed.project}")
         composed("down", "--volumes")
 
 

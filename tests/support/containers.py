@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 BASE = "localhost/p2p-test-base:bookworm"
 
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-_TOOLS = ("podman", "runc", "debootstrap", "iptables")
+_TOOLS = ("podman", "runc", "catatonit", "debootstrap", "iptables")
 _BUILD_S = 600.0
 
 # crun, podman's usual choice, refuses machines on which both versions of control groups are mounted.
@@ -49,6 +49,14 @@ class Podman:
         given = [f"--build-arg={name}={value}" for name, value in {"BASE": BASE, **arguments}.items()]
         formed = ("--network=host", "--format=docker", *given)
         self("build", *formed, "-f", dockerfile, "-t", tag, ROOT, timeout_s=_BUILD_S)
+
+    def logs(self, container: str) -> str:
+        """What a container has written so far, to standard error for our commands."""
+        command = ["podman", "logs", container]
+        done = subprocess.run(
+            command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+        )
+        return done.stdout
 
     def size_mb(self, image: str) -> float:
         return int(self("image", "inspect", image, "--format", "{{.Size}}")) / 1e6
