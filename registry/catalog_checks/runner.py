@@ -31,8 +31,8 @@ PROBE_TIMEOUT_S = 1.0
 READS_A_SECOND = 1.0
 """Every status that is written ends the blocking query for all checks; they are read again no more often."""
 
-PROBES_AT_ONCE = 256
-"""A bound on open connections of probes; more wait."""
+PROBES_AT_ONCE = 64
+"""A bound on the connections of probes, for which a process keeps files aside; further probes wait."""
 
 
 class CheckRunner:
