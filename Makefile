@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help install install-test up test lint dist bench fuzz clean
+.PHONY: help install install-test up test test-containers lint dist bench fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,10 @@ lint: install-test ## Style, types and import rules
 test: install-test lint ## Every check and every test, real Consul included
 	$(BIN)/python -m tests.support.consul_binary.fetch
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-containers: install-test ## The images of deploy/docker, built and run (Debian, root, podman, debootstrap)
+	$(BIN)/python -m tests.support.consul_binary.fetch
+	P2P_TEST_CONTAINERS=1 $(BIN)/pytest tests/containers
 
 dist: | .venv/bin/python ## Build the wheels and source archives of client and servers into dist/
 	$(PIP) install --quiet -c constraints.txt build

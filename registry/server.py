@@ -12,6 +12,7 @@ from functools import partial
 
 from aiohttp import web
 
+from registry.catalog_checks.leader import checking_catalog
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
@@ -68,6 +69,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _directory(catalog, settings) as directory,
             _other_datacenters(catalog, settings) as others,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
+            checking_catalog(settings.consul),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,

@@ -16,9 +16,11 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from registry.consul.catalog import Catalog, Checks
+from registry.consul.catalog import Checks
+from registry.consul.catalog_registrar import LEAVING
 from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
-from registry.consul.instance import Instance
+from registry.consul.instance import Instance, RegisterAt
+from registry.consul.registrar import Registrar, open_registrar
 from registry.consul.settings import ConsulSettings
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 from worker.advertising.refuse_loopback import refuse_loopback
@@ -42,9 +44,9 @@ class Registration:
     """Keeps `instance` registered while the context is open.
 
     Registers on entry (raises ConsulRefused where Consul refuses; where it does not answer, tries again in the
-    background), sends heartbeats while `moving()` is true, registers again whenever the agent has forgotten the
-    instance, deregisters on exit. Where `checks` have no `ttl_s` there are no heartbeats, and the agent is asked as
-    often whether it still knows the instance.
+    background), sends heartbeats while `moving()` is true, registers again whenever Consul has forgotten the instance,
+    deregisters on exit. `place` says where: at the agent or in the catalogue. Where `checks` have no `ttl_s` there are
+    no heartbeats, and Consul is asked as often whether it still knows the instance.
 
     `fit()` is called before every registration but the first: a worker that Consul removed because it hangs must
     not come back as passing while it still hangs. Both are called from the registration's own thread.
@@ -59,11 +61,13 @@ class Registration:
         instance: Instance,
         checks: Checks,
         *,
+        place: RegisterAt = RegisterAt.AGENT,
         moving: Callable[[], bool] = lambda: True,
         fit: Callable[[], Awaitable[bool]] | None = None,
         allow_loopback: bool = False,
     ) -> None:
         self._consul = consul
+        self._place = place
         self._instance = instance
         self._checks = checks
         self._moving = moving
@@ -72,7 +76,7 @@ class Registration:
         self._audit_s = AUDIT_S if checks.ttl_s else 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="registration", daemon=True)
-        self._catalog: Catalog | None = None
+        self._registrar: Registrar | None = None
         self._task: asyncio.Task[None] | None = None
         self._updated = asyncio.Event()
         self._left = False
@@ -115,9 +119,9 @@ class Registration:
         await asyncio.wrap_future(future)
 
     async def _begin(self) -> None:
-        self._catalog = Catalog(self._consul)
-        self._registered = await self._try_to_register(self._catalog)
-        self._task = start_supervised(f"heartbeats of {self._instance.id}", partial(self._stay, self._catalog))
+        self._registrar = open_registrar(self._place, self._consul)
+        self._registered = await self._try_to_register(self._registrar)
+        self._task = start_supervised(f"heartbeats of {self._instance.id}", partial(self._stay, self._registrar))
 
     async def _update(self, instance: Instance) -> None:
         self._instance = instance
@@ -133,37 +137,37 @@ class Registration:
         self._updated.clear()
         return True
 
-    async def _stay(self, catalog: Catalog) -> None:
+    async def _stay(self, registrar: Registrar) -> None:
         """Send heartbeats, ask whether the registration still exists, and register again as often as it takes."""
         audit_at_s = time.monotonic() + min(self._audit_s, FIRST_AUDIT_S)
         beat_at_s = _next_beat_s()
         while True:
             if await self._updated_before(beat_at_s):
-                self._registered = await self._register_if_fit(catalog)
+                self._registered = await self._register_if_fit(registrar)
                 continue
             beat_at_s = _next_beat_s()
             if not self._registered:
-                self._registered = await self._register_if_fit(catalog)
+                self._registered = await self._register_if_fit(registrar)
                 continue
             try:
-                self._registered = await self._heartbeat(catalog)
+                self._registered = await self._heartbeat(registrar)
                 if self._registered and time.monotonic() >= audit_at_s:
                     audit_at_s = time.monotonic() + self._audit_s
-                    self._registered = await self._audit(catalog)
+                    self._registered = await self._audit(registrar)
             except (ConsulUnavailable, ConsulRefused) as error:
                 logger.warning("Consul could not be told or asked: %s", error)
             if not self._registered:
                 self._log_forgotten()
-                self._registered = await self._register_if_fit(catalog)
+                self._registered = await self._register_if_fit(registrar)
 
-    async def _audit(self, catalog: Catalog) -> bool:
+    async def _audit(self, registrar: Registrar) -> bool:
         """Whether the agent still holds the registration; a check of Consul's that begins or ceases to fail is logged.
 
         Only Consul knows why its check fails: where it cannot reach the advertised address, this worker sees nothing.
         """
-        known = await catalog.knows(self._instance.id, boot=self._instance.boot)
+        known = await registrar.knows(self._instance.id, boot=self._instance.boot)
         try:
-            failure = await catalog.failing_check(self._instance.id) if known else self._check_failure
+            failure = await registrar.failing_check(self._instance.id) if known else self._check_failure
         except ConsulRefused:  # a token that may register but not read
             return known
         if failure and not self._check_failure:
@@ -180,37 +184,37 @@ class Registration:
         else:
             logger.warning("Consul has forgotten %s: registering again.", self._instance.id)
 
-    async def _register_if_fit(self, catalog: Catalog) -> bool:
+    async def _register_if_fit(self, registrar: Registrar) -> bool:
         if self._fit is not None and not await self._fit():
             logger.warning("%s stays unregistered until it is well.", self._instance.id)
             return False
-        return await self._try_to_register(catalog)
+        return await self._try_to_register(registrar)
 
-    async def _heartbeat(self, catalog: Catalog) -> bool:
+    async def _heartbeat(self, registrar: Registrar) -> bool:
         """Send one; whether the agent knows the check. True where there are no heartbeats."""
         if not self._checks.ttl_s:
             return True
         try:
             if self._moving():
-                await catalog.heartbeat(self._instance.id)
+                await registrar.heartbeat(self._instance.id)
             else:
-                await catalog.silence(self._instance.id, note="the prediction loop does not move")
+                await registrar.silence(self._instance.id, note="the prediction loop does not move")
         except Forgotten:
             return False
         return True
 
-    async def _try_to_register(self, catalog: Catalog) -> bool:
+    async def _try_to_register(self, registrar: Registrar) -> bool:
         try:
             if not self._allow_loopback:
                 await refuse_loopback(self._instance.host, self._consul)
-            await catalog.register(self._instance, self._checks)
+            await registrar.register(self._instance, self._checks)
         except ConsulUnavailable as error:
             logger.warning("%s Serving unregistered, trying again.", error)
             return False
         except ConsulRefused as error:
             # At the start this is an error of the set-up, later perhaps a rotated token. But an agent that has just
             # started and reaches no server refuses every token, because it cannot look one up.
-            unchecked = isinstance(error, TokenRefused) and not await catalog.has_leader()
+            unchecked = isinstance(error, TokenRefused) and not await registrar.has_leader()
             if self._task is None and not unchecked:
                 raise
             logger.warning("%s Serving unregistered, trying again.", error)
@@ -219,32 +223,32 @@ class Registration:
         return True
 
     async def _leave(self) -> None:
-        if self._catalog is None or self._left:
+        if self._registrar is None or self._left:
             return
         self._left = True
         if self._task is not None:
             await cancel_all(self._task)
         await self._within_farewell(
-            lambda catalog: catalog.maintenance(self._instance.id, enable=True, reason="leaving")
+            lambda registrar: registrar.maintenance(self._instance.id, enable=True, reason=LEAVING)
         )
 
     async def _end(self) -> None:
         await self._leave()
-        await self._within_farewell(lambda catalog: catalog.deregister(self._instance.id))
+        await self._within_farewell(lambda registrar: registrar.deregister(self._instance.id))
 
-    async def _within_farewell(self, say: Callable[[Catalog], Awaitable[None]]) -> None:
-        assert self._catalog is not None
+    async def _within_farewell(self, say: Callable[[Registrar], Awaitable[None]]) -> None:
+        assert self._registrar is not None
         try:
             async with asyncio.timeout(FAREWELL_S):
-                await say(self._catalog)
+                await say(self._registrar)
         except (TimeoutError, ConsulUnavailable, ConsulRefused) as error:
             logger.warning("Leaving without Consul: %s", error or "no answer in time")
         except Forgotten:
             return
 
     async def _close(self) -> None:
-        if self._catalog is not None:
-            await self._on_thread(self._catalog.close())
+        if self._registrar is not None:
+            await self._on_thread(self._registrar.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from registry.consul.instance import RegisterAt
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from worker.artifacts.version_plan import LATEST_ONLY, Policy
 from worker.system.cpu import usable_cores
@@ -53,6 +54,7 @@ class WorkerSettings:
     agent_check_name: str | None = None
     advertise: Advertise | None = None
     allow_loopback: bool = False
+    register: RegisterAt = RegisterAt.AGENT
     weight: int = 1
     top: int = 5
     max_body_bytes: int = 32 << 20

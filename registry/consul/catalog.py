@@ -42,7 +42,8 @@ LEADER_TIMEOUT_S = 3.0
 TAG = "p2p"
 """The tag of every service that this project registered; the lookup service follows those from the start."""
 
-_LONGEST_OUTPUT = 300  # characters of a check's output in a log line
+LONGEST_OUTPUT = 300
+"""Characters of a check's output in a log line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class Catalog:
         checks = await self._get("/v1/agent/checks", [("filter", f'ServiceID == "{instance_id}"')], read_json)
         check = checks.get(_http_id(instance_id)) or {}
         output = " ".join(str(check.get("Output") or "no reason given").split())
-        return output[:_LONGEST_OUTPUT] if check.get("Status") == "critical" else None
+        return output[:LONGEST_OUTPUT] if check.get("Status") == "critical" else None
 
     async def _about_agent(self, part: str, name: str) -> str:
         """A field of what the agent says of itself."""

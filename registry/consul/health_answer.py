@@ -17,7 +17,7 @@ from registry.consul.usability import NAME_CHARACTERS_AT_MOST, Unusable, weight_
 ReadEntry = tuple[Instance | Unusable, str]
 """What an entry stands for, and the name of its node."""
 
-_REFUSED = "connect: connection refused"
+CONNECTION_REFUSED = "connect: connection refused"
 """What the output of an HTTP or TCP check ends with where nobody listens (Go's network library)."""
 
 OUTPUT_CHARACTERS = 4096
@@ -124,7 +124,7 @@ def _port(value: object) -> int:
 def _is_refused(check: Mapping[str, Any]) -> bool:
     """Whether a check found that nobody listens at the instance's port. What a heartbeat says does not count."""
     output = _text(check.get("Output"))
-    return check["Status"] == Health.CRITICAL and _REFUSED in output and check.get("Type") != "ttl"
+    return check["Status"] == Health.CRITICAL and CONNECTION_REFUSED in output and check.get("Type") != "ttl"
 
 
 def _health(instance_id: str, checks: Collection[Mapping[str, Any]]) -> tuple[Health, str]:

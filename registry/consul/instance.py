@@ -35,6 +35,13 @@ class Health(enum.StrEnum):
         return self in (Health.PASSING, Health.WARNING)
 
 
+class RegisterAt(enum.StrEnum):
+    """Where an instance is registered: at the agent of its host, or in the catalogue under a node of its own."""
+
+    AGENT = "agent"
+    CATALOG = "catalog"
+
+
 def stable_id(service: str, host: str, port: int) -> str:
     """The id of the worker at one address: the same after a restart, so that registering again replaces it."""
     return f"{service}-{host}-{port}"

@@ -122,6 +122,57 @@ async def test_only_the_operator_takes_a_worker_back(
     await cluster.settled(within_s=5)
 
 
+async def test_a_worker_in_the_catalogue(cluster: Cluster, sidelined: Sidelined) -> None:
+    """With the rights that the guide names, a worker registers in the catalogue and a lookup service checks it there.
+
+    Cut off from the network it is critical; back again it passes, as the same process. It leaves nothing behind.
+    """
+    agent, port = cluster.agents["b"], str(cluster.network.free_port())
+    place = ("--host", agent.host.address, "--port", port, "--state", "")
+    token = await cluster.token(rights.CATALOG_LOOKUP)
+    checker = cluster.run(agent, "-m", "p2pclient", "registry", *place, token=token, log=f"checker-{port}")
+    host = cluster.agents["a"].host
+    flags = (
+        "--engine",
+        "echo",
+        "--host",
+        host.address,
+        "--drain",
+        "0.1",
+        "--service",
+        "apart",
+        "--register",
+        "catalog",
+    )
+    token = await cluster.token(rights.CATALOG_WORKER)
+    worker = cluster.run(
+        cluster.agents["a"], "-m", "worker", *flags, "--register", "catalog", token=token, log=f"apart-{port}"
+    )
+    await worker.says("Registered as apart-")
+
+    async def apart() -> list[tuple[str, str]]:
+        async with cluster.http.get(f"http://{agent.host.address}:{port}/instances/apart") as answer:
+            found = (await answer.json())["instances"] if answer.status == 200 else []
+            return [(i["health"], i["boot"]) for i in found]
+
+    async def is_so(*wanted: str) -> bool:
+        return [health for health, _ in await apart()] == list(wanted)
+
+    await checker.says("This lookup process checks the workers")
+    await until(lambda: is_so("passing"), within_s=20)
+    before = await apart()
+    if cluster.network.has_cables:
+        cluster.network.pull(host, "data")
+        await until(lambda: is_so("critical"), within_s=20)
+        cluster.network.plug(host, "data")
+        await until(lambda: is_so("passing"), within_s=20)
+        assert await apart() == before
+    assert await worker.stop() == 0
+    await until(lambda: is_so(), within_s=20)
+    assert await checker.stop() == 0
+    await cluster.settled(within_s=30)
+
+
 async def instance(cluster: Cluster, registry: str, worker: Worker) -> dict[str, Any]:
     """What a lookup service knows of a worker."""
     async with cluster.http.get(f"{registry}/instances/classify") as answer:

@@ -9,7 +9,7 @@ import typer
 
 from registry.runtime import names
 from registry.runtime.cli_options import Port, RegisteredName, WorkerConsul, checked, host_option
-from worker.cli.options import AllowLoopback, Drain, Weight, advertise_option
+from worker.cli.options import AllowLoopback, Drain, Register, Weight, advertise_option
 from worker.exec.settings import ExecSettings
 
 
@@ -27,6 +27,7 @@ def exec_(
         ),
     ] = None,
     allow_loopback: AllowLoopback = False,
+    register: Register = ExecSettings.register,
     health_path: Annotated[
         str,
         typer.Option(
@@ -84,6 +85,7 @@ def exec_(
             port=port,
             advertise=None if advertise is None else parse_advertise(advertise),
             allow_loopback=allow_loopback,
+            register=register,
             health_path=health_path,
             start_timeout_s=start_timeout,
             drain_s=drain,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
+from registry.consul.instance import RegisterAt
 from registry.runtime.cli_options import checked
 from registry.runtime.errors import SettingsError
 from registry.runtime.names import service_name
@@ -158,6 +159,15 @@ Top = Annotated[
         help="Labels an answer holds unless it asks with ?top=.",
     ),
 ]
+Register = Annotated[
+    RegisterAt,
+    typer.Option(
+        "--register",
+        help="Register at the agent of this host, or, where there is none (Kubernetes), in the catalogue: a lookup "
+        "service runs the health check then.",
+    ),
+]
+
 AllowLoopback = Annotated[
     bool,
     typer.Option(

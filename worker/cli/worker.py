@@ -43,6 +43,7 @@ from worker.cli.options import (
     Outputs,
     Pixels,
     Precision,
+    Register,
     RequireTicket,
     Resize,
     Signature,
@@ -82,6 +83,7 @@ def worker(
     agent_check: AgentCheck = None,
     agent_check_name: AgentCheckName = None,
     allow_loopback: AllowLoopback = False,
+    register: Register = WorkerSettings.register,
     weight: Weight = WorkerSettings.weight,
     version_policy: Annotated[
         str,
@@ -214,6 +216,7 @@ def worker(
             agent_check_name=agent_check_name,
             advertise=None if advertise is None else parse_advertise(advertise),
             allow_loopback=allow_loopback,
+            register=register,
             weight=weight,
             top=num_top_predictions,
             max_body_bytes=max_body,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from registry.consul.instance import RegisterAt
+
 if TYPE_CHECKING:  # importing it takes longer than `p2p --help` may
     from registry.consul.settings import ConsulSettings
     from worker.advertising.advertise_flag import Advertise
@@ -23,6 +25,7 @@ class ExecSettings:
     port: int = 0
     advertise: Advertise | None = None
     allow_loopback: bool = False
+    register: RegisterAt = RegisterAt.AGENT
     health_path: str = "/"
     start_timeout_s: float = 60.0
     drain_s: float = 2.0

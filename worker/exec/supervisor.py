@@ -148,7 +148,12 @@ async def _stay_registered(
     """Keep the child registered until it ends, or until a signal has come and the drain grace has passed."""
     checks = Checks(health_url=_url(instance, settings.health_path), timeout_s=TIMEOUT_S, ttl_s=None)
     async with Registration(
-        settings.consul, instance, checks, fit=probe.passes, allow_loopback=settings.allow_loopback
+        settings.consul,
+        instance,
+        checks,
+        place=settings.register,
+        fit=probe.passes,
+        allow_loopback=settings.allow_loopback,
     ) as registration:
         logger.info("Serving on http://%s.", instance.address)
         await finishes_first(child.ended(), signals.asked.wait())

@@ -244,6 +244,7 @@ def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised:
         settings.consul,
         instance,
         checks,
+        place=settings.register,
         moving=lambda: endpoint.store.moving,
         fit=fit,
         allow_loopback=settings.allow_loopback,

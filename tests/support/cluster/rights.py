@@ -8,6 +8,15 @@ WORKER = 'service "classify" { policy = "write" }'
 LOOKUP = 'service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
 """A lookup service: reads which services there are, and their instances with the nodes that they run on."""
 
+CATALOG_WORKER = 'service "apart" { policy = "write" } node_prefix "p2p-" { policy = "write" }'
+"""A worker of the service `apart` that registers in the catalogue: it writes its own node, too."""
+
+CATALOG_LOOKUP = f"""{LOOKUP}
+service "apart" {{ policy = "write" }} node_prefix "p2p-" {{ policy = "write" }}
+session_prefix "" {{ policy = "write" }}
+key "p2p-serving/catalog-checks/leader" {{ policy = "write" }}"""
+"""A lookup service that checks such workers: it takes a lock, writes their checks and removes their nodes."""
+
 OPERATOR = 'service_prefix "" { policy = "write" } node_prefix "" { policy = "read" }'
 """Somebody who puts a service into maintenance, and looks at it."""
 

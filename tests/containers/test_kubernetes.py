@@ -1,0 +1,90 @@
+"""The pods of deploy/kubernetes, as kubectl renders them, run by `podman kube play`.
+
+There is no Kubernetes API server: Services, budgets, policies and the autoscaler are checked by their schema only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.containers.conftest import Images
+from tests.support.containers import ROOT, Podman, run
+
+pytestmark = pytest.mark.timeout(900)
+
+OVERLAY = ROOT / "deploy" / "kubernetes" / "overlays" / "catalog"
+
+
+def playable(images: Images) -> str:
+    """The overlay's pods, one of each, with the test's images, and a Consul of the name that they expect."""
+    documents = [d for d in rendered() if d["kind"] in ("ConfigMap", "Deployment")]
+    for document in documents:
+        if document["kind"] == "ConfigMap":
+            document["data"]["P2P_WORKER_ENGINE"] = "echo"
+        else:
+            document["spec"]["replicas"] = 1
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            container["image"] = f"{getattr(images, container['name'])}:latest"
+            container["imagePullPolicy"] = "Never"
+    arguments = ["agent", "-dev", "-client=0.0.0.0", '-bind={{ GetInterfaceIP "eth0" }}']
+    container = {"name": "consul", "image": f"{images.consul}:latest", "imagePullPolicy": "Never", "args": arguments}
+    consul = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "consul-server"},
+        "spec": {"containers": [container]},
+    }
+    return yaml.safe_dump_all([consul, *documents])
+
+
+def rendered() -> list[dict[str, Any]]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    return list(yaml.safe_load_all(run("kubectl", "kustomize", OVERLAY)))
+
+
+@pytest.fixture
+def lookup(podman: Podman, images: Images, tmp_path: Path) -> Iterator[str]:
+    """The lookup service's address, while the pods run."""
+    network, file = f"p2p-test-kube-{os.getpid()}", tmp_path / "pods.yaml"
+    file.write_text(playable(images), encoding="utf-8")
+    podman("network", "create", "--subnet", f"198.18.{random.randrange(1, 250)}.0/24", network)
+    try:
+        podman("kube", "play", "--network", network, file, timeout_s=120)
+        infra = podman("pod", "inspect", "p2p-lookup-pod-0", "--format", "{{.InfraContainerID}}").strip()
+        networks = json.loads(podman("inspect", infra))[0]["NetworkSettings"]["Networks"]
+        yield f"{networks[network]['IPAddress']}:12480"
+    finally:
+        podman("kube", "down", file, timeout_s=120)
+        podman("network", "rm", "--force", network)
+
+
+def test_a_pod_is_looked_up_and_answers(podman: Podman, lookup: str) -> None:
+    """A worker's pod registers in the catalogue with its own address, is checked there, and answers an image."""
+    end_s = time.monotonic() + 60
+    while True:
+        try:
+            worker = run("curl", "-sf", "-m", "5", f"{lookup}/next").strip()
+            break
+        except AssertionError:
+            assert time.monotonic() < end_s, podman.logs("p2p-worker-pod-0-worker")
+            time.sleep(0.1)
+    photo = ROOT / "deploy" / "cat.jpg"
+    said = json.loads(run("curl", "-s", "-m", "10", "-F", f"data=@{photo}", f"http://{worker}"))
+    assert [label for label, _ in said] == ["width", "height"]
+    while "checks the workers" not in podman.logs("p2p-lookup-pod-0-lookup"):
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
+    # Not the pod: podman would end its network at the same moment, and nobody could be told.
+    podman("stop", "--time", "60", "p2p-worker-pod-0-worker")
+    assert json.loads(run("curl", "-s", "-m", "5", f"{lookup}/instances/classify"))["instances"] == []
