@@ -196,7 +196,7 @@ class Catalog:
     async def _about_agent(self, part: str, name: str) -> str:
         """A field of what the agent says of itself; py-consul's own call for it sends no token."""
         try:
-            return str((await self._get("/v1/agent/self", [], _json))[part][name])
+            return str((await self._get("/v1/agent/self", [], read_json))[part][name])
         except MALFORMED as error:
             raise ConsulRefused(f"What answers at {self.url} is not Consul: /v1/agent/self says nothing.") from error
 
