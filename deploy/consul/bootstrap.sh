@@ -25,16 +25,22 @@ fail() {
     exit 1
 }
 
+exec 3>&1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 consul=$(command -v "${CONSUL_BIN:-consul}") || fail "no consul was found: install it, or name it in CONSUL_BIN."
 parts=(worker lookup operator snapshot)
 
 new_uuid() { cat /proc/sys/kernel/random/uuid; }
 
-# Standard input becomes the file, whole or not at all.
+# Standard input becomes the file, whole or not at all; one that is right already stays as it is.
 write() {
     cat >"$1.new"
-    mv "$1.new" "$1"
+    if cmp -s "$1.new" "$1"; then
+        rm "$1.new"
+    else
+        mv "$1.new" "$1"
+        echo "Wrote $1." >&3
+    fi
 }
 
 keep_or_make_secret() {
@@ -51,8 +57,9 @@ certificate() {
         "$consul" tls cert create "-$kind" -ca="$dir/ca/ca.pem" -key="$dir/ca/ca-key.pem" \
             ${address:+-additional-ipaddress="$address"} >/dev/null
     ) || { rm -rf "$work"; fail "consul made no certificate for $address."; }
-    mv "$work"/*-key.pem "$4"
-    mv "$work"/*.pem "$3"
+    write "$4" <"$(echo "$work"/*-key.pem)"
+    rm "$work"/*-key.pem
+    write "$3" <"$(echo "$work"/*.pem)"
     rm -rf "$work"
 }
 
@@ -98,15 +105,15 @@ make_host() {
     keep_or_make_secret "$host/node_id"
     keep_or_make_secret "$dir/tokens/agent-$name"
     certificate "$([ "$kind" = server ] && echo server || echo client)" "$address" "$host/consul/tls/agent.pem" "$host/consul/tls/agent-key.pem"
-    cp "$dir/ca/ca.pem" "$host/consul/tls/ca.pem"
+    write "$host/consul/tls/ca.pem" <"$dir/ca/ca.pem"
     host_hcl "$name" "$address" "$kind" | write "$host/consul/host.hcl"
     if [ "$kind" = server ]; then
         certificate cli "" "$host/consul/tls/cli.pem" "$host/consul/tls/cli-key.pem"
-        cp "$dir/tokens/snapshot" "$host/consul/snapshot.token"
+        write "$host/consul/snapshot.token" <"$dir/tokens/snapshot"
     else
         certificate cli "" "$host/p2p/client.pem" "$host/p2p/client-key.pem"
-        cp "$dir/ca/ca.pem" "$host/p2p/ca.pem"
-        cp "$dir/tokens/$kind" "$host/p2p/$kind.token"
+        write "$host/p2p/ca.pem" <"$dir/ca/ca.pem"
+        write "$host/p2p/$kind.token" <"$dir/tokens/$kind"
     fi
 }
 
@@ -141,7 +148,7 @@ files() {
         make_host "${kinds[$i]}" "${hosts[$i]}"
     done
     certificate cli "" "$dir/operator.pem" "$dir/operator-key.pem"
-    echo "Made the files of ${#hosts[@]} hosts in $dir/hosts."
+    echo "The files of ${#hosts[@]} hosts are in $dir/hosts."
 }
 
 # ask METHOD PATH TOKEN_FILE [BODY]: the status on the last line, the answer before it. No secret is an argument of a
