@@ -33,7 +33,7 @@ consul_settings() {
 }
 
 install_consul() {
-    local name source renewed='' kind=client
+    local name source reason renewed='' kind=client
     has_role consul-server && kind=server
     add_user consul
     install -d -m 750 -o root -g consul /etc/consul.d /etc/consul.d/tls
@@ -53,7 +53,9 @@ install_consul() {
         put 644 root "$here/consul/consul-snapshot.service" "$units/consul-snapshot.service" || true
         put 644 root "$here/consul/consul-snapshot.timer" "$units/consul-snapshot.timer" || true
     fi
-    /usr/local/bin/consul validate -quiet /etc/consul.d >/dev/null || fail "Consul refuses the settings in /etc/consul.d."
+    # Consul compares its limits with those of the process; the unit raises them.
+    reason=$(ulimit -Sn "$(ulimit -Hn)" && /usr/local/bin/consul validate -quiet /etc/consul.d 2>&1) ||
+        fail "Consul refuses the settings in /etc/consul.d: $(tail -1 <<<"$reason")"
     run_unit consul.service "$renewed"
     [ $kind = client ] || run_unit consul-snapshot.timer ''
 }
