@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help install install-test up test test-containers lint dist bench fuzz clean
+.PHONY: help install install-test up test test-containers test-fleet lint dist bench fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,7 +39,12 @@ lint: install-test ## Style, types and import rules
 
 test: install-test lint ## Every check and every test, real Consul included
 	$(BIN)/python -m tests.support.consul_binary.fetch
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/fleet
+
+test-fleet: install-test ## Boot machines, make a fleet of them by deploy/install.sh, and break it (root, podman, runc, debootstrap)
+	$(BIN)/python -m tests.support.consul_binary.fetch
+	@test -d .venv/ansible || { $(PYTHON) -m venv .venv/ansible && .venv/ansible/bin/pip install --quiet ansible; } || rm -rf .venv/ansible
+	$(BIN)/pytest tests/fleet
 
 test-containers: install-test ## The images of deploy/docker, built and run (Debian, root, podman, debootstrap)
 	$(BIN)/python -m tests.support.consul_binary.fetch

@@ -29,6 +29,7 @@ from registry.runtime.cli_options import (
 )
 
 if TYPE_CHECKING:
+    from registry.runtime.processes.sd_notify import SystemdNotifier
     from registry.settings import RegistrySettings
 
 State = Annotated[
@@ -103,6 +104,7 @@ def registry(
     from registry.runtime import names
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run
+    from registry.runtime.processes.sd_notify import SystemdNotifier
     from registry.runtime.tls.server import TlsFiles
     from registry.security.access_settings import AccessSettings
     from registry.server import serve
@@ -124,24 +126,35 @@ def registry(
             ticket_lifetime_s=ticket_lifetime,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
         )
-        await (serve(settings, stop) if processes == 1 else _serve_in(processes, settings, stop))
+        notifier = SystemdNotifier.from_environment(os.environ)
+        if processes == 1:
+            await serve(settings, stop, notifier=notifier)
+        else:
+            await _serve_in(processes, settings, stop, notifier)
 
     raise typer.Exit(run(main, failures=(RegistryError,)))
 
 
-async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Event) -> None:
+async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Event, notifier: SystemdNotifier) -> None:
     """Run as many processes of this command with these settings."""
     from registry.dns.server import held_for_processes
     from registry.multiprocess import check_files, keep_running
     from registry.runtime.exposure import warn_if_exposed
+    from registry.runtime.processes.sd_notify import without_systemd
 
     check_files(settings)
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", *settings.as_arguments()]
     warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
-    environ = os.environ | settings.consul.as_environment()
+    environ = without_systemd(os.environ) | settings.consul.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(
-            [*command, *dns], environ=environ, host=settings.host, port=settings.port, count=processes, stop=stop
+            [*command, *dns],
+            environ=environ,
+            host=settings.host,
+            port=settings.port,
+            count=processes,
+            stop=stop,
+            notifier=notifier,
         )
 
 

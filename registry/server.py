@@ -29,6 +29,7 @@ from registry.runtime.connections.open_connections import bounded_connections, c
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes import open_files
+from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.supervise import supervised
 from registry.runtime.tls.server import ServerTls, serving_tls
 from registry.security.access_control import AccessControl, access_control
@@ -145,8 +146,8 @@ def _files_aside(settings: RegistrySettings) -> int:
     return settings.followed_at_most + elsewhere + dns + FILES_ASIDE
 
 
-async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
-    """Answer lookups until `stop` is set."""
+async def serve(settings: RegistrySettings, stop: asyncio.Event, *, notifier: SystemdNotifier = NO_SYSTEMD) -> None:
+    """Answer lookups until `stop` is set; systemd, where it started the process, is told so."""
     async with running(settings) as registry:
         logger.info(
             "Lookup service on %s, following %s at Consul %s.",
@@ -162,5 +163,8 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
                 logger.warning(
                     "DNS carries no tokens: everybody who reaches port %d learns workers' addresses.", registry.dns_port
                 )
-        await stop.wait()
+        notifier.ready()
+        async with supervised("feed systemd's watchdog", notifier.feed_watchdog):
+            await stop.wait()
+        notifier.stopping()
         logger.info("Stopping.")

@@ -195,9 +195,9 @@ class Catalog:
         return output[:LONGEST_OUTPUT] if check.get("Status") == "critical" else None
 
     async def _about_agent(self, part: str, name: str) -> str:
-        """A field of what the agent says of itself."""
+        """A field of what the agent says of itself; py-consul's own call for it sends no token."""
         try:
-            return str((await self._call(self._client.agent.self()))[part][name])
+            return str((await self._get("/v1/agent/self", [], read_json))[part][name])
         except MALFORMED as error:
             raise ConsulRefused(f"What answers at {self.url} is not Consul: /v1/agent/self says nothing.") from error
 

@@ -169,6 +169,7 @@ def worker(
     from registry.consul.settings import ConsulSettings
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run
+    from registry.runtime.processes.sd_notify import SystemdNotifier
     from registry.runtime.tls.server import TlsFiles
     from registry.security.access_settings import AccessSettings
     from worker.advertising.advertise_flag import parse_advertise
@@ -228,7 +229,7 @@ def worker(
             require_ticket=require_ticket,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
         )
-        await serve(settings, stop)
+        await serve(settings, stop, notifier=SystemdNotifier.from_environment(os.environ))
 
     code = run(main, failures=(RegistryError, WorkerError))
     end_in_time(code)

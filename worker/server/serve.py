@@ -25,6 +25,7 @@ from registry.runtime.connections.serving import serving
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind
 from registry.runtime.processes import open_files
+from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import cancel_all, start_supervised, supervised
 from registry.runtime.tls.server import ServerTls, serving_tls
@@ -82,21 +83,30 @@ class RunningWorker:
         """The first model's versions."""
         return self.endpoints[0].store
 
+    @property
+    def moving(self) -> bool:
+        """Whether every model gets its predictions done."""
+        return all(endpoint.store.moving for endpoint in self.endpoints)
 
-async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
+
+async def serve(settings: WorkerSettings, stop: asyncio.Event, *, notifier: SystemdNotifier = NO_SYSTEMD) -> None:
     """Serve until `stop` is set, then leave without a lost request; before it is ready, end at once.
+
+    systemd, where it started the worker, is told so, and its watchdog is fed while predictions get done.
 
     Raises ModelError, SettingsError or ConsulRefused when it cannot begin.
     """
     keep_freed_memory()
     use_batch_scheduling()
     ready = asyncio.Event()
-    if not await finishes_first(_serve(settings, stop, ready), _stopped_before(ready, stop)):
+    if not await finishes_first(_serve(settings, stop, ready, notifier), _stopped_before(ready, stop)):
         logger.info("A signal came before the worker was ready.")
     logger.info("Stopped.")
 
 
-async def _serve(settings: WorkerSettings, stop: asyncio.Event, ready: asyncio.Event) -> None:
+async def _serve(
+    settings: WorkerSettings, stop: asyncio.Event, ready: asyncio.Event, notifier: SystemdNotifier
+) -> None:
     """Load, register, set `ready`, and leave when `stop` is set."""
     async with running(settings) as worker:
         ready.set()
@@ -107,7 +117,10 @@ async def _serve(settings: WorkerSettings, stop: asyncio.Event, ready: asyncio.E
             tls=settings.tls is not None,
             tokens=settings.access.tokens is not None or settings.require_ticket,
         )
-        await stop.wait()
+        notifier.ready()
+        async with supervised("feed systemd's watchdog", partial(notifier.feed_watchdog, lambda: worker.moving)):
+            await stop.wait()
+        notifier.stopping()
         logger.info("Leaving the rotation; finishing what is in flight.")
 
 

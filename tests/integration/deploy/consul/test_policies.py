@@ -1,0 +1,184 @@
+"""Each policy of deploy/consul/policies is least: what its part does works with it, and not without any single rule."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from registry.consul.catalog import Catalog, Checks
+from registry.consul.errors import ConsulRefused
+from registry.consul.instance import Instance
+from tests.support.deployed_consul import FILES, DeployedConsul
+from tests.support.waiting import until
+
+POLICIES = FILES / "policies"
+ALL = tuple(path.stem for path in sorted(POLICIES.glob("*.hcl")))
+
+Work = Callable[[DeployedConsul, str, Path], Awaitable[bool]]
+"""Does with a token (its secret) what a part does; whether that worked. The path is a folder for what it makes."""
+
+
+def rules_of(policy: str) -> list[str]:
+    """The rules of a policy, one a line, without the comments."""
+    lines = (POLICIES / f"{policy}.hcl").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def instance(port: int = 9001) -> Instance:
+    return Instance(service="classify", id=f"classify-{port}", host="127.0.0.1", port=port, boot=uuid.uuid4().hex)
+
+
+async def registers(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    catalog = Catalog(consul.settings(token=token))
+    try:
+        await catalog.register(instance(), Checks(health_url="http://127.0.0.1:9/healthz"))
+        await catalog.heartbeat("classify-9001")
+        await catalog.deregister("classify-9001")
+    except ConsulRefused:
+        return False
+    finally:
+        await catalog.close()
+    return True
+
+
+async def asks_for_the_address(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    catalog = Catalog(consul.settings(token=token))
+    try:
+        return await catalog.agent_address() == consul.addresses["c1"]
+    except ConsulRefused:
+        return False
+    finally:
+        await catalog.close()
+
+
+async def lists_services(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    catalog = Catalog(consul.settings(token=token))
+    try:
+        return "classify" in (await catalog.services())[1]
+    finally:
+        await catalog.close()
+
+
+async def sees_instances(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    catalog = Catalog(consul.settings(token=token))
+    try:
+        return "standing" in {found.id for found in (await catalog.health("classify")).instances}
+    finally:
+        await catalog.close()
+
+
+async def takes_out_and_back(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    enabled = consul.run("maint", "-enable", "-service=standing", "-reason=test", token=token)
+    disabled = consul.run("maint", "-disable", "-service=standing", token=token)
+    return (enabled.returncode, disabled.returncode) == (0, 0)
+
+
+async def sees_members(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    return "c1" in consul.run("members", token=token).stdout
+
+
+async def sees_the_voters(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    return consul.run("operator", "raft", "list-peers", token=token).returncode == 0
+
+
+async def saves_a_snapshot(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    return consul.run("snapshot", "save", "-stale", str(folder / "state.snap"), token=token).returncode == 0
+
+
+async def test_who_has_no_token_registers_nothing(deployed: DeployedConsul) -> None:
+    """A request without a token has the rights of the agent's own, which reads services and writes its node."""
+    assert not await registers(deployed, "", Path())
+    assert not await takes_out_and_back(deployed, "", Path())
+    assert not await saves_a_snapshot(deployed, "", Path("/nonexistent"))
+
+
+NEEDED: tuple[tuple[str, str, Work], ...] = (
+    ("worker", 'service "classify" { policy = "write" }', registers),
+    ("worker", 'agent_prefix "" { policy = "read" }', asks_for_the_address),
+    ("lookup", 'service_prefix "" { policy = "read" }', lists_services),
+    ("lookup", 'node_prefix "" { policy = "read" }', sees_instances),
+    ("operator", 'service_prefix "" { policy = "write" }', takes_out_and_back),
+    ("operator", 'node_prefix "" { policy = "read" }', sees_members),
+    ("operator", 'operator = "read"', sees_the_voters),
+    ("snapshot", 'acl = "write"', saves_a_snapshot),
+)
+"""The policy, one of its rules, and what does not work without that rule."""
+
+
+@pytest.fixture
+async def standing(deployed: DeployedConsul) -> None:
+    """An instance that is registered all the while, in the catalogue of the servers."""
+    catalog = Catalog(deployed.settings(token="management"))
+    standing = Instance(service="classify", id="standing", host="127.0.0.1", port=9000)
+    await catalog.register(standing, Checks(health_url="http://127.0.0.1:9/healthz"))
+
+    async def in_catalogue() -> bool:
+        return bool((await catalog.health("classify")).instances)
+
+    await until(in_catalogue)
+    await catalog.close()
+
+
+@pytest.mark.usefixtures("standing")
+@pytest.mark.parametrize(("policy", "rule", "work"), NEEDED, ids=lambda value: getattr(value, "__name__", value))
+async def test_every_rule_is_needed(
+    deployed: DeployedConsul, tmp_path: Path, policy: str, rule: str, work: Work
+) -> None:
+    """With the token that bootstrap.sh made it works; with all rules but this one it does not."""
+    others = [other for other in rules_of(policy) if other != rule]
+    await until(lambda: work(deployed, deployed.secret(policy), tmp_path))
+    assert not await work(deployed, deployed.token_with("\n".join(others) or 'key "x" { policy = "read" }'), tmp_path)
+
+
+def log_since_start(deployed: DeployedConsul) -> str:
+    return deployed.log("c1").rpartition("==> Starting Consul agent")[2]
+
+
+def restart_without_data(deployed: DeployedConsul, rules: str, *, forgotten: bool = False) -> None:
+    """The agent comes back with these rights and without its data, as after a reinstallation of its host.
+
+    `forgotten`: its node has been taken out of the catalogue meanwhile.
+    """
+    deployed.change_policy("p2p-agent-c1", rules.replace("NAME", "c1"))
+    deployed.stop("c1", kill=True)
+    deployed.wipe("c1")
+    if forgotten:
+        deployed.forget_node("c1")
+    deployed.start("c1")
+
+
+async def test_an_agent_needs_its_node(deployed: DeployedConsul) -> None:
+    """An agent that may not write its node does not bring it into the catalogue; with both rules it does."""
+    node, services = rules_of("agent")
+    restart_without_data(deployed, services, forgotten=True)
+    await until(lambda: "Node info update blocked by ACLs" in log_since_start(deployed), within_s=60)
+    assert "Synced node info" not in log_since_start(deployed)
+    restart_without_data(deployed, f"{node}\n{services}")
+    await until(lambda: "Synced node info" in log_since_start(deployed), within_s=60)
+    assert "blocked by ACLs" not in log_since_start(deployed)
+
+
+@pytest.mark.usefixtures("standing")
+async def test_an_agent_needs_to_read_services(deployed: DeployedConsul) -> None:
+    """An agent that lost its data removes the services that it no longer has, if it may read them in the catalogue."""
+    node, services = rules_of("agent")
+    restart_without_data(deployed, node)
+    await until(lambda: "Synced node info" in log_since_start(deployed), within_s=60)
+    assert await sees_instances(deployed, deployed.secret("lookup"), Path())
+    restart_without_data(deployed, f"{node}\n{services}")
+
+    async def gone() -> bool:
+        return not await sees_instances(deployed, deployed.secret("lookup"), Path())
+
+    await until(gone, within_s=60, every_s=0.2)
+
+
+def test_the_table_has_every_rule() -> None:
+    """A rule that is added to a policy needs a line in the table, which says what it is for."""
+    assert {(policy, rule) for policy, rule, _ in NEEDED} == {
+        (policy, rule) for policy in ALL if policy != "agent" for rule in rules_of(policy)
+    }
+    assert len(rules_of("agent")) == 2
