@@ -8,8 +8,11 @@ import pytest
 
 from tests.support.slow_callbacks import slow_callbacks
 
-LONGEST_S = 0.02
-"""Processor time, without garbage collections."""
+LONGEST_S = 0.04
+"""Processor time, without garbage collections.
+
+On an idle machine 20 ms hold. The same work takes up to twice its processor time beside other load.
+"""
 
 MARKER = "long_callbacks(reason): this test's own callbacks may compute for long"
 
