@@ -107,7 +107,7 @@ import time
 import pytest
 
 def compute():
-    end_s = time.thread_time() + 0.05
+    end_s = time.thread_time() + 0.08
     while time.thread_time() < end_s:
         pass
 
@@ -119,7 +119,7 @@ async def test_computes_with_a_reason():
     compute()
 
 async def test_waits():
-    time.sleep(0.05)
+    time.sleep(0.08)
 """
 
 
@@ -130,4 +130,4 @@ def test_a_test_whose_callback_computes_fails(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "tests.support.callback_check", "-p", "no:cacheprovider", tmp_path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "1 failed, 2 passed" in done.stdout
-    assert "callbacks held an event loop for more than 20 ms" in done.stdout
+    assert "callbacks held an event loop for more than 40 ms" in done.stdout
