@@ -45,8 +45,9 @@ class RegistrySettings:
             "--consul": self.consul.url,
             "--followed-at-most": self.followed_at_most,
             "--ticket-lifetime": self.ticket_lifetime_s,
-            "--failover-dc": ",".join(self.failover_datacenters),
         }
+        if self.failover_datacenters:
+            values["--failover-dc"] = ",".join(self.failover_datacenters)
         if self.ticket_keys is not None:
             values["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()

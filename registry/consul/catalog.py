@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from consul.base import Response
@@ -196,10 +197,17 @@ class Catalog:
 
     async def _about_agent(self, part: str, name: str) -> str:
         """A field of what the agent says of itself; py-consul's own call for it sends no token."""
+        stranger = ConsulRefused(f"What answers at {self.url} is not Consul: /v1/agent/self says nothing.")
+
+        def read(response: Response) -> Any:
+            if response.code == HTTPStatus.NOT_FOUND:
+                raise stranger
+            return read_json(response)
+
         try:
-            return str((await self._get("/v1/agent/self", [], read_json))[part][name])
+            return str((await self._get("/v1/agent/self", [], read))[part][name])
         except MALFORMED as error:
-            raise ConsulRefused(f"What answers at {self.url} is not Consul: /v1/agent/self says nothing.") from error
+            raise stranger from error
 
     async def _get(self, path: str, params: list[tuple[str, Any]], callback: Callback) -> Any:
         headers = self._client.prepare_headers()

@@ -190,8 +190,8 @@ def test_help_lists_what_is_installed(client: BareEnvironment, lookup_host: Bare
 
     own = ["classify", "lookup", "status"]
     assert listed(client) == own
-    keeping = ["registry", "proxy", "agent", "keys", "tokens"]
-    assert listed(lookup_host) == [*own, "up", "doctor", "worker", *keeping, "exec", "label", "retrain"]
+    keeping = ["registry", "proxy", "agent", "keys", "tokens", "drain", "undrain"]
+    assert listed(lookup_host) == [*own, "up", "doctor", "scale", "worker", *keeping, "exec", "label", "retrain"]
 
 
 @pytest.mark.parametrize(("role", "engine"), [("lookup", ""), ("worker", "No engine is installed")])

@@ -21,13 +21,14 @@ def test_all_settings_are_passed_on_as_flags() -> None:
         followed_at_most=5,
         ticket_keys=Path("keys"),
         ticket_lifetime_s=30,
+        failover_datacenters=("dc2", "dc3"),
         access=AccessSettings(Path("tokens.toml"), ("https://page.example",), ("lookup.example",)),
     )
     plain = "--host 0.0.0.0 --service cats --state state.json --consul http://consul:8500 --followed-at-most 5"
-    tickets = "--ticket-lifetime 30 --ticket-keys keys"
+    tickets = "--ticket-lifetime 30 --failover-dc dc2,dc3 --ticket-keys keys"
     tls = "--tls-cert c.pem --tls-key c.key --tls-client-ca ca.pem"
     access = "--tokens tokens.toml --cors-origin https://page.example --allowed-host lookup.example"
     assert settings.as_arguments() == f"{plain} {tickets} {tls} {access}".split()
     fewer = RegistrySettings(ConsulSettings()).as_arguments()
     assert fewer[fewer.index("--state") + 1] == ""
-    assert not {"--ticket-keys", "--tokens", "--tls-cert", "--cors-origin"} & set(fewer)
+    assert not {"--failover-dc", "--ticket-keys", "--tokens", "--tls-cert", "--cors-origin"} & set(fewer)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import random
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.support.hostile_pictures import AT_THE_LIMIT, FOUND_LATER, NAMED_IN_THE_ISSUE, blank, blank_png
-from tests.support.photos import encode
+from tests.support.photos import chelsea_jpeg, encode
 from tests.support.picture_mutations import mutated, seeds
 from worker.errors import TooLarge, WorkerError
 from worker.images.decode import ImageSize, decode
 from worker.system.memory import release_memory
 
 MOST_SECONDS = 1.0
+"""On the machine that decodes an ordinary photo (WebP, 1.5 megapixels) in ORDINARY_SECONDS of processor time."""
+
+ORDINARY_SECONDS = 0.021
 MOST_MEMORY_BYTES = 300_000_000
 MAX_PIXELS = 50_000_000
 SIZES = (ImageSize(224, 224, "crop", "bicubic"), None)
@@ -53,13 +58,25 @@ def cost_once(data: bytes, size: ImageSize | None) -> tuple[float, int]:
     return time.thread_time() - since_s, memory_bytes("VmHWM") - before
 
 
+def most_seconds() -> float:
+    """The bound of 1 s on this machine as it is now: other load and other processors make decoding slower."""
+    now_s, _ = cost(ordinary(), SIZES[0])
+    return MOST_SECONDS * max(1.0, now_s / ORDINARY_SECONDS)
+
+
+@cache
+def ordinary() -> bytes:
+    """An ordinary photo of 1.5 megapixels."""
+    return encode(Image.open(io.BytesIO(chelsea_jpeg())).convert("RGB").resize((1500, 1000)), "WEBP", quality=80)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_picture_is_refused_or_cheap(name: str) -> None:
     """Each picture that once cost seconds or gigabytes, and each at its limit, costs less than 1 s and 300 MB."""
     data = HOSTILE[name]()
     for size in SIZES:
         seconds, memory = cost(data, size)
-        assert seconds < MOST_SECONDS
+        assert seconds < MOST_SECONDS or seconds < most_seconds()
         assert memory < MOST_MEMORY_BYTES
 
 
@@ -68,7 +85,7 @@ def test_a_short_search_finds_nothing_expensive() -> None:
     chance = random.Random(14)
     for kind, data in seeds():
         seconds, memory = cost(mutated(kind, data, chance), chance.choice(SIZES))
-        assert seconds < MOST_SECONDS
+        assert seconds < MOST_SECONDS or seconds < most_seconds()
         assert memory < MOST_MEMORY_BYTES
 
 
