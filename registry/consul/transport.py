@@ -12,6 +12,7 @@ import os
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from functools import partialmethod
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -66,7 +67,7 @@ class ConsulClient(consul.base.Consul):  # type: ignore[misc]  # py-consul publi
 
 
 class _Transport:
-    """GET, PUT and DELETE as py-consul's API classes call them."""
+    """GET, DELETE, PUT and POST as py-consul's API classes call them."""
 
     def __init__(self, settings: ConsulSettings, *, timeout_s: float) -> None:
         self._url = settings.url
@@ -75,35 +76,26 @@ class _Transport:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(
-        self, callback: Callback, path: str, params: Any = None, headers: Mapping[str, str] | None = None
+    async def _bodiless(
+        self, method: str, callback: Callback, path: str, params: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
-        return await self._request("GET", callback, path, params, headers, None)
+        return await self._request(method, callback, path, params, headers, None)
 
-    async def put(
+    async def _with_body(
         self,
+        method: str,
         callback: Callback,
         path: str,
         params: Any = None,
         data: str | bytes = "",
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        return await self._request("PUT", callback, path, params, headers, data)
+        return await self._request(method, callback, path, params, headers, data)
 
-    async def delete(
-        self, callback: Callback, path: str, params: Any = None, headers: Mapping[str, str] | None = None
-    ) -> Any:
-        return await self._request("DELETE", callback, path, params, headers, None)
-
-    async def post(
-        self,
-        callback: Callback,
-        path: str,
-        params: Any = None,
-        data: str | bytes = "",
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        return await self._request("POST", callback, path, params, headers, data)
+    get = partialmethod(_bodiless, "GET")
+    delete = partialmethod(_bodiless, "DELETE")
+    put = partialmethod(_with_body, "PUT")
+    post = partialmethod(_with_body, "POST")
 
     async def close(self) -> None:
         if self._session is not None:

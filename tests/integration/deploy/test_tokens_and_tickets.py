@@ -18,25 +18,10 @@ from registry.settings import RegistrySettings
 from tests.support.echo_worker import EchoWorker, echo_worker
 from tests.support.photos import chelsea_jpeg
 from tests.support.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, bearer, write_tokens
+from tests.support.token_file import TABLES as CALLERS
 from tests.support.waiting import until
 
-TABLES = f"""
-[alice]
-token = "{CLIENT}"
-
-[olga]
-token = "{OPERATOR}"
-roles = ["operator"]
-
-[carl]
-token = "{OF_CATS}"
-services = ["cats"]
-
-[sam]
-token = "{SLOW}"
-rate = 3
-concurrency = 0.5
-"""
+TABLES = CALLERS.replace("rate = 2", "rate = 3\nconcurrency = 0.5")
 
 
 @pytest.fixture
