@@ -20,8 +20,8 @@ from deploy.up_settings import DEFAULT_PORT, HOST, UpSettings
 from deploy.worker_pool import EndedEarlyError, WorkerPool
 from registry.consul.catalog import Catalog
 from registry.consul.errors import ConsulRefused, ConsulUnavailable
-from registry.consul.instance import Health
 from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
+from registry.instances.instance import Health
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes.children import ChildProcess, WriteLine

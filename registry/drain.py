@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from registry.consul.catalog import Catalog
-from registry.consul.registrations import Registered, Registrations, named
+from registry.consul.registration.registrations import Registered, Registrations, named
 from registry.consul.settings import ConsulSettings
 from registry.runtime.address import bracketed
 from registry.runtime.errors import SettingsError

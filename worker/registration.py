@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any
 
 from registry.consul.catalog import Checks
-from registry.consul.catalog_registrar import LEAVING
 from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
-from registry.consul.instance import Instance, RegisterAt
-from registry.consul.registrar import Registrar, open_registrar
+from registry.consul.registration.catalog_registrar import LEAVING
+from registry.consul.registration.registrar import Registrar, open_registrar
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance, RegisterAt
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 from worker.advertising.refuse_loopback import refuse_loopback
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from registry.consul.instance import RegisterAt
+from registry.instances.instance import RegisterAt
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from worker.artifacts.version_plan import LATEST_ONLY, Policy
 from worker.system.cpu import usable_cores

@@ -25,13 +25,13 @@ import dns.edns
 import dns.message
 import dns.rcode
 
-from registry.consul.instance import Instance
 from registry.discovery.rotation import Rotation
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.snapshot import Snapshot
 from registry.dns.message import TCP_MOST_BYTES, UDP_MOST_BYTES, UDP_PLAIN_BYTES, Query, read
 from registry.dns.resolver import FollowedService, Resolver
 from registry.dns.server import over_tcp, over_udp
+from registry.instances.instance import Instance
 from registry.runtime.listen import bind, port_of
 from tests.support.slow_callbacks import slow_callbacks
 

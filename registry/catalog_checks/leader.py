@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from registry.catalog_checks.runner import running_checks
-from registry.consul.catalog_checks import CatalogChecks
 from registry.consul.errors import TokenRefused
-from registry.consul.session_lock import SESSION_TTL_S, SessionLock
+from registry.consul.registration.catalog_checks import CatalogChecks
+from registry.consul.registration.session_lock import SESSION_TTL_S, SessionLock
 from registry.consul.settings import ConsulSettings
 from registry.discovery.reconcile import next_index
 from registry.runtime.errors import RegistryError

@@ -16,11 +16,11 @@ from registry.agent.checks.definitions import HttpProbe
 from registry.agent.checks.probes import Outcome, open_session, run_probe
 from registry.agent.state.records import Status
 from registry.catalog_checks.verdict import Finding, Standing, is_to_be_removed, next_standing, status_of
-from registry.consul.catalog_checks import CatalogCheck, CatalogChecks
 from registry.consul.health_answer import CONNECTION_REFUSED
-from registry.consul.instance import Health
+from registry.consul.registration.catalog_checks import CatalogCheck, CatalogChecks
 from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import CHECK_INTERVAL_S, next_index
+from registry.instances.instance import Health
 from registry.runtime.errors import RegistryError
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from registry.consul.instance import Health
+from registry.instances.instance import Health
 
 FAILURES_BEFORE_CRITICAL = 2
 """As in a registration at an agent: a single failure changes nothing."""

@@ -20,9 +20,9 @@ from registry.consul.coordinate import Coordinate, read_coordinates
 from registry.consul.entry_cache import EntryCache
 from registry.consul.errors import ConsulRefused, Forgotten
 from registry.consul.health_answer import HealthAnswer, ReadEntry, health_answer, read_entry, read_index
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import Callback, ConsulClient
+from registry.instances.instance import Instance
 from registry.runtime.errors import RegistryError
 
 WAIT_S = 55.0

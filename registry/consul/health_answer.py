@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from registry.consul.instance import Health, Instance
-from registry.consul.usability import NAME_CHARACTERS_AT_MOST, Unusable, weight_in_bounds, why_unusable
+from registry.instances.instance import Health, Instance
+from registry.instances.usability import NAME_CHARACTERS_AT_MOST, Unusable, weight_in_bounds, why_unusable
 
 ReadEntry = tuple[Instance | Unusable, str]
 """What an entry stands for, and the name of its node."""

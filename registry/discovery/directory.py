@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from registry.consul.catalog import TAG, Catalog
-from registry.consul.instance import Health
 from registry.discovery.following_limit import FOLLOWED_AT_MOST, FollowedService, service_to_give_up
 from registry.discovery.nearness import Nearness
 from registry.discovery.saved_snapshot import SavedSnapshot
@@ -21,6 +20,7 @@ from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import as_saved, keep_saved, load
+from registry.instances.instance import Health
 from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from registry.consul.catalog import Catalog
 from registry.consul.coordinate import Coordinate, round_trip_s
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 from registry.runtime.errors import RegistryError
 
 KEPT_S = 30.0

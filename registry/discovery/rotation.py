@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
 
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 
 # Virtual time is an integer, so that turns never drift apart by rounding.
 _SECOND = 1 << 48

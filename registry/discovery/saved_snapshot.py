@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from registry.consul.instance import Health, Instance
-from registry.consul.usability import weight_in_bounds, why_unusable
 from registry.discovery.snapshot import Snapshot
+from registry.instances.instance import Health, Instance
+from registry.instances.usability import weight_in_bounds, why_unusable
 
 T = TypeVar("T")
 

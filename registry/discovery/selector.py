@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 
 
 @dataclass(frozen=True, slots=True)

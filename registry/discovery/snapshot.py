@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 
-from registry.consul.instance import Health, Instance
-from registry.consul.usability import Unusable
+from registry.instances.instance import Health, Instance
+from registry.instances.usability import Unusable
 
 
 @dataclass(frozen=True, slots=True)

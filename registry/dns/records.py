@@ -22,9 +22,9 @@ from dns.name import Name
 from dns.rdatatype import AAAA, ANY, CNAME, SOA, SRV, A, RdataType
 from dns.rrset import RRset
 
-from registry.consul.instance import Instance
 from registry.dns.message import Reply
 from registry.dns.zone import ZONE, Address
+from registry.instances.instance import Instance
 
 PRIORITY = 1
 """The priority of every SRV record, as in Consul."""

@@ -22,11 +22,11 @@ from weakref import WeakKeyDictionary
 
 from aiohttp.http import SERVER_SOFTWARE
 
-from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
 from registry.discovery.rotation import Rotation
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import ROTATIONS_AT_MOST, Service
+from registry.instances.instance import Instance
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.rendering import Form, HandedTicket, render_one
 from registry.lookup.service_resolution import panic_header, stale_header

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from registry.consul.instance import Health
 from registry.discovery.directory import Directory
+from registry.instances.instance import Health
 from registry.lookup.fast_path import FastPath
 from registry.runtime.tls.server import ServerTls
 

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 
 TIMEOUT_S = 1.0
 """For one connection."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"

@@ -15,13 +15,13 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
 from registry.discovery.nearness import UnknownNode
 from registry.discovery.other_datacenters import OtherDatacenters
 from registry.discovery.selector import Selector
 from registry.discovery.service import Service, first_change
 from registry.discovery.snapshot import Snapshot
+from registry.instances.instance import Instance
 from registry.lookup.connection import local_address
 from registry.lookup.fast_path import FastPath
 from registry.lookup.host_match import reachable_hosts

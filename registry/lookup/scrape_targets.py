@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 
 Group = dict[str, Any]
 """`{"targets": [address], "labels": {name: value}}`."""

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from registry.consul.instance import TICKET_AUTH, Instance, stable_id
 from registry.discovery.directory import Directory
+from registry.instances.instance import TICKET_AUTH, Instance, stable_id
 from registry.lookup.rendering import HandedTicket
 from registry.lookup.service_resolution import service_named
 from registry.security.caller import Caller

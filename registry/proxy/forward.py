@@ -24,7 +24,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 from registry.proxy.headers import request_headers, response_headers
 from registry.proxy.upload import ContinueTimeoutResponse, IdleTimeout, Upload
 from registry.proxy.upstreams import Workers

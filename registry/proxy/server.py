@@ -12,9 +12,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
+from registry.instances.instance import Instance
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
 from registry.runtime.address import server_url

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection
 from typing import Protocol
 
-from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
 from registry.discovery.rotation import Rotation
+from registry.instances.instance import Instance
 from registry.runtime.errors import SettingsError
 
 _WORKER = re.compile(

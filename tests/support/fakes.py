@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from registry.consul.health_answer import HealthAnswer
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 
 
 class FakeCatalog:

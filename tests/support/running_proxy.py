@@ -12,8 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from registry.proxy.server import ProxySettings, running
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
-from registry.consul.instance import RegisterAt
+from registry.instances.instance import RegisterAt
 from registry.runtime.cli_options import checked
 from registry.runtime.errors import SettingsError
 from registry.runtime.names import service_name

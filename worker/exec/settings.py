@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registry.consul.instance import RegisterAt
+from registry.instances.instance import RegisterAt
 
 if TYPE_CHECKING:  # importing it takes longer than `p2p --help` may
     from registry.consul.settings import ConsulSettings

@@ -28,7 +28,7 @@ from functools import partial
 import aiohttp
 
 from registry.consul.catalog import Checks
-from registry.consul.instance import Instance, stable_id
+from registry.instances.instance import Instance, stable_id
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes.children import ChildProcess
 from registry.runtime.tasks.race import finishes_first

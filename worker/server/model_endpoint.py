@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from registry.consul.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
+from registry.instances.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
 from registry.runtime.listen import port_of
 from worker.advertising.advertised import Advertised
 from worker.repository.model_versions import ModelVersions

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from tests.support.command_process import Command, children_of, command, free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.token_file import CLIENT, bearer, write_tokens

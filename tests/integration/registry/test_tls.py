@@ -14,8 +14,8 @@ from aiohttp import web
 
 from registry.agent.server import serve_agent
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from registry.proxy.server import ProxySettings
 from registry.proxy.server import running as running_proxy
 from registry.runtime.errors import SettingsError

@@ -12,8 +12,8 @@ from aiohttp import web
 import worker.registration
 from registry.consul.catalog import Checks
 from registry.consul.errors import TokenRefused
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from tests.support.waiting import until
 from worker.registration import Registration
 

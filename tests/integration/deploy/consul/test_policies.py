@@ -10,7 +10,7 @@ import pytest
 
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 from tests.support.deployed_consul import FILES, DeployedConsul
 from tests.support.waiting import until
 

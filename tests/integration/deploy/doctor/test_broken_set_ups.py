@@ -15,9 +15,9 @@ from aiohttp import web
 
 from deploy.doctor.role import Role
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.key_value import KeyValue
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
 from registry.security.access_settings import AccessSettings

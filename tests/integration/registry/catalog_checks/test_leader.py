@@ -12,10 +12,10 @@ import pytest
 import registry.catalog_checks.verdict
 from registry.catalog_checks.leader import LOCK_KEY, checking_catalog
 from registry.consul.catalog import Catalog
-from registry.consul.catalog_checks import CatalogChecks
-from registry.consul.instance import Health, Instance
 from registry.consul.key_value import KeyValue
+from registry.consul.registration.catalog_checks import CatalogChecks
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Health, Instance
 from tests.support.command_process import Command, command
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until

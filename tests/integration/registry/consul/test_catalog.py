@@ -19,9 +19,9 @@ from aiohttp.test_utils import TestServer
 from registry.consul.bounded_body import BODY_AT_MOST_BYTES
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
+from registry.instances.instance import Instance
 from tests.support.callback_check import LONGEST_S
 from tests.support.slow_callbacks import slow_callbacks
 from tests.support.waiting import until

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from registry.server import running
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess

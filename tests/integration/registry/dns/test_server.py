@@ -22,13 +22,13 @@ import dns.rdatatype
 import pytest
 
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.discovery.rotation import Rotation
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.snapshot import Snapshot
 from registry.dns.resolver import TCP_RECORDS_AT_MOST, Resolver
 from registry.dns.server import WAITING_AT_MOST, over_tcp, over_udp
+from registry.instances.instance import Instance
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from registry.server import RunningRegistry, running

@@ -15,8 +15,8 @@ import pytest
 
 from p2pclient import AsyncClient
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
 from tests.support.command_process import free_port

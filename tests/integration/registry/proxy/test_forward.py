@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from registry.proxy import upload
 from registry.proxy.server import ProxySettings, running
 from tests.support.consul_process import ConsulProcess

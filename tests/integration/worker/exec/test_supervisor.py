@@ -21,8 +21,8 @@ import pytest
 
 import worker.registration
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Health, Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Health, Instance
 from tests.support.command_process import Command, command, free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from registry.consul.catalog import Catalog
-from registry.consul.instance import Health
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Health
 from tests.support.consul_process import ConsulProcess
+from tests.support.held_engine import held_engine
 from tests.support.waiting import until
 from worker.artifacts.source import ModelSource
-from worker.engines import echo
 from worker.server.serve import RunningWorker, running, serve
 from worker.settings import WorkerSettings
 
@@ -67,17 +65,9 @@ async def asking(shared_consul: ConsulProcess) -> AsyncIterator[Asking]:
 
 @pytest.fixture
 def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes every prediction wait; calling it lets them all go."""
-    import threading
-
-    go, predict = threading.Event(), echo.Echo.predict
-
-    def held(self: echo.Echo, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        if len(images) and images[0].shape[:2] == (3, 5):
-            go.wait(20)
-        return predict(self, images)
-
-    monkeypatch.setattr(echo.Echo, "predict", held)
+    """Makes predictions of the image HELD wait; calling it lets them all go."""
+    go = held_engine(monkeypatch, holds=lambda images: len(images) > 0 and images[0].shape[:2] == (3, 5))
+    go.clear()
     return go.set
 
 

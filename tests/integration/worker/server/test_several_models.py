@@ -19,8 +19,8 @@ from PIL import Image
 import worker.repository.loader
 import worker.repository.model_versions
 from registry.consul.catalog import Catalog
-from registry.consul.instance import Health
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Health
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from tests.support.consul_process import ConsulProcess

@@ -7,26 +7,24 @@ import json
 import os
 import re
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 from registry.consul.settings import ConsulSettings
 from tests.support.command_process import command
 from tests.support.consul_process import ConsulProcess
+from tests.support.held_engine import held_engine
 from tests.support.photos import chelsea_jpeg
 from tests.support.waiting import until
 from worker.artifacts.source import ModelSource
 from worker.batching.batcher import Batcher
-from worker.engines import echo
 from worker.server.serve import running
 from worker.settings import WorkerSettings
 
@@ -73,16 +71,8 @@ async def answering(consul: ConsulProcess, **changes: Any) -> AsyncIterator[Answ
 
 @pytest.fixture
 def engine_held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Every prediction waits until this is set; loading and warming do not."""
-    go, predict = threading.Event(), echo.Echo.predict
-    go.set()
-
-    def held(self: echo.Echo, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        go.wait(20)
-        return predict(self, images)
-
-    monkeypatch.setattr(echo.Echo, "predict", held)
-    return go
+    """Every prediction waits until this is set."""
+    return held_engine(monkeypatch)
 
 
 async def test_every_metric_of_the_dashboard_is_there(shared_consul: ConsulProcess) -> None:

@@ -8,21 +8,19 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from registry.runtime.connections import open_connections, unsent
 from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
+from tests.support.held_engine import held_engine
 from tests.support.waiting import until
 from worker.batching.batcher import Batcher
-from worker.engines import echo
 from worker.fast_path.body import FastPathBody
 from worker.fast_path.connection import PIPELINED_BYTES, FastPathConnection
 
@@ -96,15 +94,7 @@ class Held:
 @pytest.fixture
 def go(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Every prediction waits for this, if it is not set."""
-    go, predict = threading.Event(), echo.Echo.predict
-    go.set()
-
-    def held(self: echo.Echo, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        go.wait(20)
-        return predict(self, images)
-
-    monkeypatch.setattr(echo.Echo, "predict", held)
-    return go
+    return held_engine(monkeypatch)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from registry.catalog_checks.verdict import (
     next_standing,
     status_of,
 )
-from registry.consul.instance import Health
+from registry.instances.instance import Health
 
 FAILING = [Finding.ANSWERED, Finding.REFUSED, Finding.NO_ANSWER]
 

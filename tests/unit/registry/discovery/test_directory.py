@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from registry.consul.errors import ConsulUnavailable
-from registry.consul.instance import Instance
 from registry.discovery import directory as discovery_directory
 from registry.discovery import service_list
 from registry.discovery.directory import Directory
 from registry.discovery.selector import Selector
+from registry.instances.instance import Instance
 from registry.lookup.service_resolution import service_named
 from registry.security.caller import ANONYMOUS
 from registry.web.refusal import Refusal

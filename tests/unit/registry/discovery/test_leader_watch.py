@@ -10,11 +10,11 @@ import pytest
 
 from registry.consul.errors import ConsulUnavailable
 from registry.consul.health_answer import HealthAnswer
-from registry.consul.instance import Instance
 from registry.discovery import watch
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
 from registry.discovery.service import Service
+from registry.instances.instance import Instance
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 

@@ -8,9 +8,9 @@ import pytest
 
 from registry.consul.coordinate import Coordinate
 from registry.consul.errors import ConsulUnavailable
-from registry.consul.instance import Instance
 from registry.discovery import nearness as module
 from registry.discovery.nearness import Nearness, UnknownNode
+from registry.instances.instance import Instance
 
 
 class Coordinates:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from registry.consul.errors import ConsulUnavailable
-from registry.consul.instance import Instance
 from registry.discovery import other_datacenters as module
 from registry.discovery.other_datacenters import DATACENTERS_AT_MOST, OtherDatacenters
+from registry.instances.instance import Instance
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 

@@ -8,9 +8,9 @@ import pytest
 
 from registry.consul.catalog import Checks
 from registry.consul.health_answer import HealthAnswer
-from registry.consul.instance import Health, Instance
 from registry.discovery.reconcile import CHECK_INTERVAL_S, GRACE_S, mark_stale, next_index, reconcile
 from registry.discovery.snapshot import Panic, Snapshot
+from registry.instances.instance import Health, Instance
 
 
 def worker(name: str, health: Health = Health.PASSING) -> Instance:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from registry.consul.instance import Health, Instance
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import load, save
+from registry.instances.instance import Health, Instance
 
 CONSUL = "http://127.0.0.1:8500"
 WORKER = Instance("classify", "a", "10.0.0.1", 9001, tags=("p2p",), health=Health.WARNING, meta={"boot": "b"})

@@ -11,12 +11,12 @@ import pytest
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, WAIT_S
 from registry.consul.errors import ConsulUnavailable
 from registry.consul.health_answer import HealthAnswer
-from registry.consul.instance import Health, Instance
-from registry.consul.usability import Unusable
 from registry.discovery.reconcile import CHECK_INTERVAL_S
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.watch import UNUSABLE_LOGGED_AT_MOST, ServiceWatch
+from registry.instances.instance import Health, Instance
+from registry.instances.usability import Unusable
 from registry.runtime.tasks import backoff
 from registry.runtime.tasks.supervise import cancel_all, supervised
 from tests.support.waiting import until

@@ -7,8 +7,8 @@ import struct
 import dns.name
 import dns.rdatatype
 
-from registry.consul.instance import Instance
 from registry.dns.records import service_records
+from registry.instances.instance import Instance
 
 
 def worker(number: int, host: str, *, port: int, weight: int = 1) -> Instance:

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.consul.instance import Health, Instance
 from registry.discovery.rotation import Rotation
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.snapshot import Snapshot
 from registry.dns.message import Query, read
 from registry.dns.resolver import TCP_RECORDS_AT_MOST, WORKERS_AT_MOST, FollowedService, Resolver
+from registry.instances.instance import Health, Instance
 
 
 class FakeService:

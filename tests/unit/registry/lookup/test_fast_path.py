@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
+from registry.instances.instance import Instance
 from registry.lookup.fast_path import LOOKUPS_AT_MOST, TEXTS_AT_MOST, FastPath
 from tests.support.fakes import FakeCatalog
 from tests.support.lookup_app import PLAIN, PLAIN_TARGETS, alike, served

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 from registry.lookup import reachability
 from registry.lookup.reachability import Reachability
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from registry.consul.instance import Health, Instance
 from registry.discovery.directory import Directory
+from registry.instances.instance import Health, Instance
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from tests.support.fakes import FakeCatalog

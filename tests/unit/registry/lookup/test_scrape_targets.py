@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.consul.instance import Health, Instance
+from registry.instances.instance import Health, Instance
 from registry.lookup.scrape_targets import scrape_targets
 
 WORKER = Instance("cats", "c1", "10.0.0.5", 9001, version="3", tags=("gpu",), meta={"protocol": "article"})

@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 
 from registry.consul.health_answer import HealthAnswer
-from registry.consul.instance import Instance
 from registry.discovery.directory import Directory
+from registry.instances.instance import Instance
 from registry.lookup.connection import LookupConnection
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app

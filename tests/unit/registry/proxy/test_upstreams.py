@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.consul.instance import Instance
+from registry.instances.instance import Instance
 from registry.proxy.upstreams import FixedWorkers, parse_workers
 from registry.runtime.errors import SettingsError
 

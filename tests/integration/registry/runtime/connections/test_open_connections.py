@@ -15,8 +15,8 @@ from aiohttp import web
 from yarl import URL
 
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance
 from registry.runtime.connections import open_connections, unsent
 from registry.runtime.connections.open_connections import Connections, bounded_connections, connections_at_most
 from registry.runtime.connections.request_handler import BoundedConnection

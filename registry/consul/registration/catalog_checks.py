@@ -12,11 +12,11 @@ from consul.base import Response
 
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, WAIT_S
-from registry.consul.catalog_registrar import NODE_META
 from registry.consul.health_answer import read_index
-from registry.consul.instance import Health
+from registry.consul.registration.catalog_registrar import NODE_META
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
+from registry.instances.instance import Health
 
 OUR_NODES = ("node-meta", ":".join(*NODE_META.items()))
 

@@ -18,9 +18,9 @@ from consul.base import Response
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import CALL_TIMEOUT_S, LONGEST_OUTPUT, TAG, Catalog, Checks
 from registry.consul.errors import ConsulRefused, Forgotten
-from registry.consul.instance import Instance
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
+from registry.instances.instance import Instance
 
 NODE_META = {"p2p-serving": "catalog"}
 """The meta of the nodes whose checks lookup services run."""

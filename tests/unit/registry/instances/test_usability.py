@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry.consul.health_answer import read_entry
-from registry.consul.instance import Instance
-from registry.consul.usability import WEIGHT_AT_MOST, Unusable
+from registry.instances.instance import Instance
+from registry.instances.usability import WEIGHT_AT_MOST, Unusable
 from tests.support.consul_health_cases import check, entry
 
 REFUSED = "Get http://10.0.0.1:9001/healthz: dial tcp 10.0.0.1:9001: connect: connection refused"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.catalog_registrar import CatalogRegistrar
-from registry.consul.instance import Instance, RegisterAt
+from registry.consul.registration.catalog_registrar import CatalogRegistrar
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance, RegisterAt
 
 
 class Registrar(Protocol):

@@ -10,10 +10,10 @@ import pytest
 
 import worker.registration
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.catalog_registrar import LEAVING, CatalogRegistrar, node_of
 from registry.consul.errors import ConsulRefused, Forgotten
-from registry.consul.instance import Health, Instance, RegisterAt
+from registry.consul.registration.catalog_registrar import LEAVING, CatalogRegistrar, node_of
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Health, Instance, RegisterAt
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
 from worker.registration import Registration
