@@ -10,7 +10,9 @@ import pytest
 
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused
+from registry.consul.key_value import KeyValue
 from registry.instances.instance import Instance
+from registry.security.tickets.public_key import PREFIX
 from tests.support.deployed_consul import FILES, DeployedConsul
 from tests.support.waiting import until
 
@@ -88,6 +90,29 @@ async def saves_a_snapshot(consul: DeployedConsul, token: str, folder: Path) -> 
     return consul.run("snapshot", "save", "-stale", str(folder / "state.snap"), token=token).returncode == 0
 
 
+async def learns_ticket_keys(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    """Consul leaves out what a token may not read, so there is a key for it to show."""
+    publishing, learning = KeyValue(consul.settings(token="management")), KeyValue(consul.settings(token=token))
+    try:
+        await publishing.put(f"{PREFIX}published", b"{}")
+        return bool((await learning.under(PREFIX)).values)
+    finally:
+        await publishing.close()
+        await learning.close()
+
+
+async def publishes_ticket_keys(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    store = KeyValue(consul.settings(token=token))
+    try:
+        await store.put(f"{PREFIX}test", b"{}")
+        await store.delete(f"{PREFIX}test")
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+    return True
+
+
 async def test_who_has_no_token_registers_nothing(deployed: DeployedConsul) -> None:
     """A request without a token has the rights of the agent's own, which reads services and writes its node."""
     assert not await registers(deployed, "", Path())
@@ -98,8 +123,10 @@ async def test_who_has_no_token_registers_nothing(deployed: DeployedConsul) -> N
 NEEDED: tuple[tuple[str, str, Work], ...] = (
     ("worker", 'service "classify" { policy = "write" }', registers),
     ("worker", 'agent_prefix "" { policy = "read" }', asks_for_the_address),
+    ("worker", 'key_prefix "p2p-serving/ticket-keys/" { policy = "read" }', learns_ticket_keys),
     ("lookup", 'service_prefix "" { policy = "read" }', lists_services),
     ("lookup", 'node_prefix "" { policy = "read" }', sees_instances),
+    ("lookup", 'key_prefix "p2p-serving/ticket-keys/" { policy = "write" }', publishes_ticket_keys),
     ("operator", 'service_prefix "" { policy = "write" }', takes_out_and_back),
     ("operator", 'node_prefix "" { policy = "read" }', sees_members),
     ("operator", 'operator = "read"', sees_the_voters),
