@@ -1,22 +1,23 @@
 """Seven machines that a playbook makes a fleet, with TLS, tokens and tickets, and one that predicts by it.
 
-What is done to the fleet is an event: what was predicted while it lasted, and until all was well again, is a row of the
-table that `rows` gives.
+Whatever is done to the fleet is an event, which lasts until all is well again.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.machines.client_machine import WAYS, ClientMachine, Tried
+from tests.support.machines.client_machine import ClientMachine
+from tests.support.machines.event_table import Event
 from tests.support.machines.machine import Machine, running_machines
 from tests.support.machines.playbook import Playbook
 from tests.support.machines.wheels import ROOT, make_next_wheels, make_wheels
@@ -26,30 +27,18 @@ KINDS = {
     **dict.fromkeys(("w1", "w2", "w3"), "worker"),
     "l1": "lookup",
 }
-LATER = {"w4": "worker"}
-"""The machine that joins."""
+ROLES = {
+    "server": ("consul-server",),
+    "worker": ("consul-client", "worker"),
+    "lookup": ("consul-client", "lookup"),
+}
+LATER = "w4"
+"""The machine that joins as a host of a worker."""
 
 PICTURE = ROOT / "deploy" / "cat.jpg"
 SETTLED_WITHIN_S = 120.0
 AFTER_S = 4.0
 """How long predictions are counted after all is well again: faults of that moment belong to the event."""
-
-
-@dataclass
-class Event:
-    """What was done, and the predictions meanwhile."""
-
-    name: str
-    seconds: float = 0.0
-    tried: Sequence[Tried] = ()
-
-    def count(self, way: str) -> int:
-        """How many predictions were tried in one way."""
-        return sum(each.way == way for each in self.tried)
-
-    def failures(self, way: str) -> list[str]:
-        """Why predictions in one way failed."""
-        return [each.failed for each in self.tried if each.way == way and each.failed]
 
 
 @dataclass
@@ -115,6 +104,23 @@ class LargeFleet:
             self.playbook.variables = {**self.playbook.variables, "p2p_wheels": str(wheels)}
         self.playbook.run(*options)
 
+    def install(self, name: str) -> str:
+        """Run install.sh on a machine by hand, with the wheels that it was given first; what it said."""
+        machine, roles = self.machines[name], ROLES[self.playbook.kinds[name]]
+        machine.run("rm", "-rf", "/root/host-files")
+        machine.put(self.secrets / "hosts" / name, "/root/host-files")
+        wheels = ("--wheels", "/srv/wheels", "--offline", "--extras", "images")
+        command = ["/srv/deploy/install.sh", "--host-files", "/root/host-files", "--consul", "/usr/local/bin/consul"]
+        return machine.run(*command, *(wheels if len(roles) > 1 else ()), *(f"--role={role}" for role in roles))
+
+    def make_files(self) -> None:
+        """Make what is missing among the files of the hosts, as the playbook does it."""
+        named = [f"--{kind}={name}={self.machines[name].address}" for name, kind in self.playbook.kinds.items()]
+        program = [str(ROOT / "deploy" / "consul" / "bootstrap.sh"), "files", str(self.secrets)]
+        environ = {"PATH": os.environ["PATH"], "CONSUL_BIN": str(self.playbook.variables["consul_binary"])}
+        command = [*program, *(part for option in named for part in option.split("=", 1))]
+        subprocess.run(command, env=environ, check=True, capture_output=True)
+
     def consul(self, *arguments: str) -> str:
         """What Consul's servers answer to an operator."""
         environ = {
@@ -156,22 +162,8 @@ class LargeFleet:
         self.client.machine.run("sleep", str(AFTER_S))
         event.tried = self.client.tried(since_s=began_s)
         self.events.append(event)
+        print(f"\n{event.summary()}")
         assert not event.failures("p2pclient")
-
-    def rows(self) -> list[str]:
-        """The table of all events, in Markdown."""
-        head = ["event", "seconds", *(f"{way}: failed of tried" for way in WAYS)]
-        lines = [head, ["---"] * len(head)]
-        for event in self.events:
-            shown = [f"{len(event.failures(way))} of {event.count(way):,}" for way in WAYS]
-            lines.append([event.name, f"{event.seconds:.0f}", *shown])
-        total = [
-            f"{sum(len(event.failures(way)) for event in self.events)} of "
-            f"{sum(event.count(way) for event in self.events):,}"
-            for way in WAYS
-        ]
-        lines.append(["**all**", f"{sum(event.seconds for event in self.events):.0f}", *total])
-        return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def wait(condition: Callable[[], bool], complaint: Callable[[], str], *, within_s: float = SETTLED_WITHIN_S) -> None:
@@ -199,7 +191,8 @@ def running_large_fleet(consul: Path, folder: Path) -> Iterator[LargeFleet]:
         "p2p_protection": ["tls", "tokens", "tickets"],
         "consul_binary": str(consul),
     }
-    with running_machines(*KINDS, *LATER, "client", folders={"/srv/wheels": wheels}) as machines:
+    folders = {"/srv/wheels": wheels, "/srv/deploy": ROOT / "deploy"}
+    with running_machines(*KINDS, LATER, "client", folders=folders) as machines:
         playbook = Playbook(folder, variables)
         fleet = LargeFleet(
             machines,

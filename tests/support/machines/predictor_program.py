@@ -19,7 +19,7 @@ from typing import Literal, TextIO
 
 from p2pclient import TLS, AsyncClient
 
-PAUSE_S = {"p2pclient": 0.12, "curl": 0.25, "307": 0.4}
+PAUSE_S = {"p2pclient": 0.2, "curl": 0.4, "307": 0.4}
 """Between two predictions of one loop; the machines share two cores."""
 
 LOOPS: Sequence[tuple[Literal["watch", "lookup"], int]] = (("watch", 3), ("lookup", 1))
