@@ -48,6 +48,7 @@ class ClientMachine:
         files = ("ca.pem", "token.txt", "picture.jpg")
         arguments = (lookup, *(f"/srv/client/{name}" for name in files), _OUTPUT)
         program = (_PYTHON, "/srv/client/predictor_program.py", *arguments)
+        self.machine.run("touch", _OUTPUT)
         self.machine.run("systemd-run", "--quiet", "--unit", "predictor", *program)
 
     def stop(self) -> None:
