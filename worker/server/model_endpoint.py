@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from registry.instances.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
 from registry.runtime.listen import port_of
 from worker.advertising.advertised import Advertised
-from worker.repository.model_versions import ModelVersions
+from worker.repository.served_model import ServedModel
 from worker.settings import WorkerSettings
 from worker.web.endpoint_state import EndpointState
 
@@ -21,7 +21,7 @@ class ModelEndpoint:
     """
 
     number: int
-    store: ModelVersions
+    store: ServedModel
     listener: socket.socket
     state: EndpointState
 
