@@ -15,9 +15,15 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from registry.agent.server import serve_agent
 from registry.consul.settings import ConsulSettings
+from registry.security.access_settings import AccessSettings
+from registry.server import running as running_registry
+from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
 from tests.support.echo_worker import EchoWorker, Said, echo_worker
+from tests.support.token_file import CLIENT, write_tokens
+from tests.support.token_file import TABLES as CALLERS
 from worker.artifacts.source import ModelSource
 from worker.cascade.crop import encoded
 from worker.errors import ModelError
@@ -151,6 +157,34 @@ async def test_models_in_this_process_and_services_answer_together(
         said = await pets.post("/", WIDE)
         assert said.json == [["width", 0.75], ["height", 0.25]]
         assert set(timed(said)) == {"far", "near"}
+
+
+async def test_tickets_are_those_of_the_cascade_itself(tmp_path: Path) -> None:
+    """The steps' workers require tickets: the cascade gets them with its own token, without which it is refused."""
+    access = AccessSettings(write_tokens(tmp_path, CALLERS))
+    async with (
+        serve_agent(host="127.0.0.1", port=0) as agent,
+        running_registry(
+            RegistrySettings(ConsulSettings(url=agent.url), port=0, access=access, ticket_keys=tmp_path / "keys")
+        ) as lookup,
+        echo_worker(agent.url, service="quick", require_ticket=True, access=access) as quick,
+    ):
+        assert (await quick.post("/", WIDE)).status == 401
+        file = tmp_path / "pets.toml"
+        await asyncio.to_thread(file.write_text, '[steps.quick]\nservice = "quick"\n')
+
+        def settings(token: str) -> WorkerSettings:
+            cascade = CascadeSource(file, lookup.url, {"token": token})
+            return WorkerSettings(
+                ConsulSettings(url=agent.url), ModelSource(engine="echo"), "pets", cascade=cascade, drain_s=0.0
+            )
+
+        async with running(settings(CLIENT)) as worker, aiohttp.ClientSession() as http:
+            answer = await http.post(f"http://{worker.instance.address}/?top=1", data=WIDE)
+            assert await answer.json() == [["width", 0.75]]
+        with pytest.raises(ModelError, match=r"Step quick \(quick\)"):
+            async with running(settings("unknown")):
+                pass
 
 
 @dataclass
