@@ -21,6 +21,7 @@ from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import as_saved, keep_saved, load
 from registry.instances.instance import Health
+from registry.rollout.record import Rollout
 from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
@@ -63,6 +64,7 @@ class Directory:
         self.nearness = Nearness(catalog)
         self._list = ServiceList(catalog, self._follow_listed)
         self._spellings: dict[str, str] = {}
+        self._rollouts: Mapping[str, Rollout] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -148,6 +150,12 @@ class Directory:
             service.asked_for = True
         return service
 
+    def use_rollouts(self, rollouts: Mapping[str, Rollout]) -> None:
+        """Take up the records of services, by name, as they are from now on."""
+        self._rollouts = rollouts
+        for name, service in self._services.items():
+            service.use_rollout(rollouts.get(name))
+
     def leader_lost(self) -> None:
         """Consul has lost its leader: all services are queried at once."""
         for service in self._services.values():
@@ -168,6 +176,7 @@ class Directory:
             saved=self._saved.get(name),
             datacenter=self._datacenter,
         )
+        service.use_rollout(self._rollouts.get(name))
         self._services[name] = service
         self._spellings[name.lower()] = name
         self._names = None

@@ -173,11 +173,14 @@ class Lookup:
 
     async def _chosen(self, found: Found, selector: Selector, count: int, *, near: str) -> Sequence[Instance]:
         """The next `count` workers in rotation, those nearest to the node `near` first where one is named."""
+        rotation = found.service.rotation(selector)
         if not near:
-            return found.service.rotation(selector).take(count)
-        eligible = [each for each in found.service.snapshot.eligible if selector.matches(each)]
+            return rotation.take(count)
+        candidates = rotation.ahead(len(rotation))
+        if found.service.rollout is not None:  # the candidates are those of the version whose turn it was
+            rotation.next()
         try:
-            return (await found.directory.nearness.nearest_first(eligible, near))[:count]
+            return (await found.directory.nearness.nearest_first(candidates, near))[:count]
         except UnknownNode as error:
             known = ", ".join(error.known[:20]) or "none"
             raise Refusal(
@@ -268,7 +271,17 @@ def _instances(service: Service) -> dict[str, Any]:
         **({"datacenter": service.datacenter} if service.datacenter else {}),
         "index": service.index,
         "instances": [as_json(i) | {"health": i.health, "output": i.output} for i in service.snapshot.instances],
+        **_rollout(service),
     } | _exceptions(service.snapshot)
+
+
+def _rollout(service: Service) -> dict[str, Any]:
+    """The field `rollout`, which is there only where a split or shadows are in force."""
+    rollout, shares = service.rollout, service.shares
+    if rollout is None or shares is None:
+        return {}
+    fields = {"split": rollout.split, "shadows": rollout.shadows, "shares": shares.weights, "absent": shares.absent}
+    return {"rollout": fields}
 
 
 def _summary(service: Service) -> dict[str, Any]:
