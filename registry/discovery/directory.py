@@ -72,6 +72,7 @@ class Directory:
         if self._state is not None:
             path, consul = self._state, self._catalog.url
             self._saved = await asyncio.to_thread(load, path, consul=consul)
+            self._rollouts = {name: saved.rollout for name, saved in self._saved.items() if saved.rollout is not None}
             saving = partial(keep_saved, path, self._to_save, self._changed, consul=consul)
             self._tasks.append(start_supervised("save the last good snapshots", saving))
         if not self._datacenter:
@@ -151,10 +152,10 @@ class Directory:
         return service
 
     def use_rollouts(self, rollouts: Mapping[str, Rollout]) -> None:
-        """Take up the records of services, by name, as they are from now on."""
-        self._rollouts = rollouts
+        """Take up the records of services, by name, as Consul has them; one that it does not have stays."""
+        self._rollouts = {**self._rollouts, **rollouts}
         for name, service in self._services.items():
-            service.use_rollout(rollouts.get(name))
+            service.use_rollout(self._rollouts.get(name))
 
     def leader_lost(self) -> None:
         """Consul has lost its leader: all services are queried at once."""
@@ -219,8 +220,11 @@ class Directory:
         self._changed.set()
 
     def _to_save(self) -> Iterable[SavedSnapshot]:
-        watches = [service.watch for service in self._services.values()]
-        return [saved for w in watches if (saved := as_saved(w.snapshot, w.confirmed_s)) is not None]
+        found = [
+            as_saved(service.snapshot, service.watch.confirmed_s, service.rollout)
+            for service in self._services.values()
+        ]
+        return [saved for saved in found if saved is not None]
 
     async def _follow_listed(self) -> None:
         """Follow new services with our tag; stop following what Consul no longer lists and has no instances left."""

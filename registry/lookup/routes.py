@@ -29,7 +29,7 @@ from registry.lookup.metrics import LookupMetrics
 from registry.lookup.query_parameters import address_form, count_of, selector_of, wait_of, whole_number
 from registry.lookup.reachability import Reachability
 from registry.lookup.redirect import add_redirects
-from registry.lookup.rendering import Form, as_json, render_many, render_one
+from registry.lookup.rendering import Form, as_json, render_many, render_one, rollout_fields
 from registry.lookup.scrape_targets import scrape_targets
 from registry.lookup.service_finder import Found, ServiceFinder
 from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
@@ -271,17 +271,8 @@ def _instances(service: Service) -> dict[str, Any]:
         **({"datacenter": service.datacenter} if service.datacenter else {}),
         "index": service.index,
         "instances": [as_json(i) | {"health": i.health, "output": i.output} for i in service.snapshot.instances],
-        **_rollout(service),
+        **rollout_fields(service.rollout, service.shares),
     } | _exceptions(service.snapshot)
-
-
-def _rollout(service: Service) -> dict[str, Any]:
-    """The field `rollout`, which is there only where a split or shadows are in force."""
-    rollout, shares = service.rollout, service.shares
-    if rollout is None or shares is None:
-        return {}
-    fields = {"split": rollout.split, "shadows": rollout.shadows, "shares": shares.weights, "absent": shares.absent}
-    return {"rollout": fields}
 
 
 def _summary(service: Service) -> dict[str, Any]:

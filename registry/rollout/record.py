@@ -59,8 +59,13 @@ def key_of(service: str) -> str:
 
 def written(rollout: Rollout) -> bytes:
     """The record as it is stored."""
+    return json.dumps(rollout_entry(rollout)).encode()
+
+
+def rollout_entry(rollout: Rollout) -> dict[str, Any]:
+    """The record as a JSON object."""
     former = {} if rollout.former is None else {"former": dict(rollout.former)}
-    return json.dumps({"split": dict(rollout.split), "shadows": dict(rollout.shadows)} | former).encode()
+    return {"split": dict(rollout.split), "shadows": dict(rollout.shadows)} | former
 
 
 def read(value: bytes) -> Rollout:
@@ -71,6 +76,11 @@ def read(value: bytes) -> Rollout:
         found: Any = json.loads(value)
     except (ValueError, RecursionError) as error:
         raise ValueError("it is no JSON") from error
+    return read_entry(found)
+
+
+def read_entry(found: object) -> Rollout:
+    """The record of a JSON object. Raises ValueError, with a clause that says what is wrong with it."""
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
     former = found.get("former")
