@@ -82,18 +82,20 @@ class Shadowing:
         task.add_done_callback(self._under_way.discard)
 
     async def _send(self, worker: Worker, request: Request, best: Label | None) -> None:
-        reported = self.dropped
+        reported, told = 0, False
         try:
             await asyncio.sleep(DELAY_S)
+            reported, self.dropped = self.dropped, 0
             copy = replace(request, headers={**request.headers, HEADER: _said(best, reported)})
             await self._worker_client.post(worker, copy, lambda _: None, TIMEOUT_S)
-            self.dropped -= min(reported, self.dropped)
+            told = True
         except (Failure, P2PError) as failure:
             logger.debug("%s: the copy for the shadow %s failed: %s", worker.service, worker.address, failure)
         except Exception:
             logger.exception("%s: the copy for the shadow %s failed:", worker.service, worker.address)
         finally:
             self._bytes -= len(request.body)
+            self.dropped += 0 if told else reported
 
 
 def _said(best: Label | None, dropped: int) -> str:

@@ -220,7 +220,8 @@ async def test_the_client_follows_the_split(shared_consul: ConsulProcess) -> Non
         await it.set(Rollout({"3": 80, "4": 20}))
         for _ in range(100):
             await client.classify(b"\xff\xd8 an image")
-        assert it.workers[2].answered == 20
+        # Which version a call asks first is exact (test_split_balancer); one that is late asks another one, too.
+        assert 10 <= it.workers[2].answered <= 30
         snapshot = await client.workers(it.service)
         assert snapshot.rollout is not None
         assert snapshot.rollout.shares == {"3": 80, "4": 20}
