@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -14,12 +13,11 @@ from registry.consul.catalog import Catalog
 from registry.discovery.rotation import Rotation
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.selector import ANY, Selector
-from registry.discovery.snapshot import Panic, Snapshot
+from registry.discovery.snapshot import Snapshot
+from registry.discovery.transition import Observe, ignore
 from registry.discovery.watch import IsHidden, ServiceWatch
 from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
-
-logger = logging.getLogger(__name__)
 
 FIRST_ANSWER_WAIT_S = 2.0
 """How long a request for a service that was never asked for waits for Consul; a DNS client waits 5 s."""
@@ -37,7 +35,8 @@ class Service:
     `panic` is that of the snapshot, counted once for each change and not at each answer.
 
     Each request for the service sets `asked_for`. Created within a running event loop; following begins at once and
-    ends with `stop`. `datacenter` is "" for that of our own agent. `changed` is called when the set has changed.
+    ends with `stop`. `datacenter` is "" for that of our own agent. `changed` is called when the set has changed,
+    `observe` with each transition.
     """
 
     def __init__(
@@ -49,10 +48,13 @@ class Service:
         is_hidden: IsHidden,
         saved: SavedSnapshot | None = None,
         datacenter: str = "",
+        observe: Observe = ignore,
     ) -> None:
         self.name = name
         self.datacenter = datacenter
-        self.watch = ServiceWatch(catalog, name, self._changed, saved=saved, is_hidden=is_hidden)
+        self.watch = ServiceWatch(
+            catalog, name, self._changed, saved=saved, is_hidden=is_hidden, observe=observe, datacenter=datacenter
+        )
         self.generation = object()
         self.panic = self.watch.snapshot.panic
         self.asked_for = True
@@ -127,7 +129,6 @@ class Service:
 
     def _changed(self, snapshot: Snapshot) -> None:
         eligible, panic = snapshot.eligible, snapshot.panic
-        self._log_panic(panic, len(eligible))
         self.panic = panic
         self._hosts = frozenset(instance.host for instance in snapshot.instances)
         for selector, rotation in self._rotations.items():
@@ -137,19 +138,6 @@ class Service:
         changed, self._change = self._change, asyncio.Event()
         changed.set()
         self._on_change()
-
-    def _log_panic(self, panic: Panic | None, eligible: int) -> None:
-        """Say when panic mode begins and ends."""
-        if panic is not None and self.panic is None:
-            logger.warning(
-                "Panic mode of %s: %d of %d workers are healthy, so all %d are handed out.",
-                self.name,
-                panic.healthy,
-                panic.total,
-                panic.total,
-            )
-        elif panic is None and self.panic is not None:
-            logger.warning("Panic mode of %s has ended: only healthy workers, %d, are handed out.", self.name, eligible)
 
 
 async def first_change(services: Sequence[Service], *, timeout_s: float) -> None:
