@@ -3,6 +3,7 @@
 GET /events                                 {"log", "last", "events": [...]}, oldest first, the last 1,000
 GET /events   Accept: text/event-stream     the same events and those to come, each as `id: LOG-NUMBER`, `data: {...}`
 ?after=NUMBER                               those after this one; with `log=LOG` only where it is still that log
+?wait=30s                                   one JSON object once there is such an event, or after this time
 ?kind=NAME&service=NAME                     only these; `kind` may be repeated
 
 A stream that names the log of an earlier process, in `Last-Event-ID` too, begins with all events that are kept.
@@ -18,7 +19,7 @@ from aiohttp import web
 
 from registry.events.event import Kind, RecordedEvent
 from registry.events.event_log import EventLog
-from registry.lookup.query_parameters import whole_number
+from registry.lookup.query_parameters import wait_of, whole_number
 from registry.lookup.waiting_requests import WaitingRequests
 from registry.web.refusal import Refusal
 
@@ -42,6 +43,9 @@ class EventRoute:
         if STREAM in request.headers.get("Accept", ""):
             with self._waiting.one_more():
                 return await self._stream(request, wanted, after)
+        if "wait" in request.query:
+            with self._waiting.one_more():
+                await self._log.wait_after(after, timeout_s=wait_of(request))
         return web.json_response(
             {
                 "log": self._log.name,

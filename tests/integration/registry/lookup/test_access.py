@@ -88,7 +88,7 @@ async def test_without_a_right_token_only_the_health_is_told(
 async def test_a_client_may_look_up_and_an_operator_may_read_metrics_too(
     lookup: Ask, tokens: WatchedFiles[Any]
 ) -> None:
-    """/metrics, /events and such take the operator's role: a client's token is known there, but may not do that (403)."""
+    """Metrics, events and such take the operator's role: a client's token is known there, but may not do that (403)."""
     expected = [200, 200, 200, 200, 200, 404, 307]
     async with lookup(AccessControl(tokens=tokens)) as asked:
         for token in (CLIENT, OPERATOR):
