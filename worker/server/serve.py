@@ -283,7 +283,7 @@ def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised:
 async def _announce_versions(
     settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised, registration: Registration
 ) -> None:
-    """Update the registration whenever other versions are served."""
+    """Update the registration whenever other versions are served, are being loaded, or have failed."""
     known = registration.instance
     while True:
         change = endpoint.store.next_change
