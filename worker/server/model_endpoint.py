@@ -71,7 +71,7 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: A
     )
 
 
-def _coming_versions(store: ModelVersions) -> dict[str, str]:
+def _coming_versions(store: ServedModel) -> dict[str, str]:
     """What the registration says of the version that is being loaded, and of the newest ones that failed."""
     statuses = store.statuses()
     loading = next((status.version for status in statuses if status.state == "LOADING"), "")
