@@ -9,7 +9,7 @@ from typing import Any
 
 from p2pclient.bounds import COUNT_AT_MOST
 from p2pclient.messages import MALFORMED
-from p2pclient.types import Panic, UnusableWorker, Worker
+from p2pclient.types import Panic, Rollout, UnusableWorker, Worker
 
 _SAMPLE = re.compile(r"^(p2p_worker_\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -87,7 +87,8 @@ class WorkerStatus:
 class ServiceStatus:
     """One service and its workers. `age_s`: seconds since the lookup service could last confirm them.
 
-    `panic` is set in panic mode, and `unusable` are the workers that are registered as no worker can be.
+    `panic` is set in panic mode, and `unusable` are the workers that are registered as no worker can be. `rollout` is
+    set while the calls are split among versions, or copied to some.
     """
 
     name: str
@@ -95,6 +96,7 @@ class ServiceStatus:
     workers: tuple[WorkerStatus, ...]
     panic: Panic | None = None
     unusable: tuple[UnusableWorker, ...] = ()
+    rollout: Rollout | None = None
 
 
 def model_of(body: bytes) -> ModelStatus | None:

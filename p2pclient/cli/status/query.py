@@ -91,7 +91,8 @@ async def fetch_statuses(
             asyncio.gather(*(of_worker(service.name, worker) for worker in workers)),
         )
         statuses = [replace(status, unreachable=unreachable.get(status.worker.id, "")) for status in statuses]
-        return ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable)
+        state = ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable)
+        return replace(state, rollout=snapshot.rollout)
 
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
 
