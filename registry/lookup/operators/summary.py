@@ -38,7 +38,7 @@ def service_summary(
         "stale_s": None if stale_s is None else round(stale_s, 1),
         "total": len(snapshot.instances),
         "healthy": len(snapshot.serving),
-        "handed_out": len(snapshot.eligible),
+        "handed_out": len(shares),
         "panic": None if snapshot.panic is None else asdict(snapshot.panic),
         "versions": _versions(snapshot, shares, rollout),
         "notes": [
