@@ -37,6 +37,7 @@ from registry.lookup.service_resolution import not_answered_yet, service_named, 
 from registry.lookup.tickets import LookupTickets, add_tickets
 from registry.lookup.waiting_requests import WAITING_AT_MOST, WaitingRequests
 from registry.runtime.errors import RegistryError
+from registry.runtime.request_id import RequestIds
 from registry.runtime.tls.server import ServerTls
 from registry.security.access import AccessDenied, may_use
 from registry.security.access_control import AccessControl
@@ -44,6 +45,7 @@ from registry.security.caller import Role
 from registry.security.quota import OverQuota
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
+from registry.web.request_ids import adds_request_ids
 
 
 def build_app(
@@ -67,6 +69,7 @@ def build_app(
     metrics = LookupMetrics(directory, fast, tls)
     checks = checks_access(access, open_paths=OPEN, roles=dict.fromkeys(OPERATOR_PATHS, Role.OPERATOR))
     app = web.Application(middlewares=[refusals_as_text(metrics), checks])
+    app.on_response_prepare.append(adds_request_ids(RequestIds()))
     answer_pages(app, access)
     finder = ServiceFinder(directory, others)
     waiting = WaitingRequests(at_most=waiting_at_most)

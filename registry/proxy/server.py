@@ -25,6 +25,7 @@ from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes import open_files
+from registry.runtime.request_id import RequestIds
 from registry.runtime.tls.server import TlsFiles, serving_tls
 from registry.runtime.tls.trust import TrustFiles
 from registry.security.access import AccessDenied, check_service
@@ -33,6 +34,7 @@ from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.caller import Role
 from registry.web.discard_body import respond_and_discard_body
 from registry.web.refusal import Refusal, refused
+from registry.web.request_ids import ResponseSignal, adds_request_ids
 from registry.web.serving import serving_app
 
 logger = logging.getLogger(__name__)
@@ -134,6 +136,7 @@ def build_app(proxy: Proxy, access: AccessControl, *, service: str | None) -> we
     """The application in which every request goes through `proxy` whose caller may ask the workers of `service`."""
     app = web.Application(middlewares=[_paths_only, _known_callers_only(access, service)])
     app.on_response_prepare.append(_remove_added_headers)
+    app.on_response_prepare.append(_identifies_own_answers(RequestIds()))
     app.router.add_route("*", r"/{path:[\s\S]*}", proxy.handle, expect_handler=_no_100_continue)
     return app
 
@@ -161,6 +164,17 @@ async def _remove_added_headers(_: web.Request, response: web.StreamResponse) ->
         for name in ("Content-Type", "Server"):
             if name not in response.worker_headers:
                 response.headers.popall(name, None)
+
+
+def _identifies_own_answers(ids: RequestIds) -> ResponseSignal:
+    """Gives a request id to the proxy's own answers; those of workers carry what the workers say."""
+    add = adds_request_ids(ids)
+
+    async def add_to_own(request: web.Request, response: web.StreamResponse) -> None:
+        if not isinstance(response, ForwardedResponse):
+            await add(request, response)
+
+    return add_to_own
 
 
 async def _no_100_continue(_: web.Request) -> None:

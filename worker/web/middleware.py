@@ -1,4 +1,4 @@
-"""Steps around every request, through aiohttp or the fast path: boot id, access, metrics, errors, drain.
+"""Steps around every request, through aiohttp or the fast path: boot and request id, access, metrics, errors, drain.
 
 While draining, responses close the connection so that clients stop sending here.
 """
@@ -14,6 +14,8 @@ from typing import Protocol, TypeVar
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from registry.runtime.request_id import HEADER as REQUEST_ID
+from registry.runtime.request_id import RequestIds, sent_request_id
 from registry.security.quota import held_places
 from worker.errors import WrongWorker
 from worker.repository.repository import ModelRepository
@@ -66,6 +68,7 @@ class RequestFrame:
         self._requests = requests
         self._answered = answered
         self._access = access
+        self._request_ids = RequestIds()
 
     async def answer(
         self,
@@ -75,6 +78,7 @@ class RequestFrame:
     ) -> ResponseT:
         """The response of `handler`, or its error's, made by `convert`; raises nothing but a cancellation."""
         metrics = self._metrics
+        request_id = sent_request_id(request.headers.get(REQUEST_ID))
         since_s = time.monotonic()
         metrics.in_flight += 1
         try:
@@ -82,13 +86,16 @@ class RequestFrame:
                 self._check_boot(request)
                 response = await self._permitted(request, handler)
         except Exception as error:
-            response = convert(error_response(to_worker_error(error, request)))
+            request_id = request_id or self._request_ids.new()
+            response = convert(error_response(to_worker_error(error, request, request_id=request_id)))
             forget_frames(error)
         finally:
             metrics.in_flight -= 1
             self._answered()
         labels = request_labels(request.path, default=self._models.default, known=self._models.names)
         metrics.answered(labels, status=response.status, took_s=time.monotonic() - since_s)
+        if request_id:
+            response.headers[REQUEST_ID] = request_id
         if self._access.origins:
             response.headers.update(self._access.origins.headers(request.headers))
         if self._state.leaving:
@@ -110,7 +117,9 @@ class RequestFrame:
             if self._access.restricted:
                 self._access.check_ahead(request)
         except Exception as error:
-            response = to_aiohttp(error_response(to_worker_error(error, request)))
+            request_id = sent_request_id(request.headers.get(REQUEST_ID)) or self._request_ids.new()
+            response = to_aiohttp(error_response(to_worker_error(error, request, request_id=request_id)))
+            response.headers[REQUEST_ID] = request_id
             response.headers.update(self._access.origins.headers(request.headers))
             response.force_close()  # the client may now send its body or not: only closing leaves no doubt
             return response
