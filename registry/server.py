@@ -29,6 +29,7 @@ from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
+from registry.runtime.logs.access_log import AccessLog
 from registry.runtime.processes import open_files
 from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.supervise import supervised
@@ -76,7 +77,17 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
-            _serving_http(directory, others, tickets, access, listener, tls, events, aside=_files_aside(settings)),
+            _serving_http(
+                directory,
+                others,
+                tickets,
+                access,
+                listener,
+                tls,
+                events,
+                access_log=_access_log(settings),
+                aside=_files_aside(settings),
+            ),
             serving_dns(directory, catalog, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -138,11 +149,12 @@ async def _serving_http(
     tls: ServerTls | None,
     events: EventLog,
     *,
+    access_log: AccessLog | None,
     aside: int,
 ) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
     at_most = connections_at_most(open_files.limit(), aside=aside)
-    fast = FastPath(directory, tickets, access, fails_over=bool(others.failover))
+    fast = FastPath(directory, tickets, access, fails_over=bool(others.failover), access_log=access_log)
     options = {
         "access_log": None,
         "logger": quiet_logger(f"{__name__}.requests"),
@@ -157,6 +169,10 @@ async def _serving_http(
 
         async with serving_app(app, listener, connections, make, tls=tls, closing_s=CLOSING_S):
             yield
+
+
+def _access_log(settings: RegistrySettings) -> AccessLog | None:
+    return None if settings.log.access_sample is None else AccessLog(settings.log.access_sample)
 
 
 def _files_aside(settings: RegistrySettings) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
+from registry.runtime.logs.settings import LogSettings
 from registry.runtime.tls.server import TlsFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.tickets.ticket_signer import LIFETIME_S
@@ -35,6 +36,7 @@ class RegistrySettings:
     ticket_lifetime_s: int = LIFETIME_S
     failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
+    log: LogSettings = field(default_factory=LogSettings)
 
     def as_arguments(self) -> list[str]:
         """The flags with which another process has these settings, but for the ports and the secrets of Consul."""
@@ -51,4 +53,9 @@ class RegistrySettings:
         if self.ticket_keys is not None:
             values["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
-        return [str(part) for each in values.items() for part in each] + tls + self.access.as_arguments()
+        return (
+            [str(part) for each in values.items() for part in each]
+            + tls
+            + self.access.as_arguments()
+            + self.log.as_arguments()
+        )

@@ -32,8 +32,9 @@ from registry.lookup.host_match import reachable_hosts
 from registry.lookup.rendering import Form, HandedTicket, render_one
 from registry.lookup.service_resolution import panic_header, stale_header
 from registry.lookup.tickets import LookupTickets
+from registry.runtime.logs.access_log import AccessLog
 from registry.runtime.request_id import HEADER as REQUEST_ID
-from registry.runtime.request_id import without_request_id
+from registry.runtime.request_id import RequestIds, without_request_id
 from registry.security.access import AccessDenied, check_service
 from registry.security.access_control import AccessControl
 from registry.security.caller import ANONYMOUS, Caller, Role
@@ -105,7 +106,8 @@ class FastPath:
 
     Whether a text's caller may ask is decided once; a change of the tokens drops all texts. Where `tickets` go with the
     addresses, prepared answers hold for one caller and as long as their tickets are kept. `fails_over`: while no
-    instance of a service is healthy, aiohttp's side answers, from another datacenter.
+    instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the instance that the
+    last answer named; `access_log` is for those who write the answers, whose new ids come from `request_ids`.
     """
 
     def __init__(
@@ -115,8 +117,12 @@ class FastPath:
         access: AccessControl | None = None,
         *,
         fails_over: bool = False,
+        access_log: AccessLog | None = None,
     ) -> None:
         self.answered = 0
+        self.named: Instance | None = None
+        self.access_log = access_log
+        self.request_ids = RequestIds()
         self._directory = directory
         self._fails_over = fails_over
         self._tickets = tickets or LookupTickets()
@@ -169,6 +175,7 @@ class FastPath:
                 return None
             before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form, service, ticket)
         self.answered += 1
+        self.named = instance
         service.asked_for = True
         if service.watch.snapshot.stale:
             before = _with_headers(before, stale_header(service))

@@ -37,7 +37,6 @@ from registry.lookup.service_resolution import not_answered_yet, service_named, 
 from registry.lookup.tickets import LookupTickets, add_tickets
 from registry.lookup.waiting_requests import WAITING_AT_MOST, WaitingRequests
 from registry.runtime.errors import RegistryError
-from registry.runtime.request_id import RequestIds
 from registry.runtime.tls.server import ServerTls
 from registry.security.access import AccessDenied, may_use
 from registry.security.access_control import AccessControl
@@ -45,7 +44,7 @@ from registry.security.caller import Role
 from registry.security.quota import OverQuota
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
-from registry.web.request_ids import adds_request_ids
+from registry.web.request_ids import WORKER, adds_request_ids, logs_access
 
 
 def build_app(
@@ -69,7 +68,9 @@ def build_app(
     metrics = LookupMetrics(directory, fast, tls)
     checks = checks_access(access, open_paths=OPEN, roles=dict.fromkeys(OPERATOR_PATHS, Role.OPERATOR))
     app = web.Application(middlewares=[refusals_as_text(metrics), checks])
-    app.on_response_prepare.append(adds_request_ids(RequestIds()))
+    app.on_response_prepare.append(adds_request_ids(fast.request_ids))
+    if fast.access_log is not None:
+        app.middlewares.insert(0, logs_access(fast.access_log, fast.request_ids))
     answer_pages(app, access)
     finder = ServiceFinder(directory, others)
     waiting = WaitingRequests(at_most=waiting_at_most)
@@ -168,6 +169,7 @@ class Lookup:
             raise Refusal(503, f"No healthy worker of {service.name}{which} right now: {hint}.", again=True)
         if "application/json" in request.headers.get("Accept", ""):
             form = Form.OBJECT
+        request[WORKER] = chosen[0].address
         workers = [(instance, self._tickets.of(instance, caller_of(request))) for instance in chosen]
         text = render_one(workers[0][0], form, workers[0][1]) if count is None else render_many(workers, form)
         content_type = form.content_type.partition(";")[0]

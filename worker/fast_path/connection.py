@@ -55,9 +55,15 @@ class FastPathRequest:
 
     head: Head
     content: FastPathBody
+    transport: asyncio.BaseTransport | None = None
     method = "POST"
     path = "/"
-    remote = None
+
+    @property
+    def remote(self) -> str | None:
+        """The IP address of the client, where it is known."""
+        name = self.transport.get_extra_info("peername") if self.transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else None
 
     @property
     def match_info(self) -> Mapping[str, str]:
@@ -119,7 +125,7 @@ class FastPathConnection(AiohttpConnection):
             return
         self._body = FastPathBody(head.content_length, self)
         self._pipelined = self._body.feed(data[head.size :])
-        self._task = self.loop.create_task(self._serve(FastPathRequest(head, self._body)))
+        self._task = self.loop.create_task(self._serve(FastPathRequest(head, self._body, self.transport)))
 
     def _may_begin(self) -> bool:
         return not self.closing and (not self._aiohttp_used or self.waits_for_request())
