@@ -18,11 +18,12 @@ from registry.runtime.request_id import without_request_id
 class LookupConnection(BoundedConnection):
     """aiohttp's connection handler with the fast path in front of it."""
 
-    __slots__ = ("_active", "_fast", "_local_address", "_lookups", "_plain")
+    __slots__ = ("_active", "_answer", "_fast", "_local_address", "_lookups", "_plain")
 
     def __init__(self, server: web.Server, fast: FastPath, connections: Connections, **options: Any) -> None:
         super().__init__(server, connections, **options)
         self._fast = fast
+        self._answer = fast.answer if fast.access_log is None else self._answer_and_log
         self._plain = True
         self._active = False
         self._local_address = ""
@@ -43,8 +44,7 @@ class LookupConnection(BoundedConnection):
         """Answer plain requests at once; hand everything else, and all that follows it, to aiohttp."""
         # aiohttp pauses a client that does not read its answers (_paused).
         if self._plain and not (self._paused or self._force_close or self._close):
-            answer = self._fast.answer if self._fast.access_log is None else self._answer_and_log
-            response = answer(data, self._lookups, self._local_address)
+            response = self._answer(data, self._lookups, self._local_address)
             if response is not None:
                 assert self.transport is not None
                 self.transport.write(response)

@@ -106,8 +106,8 @@ class FastPath:
 
     Whether a text's caller may ask is decided once; a change of the tokens drops all texts. Where `tickets` go with the
     addresses, prepared answers hold for one caller and as long as their tickets are kept. `fails_over`: while no
-    instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the instance that the
-    last answer named; `access_log` is for those who write the answers, whose new ids come from `request_ids`.
+    instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the instance in the
+    last answer with a request id; `access_log` is for who writes the answers, with new ids from `request_ids`.
     """
 
     def __init__(
@@ -175,11 +175,11 @@ class FastPath:
                 return None
             before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form, service, ticket)
         self.answered += 1
-        self.named = instance
         service.asked_for = True
         if service.watch.snapshot.stale:
             before = _with_headers(before, stale_header(service))
         if request_id:
+            self.named = instance
             after = _with_request_id(after, request_id)
         return before + self._now() + after
 
