@@ -38,7 +38,7 @@ def _first(new: Snapshot, name: str) -> Iterator[Event]:
 def _worker(old: Instance | None, new: Instance | None) -> Iterator[Event]:
     if new is None:
         assert old is not None, "a worker is in one of the snapshots"
-        was = {Health.CRITICAL: ", critical until now", Health.MAINTENANCE: " after leaving the rotation"}
+        was = {Health.CRITICAL: ", critical until now", Health.MAINTENANCE: " in order"}
         yield _event(Kind.LEFT, old, f"has left{was.get(old.health, '')}.")
     elif old is None:
         health = "" if new.health.serving else f", {new.health.value}{_why(new)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
@@ -41,6 +42,7 @@ from worker.repository.loader import running_threads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
+from worker.server.admin_routes import reasons_not_ready
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.server.model_endpoint import ModelEndpoint, health_url, instance_of
 from worker.settings import WorkerSettings
@@ -57,6 +59,9 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 75.0
 """A connection without a request, or with one whose headers are incomplete, is closed after this time."""
+
+LOADING_TOLD_S = 5.0
+"""The time between two lines of a worker that loads."""
 
 FILES_ASIDE = 128
 """Files besides those of connections: of models and of their trial loads, connections to Consul, new connections."""
@@ -169,13 +174,23 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
         if settings.advertise is None and not settings.allow_loopback:
             await refuse_loopback_early(settings.host, settings.consul)
-        for endpoint in endpoints:
-            await endpoint.store.load()
+        async with supervised("say what is being loaded", partial(_say_what_loads, endpoints)):
+            for endpoint in endpoints:
+                await endpoint.store.load()
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
         for endpoint in endpoints:
             endpoint.state.ready = True
         instances = await stack.enter_async_context(_registered(settings, endpoints, required))
         yield RunningWorker(instances, endpoints)
+
+
+async def _say_what_loads(endpoints: Sequence[ModelEndpoint]) -> None:
+    """Write a line every few seconds while models are being loaded: for seconds or minutes nothing else is told."""
+    since_s = time.monotonic()
+    while True:
+        await asyncio.sleep(LOADING_TOLD_S)
+        waiting = [reason for each in endpoints for reason in reasons_not_ready(each.store, ready=True, leaving=False)]
+        logger.info("Loading for %.0f s: %s", time.monotonic() - since_s, " ".join(waiting))
 
 
 def _access_log(settings: WorkerSettings) -> AccessLog | None:

@@ -7,6 +7,7 @@ import logging
 import sys
 from dataclasses import dataclass
 
+from registry.runtime.logs import access_log
 from registry.runtime.logs.formatters import JsonFormatter, TextFormatter
 
 PACKAGES = ("registry", "worker", "deploy")
@@ -53,3 +54,5 @@ def configure(settings: LogSettings) -> None:
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
     for package in PACKAGES:
         logging.getLogger(package).setLevel(level)
+    if settings.access_sample is not None:  # who asks for it gets it, whatever the level of the rest
+        logging.getLogger(access_log.__name__).setLevel(logging.INFO)

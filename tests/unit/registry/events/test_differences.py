@@ -38,7 +38,7 @@ def snapshot(*instances: Instance, stale: bool = False, known: bool = True) -> S
             "HTTP GET http://10.0.0.1:9001/healthz: 503 Output: loading.",
         ),
         ((A,), (), Kind.LEFT, "classify at 10.0.0.1:9001 has left."),
-        ((DRAINED,), (), Kind.LEFT, "classify at 10.0.0.1:9001 has left after leaving the rotation."),
+        ((DRAINED,), (), Kind.LEFT, "classify at 10.0.0.1:9001 has left in order."),
         ((CRITICAL,), (A,), Kind.HEALTHY, "classify at 10.0.0.1:9001 is healthy again."),
         ((A,), (DRAINED,), Kind.DRAINED, "classify at 10.0.0.1:9001 is drained: new memory."),
         ((DRAINED,), (A,), Kind.UNDRAINED, "classify at 10.0.0.1:9001 is not drained any more."),
