@@ -21,6 +21,8 @@ def events_in(transition: Transition) -> tuple[Event, ...]:
     """What happened from `old` to `new`: to each worker by its id, then to the service as a whole."""
     old, new = transition.old, transition.new
     name = f"{new.service} in {transition.datacenter}" if transition.datacenter else new.service
+    if transition.split:
+        return (Event(Kind.CONFIGURATION, f"{name}: {transition.split}.", service=new.service),)
     if not old.known and new.known:
         return (*_first(new, name), *_panic(old, new, name), *_stale(transition, name))
     before = {instance.id: instance for instance in old.instances}

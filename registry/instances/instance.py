@@ -30,6 +30,11 @@ def version_tag(version: str) -> str:
     return f"{_VERSION_TAG}{version}"
 
 
+def is_version_tag(tag: str) -> bool:
+    """Whether a tag says that a worker serves a version, in whatever case a DNS client spells it."""
+    return tag.lower().startswith(_VERSION_TAG)
+
+
 def failed_meta(version: str, error: str) -> dict[str, str]:
     """What the meta says of a version that could not be loaded; Consul takes values of 512 bytes."""
     return {f"{_FAILED_META}{version}": error.encode()[:META_BYTES].decode(errors="ignore")}

@@ -16,7 +16,7 @@ from registry.instances.instance import (
 )
 from registry.runtime.listen import port_of
 from worker.advertising.advertised import Advertised
-from worker.repository.model_versions import ModelVersions
+from worker.repository.served_model import ServedModel
 from worker.settings import WorkerSettings
 from worker.web.endpoint_state import EndpointState
 
@@ -32,7 +32,7 @@ class ModelEndpoint:
     """
 
     number: int
-    store: ModelVersions
+    store: ServedModel
     listener: socket.socket
     state: EndpointState
 
@@ -71,7 +71,7 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: A
     )
 
 
-def _coming_versions(store: ModelVersions) -> dict[str, str]:
+def _coming_versions(store: ServedModel) -> dict[str, str]:
     """What the registration says of the version that is being loaded, and of the newest ones that failed."""
     statuses = store.statuses()
     loading = next((status.version for status in statuses if status.state == "LOADING"), "")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
@@ -36,14 +35,16 @@ from registry.security.tickets.key_ring import checking_tickets
 from worker.advertising.advertised import Advertised, find_advertised
 from worker.advertising.refuse_loopback import refuse_loopback_early
 from worker.batching.core_scheduler import CoreScheduler
+from worker.cascade.served import ServedCascade
 from worker.fast_path.connection import connection_factory
 from worker.registration import Registration
-from worker.repository.loader import running_threads
+from worker.repository.loader import WorkerThreads, running_threads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
-from worker.server.admin_routes import reasons_not_ready
+from worker.repository.served_model import ServedModel
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
+from worker.server.loading import load_models
 from worker.server.model_endpoint import ModelEndpoint, health_url, instance_of
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
@@ -59,9 +60,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 75.0
 """A connection without a request, or with one whose headers are incomplete, is closed after this time."""
-
-LOADING_TOLD_S = 5.0
-"""The time between two lines of a worker that loads."""
 
 FILES_ASIDE = 128
 """Files besides those of connections: of models and of their trial loads, connections to Consul, new connections."""
@@ -85,7 +83,7 @@ class RunningWorker:
         return self.endpoints[0].state
 
     @property
-    def store(self) -> ModelVersions:
+    def store(self) -> ServedModel:
         """The first model's versions."""
         return self.endpoints[0].store
 
@@ -154,10 +152,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         await stack.enter_async_context(supervised("return freed memory", return_freed_memory))
         endpoints: list[ModelEndpoint] = []
         listeners = stack.enter_context(_listening(settings))
-        for number, (served, listener) in enumerate(zip(settings.models, listeners, strict=True)):
-            store = ModelVersions(
-                served, settings, threads=threads, scheduler=scheduler, numbers=shared.metrics, requests=shared.requests
-            )
+        served = _served_models(settings, shared, threads, scheduler)
+        for number, (store, listener) in enumerate(zip(served, listeners, strict=True)):
             await stack.enter_async_context(store)
             endpoints.append(ModelEndpoint(number, store, listener, EndpointState(boot=uuid.uuid4().hex)))
         required = None
@@ -174,9 +170,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
         if settings.advertise is None and not settings.allow_loopback:
             await refuse_loopback_early(settings.host, settings.consul)
-        async with supervised("say what is being loaded", partial(_say_what_loads, endpoints)):
-            for endpoint in endpoints:
-                await endpoint.store.load()
+        await load_models(endpoints)
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
         for endpoint in endpoints:
             endpoint.state.ready = True
@@ -184,17 +178,24 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         yield RunningWorker(instances, endpoints)
 
 
-async def _say_what_loads(endpoints: Sequence[ModelEndpoint]) -> None:
-    """Write a line every few seconds while models are being loaded: for seconds or minutes nothing else is told."""
-    since_s = time.monotonic()
-    while True:
-        await asyncio.sleep(LOADING_TOLD_S)
-        waiting = [reason for each in endpoints for reason in reasons_not_ready(each.store, ready=True, leaving=False)]
-        logger.info("Loading for %.0f s: %s", time.monotonic() - since_s, " ".join(waiting))
-
-
 def _access_log(settings: WorkerSettings) -> AccessLog | None:
     return None if settings.access_log_sample is None else AccessLog(settings.access_log_sample)
+
+
+def _served_models(
+    settings: WorkerSettings, shared: SharedState, threads: WorkerThreads, scheduler: CoreScheduler
+) -> list[ModelVersions | ServedCascade]:
+    """What answers for each name: a model's versions, or a cascade for the first."""
+    numbers, requests = shared.metrics, shared.requests
+    served: list[ModelVersions | ServedCascade] = [
+        ModelVersions(each, settings, threads=threads, scheduler=scheduler, numbers=numbers, requests=requests)
+        for each in settings.models
+    ]
+    if settings.cascade is not None:
+        served[0] = ServedCascade(
+            settings.cascade, settings, threads=threads, scheduler=scheduler, numbers=numbers, requests=requests
+        )
+    return served
 
 
 @contextmanager

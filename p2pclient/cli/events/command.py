@@ -23,7 +23,7 @@ def events(
     timeout: Timeout = 5.0,
     token_file: TokenFile = None,
 ) -> None:
-    """Show what has happened: workers that joined, left or failed, versions, panic mode.
+    """Show what has happened to workers, versions and services.
 
     The lookup service keeps the last 1,000 events. Where tokens are on, it tells operators only.
 

@@ -109,7 +109,7 @@ async def fetch_statuses(
 
 
 async def _summaries(pages: OperatorPages | None) -> Callable[[str], ServiceSummary]:
-    """What the lookup service says of each service; a note where it does not tell this token; else nothing."""
+    """What the lookup service says of each service, or that it does not tell this token; an older one says none."""
     if pages is None:
         return lambda _: NO_SUMMARY
     found = await outcome_of(pages.summary(limit_s=SUMMARY_TIMEOUT_S))

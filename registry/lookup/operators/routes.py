@@ -57,7 +57,14 @@ class _OperatorRoutes:
     def _summary(self, service: Service, now_s: float) -> dict[str, object]:
         watch = service.watch
         hint = self._directory.hint(service)
-        return service_summary(service.snapshot, stale_s=watch.stale_s(now_s), trouble=watch.trouble, hint=hint)
+        return service_summary(
+            service.snapshot,
+            stale_s=watch.stale_s(now_s),
+            trouble=watch.trouble,
+            hint=hint,
+            rollout=service.rollout,
+            versions=service.shares,
+        )
 
     async def scrape_targets(self, request: web.Request) -> web.Response:
         """`GET /sd/prometheus`: what Prometheus is to scrape, in the form of its HTTP service discovery."""

@@ -111,6 +111,12 @@ def test_the_first_answer_is_one_event_however_many_workers_it_names() -> None:
     assert (event.kind, event.text) == (Kind.FRESH, "classify is followed from now on: 1 of 2 workers serve.")
 
 
+def test_another_split_is_an_event_of_the_service() -> None:
+    """Because it changes which workers get calls."""
+    (event,) = events_in(Transition(snapshot(A), snapshot(A), split="the split is 3=90 4=10; shadows: none"))
+    assert (event.kind, event.text) == (Kind.CONFIGURATION, "classify: the split is 3=90 4=10; shadows: none.")
+
+
 def test_what_did_not_change_is_no_event() -> None:
     """Neither a new check output nor another weight is one."""
     assert events_in(Transition(snapshot(A), snapshot(replace(A, weight=2)))) == ()
