@@ -12,7 +12,9 @@ from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused
 from registry.consul.key_value import KeyValue
 from registry.instances.instance import Instance
-from registry.security.tickets.public_key import PREFIX
+from registry.rollout.record import PREFIX, Rollout
+from registry.rollout.record_store import RecordStore
+from registry.security.tickets.public_key import PREFIX as TICKET_KEYS
 from tests.support.deployed_consul import FILES, DeployedConsul
 from tests.support.waiting import until
 
@@ -94,8 +96,8 @@ async def learns_ticket_keys(consul: DeployedConsul, token: str, folder: Path) -
     """Consul leaves out what a token may not read, so there is a key for it to show."""
     publishing, learning = KeyValue(consul.settings(token="management")), KeyValue(consul.settings(token=token))
     try:
-        await publishing.put(f"{PREFIX}published", b"{}")
-        return bool((await learning.under(PREFIX)).values)
+        await publishing.put(f"{TICKET_KEYS}published", b"{}")
+        return bool((await learning.under(TICKET_KEYS)).values)
     finally:
         await publishing.close()
         await learning.close()
@@ -104,8 +106,30 @@ async def learns_ticket_keys(consul: DeployedConsul, token: str, folder: Path) -
 async def publishes_ticket_keys(consul: DeployedConsul, token: str, folder: Path) -> bool:
     store = KeyValue(consul.settings(token=token))
     try:
-        await store.put(f"{PREFIX}test", b"{}")
-        await store.delete(f"{PREFIX}test")
+        await store.put(f"{TICKET_KEYS}test", b"{}")
+        await store.delete(f"{TICKET_KEYS}test")
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+    return True
+
+
+async def reads_rollouts(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    store = KeyValue(consul.settings(token=token))
+    try:
+        return not (await store.under(PREFIX)).missing
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+
+
+async def splits_calls(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    store = KeyValue(consul.settings(token=token))
+    records = RecordStore(store, "classify")
+    try:
+        await records.replace(await records.load(), Rollout({"3": 1}))
     except ConsulRefused:
         return False
     finally:
@@ -127,9 +151,11 @@ NEEDED: tuple[tuple[str, str, Work], ...] = (
     ("lookup", 'service_prefix "" { policy = "read" }', lists_services),
     ("lookup", 'node_prefix "" { policy = "read" }', sees_instances),
     ("lookup", 'key_prefix "p2p-serving/ticket-keys/" { policy = "write" }', publishes_ticket_keys),
+    ("lookup", 'key_prefix "p2p-serving/rollouts/" { policy = "read" }', reads_rollouts),
     ("operator", 'service_prefix "" { policy = "write" }', takes_out_and_back),
     ("operator", 'node_prefix "" { policy = "read" }', sees_members),
     ("operator", 'operator = "read"', sees_the_voters),
+    ("operator", 'key_prefix "p2p-serving/rollouts/" { policy = "write" }', splits_calls),
     ("snapshot", 'acl = "write"', saves_a_snapshot),
 )
 """The policy, one of its rules, and what does not work without that rule."""
@@ -149,7 +175,13 @@ async def standing(deployed: DeployedConsul) -> None:
     await catalog.close()
 
 
-@pytest.mark.usefixtures("standing")
+@pytest.fixture
+async def split(deployed: DeployedConsul) -> None:
+    """A record of a roll-out that is there all the while."""
+    assert await splits_calls(deployed, deployed.secret("management"), Path())
+
+
+@pytest.mark.usefixtures("standing", "split")
 @pytest.mark.parametrize(("policy", "rule", "work"), NEEDED, ids=lambda value: getattr(value, "__name__", value))
 async def test_every_rule_is_needed(
     deployed: DeployedConsul, tmp_path: Path, policy: str, rule: str, work: Work
