@@ -5,9 +5,9 @@
 On a real Consul two workers of version 3 and two of version 4 are registered. First 1,000 lookups are counted under
 the split 90 to 10. Then all calls are sent to the one version and to the other in turn, and the time runs from sending
 the record to Consul until an answer that follows it has arrived: of `/next`, of the 307, of DNS, of a long poll of
-`/instances`, and until a client that watches has it. Consul keeps its data in /dev/shm where there is one: each change
-is written through to the disk, and a busy disk would be measured. Last, the processor time of one step of a rotation is taken with a
-split and without one.
+`/instances`, and until a client that watches has it. Consul keeps its data in /dev/shm where there is one: it writes
+each change through to the disk, and a busy disk would be measured. Last, the processor time of one step of a rotation
+is taken with a split and without one.
 """
 
 from __future__ import annotations
