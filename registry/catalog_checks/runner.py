@@ -85,7 +85,8 @@ class CheckRunner:
         self._standings[key] = standing
         status = status_of(standing, check.status)
         try:
-            if is_to_be_removed(standing, most_unreached=self._most_unreached(), now_s=now_s):
+            most_unreached = self._most_unreached()
+            if is_to_be_removed(standing, drained=check.drained, most_unreached=most_unreached, now_s=now_s):
                 if await self._catalog.remove(check):
                     logger.warning("Removed %s, which has failed its checks for too long: %s", check.node, output)
                 return

@@ -83,12 +83,16 @@ class CatalogRegistrar:
         await self._put("catalog/deregister", {"Node": node_of(instance_id)})
 
     async def maintenance(self, instance_id: str, *, enable: bool, reason: str = "") -> None:
-        """Put the instance into or out of maintenance, by the check that an agent would write."""
-        await self._known_checks(instance_id)
-        check_id = _maintenance_id(instance_id)
-        if enable:
+        """Put the instance into or out of maintenance, by the check that an agent would write.
+
+        A worker that leaves does not replace the reason of an operator: the next process at its address would take the
+        maintenance for the worker's own, and end it.
+        """
+        check_id = maintenance_id(instance_id)
+        in_maintenance = check_id in await self._known_checks(instance_id)
+        if enable and not (in_maintenance and reason == LEAVING):
             await self._write_check(instance_id, check_id, "Service Maintenance Mode", "critical", notes=reason)
-        else:
+        elif in_maintenance and not enable:
             await self._put("catalog/deregister", {"Node": node_of(instance_id), "CheckID": check_id})
 
     async def heartbeat(self, instance_id: str, *, note: str = "") -> None:
@@ -113,7 +117,7 @@ class CatalogRegistrar:
 
     async def _end_earlier_leaving(self, instance_id: str) -> None:
         """End the maintenance of a process that left from the same address and was killed before it deregistered."""
-        left = (await self._checks(instance_id)).get(_maintenance_id(instance_id)) or {}
+        left = (await self._checks(instance_id)).get(maintenance_id(instance_id)) or {}
         if left.get("Notes") == LEAVING:
             await self.maintenance(instance_id, enable=False)
 
@@ -181,7 +185,8 @@ def _loop_id(instance_id: str) -> str:
     return f"{instance_id}:loop"
 
 
-def _maintenance_id(instance_id: str) -> str:
+def maintenance_id(instance_id: str) -> str:
+    """The id of the check by which an instance is in maintenance, as agents name it."""
     return f"_service_maintenance:{instance_id}"
 
 

@@ -79,6 +79,16 @@ async def test_the_next_process_ends_the_last_ones_leaving(catalog: Catalog, reg
     assert (await found(catalog)).health is Health.MAINTENANCE
 
 
+async def test_leaving_does_not_end_a_drain(catalog: Catalog, registrar: CatalogRegistrar) -> None:
+    """A drained worker that leaves and is killed keeps the operator's reason; its next process stays drained."""
+    await registrar.register(instance(), CHECKS)
+    await registrar.maintenance(instance().id, enable=True, reason="disk")
+    await registrar.maintenance(instance().id, enable=True, reason=LEAVING)
+    assert (await found(catalog)).output == "disk"
+    await registrar.register(instance(boot="boot2"), CHECKS)
+    assert (await found(catalog)).health is Health.MAINTENANCE
+
+
 async def test_a_heartbeat_writes_only_a_change(catalog: Catalog, registrar: CatalogRegistrar) -> None:
     """Heartbeats of a healthy worker do not wake those who follow its service."""
     await registrar.register(instance(), CHECKS)
