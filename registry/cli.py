@@ -68,6 +68,9 @@ FailoverDatacenters = Annotated[
         help="Datacenters in which a service is looked for, in this order, while no instance is healthy here.",
     ),
 ]
+CheckCa = Annotated[Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")]
+CheckCert = Annotated[Path | None, cert_option("--check-cert", of="servers")]
+CheckKey = Annotated[Path | None, key_option("--check-key", cert="--check-cert")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
 
@@ -89,6 +92,9 @@ def registry(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
+    check_ca: CheckCa = None,
+    check_cert: CheckCert = None,
+    check_key: CheckKey = None,
     consul: LookupConsul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
@@ -106,6 +112,7 @@ def registry(
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.processes.sd_notify import SystemdNotifier
     from registry.runtime.tls.server import TlsFiles
+    from registry.runtime.tls.trust import TrustFiles
     from registry.security.access_settings import AccessSettings
     from registry.server import serve
     from registry.settings import RegistrySettings
@@ -125,6 +132,7 @@ def registry(
             ticket_keys=ticket_keys,
             ticket_lifetime_s=ticket_lifetime,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
+            checks=TrustFiles(check_ca, check_cert, check_key),
         )
         notifier = SystemdNotifier.from_environment(os.environ)
         if processes == 1:
@@ -222,11 +230,9 @@ def agent(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
-    check_ca: Annotated[
-        Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")
-    ] = None,
-    check_cert: Annotated[Path | None, cert_option("--check-cert", of="servers")] = None,
-    check_key: Annotated[Path | None, key_option("--check-key", cert="--check-cert")] = None,
+    check_ca: CheckCa = None,
+    check_cert: CheckCert = None,
+    check_key: CheckKey = None,
 ) -> None:
     """An in-memory Consul agent for one machine.
 

@@ -70,7 +70,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _directory(catalog, settings) as directory,
             _other_datacenters(catalog, settings) as others,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
-            checking_catalog(settings.consul),
+            checking_catalog(settings.consul, settings.checks),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,

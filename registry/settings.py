@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
 from registry.runtime.tls.server import TlsFiles
+from registry.runtime.tls.trust import TrustFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.tickets.ticket_signer import LIFETIME_S
 
@@ -20,6 +22,7 @@ class RegistrySettings:
     `followed_at_most` is this process's share of the services that may be followed. `ticket_keys` is the folder with
     the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask.
     `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
+    `checks`: what checks of workers in the catalogue trust, and what they show to workers.
     """
 
     consul: ConsulSettings
@@ -35,6 +38,7 @@ class RegistrySettings:
     ticket_lifetime_s: int = LIFETIME_S
     failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
+    checks: TrustFiles = field(default_factory=TrustFiles)
 
     def as_arguments(self) -> list[str]:
         """The flags with which another process has these settings, but for the ports and the secrets of Consul."""
@@ -51,4 +55,12 @@ class RegistrySettings:
         if self.ticket_keys is not None:
             values["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
-        return [str(part) for each in values.items() for part in each] + tls + self.access.as_arguments()
+        return [*_flat(values), *tls, *_flat(self._check_files()), *self.access.as_arguments()]
+
+    def _check_files(self) -> dict[str, object]:
+        files = {"--check-ca": self.checks.ca, "--check-cert": self.checks.cert, "--check-key": self.checks.key}
+        return {flag: path for flag, path in files.items() if path is not None}
+
+
+def _flat(flags: Mapping[str, object]) -> list[str]:
+    return [str(part) for each in flags.items() for part in each]

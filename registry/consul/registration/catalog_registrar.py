@@ -62,10 +62,10 @@ class CatalogRegistrar:
 
         So the checks keep their state when a version or a tag changes.
         """
-        if checks.health_url is None:
+        if checks.health_url is None or checks.tls_server_name:
             raise ConsulRefused(
-                "A worker in the catalogue is checked by a lookup service, which has no certificate for its "
-                "--tls-client-ca: register at an agent."
+                "A worker in the catalogue is checked by a lookup service, at the address that it registers: leave out "
+                "--no-agent-check and --agent-check-name, or register at an agent."
             )
         entry: dict[str, Any] = {
             "Node": node_of(instance.id),

@@ -15,6 +15,7 @@ from registry.consul.catalog import Catalog, Checks
 from registry.consul.registration.catalog_registrar import CatalogRegistrar
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Health, Instance
+from registry.runtime.tls.trust import TrustFiles
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
 from tests.support.cluster import rights
@@ -185,7 +186,7 @@ async def test_the_checks_keep_a_drain(
     for worker in (drained, other):
         await registrar.register(worker, Checks(f"{worker.origin}/healthz"))
     await p2p("drain", drained.id, consul=consul.url)
-    async with checking_catalog(settings):
+    async with checking_catalog(settings, TrustFiles()):
         await until(only_the_drained_one)
         await until(its_check_fails)
         assert await only_the_drained_one()

@@ -112,10 +112,11 @@ async def test_the_unknown_is_forgotten(registrar: CatalogRegistrar) -> None:
     assert await registrar.failing_check("nobody") is None
 
 
-async def test_without_a_health_path_nobody_would_check_it(registrar: CatalogRegistrar) -> None:
-    """A worker whose health path needs a client's certificate cannot be checked by a lookup service: it is refused."""
-    with pytest.raises(ConsulRefused, match="register at an agent"):
-        await registrar.register(instance(), replace(CHECKS, health_url=None))
+async def test_what_a_lookup_service_cannot_check_is_refused(registrar: CatalogRegistrar) -> None:
+    """A worker without a health path, or one whose certificate names something else, is not registered unchecked."""
+    for unchecked in (replace(CHECKS, health_url=None), replace(CHECKS, tls_server_name="gpu1")):
+        with pytest.raises(ConsulRefused, match="--no-agent-check and --agent-check-name, or register at an agent"):
+            await registrar.register(instance(), unchecked)
 
 
 async def test_an_agents_sync_leaves_it_alone(
