@@ -15,6 +15,7 @@ from registry.catalog_checks.probe_sessions import ProbeSessions, probe_sessions
 from registry.catalog_checks.runner import running_checks
 from registry.consul.errors import TokenRefused
 from registry.consul.registration.catalog_checks import CatalogChecks
+from registry.consul.registration.catalog_names import LOCK_KEY
 from registry.consul.registration.session_lock import SESSION_TTL_S, SessionLock
 from registry.consul.settings import ConsulSettings
 from registry.discovery.reconcile import next_index
@@ -25,8 +26,6 @@ from registry.runtime.tasks.supervise import supervised
 from registry.runtime.tls.trust import TrustFiles
 
 logger = logging.getLogger(__name__)
-
-LOCK_KEY = "p2p-serving/catalog-checks/leader"
 
 RENEW_S = SESSION_TTL_S / 3
 """Two renewals may be lost."""

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 class Right:
     """`access` ("read", "write") to one `resource` ("service", "node", "key" ...) of the name `segment`.
 
-    For "key" and for an empty name all that begin so are meant.
+    With `prefix`, and for an empty name, all names that begin so are meant.
     """
 
     resource: str
     access: str
     segment: str
+    prefix: bool = False
 
     @property
     def rule(self) -> str:
         """The right as a rule of a policy."""
-        prefix = "_prefix" if self.resource == "key" or not self.segment else ""
+        prefix = "_prefix" if self.prefix or not self.segment else ""
         return f'{self.resource}{prefix} "{self.segment}" {{ policy = "{self.access}" }}'

@@ -13,7 +13,8 @@ from consul.base import Response
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, WAIT_S
 from registry.consul.health_answer import read_index
-from registry.consul.registration.catalog_registrar import LEAVING, NODE_META, maintenance_id
+from registry.consul.registration.catalog_names import NODE_META
+from registry.consul.registration.catalog_registrar import LEAVING, maintenance_id
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import Health
@@ -30,6 +31,8 @@ class CatalogCheck:
 
     node: str
     id: str
+    service: str
+    instance_id: str
     url: str
     status: Health
     output: str
@@ -56,6 +59,11 @@ class CatalogChecks:
         """Consul's index, and whether a worker is registered in the catalogue; waits for a change of nodes."""
         index, nodes = await self._read("catalog/nodes", index)
         return index, bool(nodes)
+
+    async def nodes(self) -> Sequence[str]:
+        """The names of the nodes of workers in the catalogue."""
+        _, nodes = await self._read("catalog/nodes", 0)
+        return [node["Node"] for node in nodes]
 
     async def all(self, *, index: int = 0) -> tuple[int, Sequence[CatalogCheck]]:
         """Consul's index, and the checks of all workers in the catalogue; waits for a change."""
@@ -99,6 +107,8 @@ def _check(entry: Mapping[str, Any], *, drained: bool) -> CatalogCheck:
     return CatalogCheck(
         node=entry["Node"],
         id=entry["CheckID"],
+        service=entry["ServiceName"],
+        instance_id=entry["ServiceID"],
         url=entry["Definition"]["HTTP"],
         status=Health(entry["Status"]),
         output=entry.get("Output") or "",

@@ -18,12 +18,10 @@ from consul.base import Response
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import CALL_TIMEOUT_S, LONGEST_OUTPUT, TAG, Catalog, Checks
 from registry.consul.errors import ConsulRefused, Forgotten
+from registry.consul.registration.catalog_names import NODE_META, NODE_PREFIX
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import Instance
-
-NODE_META = {"p2p-serving": "catalog"}
-"""The meta of the nodes whose checks lookup services run."""
 
 LEAVING = "leaving"
 """The reason of the maintenance in which a worker leaves; a worker that starts at the same address ends it."""
@@ -33,7 +31,7 @@ _NO_LABEL = re.compile("[^A-Za-z0-9]+")
 
 def node_of(instance_id: str) -> str:
     """The name of an instance's node, which is a DNS label for addresses of any form."""
-    return f"p2p-{_NO_LABEL.sub('-', instance_id).strip('-')}"
+    return f"{NODE_PREFIX}{_NO_LABEL.sub('-', instance_id).strip('-')}"
 
 
 class CatalogRegistrar:

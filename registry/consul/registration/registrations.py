@@ -14,7 +14,7 @@ from consul.base import Response
 
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import CALL_TIMEOUT_S, TAG
-from registry.consul.registration.catalog_registrar import NODE_META
+from registry.consul.registration.catalog_names import NODE_META
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import RegisterAt

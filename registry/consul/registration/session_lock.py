@@ -75,6 +75,15 @@ class SessionLock:
             _, holder = await self._holder([("index", index), ("wait", f"{wait_s:g}s")])
         return not holder
 
+    async def holders_node(self) -> str:
+        """The node at whose agent the holder's session was made; "" where nobody holds the lock."""
+        _, session = await self._holder([])
+        if not session:
+            return ""
+        headers = self._client.prepare_headers()
+        found = await awaited(self._client.http.get(read_json, f"/v1/session/info/{session}", [], headers), self.url)
+        return str(found[0]["Node"]) if found else ""
+
     async def _holder(self, params: list[tuple[str, Any]]) -> tuple[int, str]:
         """Consul's index, and the session that holds the lock; "" for none."""
         headers = self._client.prepare_headers()

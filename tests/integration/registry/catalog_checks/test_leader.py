@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 import registry.catalog_checks.verdict
-from registry.catalog_checks.leader import LOCK_KEY, checking_catalog
+from registry.catalog_checks.leader import checking_catalog
 from registry.consul.catalog import Catalog
 from registry.consul.key_value import KeyValue
 from registry.consul.registration.catalog_checks import CatalogChecks
+from registry.consul.registration.catalog_names import LOCK_KEY
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Health, Instance
 from registry.runtime.tls.trust import TrustFiles
