@@ -22,12 +22,15 @@ from tests.support.containers import ROOT, Podman, run
 
 pytestmark = pytest.mark.timeout(900)
 
-OVERLAY = ROOT / "deploy" / "kubernetes" / "overlays" / "catalog"
+OVERLAYS = ROOT / "deploy" / "kubernetes" / "overlays"
+
+FIELDS = {"status.hostIP": "consul-server", "status.podIP": "eth0"}
+"""What stands for fields of a pod, which podman does not know: where the agent is, and which address is advertised."""
 
 
-def playable(images: Images) -> str:
+def playable(images: Images, overlay: str) -> str:
     """The overlay's pods, one of each, with the test's images, and a Consul of the name that they expect."""
-    documents = [d for d in rendered() if d["kind"] in ("ConfigMap", "Deployment")]
+    documents = [d for d in rendered(overlay) if d["kind"] in ("ConfigMap", "Deployment")]
     for document in documents:
         if document["kind"] == "ConfigMap":
             document["data"]["P2P_WORKER_ENGINE"] = "echo"
@@ -36,6 +39,7 @@ def playable(images: Images) -> str:
             (container,) = document["spec"]["template"]["spec"]["containers"]
             container["image"] = f"{getattr(images, container['name'])}:latest"
             container["imagePullPolicy"] = "Never"
+            container["env"] = [without_fields(each) for each in container.get("env", ())]
     arguments = ["agent", "-dev", "-client=0.0.0.0", '-bind={{ GetInterfaceIP "eth0" }}']
     container = {"name": "consul", "image": f"{images.consul}:latest", "imagePullPolicy": "Never", "args": arguments}
     consul = {
@@ -47,17 +51,28 @@ def playable(images: Images) -> str:
     return yaml.safe_dump_all([consul, *documents])
 
 
-def rendered() -> list[dict[str, Any]]:
+def without_fields(variable: dict[str, Any]) -> dict[str, Any]:
+    if "valueFrom" not in variable:
+        return variable
+    return {"name": variable["name"], "value": FIELDS[variable["valueFrom"]["fieldRef"]["fieldPath"]]}
+
+
+def rendered(overlay: str) -> list[dict[str, Any]]:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
-    return list(yaml.safe_load_all(run("kubectl", "kustomize", OVERLAY)))
+    return list(yaml.safe_load_all(run("kubectl", "kustomize", OVERLAYS / overlay)))
+
+
+@pytest.fixture(params=["catalog", "client-agents"])
+def overlay(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def lookup(podman: Podman, images: Images, tmp_path: Path) -> Iterator[str]:
+def lookup(podman: Podman, images: Images, overlay: str, tmp_path: Path) -> Iterator[str]:
     """The lookup service's address, while the pods run."""
     network, file = f"p2p-test-kube-{os.getpid()}", tmp_path / "pods.yaml"
-    file.write_text(playable(images), encoding="utf-8")
+    file.write_text(playable(images, overlay), encoding="utf-8")
     podman("network", "create", "--subnet", f"198.18.{random.randrange(1, 250)}.0/24", network)
     try:
         podman("kube", "play", "--network", network, file, timeout_s=120)
@@ -69,8 +84,8 @@ def lookup(podman: Podman, images: Images, tmp_path: Path) -> Iterator[str]:
         podman("network", "rm", "--force", network)
 
 
-def test_a_pod_is_looked_up_and_answers(podman: Podman, lookup: str) -> None:
-    """A worker's pod registers in the catalogue with its own address, is checked there, and answers an image."""
+def test_a_pod_is_looked_up_and_answers(podman: Podman, overlay: str, lookup: str) -> None:
+    """A worker's pod registers, in the catalogue or at the agent, answers an image, and leaves when it is stopped."""
     end_s = time.monotonic() + 60
     while True:
         try:
@@ -82,7 +97,7 @@ def test_a_pod_is_looked_up_and_answers(podman: Podman, lookup: str) -> None:
     photo = ROOT / "deploy" / "cat.jpg"
     said = json.loads(run("curl", "-s", "-m", "10", "-F", f"data=@{photo}", f"http://{worker}"))
     assert [label for label, _ in said] == ["width", "height"]
-    while "checks the workers" not in podman.logs("p2p-lookup-pod-0-lookup"):
+    while overlay == "catalog" and "checks the workers" not in podman.logs("p2p-lookup-pod-0-lookup"):
         assert time.monotonic() < end_s
         time.sleep(0.1)
     # Not the pod: podman would end its network at the same moment, and nobody could be told.
