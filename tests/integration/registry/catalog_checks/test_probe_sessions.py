@@ -12,7 +12,6 @@ import pytest
 from registry.catalog_checks.leader import checking_catalog
 from registry.consul.catalog import Catalog
 from registry.consul.registration.catalog_checks import CatalogChecks
-from registry.consul.registration.catalog_registrar import CatalogRegistrar
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Health, Instance, RegisterAt
 from registry.runtime.errors import SettingsError
@@ -38,29 +37,16 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Pem:
-    """A certificate of an authority that the worker does not know."""
-    return Authority(tmp_path / "strangers", "another authority").sign("stranger")
-
-
-@pytest.fixture
-async def worker(consul: ConsulProcess, authority: Authority) -> AsyncIterator[Instance]:
+async def worker(shared_consul: ConsulProcess, authority: Authority) -> AsyncIterator[Instance]:
     """A worker in the catalogue that wants a client's certificate."""
     pem = authority.sign("worker")
     tls = TlsFiles(pem.cert, pem.key, authority.ca)
-    async with echo_worker(consul.url, tls=tls, register=RegisterAt.CATALOG) as worker:
+    async with echo_worker(shared_consul.url, tls=tls, register=RegisterAt.CATALOG) as worker:
         yield worker.running.instance
 
 
-@pytest.fixture
-async def registrar(consul: ConsulProcess) -> AsyncIterator[CatalogRegistrar]:
-    registrar = CatalogRegistrar(ConsulSettings(url=consul.url))
-    yield registrar
-    await registrar.close()
-
-
-async def until_health(consul: ConsulProcess, wanted: Health) -> Instance:
-    catalog = Catalog(ConsulSettings(url=consul.url))
+async def until_health(shared_consul: ConsulProcess, wanted: Health) -> Instance:
+    catalog = Catalog(ConsulSettings(url=shared_consul.url))
 
     async def is_so() -> Instance | None:
         (found,) = (await catalog.health("echo")).instances
@@ -72,59 +58,56 @@ async def until_health(consul: ConsulProcess, wanted: Health) -> Instance:
         await catalog.close()
 
 
-async def test_a_worker_that_wants_certificates_is_checked(
-    consul: ConsulProcess, authority: Authority, stranger: Pem, worker: Instance
+async def test_files_that_change_are_read_again(
+    shared_consul: ConsulProcess, authority: Authority, tmp_path: Path, worker: Instance
 ) -> None:
-    """The check fails with a certificate that the worker does not know, and passes when the file is replaced."""
-    known = authority.sign("lookup")
-    shown = Pem(stranger.cert.with_name("shown.pem"), stranger.key.with_name("shown.key"))
+    """Verification is never off: with a stranger's files the check fails, and says why; with the right ones it passes.
 
-    def show(pem: Pem) -> None:
-        shutil.copy(pem.cert, shown.cert)
-        shutil.copy(pem.key, shown.key)
+    In between the check trusts the worker, and shows a certificate that the worker does not know.
+    """
+    other, known = Authority(tmp_path / "strangers", "another authority"), authority.sign("lookup")
+    stranger = other.sign("stranger")
+    ca, cert, key = (tmp_path / name for name in ("ca.pem", "shown.pem", "shown.key"))
 
-    show(stranger)
-    async with checking_catalog(ConsulSettings(url=consul.url), TrustFiles(authority.ca, shown.cert, shown.key)):
-        await until_health(consul, Health.CRITICAL)
-        show(known)
-        assert (await until_health(consul, Health.PASSING)).boot == worker.boot
+    def put(authority_file: Path, pem: Pem) -> None:
+        for source, target in ((authority_file, ca), (pem.cert, cert), (pem.key, key)):
+            shutil.copy(source, target)
 
-
-async def test_a_worker_whose_authority_is_unknown_is_not_trusted(
-    consul: ConsulProcess, stranger: Pem, worker: Instance, registrar: CatalogRegistrar
-) -> None:
-    """Verification is never switched off: the check fails, and its output says why."""
-    async with checking_catalog(ConsulSettings(url=consul.url), TrustFiles(ca=stranger.cert)):
-        assert "x509: " in (await until_health(consul, Health.CRITICAL)).output
-        assert "x509: " in (await registrar.failing_check(worker.id) or "")
+    put(other.ca, stranger)
+    async with checking_catalog(ConsulSettings(url=shared_consul.url), TrustFiles(ca, cert, key)):
+        assert "x509: " in (await until_health(shared_consul, Health.CRITICAL)).output
+        put(authority.ca, known)
+        assert (await until_health(shared_consul, Health.PASSING)).boot == worker.boot
+        put(authority.ca, stranger)
+        await until_health(shared_consul, Health.CRITICAL)
 
 
 async def test_every_lookup_process_checks_with_the_files(
-    consul: ConsulProcess, authority: Authority, worker: Instance
+    shared_consul: ConsulProcess, authority: Authority, worker: Instance
 ) -> None:
     """Processes that share a port take the files from the command's flags and its environment."""
     pem = authority.sign("lookup")
-    checks = CatalogChecks(ConsulSettings(url=consul.url))
+    checks = CatalogChecks(ConsulSettings(url=shared_consul.url))
     _, (check,) = await checks.all()
     assert await checks.write(check, Health.CRITICAL, "not checked yet")
     await checks.close()
     flags = ["--check-cert", str(pem.cert), "--check-key", str(pem.key), "--processes", "2", "--state", ""]
     environ = {"P2P_CA": str(authority.ca)}
-    where = ["--port", str(free_port()), "--consul", consul.url]
+    where = ["--port", str(free_port()), "--consul", shared_consul.url]
     async with command("registry", *flags, *where, environ=environ) as lookup:
         await until(lambda: "This lookup process checks the workers" in lookup.output, within_s=30)
-        await until_health(consul, Health.PASSING)
+        await until_health(shared_consul, Health.PASSING)
 
 
-async def test_files_that_cannot_be_used_end_the_start(consul: ConsulProcess, tmp_path: Path) -> None:
+async def test_files_that_cannot_be_used_end_the_start(shared_consul: ConsulProcess, tmp_path: Path) -> None:
     """A file that is missing is one sentence at the start, with one process and with several."""
     missing = tmp_path / "missing.pem"
     with pytest.raises(SettingsError, match=re.escape(str(missing))):
-        async with checking_catalog(ConsulSettings(url=consul.url), TrustFiles(ca=missing)):
+        async with checking_catalog(ConsulSettings(url=shared_consul.url), TrustFiles(ca=missing)):
             pass
     for processes in ("1", "2"):
         flags = ["--check-ca", str(missing), "--processes", processes, "--state", "", "--port", str(free_port())]
-        async with command("registry", *flags, "--consul", consul.url) as lookup:
+        async with command("registry", *flags, "--consul", shared_consul.url) as lookup:
             assert await lookup.ended() == 1
         (line,) = lookup.output.splitlines()
         assert "missing.pem" in line
