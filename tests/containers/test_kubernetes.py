@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 OVERLAYS = ROOT / "deploy" / "kubernetes" / "overlays"
 
 FIELDS = {"status.hostIP": "consul-server", "status.podIP": "eth0"}
-"""What stands for fields of a pod, which podman does not know: where the agent is, and which address is advertised."""
+"""What stands for fields of a pod, which podman cannot fill in: the agent's host, and the address to advertise."""
 
 
 def playable(images: Images, overlay: str) -> str:
@@ -39,7 +40,7 @@ def playable(images: Images, overlay: str) -> str:
             (container,) = document["spec"]["template"]["spec"]["containers"]
             container["image"] = f"{getattr(images, container['name'])}:latest"
             container["imagePullPolicy"] = "Never"
-            container["env"] = [without_fields(each) for each in container.get("env", ())]
+            container["env"] = expanded(container.get("env", ()))
     arguments = ["agent", "-dev", "-client=0.0.0.0", '-bind={{ GetInterfaceIP "eth0" }}']
     container = {"name": "consul", "image": f"{images.consul}:latest", "imagePullPolicy": "Never", "args": arguments}
     consul = {
@@ -51,10 +52,15 @@ def playable(images: Images, overlay: str) -> str:
     return yaml.safe_dump_all([consul, *documents])
 
 
-def without_fields(variable: dict[str, Any]) -> dict[str, Any]:
-    if "valueFrom" not in variable:
-        return variable
-    return {"name": variable["name"], "value": FIELDS[variable["valueFrom"]["fieldRef"]["fieldPath"]]}
+def expanded(variables: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The variables as Kubernetes would set them: with fields of the pod, and $(NAME) for those that come before."""
+    known: dict[str, str] = {}
+    for variable in variables:
+        if "valueFrom" in variable:
+            known[variable["name"]] = FIELDS[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+        else:
+            known[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda name: known[name[1]], variable["value"])
+    return [{"name": name, "value": value} for name, value in known.items()]
 
 
 def rendered(overlay: str) -> list[dict[str, Any]]:
@@ -80,8 +86,20 @@ def lookup(podman: Podman, images: Images, overlay: str, tmp_path: Path) -> Iter
         networks = json.loads(podman("inspect", infra))[0]["NetworkSettings"]["Networks"]
         yield f"{networks[network]['IPAddress']}:12480"
     finally:
-        podman("kube", "down", file, timeout_s=120)
+        take_down(podman, file)
         podman("network", "rm", "--force", network)
+
+
+def take_down(podman: Podman, file: Path) -> None:
+    """End the pods; podman sometimes finds a container's memory still mounted, and succeeds the next time."""
+    for last in (False, False, True):
+        try:
+            podman("kube", "down", file, timeout_s=120)
+            return
+        except AssertionError:
+            if last:
+                raise
+            time.sleep(1)
 
 
 def test_a_pod_is_looked_up_and_answers(podman: Podman, overlay: str, lookup: str) -> None:
