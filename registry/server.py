@@ -23,6 +23,7 @@ from registry.lookup.connection import LookupConnection
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.lookup.tickets import LookupTickets
+from registry.rollout.record_watch import following_rollouts
 from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
@@ -70,6 +71,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _directory(catalog, settings) as directory,
             _other_datacenters(catalog, settings) as others,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
+            following_rollouts(settings.consul, directory.use_rollouts),
             checking_catalog(settings.consul, settings.checks),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,

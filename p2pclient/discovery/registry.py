@@ -33,7 +33,7 @@ from p2pclient.errors import AuthenticationError, LookupUnavailable, NoWorker, P
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, bearer, unlike
 from p2pclient.transport.base import Transport
-from p2pclient.types import Panic, Service, UnusableWorker, Worker
+from p2pclient.types import Panic, Rollout, Service, UnusableWorker, Worker
 
 WAIT_S = 30
 
@@ -110,16 +110,17 @@ class RegistrySource:
         path = f"/instances/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            index, workers, unusable = await asyncio.to_thread(_listed, answer) if answer.large else _listed(answer)
+            found = await asyncio.to_thread(_listed, answer) if answer.large else _listed(answer)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
         health = self._filters.setdefault(name, HealthFilter())
+        index, workers, unusable, rollout = found
         serving = health.usable(workers)
         panic = _panic(answer) or health.panic
         self._notices.note_panic(name, panic)
         self._notices.note_unusable(name, unusable)
         stale_s = answer.number("X-Registry-Stale")
-        return Listing(name, index, tuple(workers), serving, stale_s, panic, tuple(unusable))
+        return Listing(name, index, tuple(workers), serving, stale_s, panic, tuple(unusable), rollout)
 
     async def ticket(self, worker: Worker, limit_s: float) -> str:
         """A ticket for a worker: the one that came with its address while that is good, else one of its service."""
@@ -186,11 +187,22 @@ def _unlike(answer: Answer, base: str) -> P2PError:
     return unlike("a lookup service", answer, base, hint=_HINT)
 
 
-def _listed(answer: Answer) -> tuple[int, list[Worker], list[UnusableWorker]]:
-    """The index of a list, its workers, and those that cannot be asked; raises one of MALFORMED."""
+def _listed(answer: Answer) -> tuple[int, list[Worker], list[UnusableWorker], Rollout | None]:
+    """The index of a list, its workers, those that cannot be asked, and the split; raises one of MALFORMED."""
     found = answer.json()
     workers, unusable = _workers(found["instances"])
-    return whole_number(found["index"], most=INDEX_AT_MOST), workers, unusable + _left_out(found)
+    rollout = _rollout(found["rollout"]) if "rollout" in found else None
+    return whole_number(found["index"], most=INDEX_AT_MOST), workers, unusable + _left_out(found), rollout
+
+
+def _rollout(found: dict[str, Any]) -> Rollout:
+    """How calls are split among versions; raises one of MALFORMED."""
+    split = {version: whole_number(weight) for version, weight in found["split"].items()}
+    shares = {version: whole_number(weight, least=1) for version, weight in found["shares"].items()}
+    shadows = {version: float(percent) for version, percent in found["shadows"].items()}
+    if not all(0 < percent <= 100 for percent in shadows.values()):
+        raise ValueError("no percent")
+    return Rollout(split, shadows, shares, tuple(str(version) for version in found["absent"]))
 
 
 def _workers(entries: Any) -> tuple[list[Worker], list[UnusableWorker]]:

@@ -21,6 +21,7 @@ from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import as_saved, keep_saved, load
 from registry.instances.instance import Health
+from registry.rollout.record import Rollout
 from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
@@ -63,6 +64,7 @@ class Directory:
         self.nearness = Nearness(catalog)
         self._list = ServiceList(catalog, self._follow_listed)
         self._spellings: dict[str, str] = {}
+        self._rollouts: Mapping[str, Rollout] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -70,6 +72,7 @@ class Directory:
         if self._state is not None:
             path, consul = self._state, self._catalog.url
             self._saved = await asyncio.to_thread(load, path, consul=consul)
+            self._rollouts = {name: saved.rollout for name, saved in self._saved.items() if saved.rollout is not None}
             saving = partial(keep_saved, path, self._to_save, self._changed, consul=consul)
             self._tasks.append(start_supervised("save the last good snapshots", saving))
         if not self._datacenter:
@@ -148,6 +151,12 @@ class Directory:
             service.asked_for = True
         return service
 
+    def use_rollouts(self, rollouts: Mapping[str, Rollout]) -> None:
+        """Take up the records of services, by name, as Consul has them; one that it does not have stays."""
+        self._rollouts = {**self._rollouts, **rollouts}
+        for name, service in self._services.items():
+            service.use_rollout(self._rollouts.get(name))
+
     def leader_lost(self) -> None:
         """Consul has lost its leader: all services are queried at once."""
         for service in self._services.values():
@@ -168,6 +177,7 @@ class Directory:
             saved=self._saved.get(name),
             datacenter=self._datacenter,
         )
+        service.use_rollout(self._rollouts.get(name))
         self._services[name] = service
         self._spellings[name.lower()] = name
         self._names = None
@@ -210,8 +220,11 @@ class Directory:
         self._changed.set()
 
     def _to_save(self) -> Iterable[SavedSnapshot]:
-        watches = [service.watch for service in self._services.values()]
-        return [saved for w in watches if (saved := as_saved(w.snapshot, w.confirmed_s)) is not None]
+        found = [
+            as_saved(service.snapshot, service.watch.confirmed_s, service.rollout)
+            for service in self._services.values()
+        ]
+        return [saved for saved in found if saved is not None]
 
     async def _follow_listed(self) -> None:
         """Follow new services with our tag; stop following what Consul no longer lists and has no instances left."""

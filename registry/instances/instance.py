@@ -21,6 +21,11 @@ def version_tag(version: str) -> str:
     return f"{_VERSION_TAG}{version}"
 
 
+def is_version_tag(tag: str) -> bool:
+    """Whether a tag says that a worker serves a version, in whatever case a DNS client spells it."""
+    return tag.lower().startswith(_VERSION_TAG)
+
+
 class Health(enum.StrEnum):
     """The worst status of an instance's checks, in Consul's words; maintenance is a status of its own."""
 

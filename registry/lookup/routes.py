@@ -29,7 +29,7 @@ from registry.lookup.metrics import LookupMetrics
 from registry.lookup.query_parameters import address_form, count_of, selector_of, wait_of, whole_number
 from registry.lookup.reachability import Reachability
 from registry.lookup.redirect import add_redirects
-from registry.lookup.rendering import Form, as_json, render_many, render_one
+from registry.lookup.rendering import Form, as_json, render_many, render_one, rollout_fields
 from registry.lookup.scrape_targets import scrape_targets
 from registry.lookup.service_finder import Found, ServiceFinder
 from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
@@ -173,11 +173,14 @@ class Lookup:
 
     async def _chosen(self, found: Found, selector: Selector, count: int, *, near: str) -> Sequence[Instance]:
         """The next `count` workers in rotation, those nearest to the node `near` first where one is named."""
+        rotation = found.service.rotation(selector)
         if not near:
-            return found.service.rotation(selector).take(count)
-        eligible = [each for each in found.service.snapshot.eligible if selector.matches(each)]
+            return rotation.take(count)
+        candidates = rotation.ahead(len(rotation))
+        if found.service.rollout is not None:  # the candidates are those of the version whose turn it was
+            rotation.next()
         try:
-            return (await found.directory.nearness.nearest_first(eligible, near))[:count]
+            return (await found.directory.nearness.nearest_first(candidates, near))[:count]
         except UnknownNode as error:
             known = ", ".join(error.known[:20]) or "none"
             raise Refusal(
@@ -268,6 +271,7 @@ def _instances(service: Service) -> dict[str, Any]:
         **({"datacenter": service.datacenter} if service.datacenter else {}),
         "index": service.index,
         "instances": [as_json(i) | {"health": i.health, "output": i.output} for i in service.snapshot.instances],
+        **rollout_fields(service.rollout, service.shares),
     } | _exceptions(service.snapshot)
 
 

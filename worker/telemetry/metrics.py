@@ -23,6 +23,7 @@ from prometheus_client import (
 
 from worker.telemetry.histogram import Histogram, Histograms
 from worker.telemetry.request_labels import RequestLabels
+from worker.telemetry.shadow import ShadowMetrics
 
 Stage = Literal["receive", "decode", "queue", "predict", "encode"]
 Reason = Literal["queue", "memory", "deadline", "expired", "gone"]
@@ -52,6 +53,7 @@ class WorkerMetrics:
         Gauge("p2p_worker_requests_in_flight", "Requests being received or answered.", registry=registry).set_function(
             lambda: self.in_flight
         )
+        self.shadow = ShadowMetrics(registry, seconds=_BUCKETS_S)
         self._families = _ModelFamilies(registry)
         self._models: dict[str, ModelMetrics] = {}
         self._by_response: dict[tuple[RequestLabels, int], tuple[Counter, Histogram]] = {}
@@ -59,7 +61,7 @@ class WorkerMetrics:
     def model(self, name: str) -> ModelMetrics:
         """The metrics of one model, whatever its version."""
         if name not in self._models:
-            self._models[name] = ModelMetrics(self._families, name)
+            self._models[name] = ModelMetrics(self._families, self.shadow, name)
         return self._models[name]
 
     def answered(self, labels: RequestLabels, *, status: int, took_s: float) -> None:
@@ -117,8 +119,9 @@ class _ModelFamilies:
 class ModelMetrics:
     """The metrics of one model, whatever its version; each is looked up once."""
 
-    def __init__(self, families: _ModelFamilies, name: str) -> None:
+    def __init__(self, families: _ModelFamilies, shadow: ShadowMetrics, name: str) -> None:
         self._families = families
+        self._shadow = shadow
         self._name = name
         self._stages = {stage: families.stage_s.labels(name, stage) for stage in get_args(Stage)}
         self._rejected = {reason: families.rejected.labels(name, reason) for reason in get_args(Reason)}
@@ -139,6 +142,10 @@ class ModelMetrics:
     def rejected(self, reason: Reason, images: int = 1) -> None:
         """Count images that get no prediction."""
         self._rejected[reason].inc(images)
+
+    def compare_shadow(self, header: str, label: str, score: float) -> None:
+        """Compare the best label of a copy's image with that of the caller, which its header holds."""
+        self._shadow.compare(self._name, header, label, score)
 
     def batch(self, images: int, *, took_s: float) -> None:
         """Record that a batch of so many images was predicted."""
