@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Right:
     """`access` ("read", "write") to one `resource` ("service", "node", "key" ...) of the name `segment`.
 
-    With `prefix`, and for an empty name, all names that begin so are meant.
+    All names that begin so are meant with `prefix`, for an empty name, and for a key that ends with a slash.
     """
 
     resource: str
@@ -20,5 +20,6 @@ class Right:
     @property
     def rule(self) -> str:
         """The right as a rule of a policy."""
-        prefix = "_prefix" if self.prefix or not self.segment else ""
+        folder = self.resource == "key" and self.segment.endswith("/")
+        prefix = "_prefix" if self.prefix or folder or not self.segment else ""
         return f'{self.resource}{prefix} "{self.segment}" {{ policy = "{self.access}" }}'

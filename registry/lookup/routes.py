@@ -63,7 +63,7 @@ def build_app(
     `others` are asked where `?dc=` names one, or for failover.
     """
     tickets, access = tickets or LookupTickets(), access or AccessControl()
-    metrics = LookupMetrics(directory, fast, tls)
+    metrics = LookupMetrics(directory, fast, tickets, tls)
     checks = checks_access(access, open_paths=OPEN, roles={"/metrics": Role.OPERATOR, "/sd/prometheus": Role.OPERATOR})
     app = web.Application(middlewares=[refusals_as_text(metrics), checks])
     answer_pages(app, access)

@@ -62,14 +62,14 @@ def needs(extent: Extent) -> Sequence[Need]:
         Need(Role.LOOKUP, Right("node", READ, ""), "see the instances of services"),
         Need(Role.OPERATOR, Right("service", WRITE, ""), "set maintenance and remove leftovers"),
         Need(Role.OPERATOR, Right("node", READ, ""), "see the instances of services"),
-        Need(Role.OPERATOR, Right("key", WRITE, PREFIX, prefix=True), "rotate and revoke ticket keys"),
+        Need(Role.OPERATOR, Right("key", WRITE, PREFIX), "rotate and revoke ticket keys"),
     ]
     if extent.asks_agent:
         found.append(Need(Role.WORKER, Right("agent", READ, ""), "learn the address to advertise"))
     if extent.checks_tickets:
-        found.append(Need(Role.WORKER, Right("key", READ, PREFIX, prefix=True), "learn the keys of tickets"))
+        found.append(Need(Role.WORKER, Right("key", READ, PREFIX), "learn the keys of tickets"))
     if extent.signs_tickets:
-        found.append(Need(Role.LOOKUP, Right("key", WRITE, PREFIX, prefix=True), "publish ticket keys"))
+        found.append(Need(Role.LOOKUP, Right("key", WRITE, PREFIX), "publish ticket keys"))
     if extent.in_catalogue:
         found.append(Need(Role.WORKER, _OUR_NODES, "write its own node in the catalogue"))
     if extent.checked_services:

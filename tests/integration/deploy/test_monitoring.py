@@ -110,7 +110,8 @@ async def test_a_real_prometheus_scrapes_every_worker_and_the_lookup(
     prometheus: Prometheus, consul: ConsulProcess, tmp_path: Path
 ) -> None:
     """Two workers and the lookup service are up; every rule can be evaluated; dashboards and alerts ask for what is."""
-    settings = RegistrySettings(ConsulSettings(url=consul.url), port=0, service="echo")
+    keys = tmp_path / "keys"
+    settings = RegistrySettings(ConsulSettings(url=consul.url), port=0, service="echo", ticket_keys=keys)
     async with (
         running(settings) as registry,
         echo_worker(consul.url) as one,
