@@ -1,4 +1,4 @@
-"""Looks for registrations of this project's that nobody stands behind: asks Consul, and the addresses of this host."""
+"""Looks for registrations of this project whose process is gone: asks Consul, and the addresses of this host."""
 
 from __future__ import annotations
 

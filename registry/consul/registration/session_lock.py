@@ -1,7 +1,7 @@
 """One holder at a time among many processes: a key of Consul's that a session locks.
 
-Consul invalidates a session that has not been renewed for its time to live, at the latest after twice that time, and
-one that is destroyed at once. Whoever waits asks with a blocking query, so that it notices at once.
+Consul ends a session at once when it is destroyed, and at the latest after twice its time to live when it is not
+renewed. A process that waits for the lock asks with a blocking query, so that it notices at once.
 """
 
 from __future__ import annotations
