@@ -59,7 +59,7 @@ class RegistrySource:
     def __init__(self, transport: Transport, urls: Sequence[URL], *, token: str | None = None) -> None:
         headers = {"Accept": "application/json"} | bearer(token)
         # In random order, so that many clients spread over all of them.
-        self._servers = Failover(transport, random.sample(urls, len(urls)), headers, _refusal)
+        self._servers = Failover(transport, random.sample(urls, len(urls)), headers, lookup_refusal)
         self._default: str | None = None
         self._filters: dict[str, HealthFilter] = {}
         self._notices = ServiceNotices()
@@ -87,7 +87,7 @@ class RegistrySource:
             workers, unusable = _workers(entries)
             lifetimes = _ticket_lifetimes(entries)
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
         for worker in workers:
             if worker.ticket is not None:
                 self._tickets.note(worker, lifetimes[worker.id])
@@ -112,7 +112,7 @@ class RegistrySource:
         try:
             found = await asyncio.to_thread(_listed, answer) if answer.large else _listed(answer)
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
         health = self._filters.setdefault(name, HealthFilter())
         index, workers, unusable, rollout = found
         serving = health.usable(workers)
@@ -139,9 +139,9 @@ class RegistrySource:
         try:
             handed = read_handed(answer.json(), "expires_in_s")
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
         if handed is None:
-            raise Failure(Trouble.FINAL, _unlike(answer, base))
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base))
         return handed
 
     async def services(self, *, limit_s: float) -> list[Service]:
@@ -150,7 +150,7 @@ class RegistrySource:
         try:
             return [_service(entry) for entry in answer.json()]
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
 
     async def unreachable(self, service: str, *, limit_s: float) -> Mapping[str, str]:
         """The workers to which the lookup service cannot connect; an older one does not say."""
@@ -158,11 +158,12 @@ class RegistrySource:
         try:
             found = {str(entry["id"]): entry.get("unreachable") for entry in answer.json()["instances"]}
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
         return {worker: str(fault) for worker, fault in found.items() if fault}
 
 
-def _refusal(answer: Answer, base: str) -> Failure:
+def lookup_refusal(answer: Answer, base: str) -> Failure:
+    """What an answer other than 200 of the lookup service at `base` means."""
     said = answer.sentence()
     if answer.status == 503:
         no_worker = NoWorker(said or "no worker is healthy just now: start one", status=503)
@@ -180,10 +181,11 @@ def _refusal(answer: Answer, base: str) -> Failure:
     if answer.status >= 500 or answer.status == 408:
         error = unreachable(base, f"it answered {answer.status}: {said}", status=answer.status)
         return Failure(Trouble.NO_LOOKUP, error, retry_after_s=answer.retry_after_s)
-    return Failure(Trouble.FINAL, _unlike(answer, base))
+    return Failure(Trouble.FINAL, unlike_lookup(answer, base))
 
 
-def _unlike(answer: Answer, base: str) -> P2PError:
+def unlike_lookup(answer: Answer, base: str) -> P2PError:
+    """The error of an answer that no lookup service gives."""
     return unlike("a lookup service", answer, base, hint=_HINT)
 
 

@@ -20,6 +20,7 @@ from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import as_saved, keep_saved, load
+from registry.discovery.transition import Observe, ignore
 from registry.instances.instance import Health
 from registry.rollout.record import Rollout
 from registry.runtime.tasks.race import event_within
@@ -40,6 +41,7 @@ class Directory:
     An async context manager: following begins on entry and has ended on exit. `state` is the file that keeps the last
     good snapshots over restarts; None keeps nothing. At most `followed_at_most` services are followed at a time.
     `datacenter` names another one than that of our agent; of it only services that are asked for are followed.
+    `observe` is told of the transitions of all services.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class Directory:
         state: Path | None = None,
         followed_at_most: int = FOLLOWED_AT_MOST,
         datacenter: str = "",
+        observe: Observe = ignore,
     ) -> None:
         self.default = default
         self.followed_at_most = followed_at_most
         self._catalog = catalog
         self._datacenter = datacenter
+        self._observe = observe
         self._state = state
         self._names: Sequence[str] | None = None
         self._full = False
@@ -176,6 +180,7 @@ class Directory:
             is_hidden=self._list.hides,
             saved=self._saved.get(name),
             datacenter=self._datacenter,
+            observe=self._observe,
         )
         service.use_rollout(self._rollouts.get(name))
         self._services[name] = service

@@ -14,8 +14,9 @@ from registry.consul.catalog import Catalog
 from registry.discovery.rotation import Rotation
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.selector import ANY, Selector
-from registry.discovery.snapshot import Panic, Snapshot
+from registry.discovery.snapshot import Snapshot
 from registry.discovery.split_rotation import AnyRotation, SplitRotation, present
+from registry.discovery.transition import Observe, ignore
 from registry.discovery.watch import IsHidden, ServiceWatch
 from registry.instances.instance import Instance
 from registry.rollout.record import Rollout, shadows_text, split_text
@@ -41,8 +42,9 @@ class Service:
     `panic` is that of the snapshot, counted once for each change and not at each answer.
 
     Each request for the service sets `asked_for`. Created within a running event loop; following begins at once and
-    ends with `stop`. `datacenter` is "" for that of our own agent. `changed` is called when the set has changed.
-    `rollout` is the service's record while it is in force, and `shares` which versions get calls by it.
+    ends with `stop`. `datacenter` is "" for that of our own agent. `changed` is called when the set has changed,
+    `observe` with each transition. `rollout` is the service's record while it is in force, and `shares` which versions
+    get calls by it.
     """
 
     def __init__(
@@ -54,10 +56,13 @@ class Service:
         is_hidden: IsHidden,
         saved: SavedSnapshot | None = None,
         datacenter: str = "",
+        observe: Observe = ignore,
     ) -> None:
         self.name = name
         self.datacenter = datacenter
-        self.watch = ServiceWatch(catalog, name, self._changed, saved=saved, is_hidden=is_hidden)
+        self.watch = ServiceWatch(
+            catalog, name, self._changed, saved=saved, is_hidden=is_hidden, observe=observe, datacenter=datacenter
+        )
         self.generation = object()
         self.panic = self.watch.snapshot.panic
         self.rollout: Rollout | None = None
@@ -151,7 +156,6 @@ class Service:
 
     def _changed(self, snapshot: Snapshot) -> None:
         panic = snapshot.panic
-        self._log_panic(panic, len(snapshot.eligible))
         self.panic = panic
         self._hosts = frozenset(instance.host for instance in snapshot.instances)
         self._announce()
@@ -184,19 +188,6 @@ class Service:
             logger.warning(absence(self.name, now.absent, now.weights))
         elif absent_before and not now.absent:
             logger.warning("All versions in the split of %s have a healthy worker again.", self.name)
-
-    def _log_panic(self, panic: Panic | None, eligible: int) -> None:
-        """Say when panic mode begins and ends."""
-        if panic is not None and self.panic is None:
-            logger.warning(
-                "Panic mode of %s: %d of %d workers are healthy, so all %d are handed out.",
-                self.name,
-                panic.healthy,
-                panic.total,
-                panic.total,
-            )
-        elif panic is None and self.panic is not None:
-            logger.warning("Panic mode of %s has ended: only healthy workers, %d, are handed out.", self.name, eligible)
 
 
 async def first_change(services: Sequence[Service], *, timeout_s: float) -> None:

@@ -64,6 +64,10 @@ class WorkerMetrics:
             self._models[name] = ModelMetrics(self._families, self.shadow, name)
         return self._models[name]
 
+    def cascade(self, name: str) -> CascadeMetrics:
+        """The metrics of a cascade's steps; a worker has one cascade at most for each of its names."""
+        return CascadeMetrics(self._registry, name)
+
     def answered(self, labels: RequestLabels, *, status: int, took_s: float) -> None:
         """Count one request that was answered with `status`, `took_s` after its headers had come."""
         key = (labels, status)
@@ -171,6 +175,29 @@ class ModelMetrics:
             self._loaded.remove(loaded)
             if loaded not in self._loaded:  # the same version may have been loaded again before this one was closed
                 self._families.info.remove(self._name, *loaded)
+
+
+class CascadeMetrics:
+    """How often each step of a cascade ran, was left out or failed, and how long it took."""
+
+    def __init__(self, registry: CollectorRegistry, name: str) -> None:
+        self._name = name
+        self._steps = Counter(
+            "p2p_worker_cascade_steps", "Steps, by what became of them.", ["model", "step", "status"], registry=registry
+        )
+        self._step_s = Histograms(
+            "p2p_worker_cascade_step_seconds",
+            "Seconds that a step took.",
+            ["model", "step"],
+            bounds=_BUCKETS_S,
+            registry=registry,
+        )
+
+    def told(self, step: str, status: str, took_s: float) -> None:
+        """Count one step of one image; `status` is ran, skipped or failed."""
+        self._steps.labels(self._name, step, status).inc()
+        if status != "skipped":
+            self._step_s.labels(self._name, step).observe(took_s)
 
 
 class _StageTimer(AbstractContextManager[object]):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import uuid
@@ -297,7 +298,7 @@ async def test_a_shadow_gets_copies_and_its_agreement_is_shown(shared_consul: Co
             answers = [await client.classify(IMAGE) for _ in range(6)]
             assert {answer.worker for answer in answers} == {it.old.instance.address}
             await until(lambda: len(it.new.copies) == 4)  # as many as may be under way: two were dropped
-            assert it.new.copies[0] == "best=tabby;score=0.6;dropped=0"
+            assert re.fullmatch("best=tabby;score=0.6;dropped=[0-2]", it.new.copies[0])
             it.new.hold.set()
             await until(lambda: b'compared_total{agreed="yes"' in it.new.metrics.text())
             it.new.best = "a new/label"
