@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.runtime.cli_options import (
+    AccessLogOption,
+    AccessLogSample,
     AllowedHosts,
     CorsOrigins,
     Host,
+    LogFormatOption,
+    LogLevelOption,
     LookupConsul,
     Port,
     TlsCert,
@@ -24,9 +28,11 @@ from registry.runtime.cli_options import (
     cert_option,
     host_option,
     key_option,
+    log_settings,
     service_option,
     ticket_keys_option,
 )
+from registry.runtime.logs.settings import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from registry.runtime.processes.sd_notify import SystemdNotifier
@@ -71,6 +77,7 @@ FailoverDatacenters = Annotated[
 CheckCa = Annotated[Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")]
 CheckCert = Annotated[Path | None, cert_option("--check-cert", of="servers")]
 CheckKey = Annotated[Path | None, key_option("--check-key", cert="--check-cert")]
+NoUi = Annotated[bool, typer.Option("--no-ui", help="No web page at /ui/; browsers get the port, too.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
 
@@ -95,7 +102,12 @@ def registry(
     check_ca: CheckCa = None,
     check_cert: CheckCert = None,
     check_key: CheckKey = None,
+    no_ui: NoUi = False,
     consul: LookupConsul = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Answer "who is next?": the lookup service.
 
@@ -117,6 +129,8 @@ def registry(
     from registry.server import serve
     from registry.settings import RegistrySettings
 
+    log = log_settings(log_format, log_level, access_log, access_log_sample)
+
     async def main(stop: asyncio.Event) -> None:
         settings = RegistrySettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul),
@@ -125,6 +139,7 @@ def registry(
             service=service,
             state=_state_file(state, port),
             shared=shared,
+            ui=not no_ui,
             dns_port=dns_port,
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
@@ -133,6 +148,7 @@ def registry(
             ticket_lifetime_s=ticket_lifetime,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
             checks=TrustFiles(check_ca, check_cert, check_key),
+            log=log,
         )
         notifier = SystemdNotifier.from_environment(os.environ)
         if processes == 1:
@@ -140,7 +156,7 @@ def registry(
         else:
             await _serve_in(processes, settings, stop, notifier)
 
-    raise typer.Exit(run(main, failures=(RegistryError,)))
+    raise typer.Exit(run(main, failures=(RegistryError,), log=log))
 
 
 async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Event, notifier: SystemdNotifier) -> None:
@@ -193,6 +209,10 @@ def proxy(
     upstream_cert: Annotated[Path | None, cert_option("--upstream-cert", of="workers")] = None,
     upstream_key: Annotated[Path | None, key_option("--upstream-key", cert="--upstream-cert")] = None,
     consul: LookupConsul = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Forward every request to the next worker.
 
@@ -209,6 +229,8 @@ def proxy(
     from registry.runtime.tls.trust import TrustFiles
     from registry.security.access_settings import AccessSettings
 
+    log = log_settings(log_format, log_level, access_log, access_log_sample)
+
     def settings() -> ProxySettings:
         return ProxySettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul),
@@ -219,9 +241,10 @@ def proxy(
             access=AccessSettings(tokens),
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             upstream=TrustFiles(upstream_ca, upstream_cert, upstream_key),
+            access_log_sample=log.access_sample,
         )
 
-    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))
+    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,), log=log))
 
 
 def agent(
@@ -233,6 +256,8 @@ def agent(
     check_ca: CheckCa = None,
     check_cert: CheckCert = None,
     check_key: CheckKey = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """An in-memory Consul agent for one machine.
 
@@ -252,4 +277,4 @@ def agent(
         async with serve_agent(host=host, port=port, tls_files=tls, check_trust=trust):
             await stop.wait()
 
-    raise typer.Exit(run(main, failures=(AgentError, RegistryError)))
+    raise typer.Exit(run(main, failures=(AgentError, RegistryError), log=log_settings(log_format, log_level)))

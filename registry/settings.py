@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
+from registry.runtime.logs.settings import LogSettings
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
@@ -20,7 +20,8 @@ class RegistrySettings:
 
     `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS; `tls` None plain HTTP.
     `followed_at_most` is this process's share of the services that may be followed. `ticket_keys` is the folder with
-    the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask.
+    the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask;
+    `ui` whether there is a web page.
     `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
     `checks`: what checks of workers in the catalogue trust, and what they show to workers.
     """
@@ -39,6 +40,8 @@ class RegistrySettings:
     failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
     checks: TrustFiles = field(default_factory=TrustFiles)
+    ui: bool = True
+    log: LogSettings = field(default_factory=LogSettings)
 
     def as_arguments(self) -> list[str]:
         """The flags with which another process has these settings, but for the ports and the secrets of Consul."""
@@ -55,12 +58,12 @@ class RegistrySettings:
         if self.ticket_keys is not None:
             values["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
-        return [*_flat(values), *tls, *_flat(self._check_files()), *self.access.as_arguments()]
-
-    def _check_files(self) -> dict[str, object]:
-        files = {"--check-ca": self.checks.ca, "--check-cert": self.checks.cert, "--check-key": self.checks.key}
-        return {flag: path for flag, path in files.items() if path is not None}
-
-
-def _flat(flags: Mapping[str, object]) -> list[str]:
-    return [str(part) for each in flags.items() for part in each]
+        page = [] if self.ui else ["--no-ui"]
+        return (
+            [str(part) for each in values.items() for part in each]
+            + page
+            + tls
+            + self.checks.as_flags("--check")
+            + self.access.as_arguments()
+            + self.log.as_arguments()
+        )

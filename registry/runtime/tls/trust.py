@@ -25,6 +25,11 @@ class TrustFiles:
         """The files that are named."""
         return tuple(path for path in (self.ca, self.cert, self.key) if path is not None)
 
+    def as_flags(self, prefix: str) -> list[str]:
+        """The flags for a child process, whose names begin with `prefix`."""
+        files = {"ca": self.ca, "cert": self.cert, "key": self.key}
+        return [part for what, path in files.items() if path is not None for part in (f"{prefix}-{what}", str(path))]
+
     def verification(self) -> ssl.SSLContext | bool:
         """The context to verify with, or True for the usual one. Raises SettingsError where a file cannot be used."""
         if self.ca is None and self.cert is None:

@@ -31,6 +31,7 @@ def test_all_rights_are_those_of_the_guide() -> None:
     """As docs/guide/consul.md lists them, a rule for each."""
     rules = {role: [need.right.rule for need in ALL if need.role is role] for role in Role}
     keys = 'key_prefix "p2p-serving/ticket-keys/" { policy = "%s" }'
+    rollouts = 'key_prefix "p2p-serving/rollouts/" { policy = "%s" }'
     read = ['service_prefix "" { policy = "read" }', 'node_prefix "" { policy = "read" }']
     assert rules == {
         Role.WORKER: [
@@ -38,10 +39,11 @@ def test_all_rights_are_those_of_the_guide() -> None:
             'node_prefix "p2p-" { policy = "write" }',
         ],
         Role.LOOKUP: [
-            *read, keys % "write", 'node_prefix "p2p-" { policy = "write" }', 'service "cats" { policy = "write" }',
+            *read, rollouts % "read", keys % "write",
+            'node_prefix "p2p-" { policy = "write" }', 'service "cats" { policy = "write" }',
             'session_prefix "" { policy = "write" }', 'key "p2p-serving/catalog-checks/leader" { policy = "write" }',
         ],
-        Role.OPERATOR: ['service_prefix "" { policy = "write" }', read[1], keys % "write"],
+        Role.OPERATOR: ['service_prefix "" { policy = "write" }', read[1], keys % "write", rollouts % "write"],
         Role.CLIENT: read,
     }  # fmt: skip
 
