@@ -5,9 +5,9 @@ from __future__ import annotations
 from worker.batching.queue import Image, Scores
 from worker.errors import BadRequest
 from worker.inference.predictor import Predictor
+from worker.web.access.ticket_limits import ticket_limits
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
-from worker.web.ticket_limits import ticket_limits
 
 Images = list[bytes] | list[Image]
 """The images of one request: all of them encoded, or all of them pixels."""

@@ -13,13 +13,13 @@ from typing import TypeVar
 from aiohttp import web
 
 from worker.errors import BadRequest, TooLarge
+from worker.web.access.ticket_limits import ticket_limits
 from worker.web.body_budget import BodyBudget, check_length
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.large_json import SMALL_BYTES
 from worker.web.multipart import boundary_of, is_form, read_form
 from worker.web.request import IncomingRequest
 from worker.web.responses import error_response, to_aiohttp
-from worker.web.ticket_limits import ticket_limits
 
 T = TypeVar("T")
 

@@ -20,11 +20,11 @@ from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
 from worker.telemetry.metrics import WorkerMetrics
 from worker.telemetry.request_labels import request_labels
+from worker.web.access.port_access import UNLIMITED, Permission, PortAccess
+from worker.web.access.ticket_limits import limited
 from worker.web.endpoint_state import EndpointState
-from worker.web.port_access import UNLIMITED, Permission, PortAccess
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, error_response, to_aiohttp, to_worker_error
-from worker.web.ticket_limits import limited
 
 
 class AnyResponse(Protocol):

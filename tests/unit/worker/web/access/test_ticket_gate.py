@@ -9,7 +9,7 @@ import pytest
 
 from registry.security.tickets.ticket_check import TicketCheck
 from worker.errors import Forbidden
-from worker.web.ticket_gate import TicketGate
+from worker.web.access.ticket_gate import TicketGate
 
 GATE = TicketGate(TicketCheck(), service="echo", services=["echo"], instance_ids=[])
 

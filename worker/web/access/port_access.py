@@ -13,8 +13,8 @@ from registry.security.access_control import AccessControl
 from registry.security.caller import ANONYMOUS, Caller, Role
 from registry.security.quota import Places
 from registry.security.tickets.ticket import NO_LIMITS, NO_QUOTA, Limits, Ticket
+from worker.web.access.ticket_gate import METRICS, TicketGate, asked_service
 from worker.web.request import IncomingRequest
-from worker.web.ticket_gate import METRICS, TicketGate, asked_service
 
 OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 
