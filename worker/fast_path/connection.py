@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
@@ -35,6 +35,7 @@ LINGER_S = 10.0
 PIPELINED_BYTES = 64 << 10
 """A client that has sent more than this after an unanswered request is not read from until it is answered."""
 
+T = TypeVar("T")
 Handler = Callable[[IncomingRequest], Awaitable[JsonResponse]]
 
 
@@ -48,12 +49,13 @@ def connection_factory(
     return lambda server: FastPathConnection(server, handler, connections, **options)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FastPathRequest:
     """A plain POST, with the interface of `IncomingRequest`."""
 
     head: Head
     content: FastPathBody
+    stored: dict[web.RequestKey[Any], Any] = field(default_factory=dict)
     method = "POST"
     path = "/"
     remote = None
@@ -77,6 +79,15 @@ class FastPathRequest:
     def content_length(self) -> int | None:
         """The length of the body in bytes."""
         return self.head.content_length
+
+    def get(self, key: web.RequestKey[T], default: T, /) -> T:
+        """What was stored with the request under this key."""
+        value: T = self.stored.get(key, default)
+        return value
+
+    def __setitem__(self, key: web.RequestKey[T], value: T, /) -> None:
+        """Store a value with the request."""
+        self.stored[key] = value
 
 
 class FastPathConnection(AiohttpConnection):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 
-from registry.security.quota import held_places
+from registry.security.permission import UNLIMITED, Permission
 from worker.batching.batcher import Batcher
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
@@ -97,17 +97,26 @@ class Predictor:
         self.batcher.admit(deadline_s=deadline_s)
         return _Receiving(self.batcher.coming(), self.numbers.stage("receive"))
 
-    async def predict(self, encoded: Sequence[bytes], *, deadline_s: float) -> list[Scores]:
-        """Scores [classes] of each encoded image, in order; raises a WorkerError if any of them has none."""
-        _hold_places(len(encoded))
+    async def predict(
+        self, encoded: Sequence[bytes], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
+        """Scores [classes] of each encoded image, in order.
+
+        Raises a WorkerError if any of them has none, OverQuota where the caller has too few places.
+        """
+        if permission.places is not None:
+            permission.places.hold(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
         with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
             images = await self._decode(encoded, deadline_s)
         return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True)
 
-    async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
+    async def predict_arrays(
+        self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
         """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""
-        _hold_places(len(images))
+        if permission.places is not None:
+            permission.places.hold(len(images))
         return await self.batcher.submit_all(images, deadline_s=deadline_s)
 
     async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
@@ -121,13 +130,6 @@ class Predictor:
         except asyncio.CancelledError:
             self.numbers.rejected("gone", len(encoded))
             raise
-
-
-def _hold_places(count: int) -> None:
-    """Count the images of the current request among its caller's places. Raises OverQuota."""
-    places = held_places.get()
-    if places is not None:
-        places.hold(count)
 
 
 class _Receiving(AbstractContextManager[object]):

@@ -13,6 +13,7 @@ from aiohttp import web
 from worker.errors import BadRequest, WrongMethod
 from worker.protocols.common import timeout_s
 from worker.repository.repository import ModelRepository
+from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, to_aiohttp
@@ -59,7 +60,7 @@ class Article:
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s):
             images = await self._body_reader.images(request)
-        scores = await predictor.predict(images, deadline_s=deadline_s)
+        scores = await predictor.predict(images, deadline_s=deadline_s, permission=permission_of(request))
         with predictor.numbers.stage("encode"):
             return JsonResponse(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
 

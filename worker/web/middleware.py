@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Protocol, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from registry.security.quota import held_places
 from worker.errors import WrongWorker
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
 from worker.telemetry.metrics import WorkerMetrics
 from worker.telemetry.request_labels import request_labels
-from worker.web.access.port_access import UNLIMITED, Permission, PortAccess
-from worker.web.access.ticket_limits import limited
+from worker.web.access.port_access import PortAccess
+from worker.web.access.request_permission import permit
 from worker.web.endpoint_state import EndpointState
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, error_response, to_aiohttp, to_worker_error
@@ -96,11 +94,16 @@ class RequestFrame:
         return response
 
     async def _permitted(self, request: RequestT, handler: Callable[[RequestT], Awaitable[ResponseT]]) -> ResponseT:
-        permission = self._access.admit(request) if self._access.restricted else UNLIMITED
-        if permission is UNLIMITED:
+        if not self._access.restricted:
             return await handler(request)
-        with _in_force(permission):
+        permission = self._access.admit(request)
+        permit(request, permission)
+        if permission.places is None:
             return await handler(request)
+        try:
+            return await handler(request)
+        finally:
+            permission.places.release()
 
     async def expect_continue(
         self, request: web.Request, ask_for_body: Callable[[web.Request], Awaitable[web.Response | None]]
@@ -139,20 +142,6 @@ def forget_frames(error: BaseException) -> None:
         seen.add(id(each))
         traceback.clear_frames(each.__traceback__)
         each = each.__cause__ or each.__context__
-
-
-@contextmanager
-def _in_force(permission: Permission) -> Iterator[None]:
-    """The permission's limits hold for what the current task does in this context, and its places are held."""
-    limits, places = permission
-    token = held_places.set(places)
-    try:
-        with limited(limits):
-            yield
-    finally:
-        held_places.reset(token)
-        if places is not None:
-            places.release()
 
 
 def aiohttp_middleware(frame: RequestFrame) -> Middleware:

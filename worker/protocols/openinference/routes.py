@@ -98,7 +98,7 @@ class OpenInference:
             inference = await self._body_reader.off_loop(0 if json_bytes == 0 else len(body), reading)
         if inference.timeout_s is not None:
             deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
-        scores = await scores_of(predictor, inference.images, deadline_s=deadline_s)
+        scores = await scores_of(predictor, inference.images, deadline_s=deadline_s, request=request)
         accepts = request.headers.get("Accept-Encoding", "")
         writing = partial(write_response, inference, scores, model=predictor.model, accepts=accepts)
         with predictor.numbers.stage("encode"):

@@ -55,7 +55,7 @@ class TFServing:
             body = await self._body_reader.body(request)
             reading = partial(read_predict, body, model=predictor.model)
             images, columnar = await self._body_reader.off_loop(len(body), reading)
-        scores = await scores_of(predictor, images, deadline_s=deadline_s)
+        scores = await scores_of(predictor, images, deadline_s=deadline_s, request=request)
         with predictor.numbers.stage("encode"):
             numbers = await self._body_reader.off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
         return _json(f'{{"{"outputs" if columnar else "predictions"}":{numbers}}}')
@@ -67,7 +67,7 @@ class TFServing:
         with predictor.receiving(deadline_s=deadline_s):
             body = await self._body_reader.body(request)
             images = await self._body_reader.off_loop(len(body), partial(read_classify, body, model=predictor.model))
-        scores = await scores_of(predictor, images, deadline_s=deadline_s)
+        scores = await scores_of(predictor, images, deadline_s=deadline_s, request=request)
         with predictor.numbers.stage("encode"):
             return _json(json.dumps({"results": [predictor.model.top(row, self._top) for row in scores]}))
 
