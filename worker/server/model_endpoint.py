@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from registry.instances.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
+from registry.instances.instance import TICKET_AUTH, TOKEN_AUTH, Instance, Scheme, stable_id, version_tag
 from registry.runtime.listen import port_of
 from worker.advertising.advertised import Advertised
 from worker.repository.model_versions import ModelVersions
@@ -46,7 +46,7 @@ def health_url(settings: WorkerSettings, instance: Instance) -> str | None:
 def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Instance:
     """The registration of one model: its version is the default one, and each version that serves has a tag."""
     store, host, port = endpoint.store, advertised.host, advertised.port(endpoint.number, endpoint.port)
-    scheme = {} if settings.tls is None else {"scheme": "https"}
+    scheme = Scheme.HTTP if settings.tls is None else Scheme.HTTPS
     return Instance(
         service=store.name,
         id=stable_id(store.name, host, port),
@@ -56,7 +56,7 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: A
         version=store.current.model.version,
         tags=tuple(version_tag(version) for version in store.loaded),
         boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings),
+        meta={"model": store.name, "protocol": "article", **scheme.meta, **_auth(settings)},
     )
 
 

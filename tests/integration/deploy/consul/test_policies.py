@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +11,11 @@ import pytest
 
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused
+from registry.consul.key_value import KeyValue
 from registry.instances.instance import Instance
+from registry.security.tickets.key_folder import new_key
+from registry.security.tickets.public_key import PREFIX
+from registry.security.tickets.signing_keys import publish, withdraw
 from tests.support.deployed_consul import FILES, DeployedConsul
 from tests.support.waiting import until
 
@@ -70,6 +75,40 @@ async def sees_instances(consul: DeployedConsul, token: str, folder: Path) -> bo
         await catalog.close()
 
 
+async def names_datacenter_and_node(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    catalog = Catalog(consul.settings(token=token))
+    try:
+        return bool(await catalog.datacenter()) and await catalog.node_name() == "c1"
+    except ConsulRefused:
+        return False
+    finally:
+        await catalog.close()
+
+
+async def publishes_a_ticket_key(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    store, key = KeyValue(consul.settings(token=token)), new_key(time.time())
+    try:
+        await publish(store, key)
+        await withdraw(store, key.key_id, time.time())
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+    return True
+
+
+async def reads_ticket_keys(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    """Whether it sees the keys, of which there is one; who may not read is shown none, or refused."""
+    assert await publishes_a_ticket_key(consul, "management", folder)
+    store = KeyValue(consul.settings(token=token))
+    try:
+        return bool((await store.under(PREFIX, index=0)).values)
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+
+
 async def takes_out_and_back(consul: DeployedConsul, token: str, folder: Path) -> bool:
     enabled = consul.run("maint", "-enable", "-service=standing", "-reason=test", token=token)
     disabled = consul.run("maint", "-disable", "-service=standing", token=token)
@@ -98,8 +137,11 @@ async def test_who_has_no_token_registers_nothing(deployed: DeployedConsul) -> N
 NEEDED: tuple[tuple[str, str, Work], ...] = (
     ("worker", 'service "classify" { policy = "write" }', registers),
     ("worker", 'agent_prefix "" { policy = "read" }', asks_for_the_address),
+    ("worker", 'key_prefix "p2p-serving/ticket-keys/" { policy = "read" }', reads_ticket_keys),
     ("lookup", 'service_prefix "" { policy = "read" }', lists_services),
     ("lookup", 'node_prefix "" { policy = "read" }', sees_instances),
+    ("lookup", 'agent_prefix "" { policy = "read" }', names_datacenter_and_node),
+    ("lookup", 'key_prefix "p2p-serving/ticket-keys/" { policy = "write" }', publishes_a_ticket_key),
     ("operator", 'service_prefix "" { policy = "write" }', takes_out_and_back),
     ("operator", 'node_prefix "" { policy = "read" }', sees_members),
     ("operator", 'operator = "read"', sees_the_voters),
