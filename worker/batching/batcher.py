@@ -119,10 +119,13 @@ class Batcher:
         """A context around receiving and decoding a request: `next_batch` counts it, and `drained` waits for it."""
         return self._coming
 
-    def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0) -> None:
-        """Raise Busy if `images` that arrive now have no room, or no chance by `deadline_s` (monotonic)."""
+    def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0, caller: str = "") -> None:
+        """Raise Busy if `images` of the caller that arrive now have no room, or no chance by `deadline_s` (monotonic).
+
+        Images of other callers that wait longer than theirs count for the room only.
+        """
         depth = self.depth
-        ahead = depth + self._runner.running
+        ahead = self._encoded + self._queue.ahead_of(caller, images) + self._runner.running
         wait_s = expected_wait_s(self.pace, ahead=ahead, images=images, slower=self._runner.slower)
         refused = refusal(
             self._room,
@@ -136,12 +139,14 @@ class Batcher:
             why = f"This worker is busy and {_WHY[refused.reason]}: ask for another one."
             raise Busy(why, retry_after_s=refused.retry_after_s)
 
-    def decoding(self, images: int, *, nbytes: int, deadline_s: float) -> AbstractContextManager[object]:
+    def decoding(
+        self, images: int, *, nbytes: int, deadline_s: float, caller: str = ""
+    ) -> AbstractContextManager[object]:
         """A context around decoding, and waiting for it: the images count as waiting. Raises Busy.
 
         `nbytes` is the memory that the images take, encoded or decoded, whichever is more.
         """
-        self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes)
+        self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes, caller=caller)
         return _Decoding(self._decode, images, nbytes)
 
     def _decode(self, images: int, nbytes: int) -> None:
@@ -159,21 +164,23 @@ class Batcher:
         """Scores [classes] of one image; see `submit_all`."""
         return (await self.submit_all([image], deadline_s=deadline_s))[0]
 
-    async def submit_all(self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False) -> list[Scores]:
+    async def submit_all(
+        self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False, caller: str = ""
+    ) -> list[Scores]:
         """Scores [classes] of each image, in order, or the error of the first that has none.
 
-        Raises Busy when there is no room, DeadlinePassed when `deadline_s` passed in the queue. A caller
-        that is cancelled costs no prediction if its batch has not begun. For images that were `admitted` with their
-        request, only their memory is checked again, not the deadline.
+        Callers, who are told apart by their names, take turns. Raises Busy when there is no room, DeadlinePassed when
+        `deadline_s` passed in the queue. A task that is cancelled costs no prediction if its batch has not begun. For
+        images that were `admitted` with their request, only their memory is checked again, not the deadline.
         """
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
-            self.admit(deadline_s=deadline_s, images=len(images), nbytes=nbytes)
+            self.admit(deadline_s=deadline_s, images=len(images), nbytes=nbytes, caller=caller)
         loop = asyncio.get_running_loop()
-        waiting = [QueuedImage(image, deadline_s, loop.create_future()) for image in images]
+        waiting = [QueuedImage(image, deadline_s, loop.create_future(), caller) for image in images]
         self._held_bytes += nbytes
         try:
-            self._queue.add(waiting)
+            self._queue.add(waiting, caller=caller)
             self._runner.arrived()
             return [await one.answer for one in waiting]
         finally:

@@ -92,9 +92,9 @@ class Predictor:
         """The monotonic time by which a request that arrives now must be answered."""
         return time.monotonic() + min(self._deadline_s, timeout_s if timeout_s is not None else self._deadline_s)
 
-    def receiving(self, *, deadline_s: float) -> AbstractContextManager[object]:
+    def receiving(self, *, deadline_s: float, permission: Permission = UNLIMITED) -> AbstractContextManager[object]:
         """A context around reading a request's body. Raises Busy, before a byte of it is read."""
-        self.batcher.admit(deadline_s=deadline_s)
+        self.batcher.admit(deadline_s=deadline_s, caller=permission.caller)
         return _Receiving(self.batcher.coming(), self.numbers.stage("receive"))
 
     async def predict(
@@ -107,9 +107,10 @@ class Predictor:
         if permission.places is not None:
             permission.places.hold(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
-        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
+        caller = permission.caller
+        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
             images = await self._decode(encoded, deadline_s)
-        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True)
+        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
 
     async def predict_arrays(
         self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
@@ -117,7 +118,7 @@ class Predictor:
         """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""
         if permission.places is not None:
             permission.places.hold(len(images))
-        return await self.batcher.submit_all(images, deadline_s=deadline_s)
+        return await self.batcher.submit_all(images, deadline_s=deadline_s, caller=permission.caller)
 
     async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
         """The decoded images; counts those that are late and those whose client is gone."""

@@ -58,9 +58,10 @@ class Article:
         top = _top(request.query.get("top"), default=self._top)
         predictor = self._models.find(self._name, version=request.query.get("version"))
         deadline_s = predictor.deadline_s(timeout_s(request))
-        with predictor.receiving(deadline_s=deadline_s):
+        permission = permission_of(request)
+        with predictor.receiving(deadline_s=deadline_s, permission=permission):
             images = await self._body_reader.images(request)
-        scores = await predictor.predict(images, deadline_s=deadline_s, permission=permission_of(request))
+        scores = await predictor.predict(images, deadline_s=deadline_s, permission=permission)
         with predictor.numbers.stage("encode"):
             return JsonResponse(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
 
