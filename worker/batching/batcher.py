@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from worker.batching.core_scheduler import CoreScheduler
-from worker.batching.policy import Capacity, Pace, crowded, expected_wait_s, refusal
+from worker.batching.policy import ONLY_CALLER, Capacity, Pace, crowded, expected_wait_s, refusal
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
 from worker.batching.runner import BatchRunner, Predict
 from worker.errors import Busy
@@ -58,6 +59,7 @@ class Batcher:
         self._left = asyncio.Event()  # an image or a request has left
         self._coming = _Coming(self._left.set)
         self._encoded = 0
+        self._encoded_of: Counter[str] = Counter()  # by the names of callers, where they have names
         self._held_bytes = 0
         self._crowded = False
         self._runner = BatchRunner(
@@ -133,6 +135,7 @@ class Batcher:
             more=Capacity(images, nbytes),
             wait_s=wait_s,
             left_s=deadline_s - time.monotonic(),
+            share=self._queue.share(caller, self._encoded_of) if depth + images > self._room.images else ONLY_CALLER,
         )
         if refused is not None:
             self._numbers.rejected(refused.reason, images)
@@ -147,11 +150,15 @@ class Batcher:
         `nbytes` is the memory that the images take, encoded or decoded, whichever is more.
         """
         self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes, caller=caller)
-        return _Decoding(self._decode, images, nbytes)
+        return _Decoding(self._decode, images, nbytes, caller)
 
-    def _decode(self, images: int, nbytes: int) -> None:
-        """Count `images` more that are to be decoded; fewer, if the number is negative."""
+    def _decode(self, images: int, nbytes: int, caller: str) -> None:
+        """Count `images` more of the caller that are to be decoded; fewer, if the number is negative."""
         self._encoded += images
+        if caller:
+            self._encoded_of[caller] += images
+            if not self._encoded_of[caller]:
+                del self._encoded_of[caller]
         self._held_bytes += nbytes
         if images > 0:
             self._coming.__enter__()
@@ -222,15 +229,16 @@ class _Coming(AbstractContextManager[object]):
 class _Decoding(AbstractContextManager[object]):
     """The images of one request, and their bytes, while they are being decoded."""
 
-    __slots__ = ("_change", "_images", "_nbytes")
+    __slots__ = ("_caller", "_change", "_images", "_nbytes")
 
-    def __init__(self, change: Callable[[int, int], None], images: int, nbytes: int) -> None:
+    def __init__(self, change: Callable[[int, int, str], None], images: int, nbytes: int, caller: str) -> None:
         self._change = change
+        self._caller = caller
         self._images = images
         self._nbytes = nbytes
 
     def __enter__(self) -> None:
-        self._change(self._images, self._nbytes)
+        self._change(self._images, self._nbytes, self._caller)
 
     def __exit__(self, *_: object) -> None:
-        self._change(-self._images, -self._nbytes)
+        self._change(-self._images, -self._nbytes, self._caller)

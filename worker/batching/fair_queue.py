@@ -70,9 +70,18 @@ class FairQueue(Generic[T]):
         self._callers.clear()
         self.count = 0
 
+    @property
+    def callers(self) -> frozenset[str]:
+        """The names of those who have items here."""
+        return frozenset(name for name, items in self._callers.items() if items)
+
+    def count_of(self, caller: str) -> int:
+        """How many items of the caller wait."""
+        return len(self._callers.get(caller, ()))
+
     def ahead_of(self, caller: str, more: int) -> int:
         """How many items leave before the last of `more` that the caller adds now, without these."""
-        mine = len(self._callers.get(caller, ()))
+        mine = self.count_of(caller)
         if self.count == mine:
             return mine
         turns = mine + more

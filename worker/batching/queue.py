@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.batching.fair_queue import FairQueue
+from worker.batching.policy import Share
 from worker.errors import Busy, DeadlinePassed, WorkerError
 from worker.telemetry.metrics import ModelMetrics
 
@@ -58,6 +59,11 @@ class ImageQueue:
     def add(self, images: Sequence[QueuedImage], *, caller: str) -> None:
         """Append images of one caller."""
         self._queue.add(caller, images)
+
+    def share(self, caller: str, encoded: Mapping[str, int]) -> Share:
+        """How much of what waits belongs to the caller, where so many images of each one are still to be decoded."""
+        callers = self._queue.callers | encoded.keys() | {caller}
+        return Share(self._queue.count_of(caller) + encoded.get(caller, 0), len(callers))
 
     def ahead_of(self, caller: str, images: int) -> int:
         """How many images leave before the last of `images` that the caller adds now."""

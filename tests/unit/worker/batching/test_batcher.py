@@ -276,6 +276,25 @@ async def test_what_others_wait_for_refuses_nobody() -> None:
         await asyncio.gather(first, greedy)
 
 
+async def test_a_greedy_caller_fills_the_queue_for_itself_only() -> None:
+    """Where it has all 4 places, another one still gets its share of 2, decoded or not, and an unnamed one too."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=20, queue_most=4) as queue:
+        first = await begun(queue, engine, 0)
+        greedy = await waiting_for(queue, "greedy", 10, 11, 12, 13)
+        with pytest.raises(Busy, match="its queue is full"):
+            queue.admit(deadline_s=soon(), caller="greedy")
+        with queue.decoding(1, nbytes=3, deadline_s=soon(), caller="modest"):
+            modest = await waiting_for(queue, "modest", 20)
+            with pytest.raises(Busy, match="its queue is full"):
+                queue.admit(deadline_s=soon(), caller="modest")
+        queue.admit(deadline_s=soon(), caller="modest")
+        queue.admit(deadline_s=soon())
+        engine.go.set()
+        await asyncio.gather(first, greedy, modest)
+
+
 async def test_cancelled_images_cost_no_prediction() -> None:
     """A client that hangs up while it is queued is not predicted."""
     engine = Engine()
