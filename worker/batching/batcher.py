@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -59,7 +58,7 @@ class Batcher:
         self._left = asyncio.Event()  # an image or a request has left
         self._coming = _Coming(self._left.set)
         self._encoded = 0
-        self._encoded_of: Counter[str] = Counter()  # by the names of callers, where they have names
+        self._encoded_of: dict[str, int] = {}  # by the names of callers, where they have names
         self._held_bytes = 0
         self._crowded = False
         self._runner = BatchRunner(
@@ -126,8 +125,11 @@ class Batcher:
 
         Images of other callers that wait longer than theirs count for the room only.
         """
-        depth = self.depth
-        ahead = self._encoded + self._queue.ahead_of(caller, images) + self._runner.running
+        waiting = len(self._queue)
+        depth = self._encoded + waiting
+        ahead = self._encoded + self._runner.running
+        if waiting:
+            ahead += self._queue.ahead_of(caller, images)
         wait_s = expected_wait_s(self.pace, ahead=ahead, images=images, slower=self._runner.slower)
         refused = refusal(
             self._room,
@@ -156,8 +158,10 @@ class Batcher:
         """Count `images` more of the caller that are to be decoded; fewer, if the number is negative."""
         self._encoded += images
         if caller:
-            self._encoded_of[caller] += images
-            if not self._encoded_of[caller]:
+            left = self._encoded_of.get(caller, 0) + images
+            if left:
+                self._encoded_of[caller] = left
+            else:
                 del self._encoded_of[caller]
         self._held_bytes += nbytes
         if images > 0:
