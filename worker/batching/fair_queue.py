@@ -35,9 +35,8 @@ class FairQueue(Generic[T]):
             return
         mine = self._callers.get(caller)
         if mine is None:
-            if not self.count:
-                self._callers.clear()
-            mine = self._callers[caller] = OrderedDict()
+            mine = self._callers.popitem()[1] if self._callers and not self.count else OrderedDict()
+            self._callers[caller] = mine
         for item in items:
             mine[item] = None
         self.count += len(items)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -51,11 +51,11 @@ def connection_factory(
 
 @dataclass(slots=True)
 class FastPathRequest:
-    """A plain POST, with the interface of `IncomingRequest`."""
+    """A plain POST, with the interface of `IncomingRequest`; it has room for one stored value."""
 
     head: Head
     content: FastPathBody
-    stored: dict[web.RequestKey[Any], Any] = field(default_factory=dict)
+    stored: tuple[web.RequestKey[Any], Any] | None = None
     method = "POST"
     path = "/"
     remote = None
@@ -82,12 +82,15 @@ class FastPathRequest:
 
     def get(self, key: web.RequestKey[T], default: T, /) -> T:
         """What was stored with the request under this key."""
-        value: T = self.stored.get(key, default)
+        stored = self.stored
+        if stored is None or stored[0] is not key:
+            return default
+        value: T = stored[1]
         return value
 
     def __setitem__(self, key: web.RequestKey[T], value: T, /) -> None:
-        """Store a value with the request."""
-        self.stored[key] = value
+        """Store a value with the request, in place of another one."""
+        self.stored = (key, value)
 
 
 class FastPathConnection(AiohttpConnection):
