@@ -25,7 +25,9 @@ Scores = NDArray[np.float32]
 
 @dataclass(slots=True, eq=False)
 class QueuedImage:
-    """One image and the future that gets its scores; `deadline_s` and `since_s` are monotonic times.
+    """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
+
+    `began_s` is when its batch began to be predicted; 0.0 before.
 
     `caller` is the name of who sent it, "" where nobody is asked for one.
     """
@@ -35,6 +37,7 @@ class QueuedImage:
     answer: asyncio.Future[Scores]
     caller: str = ""
     since_s: float = field(default_factory=time.monotonic)
+    began_s: float = 0.0
 
     def wanted(self, now_s: float) -> bool:
         """Whether the caller still waits for the answer, and its deadline has not passed."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 from registry.security.permission import UNLIMITED, Permission
 from worker.batching.batcher import Batcher
@@ -20,6 +21,7 @@ from worker.inference.image_decoding import ImageDecoding
 from worker.inference.model import Model
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
+from worker.telemetry.step_timings import StepTiming, timings_wanted
 
 
 class Predictor:
@@ -83,6 +85,13 @@ class Predictor:
         self._entered.close()
         await self.batcher.__aexit__()
 
+    def describe(self) -> dict[str, Any]:
+        """See `ImagePredictor.describe`: its model, its batches, its queue."""
+        described = {key: value for key, value in self.model.describe().items() if key not in ("name", "version")}
+        streams = self.batcher.pace.streams
+        caps = {"batch_cap": self.batcher.pace.cap, "streams": streams.count if streams else 1}
+        return described | caps | {"queue": self.batcher.depth, "running": self.batcher.running}
+
     @property
     def moving(self) -> bool:
         """Whether images get decoded and predicted. From any thread."""
@@ -102,15 +111,22 @@ class Predictor:
     ) -> list[Scores]:
         """Scores [classes] of each encoded image, in order.
 
+
         Raises a WorkerError if any of them has none, OverQuota where the caller has too few places.
         """
         if permission.places is not None:
             permission.places.hold(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
-        caller = permission.caller
+        caller, timings = permission.caller, timings_wanted()
+        began_s = time.monotonic() if timings is not None else 0.0
         with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
             images = await self._decode(encoded, deadline_s)
-        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
+        decoded_s = time.monotonic() if timings is not None else 0.0
+        scores = await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
+        if timings is not None:
+            timings.append(StepTiming("decode", "ran", decoded_s - began_s))
+            timings.append(StepTiming("queue-and-predict", "ran", time.monotonic() - decoded_s))
+        return scores
 
     async def predict_arrays(
         self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.batching.queue import Image, Scores
 from worker.errors import BadRequest
-from worker.inference.predictor import Predictor
+from worker.inference.image_predictor import ImagePredictor
 from worker.web.access.request_permission import permission_of
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
@@ -26,7 +26,7 @@ def timeout_s(request: IncomingRequest) -> float | None:
 
 
 async def scores_of(
-    predictor: Predictor, images: Images, *, deadline_s: float, request: IncomingRequest
+    predictor: ImagePredictor, images: Images, *, deadline_s: float, request: IncomingRequest
 ) -> list[Scores]:
     """The scores [classes] of each image of the request, in order."""
     permission = permission_of(request)
