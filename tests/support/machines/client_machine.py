@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +58,3 @@ class ClientMachine:
         """The predictions that ended after a moment of the monotonic clock, as they ended."""
         lines = (json.loads(line) for line in self.machine.run("cat", _OUTPUT).splitlines())
         return [Tried(**line) for line in lines if line["until_s"] >= since_s]
-
-    def tried_for(self, seconds: float) -> Sequence[Tried]:
-        """The predictions of the next seconds."""
-        since_s = time.monotonic()
-        self.machine.run("sleep", str(seconds))
-        return self.tried(since_s=since_s)

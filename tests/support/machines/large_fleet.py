@@ -189,6 +189,7 @@ def running_large_fleet(consul: Path, folder: Path) -> Iterator[LargeFleet]:
         "p2p_offline": True,
         "p2p_extras": "images",
         "p2p_protection": ["tls", "tokens", "tickets"],
+        "p2p_folder": "/root/brought",
         "consul_binary": str(consul),
     }
     folders = {"/srv/wheels": wheels, "/srv/deploy": ROOT / "deploy"}
