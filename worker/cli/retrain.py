@@ -62,7 +62,7 @@ def retrain(
     how_many_training_steps: Annotated[
         int, _option("how-many-training-steps", f"{_FINE}training steps.", "--steps", min=1)
     ] = 200,
-    learning_rate: Annotated[float, _option("learning-rate", f"{_FINE}the rate.", min=0.0)] = 0.001,
+    learning_rate: Annotated[float, _option("learning-rate", f"{_FINE}the rate.", min=0.0)] = 0.0003,
     train_batch_size: Annotated[int, _option("train-batch-size", f"{_FINE}photos per step.", min=1)] = 32,
     eval_step_interval: Annotated[int, _option("eval-step-interval", f"{_FINE}steps between validations.", min=1)] = 10,
     flip_left_right: Annotated[

@@ -42,7 +42,7 @@ class TrainSettings:
     seed: int = 0
     fine_tune: bool = False
     steps: int = 200
-    learning_rate: float = 0.001
+    learning_rate: float = 0.0003
     batch: int = 32
     interval: int = 10
 

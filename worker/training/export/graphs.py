@@ -1,11 +1,12 @@
 """A frozen network and a head -> a SavedModel, or a frozen graph as retrain.py writes it; loads TensorFlow.
 
 Both contain all that happens after decoding: scaling of pixels, network, softmax. The frozen graph can decode, too:
-its `DecodeJpeg/contents` takes the bytes of one JPEG, its `input` floats [n, edge, edge, 3] of (pixel - 128) / 128.
+its `DecodeJpeg/contents` takes the bytes of one JPEG, its `input` floats 0..255 [n, edge, edge, 3].
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,14 @@ from worker.training.heads.head import Head
 with quiet_tensorflow():
     import tensorflow as tf
 
-_MEAN = _STD = 128.0  # of the graph's `input`, as label_image's --input_mean and --input_std
-
 
 def write_saved_model(folder: Path, network: Network, head: Head) -> None:
     """Write a SavedModel: `serving_default` takes `images`, uint8, and gives `probabilities`."""
     definition = _part(network, head)
 
     def serve(images: Any) -> dict[str, Any]:
-        return {"probabilities": tf.nn.softmax(_logits(definition, images, head), name="probabilities")}
+        logits = _logits(definition, {"images:0": images}, head)
+        return {"probabilities": tf.nn.softmax(logits, name="probabilities")}
 
     spec = tf.TensorSpec([None, network.edge, network.edge, 3], tf.uint8, name="images")
     signature = tf.function(serve, input_signature=[spec], autograph=False)
@@ -39,13 +39,10 @@ def write_frozen_graph(file: Path, network: Network, head: Head, *, final: str) 
     with graph.as_default():
         contents = tf.compat.v1.placeholder(tf.string, [], name="DecodeJpeg/contents")
         decoded = tf.image.decode_jpeg(contents, channels=3, name="DecodeJpeg")
-        scaled = (_fitted(decoded, network) - _MEAN) / _STD
         shape = [None, network.edge, network.edge, 3]
-        entry = tf.compat.v1.placeholder_with_default(scaled, shape, name="input")
-        pixels = tf.cast(tf.clip_by_value(tf.round(entry * _STD + _MEAN), 0, 255), tf.uint8)
-        tf.nn.softmax(_logits(definition, pixels, head), name=final)
-    whole = graph.as_graph_def()
-    kept = tf.compat.v1.graph_util.extract_sub_graph(whole, [final])
+        entry = tf.compat.v1.placeholder_with_default(_fitted(decoded, network), shape, name="input")
+        tf.nn.softmax(_logits(definition, dict.fromkeys(_floats(definition), entry), head), name=final)
+    kept = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), [final])
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(kept.SerializeToString())
 
@@ -58,11 +55,14 @@ def _part(network: Network, head: Head) -> Any:
     return tf.compat.v1.graph_util.extract_sub_graph(definition, nodes)
 
 
-def _logits(definition: Any, images: Any, head: Head) -> Any:
+def _floats(definition: Any) -> list[str]:
+    """The tensors in which a network's graph has turned the pixels of `images` into floats."""
+    return [f"{node.name}:0" for node in definition.node if node.op == "Cast" and "images" in node.input]
+
+
+def _logits(definition: Any, inputs: Mapping[str, Any], head: Head) -> Any:
     tensors = [layer.tensor for layer in head.layers]
-    layers = tf.graph_util.import_graph_def(
-        definition, input_map={"images:0": images}, return_elements=tensors, name="network"
-    )
+    layers = tf.graph_util.import_graph_def(definition, input_map=dict(inputs), return_elements=tensors, name="network")
     products = [tf.matmul(layer, tf.constant(kernel)) for layer, kernel in zip(layers, head.kernels, strict=True)]
     return tf.add_n([*products, tf.constant(head.bias)[None, :] + tf.zeros_like(products[0])])
 

@@ -81,7 +81,9 @@ def default(body: Any) -> KerasNetwork:
 
 def write(folder: Path, made: KerasNetwork) -> None:
     """Write graph.pb and network.json of a network that is in memory."""
-    whole = keras.Model(made.images, keras.layers.Concatenate()(list(made.layers.values())))
+    features = list(made.layers.values())
+    joined = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
+    whole = keras.Model(made.images, joined)
     spec = tf.TensorSpec([None, made.edge, made.edge, 3], tf.uint8, name="images")
     function = tf.function(lambda images: whole(images, training=False), input_signature=[spec], autograph=False)
     graph = frozen_function(function.get_concrete_function())
@@ -92,7 +94,7 @@ def write(folder: Path, made: KerasNetwork) -> None:
         "resize": made.resize,
         "filter": made.filter,
         "output": output.name,
-        "layers": _columns(made.layers, _joined(output)),
+        "layers": _columns(made.layers, _joined(output) if len(features) > 1 else [output.name]),
         "sets": {name: list(names) for name, names in made.sets.items()},
     }
     (folder / "network.json").write_text(json.dumps(described))

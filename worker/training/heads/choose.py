@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -77,6 +77,10 @@ class Choice:
     photos: NDArray[np.int64]
     accuracy: float
     tried: Mapping[str, float]
+
+    def over(self, layers: Sequence[Layer]) -> Choice:
+        """The same over other layers, with logits as they come."""
+        return replace(self, layers=tuple(layers), temperature=1.0)
 
 
 def choose(

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support.photos import chelsea, chelsea_jpeg, china, china_jpeg, coffee, coffee_jpeg, encode, jpeg
+from worker.artifacts.preprocess_config import Preprocess
 from worker.artifacts.source import ModelSource
 from worker.errors import RetrainError
 from worker.inference.model import load
@@ -95,17 +96,22 @@ def test_a_retrained_model_learns_and_is_served(first: tuple[TrainResult, Lines]
     model.close()
 
 
-@pytest.mark.parametrize(("entry", "crop"), [(None, False), ("input:0", True)])
+@pytest.mark.parametrize("entry", [None, "input:0"])
 def test_the_frozen_graph_is_read_as_retrains(
-    first: tuple[TrainResult, Lines], settings: TrainSettings, entry: str | None, crop: bool
+    first: tuple[TrainResult, Lines], settings: TrainSettings, photos: Path, entry: str | None
 ) -> None:
     """By its usual names, which are found without flags, or at its input of floats; labels lie beside it."""
     assert settings.graph is not None
     flags = {} if entry is None else {"input_layer": entry, "output_layer": "final_result:0"}
-    model = load(ModelSource(graph=settings.graph, engine="tensorflow", **flags), name="graph")
-    images = [model.decode(photo) for photo in (chelsea_jpeg(), coffee_jpeg(), china_jpeg())]
-    assert [model.top(model.predict([image])[0], 1)[0][0] for image in images] == ["cat", "coffee", "palace"]
-    assert (model.describe()["input"]["size"] == [224, 224]) is crop
+    cropped = Preprocess(resize="crop", filter="bicubic")
+    graph = load(ModelSource(graph=settings.graph, engine="tensorflow", preprocess=cropped, **flags), name="graph")
+    model = load(ModelSource(path=settings.out, engine="openvino"), name="model")
+    for photo in (photos / label / f"{n}.jpg" for label in ("cat", "coffee", "palace") for n in range(3)):
+        own = graph.predict([graph.decode(photo.read_bytes())])
+        assert np.allclose(own, model.predict([model.decode(photo.read_bytes())]), atol=0.1)
+        assert graph.top(own[0], 1)[0][0] == photo.parent.name
+    assert graph.labels == ("cat", "coffee", "palace")
+    graph.close()
     model.close()
 
 
