@@ -88,7 +88,7 @@ class _Tail:
         self._model.set_weights(self._start)
         self._model.compile(optimizer=self._optimizer(task.learning_rate), loss=self._loss)
         best = None if checking is None else (self._loss_on(checking), self._start)
-        for step, batch in enumerate(_batches(numbers, task), start=1):
+        for step, batch in enumerate(batches(numbers, task), start=1):
             self._model.train_on_batch(photos[batch].astype(np.float32), task.truth[batch])
             with task.steps_file.open("ab") as counted:
                 counted.write(b".")
@@ -119,7 +119,7 @@ class _Tail:
         return float(self._loss(self._task.checking_truth, logits))
 
 
-def _batches(numbers: NDArray[np.int64], task: Task) -> Iterator[NDArray[np.int64]]:
+def batches(numbers: NDArray[np.int64], task: Task) -> Iterator[NDArray[np.int64]]:
     """`task.steps` batches in random order; every photo comes once before one comes again."""
     random = np.random.default_rng(task.seed)
     order = np.empty(0, np.int64)
