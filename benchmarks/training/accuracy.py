@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from benchmarks.harness.inputs import CACHE
 from benchmarks.training import datasets
@@ -147,7 +148,8 @@ def _chosen(
 def _plain(data: _Data, training: NDArray[np.int64], test: NDArray[np.int64], layers: Network) -> NDArray[np.int64]:
     last = layers.layers[0]
     rows = data.rows[:, last.start : last.stop].astype(np.float32)
-    fitted = LogisticRegression(max_iter=1000).fit(rows[training], data.truth[training])
+    with threadpool_limits(1):
+        fitted = LogisticRegression(max_iter=1000).fit(rows[training], data.truth[training])
     return np.asarray(fitted.predict(rows[test]))
 
 

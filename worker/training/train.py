@@ -68,15 +68,22 @@ def train(settings: TrainSettings, *, progress: Progress, stopped: Stopped = lam
     progress.stage("Making the network, once per user", 1)
     layers = network(settings.cache, settings.architecture)
     with ExitStack() as stack:
-        exporter = stack.enter_context(Exporter())
         cache = stack.enter_context(FeatureCache(settings.features_folder, layers.id))
         extractor = Extractor(layers, cache, progress, stopped)
         stack.callback(extractor.close)
         seen, undecoded = extractor.seen(read)
         left_out = [*found.left_out, *(LeftOut(each.path, each.reason) for each in [*failed, *undecoded])]
-        photos = Collected(settings, found, read, seen, left_out, undecoded={each.path for each in undecoded})
+        try:
+            photos = Collected(settings, found, read, seen, left_out, undecoded={each.path for each in undecoded})
+        except RetrainError as error:
+            if not stopped():
+                raise
+            raise RetrainError(
+                "Stopped before there were photos enough of every label. Their features are kept: run this again."
+            ) from error
         for each in photos.left_out:
             progress.say(str(each))
+        exporter = stack.enter_context(Exporter())  # loads TensorFlow while heads are compared
         learned = learn(photos, extractor, settings, stack, progress=progress, stopped=stopped)
         return _write(settings, photos, learned, exporter, progress)
 
