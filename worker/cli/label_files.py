@@ -17,7 +17,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.cli.label_formats import CSV_HEADER, Format, error_line, labels_line
+from worker.cli.label_formats import CSV_HEADER, Format, error_line, labels_lines
 from worker.cli.printing import write_line
 from worker.errors import WorkerError
 from worker.images.folder import IMAGE_SUFFIXES, files_below
@@ -85,11 +85,12 @@ class _Run:
                 self._failed(file, row)
                 continue
             try:
-                line = labels_line(file, self._model.top(row, self._top), self._form)
+                lines = labels_lines(file, self._model.top(row, self._top), self._form)
             except WorkerError as error:
                 self._failed(file, error)
-            else:
-                write_lines(line, self._out)
+                continue
+            for line in lines:
+                write_line(line, self._out)
 
     def _scores(self, images: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32] | WorkerError]:
         """The scores of each image; where a batch fails, each image is predicted alone."""
@@ -108,12 +109,6 @@ class _Run:
         line = error_line(file, _reason(error), self._form)
         if line is not None:
             write_line(line, self._out)
-
-
-def write_lines(lines: str, stream: TextIO) -> None:
-    """Write one or several lines at once."""
-    for line in lines.split("\n"):
-        write_line(line, stream)
 
 
 class _Ahead:
@@ -149,10 +144,17 @@ class _Ahead:
 def _files(names: Iterable[str], err: TextIO) -> Iterator[str]:
     for name in names:
         file = name.rstrip("\r\n")
-        if file and Path(file).is_dir():
+        if file and _is_folder(file):
             yield from _images_below(Path(file), err)
         elif file:
             yield file
+
+
+def _is_folder(file: str) -> bool:
+    try:
+        return Path(file).is_dir()
+    except (OSError, ValueError):  # a name that is too long, or a folder above it that must not be read
+        return False
 
 
 def _images_below(folder: Path, err: TextIO) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A file's labels as a line: for people, as JSON, or as CSV with one row per label."""
+"""A file's labels as lines: for people, as JSON, or as CSV with one row per label."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CSV_HEADER = "file,rank,label,score,error"
 Labels = Sequence[tuple[str, float]]
 
 
-def labels_line(file: str, labels: Labels, form: Format) -> str:
-    """The line, or lines, of a file that was labelled; JSON holds every name exactly."""
+def labels_lines(file: str, labels: Labels, form: Format) -> list[str]:
+    """The lines of a file that was labelled; JSON holds every name exactly."""
     if form == "json":
-        return json.dumps({"file": file, "labels": labels})
+        return [json.dumps({"file": file, "labels": labels})]
     if form == "csv":
-        return "\n".join(_row(file, rank, label, f"{score:.6f}", "") for rank, (label, score) in enumerate(labels, 1))
-    return f"{file}: {', '.join(f'{label} {score:.6f}' for label, score in labels)}"
+        return [_row(file, rank, label, f"{score:.6f}", "") for rank, (label, score) in enumerate(labels, 1)]
+    return [f"{file}: {', '.join(f'{label} {score:.6f}' for label, score in labels)}"]
 
 
 def error_line(file: str, reason: str, form: Format) -> str | None:

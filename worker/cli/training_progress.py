@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from worker.training.progress import Progress
 
 _EVERY_S = 5.0
+_now_s = time.monotonic
 
 
 class LineProgress:
@@ -24,7 +25,7 @@ class LineProgress:
 
     def __init__(self) -> None:
         self._stage, self._steps, self._done = "", 0, 0
-        self._began_s = self._said_s = time.monotonic()
+        self._began_s = self._said_s = _now_s()
 
     def say(self, line: str) -> None:
         """Write a line."""
@@ -33,13 +34,13 @@ class LineProgress:
     def stage(self, name: str, steps: int) -> None:
         """Begin a stage."""
         self._stage, self._steps, self._done = name, steps, 0
-        self._began_s = self._said_s = time.monotonic()
+        self._began_s = self._said_s = _now_s()
         self.say(f"{name} ...")
 
     def advance(self, steps: int = 1) -> None:
         """Count steps as done."""
         self._done += steps
-        now_s = time.monotonic()
+        now_s = _now_s()
         if now_s - self._said_s >= _EVERY_S and 0 < self._done < self._steps:
             self._said_s = now_s
             left_s = (now_s - self._began_s) / self._done * (self._steps - self._done)

@@ -24,7 +24,7 @@ MOST_BITS = 12
 """Of 128 bits: as many may differ between near-duplicates."""
 
 _LEVELS, _OF_CONTRAST = 1.5, 0.04  # how far the small versions' colours may be apart, on average
-_ROWS = 512  # photos that are compared with all others at a time
+_COMPARED = 4_000_000  # pairs at a time: 32 MB
 
 
 def fingerprint(pixels: NDArray[np.uint8]) -> bytes:
@@ -57,8 +57,9 @@ def near_duplicates(fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
 
 def _close_hashes(hashes: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Indices (i, j), i < j, of hashes that differ in at most `MOST_BITS` bits, some rows of pairs at a time."""
-    for start in range(0, len(hashes), _ROWS):
-        rows, others = hashes[start : start + _ROWS], hashes[start:]
+    at_a_time = max(1, _COMPARED // len(hashes))
+    for start in range(0, len(hashes), at_a_time):
+        rows, others = hashes[start : start + at_a_time], hashes[start:]
         bits = np.zeros((len(rows), len(others)), np.uint8)
         for word in range(hashes.shape[1]):
             bits += np.bitwise_count(rows[:, word, None] ^ others[None, :, word])

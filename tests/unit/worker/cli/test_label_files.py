@@ -60,9 +60,9 @@ def test_a_bad_file_is_told_and_the_rest_go_on(tmp_path: Path) -> None:
     """Missing, foreign, damaged and impossible names get a line each on stderr; the exit code is 1."""
     (tmp_path / "text.txt").write_text("hello")
     (tmp_path / "cut.png").write_bytes(Path(white(tmp_path)).read_bytes()[:50])
-    bad = [str(tmp_path / name) for name in ("none.jpg", "text.txt", "cut.png", "none/")] + ["nul\0.jpg"]
+    bad = [str(tmp_path / name) for name in ("none.jpg", "text.txt", "cut.png", "none/")] + ["nul\0.jpg", "long" * 2000]
     code, out, err = run([*bad, white(tmp_path)])
-    assert (code, len(out), len(err)) == (1, 1, 5)
+    assert (code, len(out), len(err)) == (1, 1, 6)
     assert err[0] == f"{bad[0]}: No such file or directory; check the name."
     assert "send JPEG, PNG, WebP, GIF or BMP" in err[1]
     assert "cut short" in err[2]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -28,13 +30,24 @@ def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "keras" / "models"
 
 
+def write_published(model: Any, file: Path) -> None:
+    """Write weights in the older format in which those of keras.applications are published."""
+    with h5py.File(file, "w") as written:
+        written.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+        for layer in model.layers:
+            group = written.create_group(layer.name)
+            names = [f"{number}:0" for number, _ in enumerate(layer.weights)]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, weight in zip(names, layer.weights, strict=True):
+                group.create_dataset(name, data=weight.numpy())
+
+
 def test_weights_that_are_here_are_used(keras_home: Path, tmp_path: Path) -> None:
     """The graph gives the features of the last layer and of earlier ones, of uint8 images, for every engine."""
     import keras
 
     body = keras.applications.MobileNet(input_shape=(128, 128, 3), alpha=0.25, include_top=False, weights=None)
-    body.save_weights(keras_home / "temporary.weights.h5")
-    (keras_home / "temporary.weights.h5").rename(keras_home / "mobilenet_2_5_128_tf_no_top.h5")
+    write_published(body, keras_home / "mobilenet_2_5_128_tf_no_top.h5")
     make(tmp_path, ARCHITECTURE)
     network = read_network(tmp_path)
     assert (network.edge, network.layers[0].width, next(iter(network.sets))) == (128, 256, "last")
