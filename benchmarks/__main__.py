@@ -63,6 +63,9 @@ BENCHMARKS = (
         ("--workers", "10", "--texts", "100"),
     ),
     Benchmark("lookup.tickets", "lookups per second of processor time, with tickets", ("wrk",), SHORT),
+    Benchmark(
+        "lookup.split", "how exactly and how soon lookups follow a split", (), ("--changes", "4", "--lookups", "2000")
+    ),
     Benchmark("lookup.footprint", "memory of the small parts, start of commands", ("wrk",)),
     Benchmark(
         "network.bandwidth",
@@ -86,9 +89,11 @@ BENCHMARKS = (
     Benchmark("worker.tickets", "a worker that requires tickets beside one that does not", (), SHORT),
     Benchmark("worker.quotas", "a modest caller beside a greedy one", (), (*SHORT, "--shares", "0.25")),
     Benchmark("worker.profile_request", "the stages of a lone request", (), ("--seconds", "2")),
+    Benchmark("worker.cascade", "a small network first, a large one if it is unsure", (), (*SHORT, "--crops", "12")),
     Benchmark("worker.swaps", "version swaps under load", (), ("--swaps", "1", "--before", "2")),
     Benchmark("client", "what the client adds to a call", (), (*SHORT, "--calls", "100")),
     Benchmark("client.faults", "what the client's callers see of faults", (), ("--lasting", "1", "--only", "kill")),
+    Benchmark("client.shadow", "what a shadow costs the callers that it copies", (), SHORT),
     Benchmark(
         "cluster.faults",
         "faults of a real Consul cluster",

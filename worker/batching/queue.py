@@ -24,12 +24,16 @@ Scores = NDArray[np.float32]
 
 @dataclass(slots=True, eq=False)
 class QueuedImage:
-    """One image and the future that gets its scores; `deadline_s` and `since_s` are monotonic times."""
+    """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
+
+    `began_s` is when its batch began to be predicted; 0.0 before.
+    """
 
     image: Image
     deadline_s: float
     answer: asyncio.Future[Scores]
     since_s: float = field(default_factory=time.monotonic)
+    began_s: float = 0.0
 
     def wanted(self, now_s: float) -> bool:
         """Whether the caller still waits for the answer, and its deadline has not passed."""

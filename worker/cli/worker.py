@@ -10,16 +10,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.runtime.cli_options import (
+    AccessLogOption,
+    AccessLogSample,
     AllowedHosts,
     CorsOrigins,
+    LogFormatOption,
+    LogLevelOption,
     TlsCert,
     TlsClientCa,
     TlsKey,
     TokenFile,
     WorkerConsul,
     host_option,
+    log_settings,
     port_option,
     service_option,
+)
+from registry.runtime.logs.settings import LogFormat, LogLevel
+from worker.cli.cascade_options import (
+    DEFAULT_LOOKUP,
+    Cascade,
+    LookupService,
+    LookupTokenFile,
+    cascade_source,
 )
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
@@ -110,6 +123,9 @@ def worker(
     input_layer: InputLayer = None,
     output_layer: OutputLayer = None,
     signature: Signature = None,
+    cascade: Cascade = None,
+    registry: LookupService = DEFAULT_LOOKUP,
+    lookup_token_file: LookupTokenFile = None,
     num_top_predictions: Top = WorkerSettings.top,
     size: Size = None,
     resize: Resize = None,
@@ -144,6 +160,10 @@ def worker(
     tokens: TokenFile = None,
     cors_origin: CorsOrigins = None,
     allowed_host: AllowedHosts = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Serve models: load, register in Consul, answer images.
 
@@ -165,9 +185,14 @@ def worker(
 
     \b
       p2p worker --model cats=models/cats --model dogs=models/dogs
+
+    A cascade asks several services or models and answers as one:
+
+    \b
+      p2p worker --cascade pets.toml --service pets
     """
     from registry.consul.settings import ConsulSettings
-    from registry.runtime.errors import RegistryError
+    from registry.runtime.errors import RegistryError, SettingsError
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.processes.sd_notify import SystemdNotifier
     from registry.runtime.tls.server import TlsFiles
@@ -179,6 +204,7 @@ def worker(
     from worker.settings import Served
     from worker.system.process import end_in_time
 
+    log = log_settings(log_format, log_level, access_log, access_log_sample)
     pixels = Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std, layout=layout, outputs=outputs)
 
     async def main(stop: asyncio.Event) -> None:
@@ -200,6 +226,8 @@ def worker(
             )
 
         (first, path), *others = named_models(model or (), service=service)
+        if cascade is not None and (model or graph is not None):
+            raise SettingsError("Give either --cascade or a model: a cascade's models stand in its file.")
         if others:
             own = (graph, labels, input_layer, output_layer, signature, *pixels)
             refuse_for_several(own, port=port, count=1 + len(others))
@@ -207,6 +235,7 @@ def worker(
             consul=ConsulSettings.from_environment(os.environ, url=consul),
             source=source(path),
             service=first,
+            cascade=cascade_source(cascade, registry=registry, token_file=lookup_token_file),
             more=tuple(Served(name, source(path)) for name, path in others),
             version_policy=parse_policy(version_policy),
             version_labels=parse_labels(version_label or ()),
@@ -228,9 +257,10 @@ def worker(
             drain_s=drain,
             require_ticket=require_ticket,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
+            access_log_sample=log.access_sample,
         )
         await serve(settings, stop, notifier=SystemdNotifier.from_environment(os.environ))
 
-    code = run(main, failures=(RegistryError, WorkerError))
+    code = run(main, failures=(RegistryError, WorkerError), log=log)
     end_in_time(code)
     raise typer.Exit(code)
