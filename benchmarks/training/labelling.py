@@ -17,10 +17,10 @@ from worker.cli.label_files import BATCH, label_files
 from worker.inference.model import Model, load
 from worker.system.cpu import usable_cores
 
-_ROUNDS = 7
+_ROUNDS = 5
 
 
-def measure_labelling(folder: Path, *, images: int = 200) -> Iterator[str]:
+def measure_labelling(folder: Path, *, images: int = 100) -> Iterator[str]:
     """A line with the images per second of both, and the median of their ratios in each round."""
     files = [folder / f"{number}.jpg" for number in range(images)]
     for file in files:
