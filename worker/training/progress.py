@@ -1,4 +1,4 @@
-"""How far a training is, for whoever shows it."""
+"""The interface through which a training tells how far it is."""
 
 from __future__ import annotations
 

@@ -149,29 +149,24 @@ def test_the_report_is_one_page(first: tuple[TrainResult, Lines]) -> None:
     assert sum(map(sum, facts["confusion"])) == result.test
 
 
-def test_a_run_on_a_grown_folder_moves_nothing(
+def test_a_run_on_a_grown_folder_moves_nothing_and_one_that_is_stopped_keeps_what_there_is(
     first: tuple[TrainResult, Lines], settings: TrainSettings, photos: Path, tmp_path: Path
 ) -> None:
-    """The next version has all old photos in their parts; of photos seen before no feature is computed again."""
+    """The next version has all old photos in their parts. Stopped from the start, it has the first kind of head."""
     assert settings.out is not None
     grown = tmp_path / "grown"
     shutil.copytree(photos, grown)
     (grown / "palace" / "new.jpg").write_bytes(jpeg(china()[:, :400]))
     before = json.loads((settings.out / "photo-parts.json").read_text())
     lines = Lines()
-    result = train(replace(settings, image_dir=grown, graph=None), progress=lines)
+    result = train(replace(settings, image_dir=grown, graph=None), progress=lines, stopped=lambda: True)
     assert result.written.name == "2"
+    assert (result.written / "saved_model.pb").is_file()
+    assert result.facts["settings"]["head"].startswith("last, C")
     after = json.loads((settings.out / "photo-parts.json").read_text())
     assert {digest: after[digest] for digest in before} == before
     assert len(after) == len(before) + 1
     assert not list(settings.out.glob(".making-*"))
-
-
-def test_a_stop_keeps_what_there_is(first: tuple[TrainResult, Lines], settings: TrainSettings, tmp_path: Path) -> None:
-    """Stopped from the start, with features in the cache, the first kind of head is trained and written."""
-    result = train(replace(settings, out=tmp_path / "stopped", graph=None), progress=Lines(), stopped=lambda: True)
-    assert result.written == tmp_path / "stopped" / "1"
-    assert (result.written / "saved_model.pb").is_file()
 
 
 def test_too_few_photos_stop_it(settings: TrainSettings, tmp_path: Path) -> None:
