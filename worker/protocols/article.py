@@ -16,6 +16,7 @@ from worker.protocols.common import timeout_s
 from worker.repository.repository import ModelRepository
 from worker.telemetry.shadow import HEADER
 from worker.telemetry.step_timings import StepTiming, begin_timings
+from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, to_aiohttp
@@ -60,13 +61,14 @@ class Article:
         top = _top(request.query.get("top"), default=self._top)
         predictor = self._models.find(self._name, version=request.query.get("version"))
         deadline_s = predictor.deadline_s(timeout_s(request))
+        permission = permission_of(request)
         timings = begin_timings() if "timings" in request.query else None
         since_s = time.monotonic()
-        with predictor.receiving(deadline_s=deadline_s):
+        with predictor.receiving(deadline_s=deadline_s, permission=permission):
             images = await self._body_reader.images(request)
         if timings is not None:
             timings.append(StepTiming("receive", "ran", time.monotonic() - since_s))
-        scores = await predictor.predict(images, deadline_s=deadline_s)
+        scores = await predictor.predict(images, deadline_s=deadline_s, permission=permission)
         if (shadow := request.headers.get(HEADER)) is not None:
             predictor.numbers.compare_shadow(shadow, *predictor.model.top(scores[0], 1)[0])
         with predictor.numbers.stage("encode"):
