@@ -111,7 +111,6 @@ class Predictor:
     ) -> list[Scores]:
         """Scores [classes] of each encoded image, in order.
 
-
         Raises a WorkerError if any of them has none, OverQuota where the caller has too few places.
         """
         if permission.places is not None:
