@@ -159,18 +159,25 @@ class Batcher:
         """Scores [classes] of one image; see `submit_all`."""
         return (await self.submit_all([image], deadline_s=deadline_s))[0]
 
-    async def submit_all(self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False) -> list[Scores]:
+    async def submit_all(
+        self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False, rows: Sequence[int] = ()
+    ) -> list[Scores]:
         """Scores [classes] of each image, in order, or the error of the first that has none.
 
         Raises Busy when there is no room, DeadlinePassed when `deadline_s` passed in the queue. A caller
         that is cancelled costs no prediction if its batch has not begun. For images that were `admitted` with their
-        request, only their memory is checked again, not the deadline.
+        request, only their memory is checked again, not the deadline. `rows` says how many images each counts as, where
+        it is not one.
         """
+        rows = rows or [1] * len(images)
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
-            self.admit(deadline_s=deadline_s, images=len(images), nbytes=nbytes)
+            self.admit(deadline_s=deadline_s, images=sum(rows), nbytes=nbytes)
         loop = asyncio.get_running_loop()
-        waiting = [QueuedImage(image, deadline_s, loop.create_future()) for image in images]
+        waiting = [
+            QueuedImage(image, deadline_s, loop.create_future(), rows=count)
+            for image, count in zip(images, rows, strict=True)
+        ]
         self._held_bytes += nbytes
         try:
             self._queue.add(waiting)
@@ -189,7 +196,7 @@ class Batcher:
                 one.answer.exception()  # of several images only the first error is raised
                 continue
             one.answer.cancel()
-            gone += 1
+            gone += one.rows
             self._queue.remove(one)
         if gone:
             self._numbers.rejected("gone", gone)

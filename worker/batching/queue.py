@@ -24,12 +24,16 @@ Scores = NDArray[np.float32]
 
 @dataclass(slots=True, eq=False)
 class QueuedImage:
-    """One image and the future that gets its scores; `deadline_s` and `since_s` are monotonic times."""
+    """One image and the future that gets its scores; `deadline_s` and `since_s` are monotonic times.
+
+    rows: how many images it counts as; more than one where it is several rows of tensors
+    """
 
     image: Image
     deadline_s: float
     answer: asyncio.Future[Scores]
     since_s: float = field(default_factory=time.monotonic)
+    rows: int = 1
 
     def wanted(self, now_s: float) -> bool:
         """Whether the caller still waits for the answer, and its deadline has not passed."""
@@ -47,23 +51,37 @@ class ImageQueue:
     def __init__(self, *, numbers: ModelMetrics) -> None:
         self._numbers = numbers
         self._queue: OrderedDict[QueuedImage, None] = OrderedDict()
+        self._rows = 0
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._rows
 
     def add(self, images: Sequence[QueuedImage]) -> None:
         """Append images."""
         self._queue.update(dict.fromkeys(images))
+        self._rows += rows_of(images)
 
     def remove(self, image: QueuedImage) -> None:
         """Remove an image that wants no answer any more, if it is still here."""
-        self._queue.pop(image, None)
+        if image in self._queue:
+            del self._queue[image]
+            self._rows -= image.rows
 
     def take(self, images: int) -> list[QueuedImage]:
-        """Take the next batch, of at most `images`; empty if no image is left whose deadline can be met."""
+        """Take the next batch, of at most `images`; empty if no image is left whose deadline can be met.
+
+        Rows that belong together are more than that only where they are alone.
+        """
         members: list[QueuedImage] = []
-        while self._queue and len(members) < images:
-            members += self.reject_expired([self._queue.popitem(last=False)[0]])
+        room = images
+        while self._queue and room > 0:
+            first = next(iter(self._queue))
+            if members and first.rows > room:
+                break
+            self.remove(first)
+            taken = self.reject_expired([first])
+            members += taken
+            room -= rows_of(taken)
         return members
 
     def reject_expired(self, members: Sequence[QueuedImage]) -> list[QueuedImage]:
@@ -72,7 +90,7 @@ class ImageQueue:
         wanted = [image for image in members if image.wanted(now_s)]
         for image in members:
             if image.deadline_s < now_s and not image.answer.done():
-                self._numbers.rejected("expired")
+                self._numbers.rejected("expired", image.rows)
                 image.fail(DeadlinePassed("The deadline passed before a prediction began."))
         return wanted
 
@@ -80,6 +98,12 @@ class ImageQueue:
         """Answer all images that wait with the error of a worker that closes."""
         reject_closing(tuple(self._queue))
         self._queue.clear()
+        self._rows = 0
+
+
+def rows_of(members: Sequence[QueuedImage]) -> int:
+    """How many images the members count as."""
+    return sum(image.rows for image in members)
 
 
 def reject_closing(members: Sequence[QueuedImage]) -> None:

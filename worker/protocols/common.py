@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from worker.batching.queue import Image, Scores
+from worker.engines.tensors import Tensors
 from worker.errors import BadRequest
 from worker.inference.predictor import Predictor
+from worker.inference.tensor_model import Parts
+from worker.inference.tensor_predictor import TensorPredictor
+from worker.repository.loader import AnyPredictor
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
 from worker.web.ticket_limits import ticket_limits
@@ -33,6 +37,30 @@ async def scores_of(predictor: Predictor, images: Images, *, deadline_s: float) 
     return await predictor.predict_arrays(
         [image for image in images if not isinstance(image, bytes)], deadline_s=deadline_s
     )
+
+
+async def outputs_of(predictor: TensorPredictor, given: Tensors | Images, *, deadline_s: float) -> Parts:
+    """The outputs of each row, or of each image, in order."""
+    if isinstance(given, Tensors):
+        return await predictor.predict(given, deadline_s=deadline_s)
+    encoded = [image for image in given if isinstance(image, bytes)]
+    if encoded:
+        return await predictor.predict_encoded(encoded, deadline_s=deadline_s)
+    return await predictor.predict_pixels(
+        [image for image in given if not isinstance(image, bytes)], deadline_s=deadline_s
+    )
+
+
+def classifier(predictor: AnyPredictor) -> Predictor:
+    """The predictor of a classifier. Raises BadRequest for that of a model that gives tensors."""
+    if isinstance(predictor, TensorPredictor):
+        raise BadRequest(f"The model gives tensors, not classes: ask {tensor_paths(predictor.model.name)}.")
+    return predictor
+
+
+def tensor_paths(model: str) -> str:
+    """Where tensors are taken, for a sentence."""
+    return f"/v2/models/{model}/infer or /v1/models/{model}:predict"
 
 
 def of_one_kind(images: list[bytes | Image]) -> Images:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from worker.artifacts.version_plan import VersionStatus
 from worker.errors import NotFound
-from worker.inference.predictor import Predictor
+from worker.repository.loader import AnyPredictor
 from worker.repository.model_versions import ModelVersions
 
 
@@ -29,7 +29,7 @@ class ModelRepository:
         except KeyError:
             raise NotFound(f"There is no model {name!r} here; there is {', '.join(self._models)}.") from None
 
-    def find(self, name: str, *, version: str | None = None, label: str | None = None) -> Predictor:
+    def find(self, name: str, *, version: str | None = None, label: str | None = None) -> AnyPredictor:
         """The predictor of `version`, or of the version that `label` means, or else of the default version.
 
         Raises NotFound for a name, version or label that does not exist, Busy for a version that is loading.

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from worker.inference.predictor import Predictor
+from worker.inference.model_predictor import ModelPredictor
 from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.telemetry.metrics import WorkerMetrics
@@ -49,14 +49,16 @@ class AdminRoutes:
     async def alive(self, request: web.Request) -> web.Response:
         """`GET /healthz?boot=ID`: 200; 409 for another process's boot id; 429 while the queue is nearly full.
 
-        503 before the model is loaded. The bodies are constant, because every change of a check's output would wake
-        every watcher of the service.
+        503 before the model is loaded, and while the process of a Python model is started again. The bodies are
+        constant, because every change of a check's output would wake every watcher of the service.
         """
         boot = request.query.get("boot")
         if boot is not None and boot != self._state.boot:
             return web.Response(status=409, text="another process\n")
         if not self._store.loaded:
             return web.Response(status=503, text="loading\n")
+        if self._store.trouble is not None:
+            return web.Response(status=503, text="starting a model again\n")
         return web.Response(status=429, text="busy\n") if self._store.crowded else web.Response(text="ok\n")
 
     async def ready(self, request: web.Request) -> web.Response:
@@ -92,6 +94,8 @@ def reasons_not_ready(store: ModelVersions, *, ready: bool, leaving: bool) -> Se
     if not store.loaded:
         coming = [f"version {v} is being {'copied' if s == 'START' else 'loaded'}" for v, s in states.items()]
         return [f"The model {store.name} is not loaded yet{': ' if coming else ''}{', '.join(coming)}."]
+    if store.trouble is not None:
+        return [store.trouble]
     return [] if ready else ["The other models of this worker are not loaded yet."]
 
 
@@ -107,10 +111,12 @@ def _model(store: ModelVersions) -> dict[str, Any]:
     return {"policy": str(store.policy), "default": labels.get("stable"), "labels": labels, "versions": versions}
 
 
-def _version(predictor: Predictor) -> dict[str, Any]:
+def _version(predictor: ModelPredictor) -> dict[str, Any]:
     """What is known of a version that is loaded: its model, its batches, its queue."""
     batcher = predictor.batcher
     described = {key: value for key, value in predictor.model.describe().items() if key not in ("name", "version")}
     streams = batcher.pace.streams
-    caps = {"batch_cap": batcher.pace.cap, "streams": streams.count if streams else 1}
+    caps: dict[str, Any] = {"batch_cap": batcher.pace.cap, "streams": streams.count if streams else 1}
+    trouble = predictor.model.trouble
+    caps |= {} if trouble is None else {"trouble": trouble}
     return described | caps | {"queue": batcher.depth, "running": batcher.running}
