@@ -63,6 +63,7 @@ REST = 3.0
 class _Work(NamedTuple):
     """What is measured of a model: functions from a size to a batch of it, on all cores or in one of `streams`."""
 
+    noun: str
     streams: int
     sizes: Sequence[int]
     whole: Callable[[int], Batch]
@@ -115,7 +116,7 @@ def measure_pace(model: ServedModel, *, gate: BatchGate = nullcontext) -> Pace:
     all_cores = {shape.size: took_s for shape, took_s in seconds.items() if not shape.stream}
     each = {shape.size: took_s for shape, took_s in seconds.items() if shape.stream}
     pace = learn_pace(all_cores, streams=Streams(count, learn_pace(each)) if each else None)
-    _log_pace(pace, all_cores, each)
+    _log_pace(work.noun, pace, all_cores, each)
     return pace
 
 
@@ -204,7 +205,7 @@ def _work_of_images(model: Model) -> _Work:
     def batches(predict: Callable[[Sequence[NDArray[np.uint8]]], object]) -> Callable[[int], Batch]:
         return lambda size: partial(predict, assemble([example] * size, sizes))
 
-    return _Work(model.engine.streams, sizes or SIZES, batches(model.predict), batches(model.stream))
+    return _Work("Images", model.engine.streams, sizes or SIZES, batches(model.predict), batches(model.stream))
 
 
 def _work_of_tensors(model: TensorModel) -> _Work | None:
@@ -222,15 +223,16 @@ def _work_of_tensors(model: TensorModel) -> _Work | None:
     def batch(size: int) -> Batch:
         return partial(model.predict, [repeated(example, size)])
 
-    sizes = SIZES if model.signature.images else ROW_SIZES
-    return _Work(1, sizes, batch, batch)
+    if model.signature.images:
+        return _Work("Images", 1, SIZES, batch, batch)
+    return _Work("Rows", 1, ROW_SIZES, batch, batch)
 
 
-def _log_pace(pace: Pace, all_cores: Mapping[int, float], each: Mapping[int, float]) -> None:
+def _log_pace(noun: str, pace: Pace, all_cores: Mapping[int, float], each: Mapping[int, float]) -> None:
     chosen = f"{pace.streams.count} streams of up to {pace.streams.each.cap}" if pace.streams else "no streams"
     streams = f"; of each stream: {_rates(each)}" if each else ""
     logger.info(
-        "Images a second by batch size: %s%s. Batches of up to %d, %s.", _rates(all_cores), streams, pace.cap, chosen
+        "%s a second by batch size: %s%s. Batches of up to %d, %s.", noun, _rates(all_cores), streams, pace.cap, chosen
     )
 
 

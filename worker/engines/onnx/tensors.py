@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worker.artifacts.source import ModelSource
 from worker.engines.device import name_of
 from worker.engines.onnx.session import session_on_device
@@ -30,11 +33,18 @@ def load(source: ModelSource) -> TensorAdapter:
     names = [spec.name for spec in signature.outputs or ()]
 
     def forward(arrays: Mapping[str, Any]) -> dict[str, Any]:
-        texts = {name: array.astype(str) if array.dtype.kind == "O" else array for name, array in arrays.items()}
-        return dict(zip(names, session.run(names, texts), strict=True))
+        values = {name: _texts(array) if array.dtype.kind == "O" else array for name, array in arrays.items()}
+        return dict(zip(names, session.run(names, values), strict=True))
 
     fixed = {node.shape[0] for node in session.get_inputs() if isinstance(node.shape[0], int) and node.shape[0] > 0}
     return TensorAdapter(forward, signature, batches=fixed, name="onnx", platform="onnx_onnxv1", device=name_of(number))
+
+
+def _texts(array: NDArray[Any]) -> NDArray[Any]:
+    """ONNX Runtime takes texts as an array of `str` objects."""
+    flat = np.empty(array.size, dtype=object)
+    flat[:] = [item.decode() for item in array.ravel().tolist()]
+    return flat.reshape(array.shape)
 
 
 def _specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:

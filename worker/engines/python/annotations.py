@@ -59,8 +59,8 @@ def declared(predict: Callable[..., Any]) -> Declared:
         raise ModelError(f"The annotations of predict cannot be read: {error}") from error
     missing = next((name for name in names if name not in hints), None)
     if not names or missing:
-        what = f"the parameter {missing} of predict is not annotated" if missing else "predict takes nothing"
-        raise ModelError(f"{what[0].upper()}{what[1:]}: annotate {_INPUTS}.")
+        what = f"The parameter {missing} of predict is not annotated" if missing else "predict(self) takes nothing"
+        raise ModelError(f"{what}: annotate {_INPUTS}.")
     if "return" not in hints:
         raise ModelError(f"predict does not say what it returns: annotate {_OUTPUTS}.")
     takes, inputs = _taken(names, hints)

@@ -71,8 +71,11 @@ class ModelProcess:
         try:
             return child.predict(arrays)
         except ProcessEnded as ended:
-            self._trouble = f"The model {self._name} is started again: {ended}."
-            raise Busy(self._trouble, retry_after_s=RETRY_AFTER_S) from ended
+            sentence = f"The model {self._name} is started again: {ended}."
+            with self._lock:  # another process may have loaded the model meanwhile
+                if self._child is child:
+                    self._trouble = sentence
+            raise Busy(sentence, retry_after_s=RETRY_AFTER_S) from ended
 
     def close(self) -> None:
         """End the process, however busy it is, and give its memory back."""

@@ -1,0 +1,58 @@
+"""A SavedModel whose signature takes and gives several tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from worker.artifacts.source import ModelSource
+from worker.engines.tensors import Tensors, joined
+from worker.errors import ModelError
+from worker.inference.served_model import load_served
+from worker.inference.tensor_model import TensorModel
+
+
+class Sums(tf.Module):
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, 3], tf.float32, name="numbers"),
+            tf.TensorSpec([None], tf.string, name="text"),
+        ]
+    )
+    def sums(self, numbers: Any, text: Any) -> dict[str, Any]:
+        return {"total": tf.reduce_sum(numbers, axis=1), "same": text}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    module = Sums()
+    tf.saved_model.save(module, str(folder), signatures=module.sums)
+    return folder
+
+
+def test_numbers_and_texts_by_name(saved: Path, tmp_path: Path) -> None:
+    """Inputs and outputs have the signature's names, and rows of two requests go together."""
+    model = load_served(ModelSource(path=saved, cache=tmp_path), name="sums")
+    assert isinstance(model, TensorModel)
+    assert [(spec.name, spec.datatype, spec.shape) for spec in model.signature.inputs or ()] == [
+        ("numbers", "FP32", (3,)),
+        ("text", "BYTES", ()),
+    ]
+    text = np.empty(2, dtype=object)
+    text[:] = [b"a", b"\xff"]
+    request = Tensors({"numbers": np.ones((2, 3), np.float32), "text": text})
+    one, other = model.predict([request, request.part(1, 2)])
+    assert joined(one).arrays["total"].tolist() == [3.0, 3.0]
+    assert joined(other).arrays["same"].tolist() == [b"\xff"]
+    model.close()
+
+
+def test_another_engine_is_refused(saved: Path, tmp_path: Path) -> None:
+    """Only TensorFlow serves the tensors of a SavedModel."""
+    with pytest.raises(ModelError, match="served by --engine tensorflow, not onnx"):
+        load_served(ModelSource(path=saved, cache=tmp_path, engine="onnx"), name="sums")
