@@ -78,6 +78,7 @@ BENCHMARKS = (
     Benchmark("worker.json_bodies", "reading large JSON bodies"),
     Benchmark("worker.fast_path", "the event loop with and without the fast path", (), SHORT),
     Benchmark("worker.tickets", "a worker that requires tickets beside one that does not", (), SHORT),
+    Benchmark("worker.python_model", "what a Python model's own process adds to a batch", (), ("--batches", "50")),
     Benchmark("worker.quotas", "a modest caller beside a greedy one", (), (*SHORT, "--shares", "0.25")),
     Benchmark("worker.profile_request", "the stages of a lone request", (), ("--seconds", "2")),
     Benchmark("worker.swaps", "version swaps under load", (), ("--swaps", "1", "--before", "2")),

@@ -46,7 +46,7 @@ class ModelPredictor:
     @property
     def moving(self) -> bool:
         """Whether predictions get done. From any thread."""
-        return self.batcher.moving and self.model.trouble is None
+        return self.batcher.moving
 
     def deadline_s(self, timeout_s: float | None) -> float:
         """The monotonic time by which a request that arrives now must be answered."""

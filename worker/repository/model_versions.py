@@ -129,6 +129,15 @@ class ModelVersions:
         return next((found for predictor in self._loaded.values() if (found := predictor.model.trouble)), None)
 
     @property
+    def fit(self) -> bool:
+        """Whether requests should come here. From any thread.
+
+        A Python model whose process has ended makes its service unfit, and nothing else of the worker: it comes back
+        by itself, so that no service manager must start the worker again.
+        """
+        return self.moving and self.trouble is None
+
+    @property
     def crowded(self) -> bool:
         """Whether some version's queue is nearly full."""
         return any(predictor.batcher.crowded for predictor in self._loaded.values())

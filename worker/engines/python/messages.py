@@ -166,10 +166,10 @@ def _array(entry: Mapping[str, Any], memory: NDArray[np.uint8]) -> NDArray[Any]:
         return memory[at : at + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
     if math.prod(shape) != len(entry["lengths"]):
         raise ValueError("the shape of BYTES does not fit their number")
-    found = np.empty(len(entry["lengths"]), dtype=object)
-    for number, length in enumerate(entry["lengths"]):
-        found[number] = memory[at : at + length].tobytes()
-        at += length
+    content, end = memory[at : at + sum(entry["lengths"])].tobytes(), 0
+    items = [content[end : (end := end + length)] for length in entry["lengths"]]
+    found = np.empty(len(items), dtype=object)
+    found[:] = items
     return found.reshape(shape)
 
 

@@ -30,7 +30,7 @@ class LoadedModel:
 
     def __init__(self, instance: Any, says: Declared) -> None:
         self.says = says
-        self._instance = instance
+        self.instance = instance
         texts = getattr(instance, "labels", None)
         self.labels = None if texts is None else tuple(map(str, texts))
         if says.gives == "labels" and not self.labels:
@@ -42,7 +42,7 @@ class LoadedModel:
 
     def example(self) -> Arrays | None:
         """What the model's own `example()` returns, one row of its inputs; None if it has none."""
-        own = getattr(self._instance, "example", None)
+        own = getattr(self.instance, "example", None)
         return None if own is None else _arrays(own(), rows=1, what="example()")
 
     def predict(self, inputs: Mapping[str, NDArray[Any]]) -> list[Arrays]:
@@ -51,11 +51,11 @@ class LoadedModel:
         values = {name: self._value(name, array) for name, array in inputs.items()}
         match self.says.takes:
             case "images":
-                found = self._instance.predict(values[IMAGE_INPUT])
+                found = self.instance.predict(values[IMAGE_INPUT])
             case "mapping":
-                found = self._instance.predict(values)
+                found = self.instance.predict(values)
             case _:
-                found = self._instance.predict(**values)
+                found = self.instance.predict(**values)
         return self._outputs(found, rows)
 
     def _value(self, name: str, array: NDArray[Any]) -> Any:

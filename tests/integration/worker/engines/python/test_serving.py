@@ -67,7 +67,8 @@ async def test_a_process_that_ends_is_told_and_does_not_end_the_worker(fragile: 
         assert int(said.headers["Retry-After"]) >= 1
         assert said.error.startswith("The model fragile is started again: its process has ended")
     assert (await worker.get("/healthz")).status == 503
-    assert not worker.running.moving
+    store = worker.running.endpoints[0].store
+    assert (store.fit, worker.running.moving) == (False, True)  # no heartbeats; the service manager's watchdog is fed
     ready = await worker.get("/readyz")
     assert ready.status == 503
     assert "started again" in ready.json["waiting_for"][0]
@@ -79,7 +80,7 @@ async def test_a_process_that_ends_is_told_and_does_not_end_the_worker(fragile: 
 
     await until(healthy, within_s=60.0)
     assert (await worker.post("/v1/models/fragile:predict", predicted(1))).json == {"predictions": [2.0]}
-    assert worker.running.moving
+    assert store.fit
 
 
 async def test_the_client_tries_again(fragile: SimpleNamespace, shared_consul: ConsulProcess) -> None:
