@@ -69,6 +69,7 @@ def _python_model(source: ModelSource, place: Place, *, name: str) -> ServedMode
     engine = load_python(place.path, preprocess, name=name)
     try:
         if not isinstance(engine, PythonClassifier):
+            _log.info("Loaded %s version %s from %s: a model of tensors.", name, place.version, place.path)
             return TensorModel(name, place.version, engine, engine.input, source.max_pixels)
         classifier: Engine = as_classifier(engine, replace(source, preprocess=preprocess))
         labels = engine.labels or read_labels(place.labels, classes=engine.classes)

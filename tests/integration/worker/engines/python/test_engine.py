@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -270,6 +272,34 @@ def test_what_a_model_prints_is_logged(write: Write, caplog: pytest.LogCaptureFi
     process.close()
     assert {"printing: hello", "printing: there"} <= set(caplog.messages)
     assert any("AttributeError" in message for message in caplog.messages)
+
+
+def test_it_ends_with_the_worker(write: Write) -> None:
+    """A worker that is killed leaves no process behind, even one that is computing."""
+    code = write("""
+    class Busy:
+        def load(self):
+            print(os.getpid())
+
+        def predict(self, x: NDArray[np.int64]) -> NDArray[np.int64]:
+            while True:
+                pass
+    """)
+    program = f"""
+import logging, sys
+from pathlib import Path
+import numpy as np
+from worker.engines.python.model_process import ModelProcess
+process = ModelProcess(Path({str(code)!r}), name="busy")
+print(process.pid, flush=True)
+process.predict({{"x": np.zeros(1, np.int64)}})
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        pid = int(worker.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        worker.kill()
+    eventually(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
 
 
 def test_modules_beside_the_file_can_be_imported(write: Write, tmp_path: Path) -> None:
