@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.harness.summary import markdown_table
 from worker.artifacts.preprocess_config import Preprocess
 from worker.engines.python.engine import PythonClassifier, PythonTensors, load
-from worker.engines.python.model_class import LoadedModel, load_model
+from worker.engines.python.model_class import LoadedModel, load_class
 from worker.engines.tensors import Tensors
 
 BAR_MS = 0.5
@@ -85,7 +85,7 @@ def measured(folder: Path, *, batches: int) -> list[tuple[str, float, float]]:
     for name, text in (("images 224 x 224", IMAGES), (f"rows of {COLUMNS} numbers and a text", ROWS)):
         code = folder / f"{name.split()[0]}.py"
         code.write_text(text)
-        engine, direct = load(code, Preprocess(), name=name), load_model(code)
+        engine, direct = load(code, Preprocess(), name=name), load_class(code)
         try:
             for count, apart, own in _pairs(engine, direct):
                 found.append((f"{count} {name}", *differences_ms(apart, own, batches=batches)))

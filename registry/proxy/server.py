@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
+from registry.events.event_log import EventLog
 from registry.instances.instance import Instance
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
@@ -144,7 +145,8 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
         return
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
-        async with Directory(catalog, default=settings.service, followed_at_most=1) as directory:
+        observe = EventLog().observe
+        async with Directory(catalog, default=settings.service, followed_at_most=1, observe=observe) as directory:
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
             await service.wait_until_known()

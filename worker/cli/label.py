@@ -102,7 +102,7 @@ def label(
     write_line("Loading the model; at its first use engines are compared, which can take half a minute ...", sys.stderr)
     try:
         from worker.cli.label_files import label_files
-        from worker.inference.served_model import load_classifier
+        from worker.inference.load_model import load_classifier
 
         loaded = load_classifier(source, name="label")
     except WorkerError as error:

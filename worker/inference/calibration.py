@@ -25,8 +25,8 @@ from worker.batching.padding import assemble
 from worker.batching.policy import Pace, Streams, learn_pace
 from worker.engines.tensors import repeated
 from worker.errors import ModelError
+from worker.inference.load_model import AnyModel
 from worker.inference.model import Model
-from worker.inference.served_model import ServedModel
 from worker.inference.tensor_model import TensorModel
 from worker.system.file_lock import file_lock
 
@@ -78,7 +78,7 @@ class _Shape(NamedTuple):
 
 
 def measure_exclusively(
-    model: ServedModel, *, lock: Path, gate: BatchGate = nullcontext, within_s: float = OTHERS_FIRST_S
+    model: AnyModel, *, lock: Path, gate: BatchGate = nullcontext, within_s: float = OTHERS_FIRST_S
 ) -> Pace:
     """The pace of a process's first model, measured when other workers that start at this moment have measured.
 
@@ -96,7 +96,7 @@ def measure_exclusively(
         return measure_pace(model, gate=gate)
 
 
-def measure_pace(model: ServedModel, *, gate: BatchGate = nullcontext) -> Pace:
+def measure_pace(model: AnyModel, *, gate: BatchGate = nullcontext) -> Pace:
     """The pace of a freshly loaded model; blocks for as long as the predictions take."""
     work = _work_of(model)
     if work is None:
@@ -120,7 +120,7 @@ def measure_pace(model: ServedModel, *, gate: BatchGate = nullcontext) -> Pace:
     return pace
 
 
-def warm_while_serving(model: ServedModel, *, serving: Pace, gate: BatchGate = nullcontext) -> Pace:
+def warm_while_serving(model: AnyModel, *, serving: Pace, gate: BatchGate = nullcontext) -> Pace:
     """Run each batch size that `serving` has some times; the pace of the new model, with the cap of `serving`.
 
     `gate` is a context around each batch: batches of the version that serves go first. A measurement while other
@@ -190,7 +190,7 @@ def _timed(batch: Batch) -> float:
     return time.perf_counter() - started_s
 
 
-def _work_of(model: ServedModel) -> _Work | None:
+def _work_of(model: AnyModel) -> _Work | None:
     """The batches of a model; None, with a line in the log, where it does not predict what was made up for it."""
     return _work_of_tensors(model) if isinstance(model, TensorModel) else _work_of_images(model)
 

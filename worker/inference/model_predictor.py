@@ -6,21 +6,21 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import Self
+from typing import Any, Self
 
 from registry.security.quota import held_places
 from worker.batching.batcher import Batcher
 from worker.batching.queue import Image
 from worker.errors import DeadlinePassed
 from worker.inference.image_decoding import ImageDecoding
-from worker.inference.served_model import ServedModel
+from worker.inference.load_model import AnyModel
 from worker.telemetry.metrics import ModelMetrics, WorkerMetrics
 
 
 class ModelPredictor:
     """A model with a batcher before it; use as an async context manager."""
 
-    def __init__(self, model: ServedModel, batcher: Batcher, *, deadline_s: float, numbers: WorkerMetrics) -> None:
+    def __init__(self, model: AnyModel, batcher: Batcher, *, deadline_s: float, numbers: WorkerMetrics) -> None:
         self.model = model
         self.batcher = batcher
         self.numbers = numbers.model(model.name)
@@ -42,6 +42,14 @@ class ModelPredictor:
     async def __aexit__(self, *_: object) -> None:
         self._entered.close()
         await self.batcher.__aexit__()
+
+    def describe(self) -> dict[str, Any]:
+        """See `ImagePredictor.describe`: its model, its batches, its queue."""
+        described = {key: value for key, value in self.model.describe().items() if key not in ("name", "version")}
+        streams = self.batcher.pace.streams
+        caps = {"batch_cap": self.batcher.pace.cap, "streams": streams.count if streams else 1}
+        trouble = {} if self.model.trouble is None else {"trouble": self.model.trouble}
+        return described | caps | trouble | {"queue": self.batcher.depth, "running": self.batcher.running}
 
     @property
     def moving(self) -> bool:

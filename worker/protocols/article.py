@@ -15,6 +15,7 @@ from worker.inference.tensor_predictor import TensorPredictor
 from worker.protocols.common import tensor_paths, timeout_s
 from worker.protocols.tensor_json import rows_json
 from worker.repository.repository import ModelRepository
+from worker.telemetry.shadow import HEADER
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, to_aiohttp
@@ -69,6 +70,8 @@ class Article:
         if isinstance(predictor, TensorPredictor):
             return await self._outputs(predictor, images, deadline_s=deadline_s)
         scores = await predictor.predict(images, deadline_s=deadline_s)
+        if (shadow := request.headers.get(HEADER)) is not None:
+            predictor.numbers.compare_shadow(shadow, *predictor.model.top(scores[0], 1)[0])
         with predictor.numbers.stage("encode"):
             return JsonResponse(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
 

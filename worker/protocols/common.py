@@ -5,10 +5,10 @@ from __future__ import annotations
 from worker.batching.queue import Image, Scores
 from worker.engines.tensors import Tensors
 from worker.errors import BadRequest
-from worker.inference.predictor import Predictor
+from worker.inference.image_predictor import ImagePredictor
 from worker.inference.tensor_model import Parts
 from worker.inference.tensor_predictor import TensorPredictor
-from worker.repository.loader import AnyPredictor
+from worker.repository.served_model import AnyPredictor
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
 from worker.web.ticket_limits import ticket_limits
@@ -29,7 +29,7 @@ def timeout_s(request: IncomingRequest) -> float | None:
     return wanted_s if allowed_s is None else min(wanted_s, allowed_s)
 
 
-async def scores_of(predictor: Predictor, images: Images, *, deadline_s: float) -> list[Scores]:
+async def scores_of(predictor: ImagePredictor, images: Images, *, deadline_s: float) -> list[Scores]:
     """The scores [classes] of each image, in order."""
     encoded = [image for image in images if isinstance(image, bytes)]
     if encoded:
@@ -51,7 +51,7 @@ async def outputs_of(predictor: TensorPredictor, given: Tensors | Images, *, dea
     )
 
 
-def classifier(predictor: AnyPredictor) -> Predictor:
+def classifier(predictor: AnyPredictor) -> ImagePredictor:
     """The predictor of a classifier. Raises BadRequest for that of a model that gives tensors."""
     if isinstance(predictor, TensorPredictor):
         raise BadRequest(f"The model gives tensors, not classes: ask {tensor_paths(predictor.model.name)}.")

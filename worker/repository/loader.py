@@ -14,9 +14,9 @@ from worker.artifacts.source import ModelSource
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
 from worker.inference.calibration import measure_exclusively, warm_while_serving
+from worker.inference.load_model import AnyModel, load_model
 from worker.inference.model_predictor import ModelPredictor
 from worker.inference.predictor import Predictor
-from worker.inference.served_model import ServedModel, load_served
 from worker.inference.tensor_model import TensorModel
 from worker.inference.tensor_predictor import TensorPredictor
 from worker.settings import WorkerSettings
@@ -26,7 +26,7 @@ from worker.telemetry.metrics import WorkerMetrics
 
 _log = logging.getLogger(__name__)
 
-AnyPredictor = Predictor | TensorPredictor
+LoadedPredictor = Predictor | TensorPredictor
 
 CLOSE_S = 5.0
 """How long a worker that ends waits for the thread that loads models, which may hang in a framework."""
@@ -69,13 +69,13 @@ async def open_predictor(
     threads: WorkerThreads,
     scheduler: CoreScheduler,
     numbers: WorkerMetrics,
-) -> AnyPredictor:
+) -> LoadedPredictor:
     """Load and calibrate `source` and start its batcher, disturbing `serving`, if there is one, as little as possible.
 
     The model's version is `version`, or else the one that `locate` finds. Raises ModelError.
     """
     loop = asyncio.get_running_loop()
-    model = await loop.run_in_executor(threads.loading, partial(load_served, source, name=name))
+    model = await loop.run_in_executor(threads.loading, partial(load_model, source, name=name))
     try:
         model = replace(model, version=version or model.version)
         calibrate = (
@@ -96,14 +96,14 @@ async def open_predictor(
 
 
 def _predictor_over(
-    model: ServedModel,
+    model: AnyModel,
     pace: Pace,
     *,
     settings: WorkerSettings,
     threads: WorkerThreads,
     scheduler: CoreScheduler,
     numbers: WorkerMetrics,
-) -> AnyPredictor:
+) -> LoadedPredictor:
     """The predictor for the kind of model that was loaded."""
     if isinstance(model, TensorModel):
         return TensorPredictor.over(

@@ -24,7 +24,7 @@ from worker.artifacts.version_plan import (
 )
 from worker.batching.core_scheduler import CoreScheduler
 from worker.errors import Busy, ModelError, NotFound
-from worker.repository.loader import AnyPredictor, WorkerThreads, close_at_exit, open_predictor, unload
+from worker.repository.loader import LoadedPredictor, WorkerThreads, close_at_exit, open_predictor, unload
 from worker.repository.request_epochs import RequestEpochs
 from worker.repository.trial_load import trial_load
 from worker.settings import Served, WorkerSettings
@@ -67,9 +67,9 @@ class ModelVersions:
         self._numbers = numbers
         self._requests = requests
         # Replaced, never changed: other threads (heartbeats) iterate over it.
-        self._loaded: Mapping[str, AnyPredictor] = {}
-        self._draining: list[AnyPredictor] = []
-        self._unloading: list[AnyPredictor] = []
+        self._loaded: Mapping[str, LoadedPredictor] = {}
+        self._draining: list[LoadedPredictor] = []
+        self._unloading: list[LoadedPredictor] = []
         self._failed: dict[str, _Failure] = {}
         self._loading: str | None = None
         self._plan = VersionPlan()
@@ -103,12 +103,12 @@ class ModelVersions:
         self._start(self._watch(), name=f"versions of {self.name}")
 
     @property
-    def current(self) -> AnyPredictor:
+    def current(self) -> LoadedPredictor:
         """The default version's predictor. Raises Busy before it is loaded."""
         return self.find()
 
     @property
-    def loaded(self) -> Mapping[str, AnyPredictor]:
+    def loaded(self) -> Mapping[str, LoadedPredictor]:
         """The predictors that serve, by version, the highest first."""
         return {version: self._loaded[version] for version in sorted(self._loaded, key=int, reverse=True)}
 
@@ -144,10 +144,10 @@ class ModelVersions:
 
     @property
     def next_change(self) -> asyncio.Event:
-        """An event that is set when the set of serving versions changes."""
+        """An event that is set when a version begins to serve or ceases to, begins to be loaded, or fails."""
         return self._change
 
-    def find(self, *, version: str | None = None, label: str | None = None) -> AnyPredictor:
+    def find(self, *, version: str | None = None, label: str | None = None) -> LoadedPredictor:
         """See `ModelRepository.find`."""
         wanted = self._resolved(version=version, label=label)
         found = self._loaded.get(wanted or "")
@@ -218,6 +218,7 @@ class ModelVersions:
 
     async def _load(self, version: str, fingerprint: int, *, background: bool) -> None:
         self._loading = version
+        self._changed()
         try:
             predictor = await self._open(version, background=background)
         except Exception as error:  # a framework may raise anything; the version that serves goes on
@@ -226,11 +227,11 @@ class ModelVersions:
         else:
             self._failed.pop(version, None)
             self._loaded = {**self._loaded, version: predictor}
-            self._changed()
         finally:
             self._loading = None
+            self._changed()
 
-    async def _open(self, version: str | None, *, background: bool = False) -> AnyPredictor:
+    async def _open(self, version: str | None, *, background: bool = False) -> LoadedPredictor:
         source = self._source
         if version is not None:
             assert source.path is not None
@@ -256,7 +257,7 @@ class ModelVersions:
         self._changed()
         self._start(self._unload_when_unused(predictor), name=f"unload {self.name} {version}")
 
-    async def _unload_when_unused(self, predictor: AnyPredictor) -> None:
+    async def _unload_when_unused(self, predictor: LoadedPredictor) -> None:
         await asyncio.sleep(self._settings.drain_s)
         self._draining.remove(predictor)
         self._unloading.append(predictor)

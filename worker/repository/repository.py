@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from worker.artifacts.version_plan import VersionStatus
 from worker.errors import NotFound
-from worker.repository.loader import AnyPredictor
-from worker.repository.model_versions import ModelVersions
+from worker.repository.served_model import AnyPredictor, ServedModel
 
 
 class ModelRepository:
     """The models of one worker, by the name of their service; `default` (else the first) is the one of this port."""
 
-    def __init__(self, models: Sequence[ModelVersions], *, default: str | None = None) -> None:
+    def __init__(self, models: Sequence[ServedModel], *, default: str | None = None) -> None:
         self._models = {model.name: model for model in models}
         self.default = default or models[0].name
 
@@ -22,7 +21,7 @@ class ModelRepository:
         """Every model's name."""
         return tuple(self._models)
 
-    def versions(self, name: str) -> ModelVersions:
+    def versions(self, name: str) -> ServedModel:
         """One model's versions. Raises NotFound, with the names that exist."""
         try:
             return self._models[name]

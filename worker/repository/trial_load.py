@@ -30,6 +30,6 @@ async def trial_load(source: ModelSource, *, name: str, within_s: float) -> None
 
 
 def _load_once(source: ModelSource, name: str) -> None:
-    from worker.inference.served_model import load_served  # only the child imports what this loads
+    from worker.inference.load_model import load_model  # only the child imports what this loads
 
-    load_served(source, name=name, trial=True).close()
+    load_model(source, name=name, trial=True).close()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from registry.runtime.processes.parent_death import die_with_parent
 from worker.engines.python.messages import Frame, Placed, placed, receive, send, taken
-from worker.engines.python.model_class import LoadedModel, load_model
+from worker.engines.python.model_class import LoadedModel, load_class
 from worker.errors import ModelError
 
 KILL_FIRST = 500
@@ -55,7 +55,7 @@ def serve(*, file: int, parent: int, path: str) -> None:
 def _loaded(connection: socket.socket, path: Path) -> LoadedModel | None:
     """The model, after the worker has been told what it takes and gives, or why it cannot be loaded."""
     try:
-        model = load_model(path)
+        model = load_class(path)
         example = model.example()
         arrays = None if example is None else placed(example)
     except BaseException as error:  # SystemExit, too: a file that is a script

@@ -86,7 +86,7 @@ class LoadedModel:
         return scores
 
 
-def load_model(path: Path) -> LoadedModel:
+def load_class(path: Path) -> LoadedModel:
     """Import `path`, make the model in it and call its `load()`.
 
     Raises ModelError for a file without such a class and for annotations that do not fit, and what the file raises.

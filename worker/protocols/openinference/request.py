@@ -13,8 +13,8 @@ import numpy as np
 from worker.batching.queue import Image
 from worker.engines.tensors import DTYPES
 from worker.errors import BadRequest
+from worker.inference.load_model import AnyModel
 from worker.inference.model import Model
-from worker.inference.served_model import ServedModel
 from worker.protocols.base64_text import decode_base64
 from worker.protocols.common import Images, check_count
 from worker.protocols.openinference.schema import (
@@ -82,7 +82,7 @@ def timeout_of(request: InferRequest) -> float | None:
     return timeout / 1e6 if timeout else None
 
 
-def images_of(inputs: Sequence[InputTensor], binary: bytes | None, model: ServedModel) -> Images:
+def images_of(inputs: Sequence[InputTensor], binary: bytes | None, model: AnyModel) -> Images:
     """The images in the one input of a request. Raises BadRequest or TooLarge."""
     return _images(_one_input(inputs), binary, model)
 
@@ -111,7 +111,7 @@ def _wanted(outputs: Sequence[RequestedOutput], *, binary: bool) -> WantedOutput
     return WantedOutput(binary=chosen, classes=parameters.classification)
 
 
-def _images(tensor: InputTensor, binary: bytes | None, model: ServedModel) -> Images:
+def _images(tensor: InputTensor, binary: bytes | None, model: AnyModel) -> Images:
     shape = tensor.shape
     if not shape or min(shape) < 0:
         raise BadRequest(f"The shape {shape[:9]} cannot be: give the number of images, then their size if in pixels.")

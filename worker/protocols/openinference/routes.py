@@ -29,8 +29,8 @@ from worker.protocols.openinference.schema import (
     server_metadata,
 )
 from worker.protocols.openinference.tensors import read_tensor_inference, write_tensor_response
-from worker.repository.loader import AnyPredictor
 from worker.repository.repository import ModelRepository
+from worker.repository.served_model import AnyPredictor
 from worker.web.body_reader import BodyReader
 from worker.web.routes import BYTES, DOT, JSON, PREDICTING, TIMEOUT, Parameter, Route
 

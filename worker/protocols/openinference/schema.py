@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from worker.artifacts.version_plan import VersionStatus
 from worker.engines.tensors import TensorSpec
-from worker.inference.served_model import ServedModel
+from worker.inference.load_model import AnyModel
 from worker.inference.tensor_model import TensorModel
 from worker.web.json_schema import Shown
 from worker.web.openapi import own_version
@@ -156,7 +156,7 @@ def server_metadata() -> ServerMetadata:
     return ServerMetadata("p2p-serving", own_version(), list(EXTENSIONS))
 
 
-def model_metadata(model: ServedModel, versions: Sequence[VersionStatus]) -> ModelMetadata:
+def model_metadata(model: AnyModel, versions: Sequence[VersionStatus]) -> ModelMetadata:
     """The document of a model, of which `versions` are known."""
     if isinstance(model, TensorModel):
         inputs, outputs = map(_of_specs, (model.signature.inputs, model.signature.outputs))

@@ -31,8 +31,8 @@ from worker.protocols.tfserving.schema import (
     status,
 )
 from worker.protocols.tfserving.tensors import read_tensors, tensor_metadata
-from worker.repository.loader import AnyPredictor
 from worker.repository.repository import ModelRepository
+from worker.repository.served_model import AnyPredictor
 from worker.web.body_reader import BodyReader
 from worker.web.routes import DOT, JSON, PREDICTING, TIMEOUT, Route
 

@@ -14,8 +14,8 @@ import numpy as np
 from worker.artifacts.version_plan import State, VersionStatus
 from worker.batching.queue import Image
 from worker.errors import BadRequest
+from worker.inference.load_model import AnyModel
 from worker.inference.model import Model
-from worker.inference.served_model import ServedModel
 from worker.protocols.base64_text import decode_base64
 from worker.protocols.common import Images, check_count, of_one_kind
 from worker.protocols.pixel_tensors import fitting, whole_pixels
@@ -130,7 +130,7 @@ class Metadata:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def read_predict(body: bytes, *, model: ServedModel) -> tuple[Images, bool]:
+def read_predict(body: bytes, *, model: AnyModel) -> tuple[Images, bool]:
     """The images of a predict request, and whether they came by columns. Raises BadRequest or TooLarge."""
     request = read(PredictRequest, parse_json(body, images_in=("instances", "inputs")))
     _check_signature(request.signature_name)
@@ -208,11 +208,11 @@ def _named(value: Any, where: str) -> Any:
     return value[INPUT]
 
 
-def _images(rows: list[Any], where: str, model: ServedModel) -> Images:
+def _images(rows: list[Any], where: str, model: AnyModel) -> Images:
     return of_one_kind([_image(row, f"{where}[{i}]", model) for i, row in enumerate(rows)])
 
 
-def _image(value: Any, where: str, model: ServedModel) -> bytes | Image:
+def _image(value: Any, where: str, model: AnyModel) -> bytes | Image:
     if isinstance(value, dict):
         return decode_base64(read(Encoded, value, where=where).b64)
     if isinstance(value, list | np.ndarray):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from worker.artifacts.source import ModelSource
 from worker.engines.tensors import Tensors, joined
 from worker.errors import ModelError
-from worker.inference.served_model import load_served
+from worker.inference.load_model import load_model
 from worker.inference.tensor_model import TensorModel
 
 
@@ -37,7 +37,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_numbers_and_texts_by_name(saved: Path, tmp_path: Path) -> None:
     """Inputs and outputs have the signature's names, and rows of two requests go together."""
-    model = load_served(ModelSource(path=saved, cache=tmp_path), name="sums")
+    model = load_model(ModelSource(path=saved, cache=tmp_path), name="sums")
     assert isinstance(model, TensorModel)
     assert [(spec.name, spec.datatype, spec.shape) for spec in model.signature.inputs or ()] == [
         ("numbers", "FP32", (3,)),
@@ -55,4 +55,4 @@ def test_numbers_and_texts_by_name(saved: Path, tmp_path: Path) -> None:
 def test_another_engine_is_refused(saved: Path, tmp_path: Path) -> None:
     """Only TensorFlow serves the tensors of a SavedModel."""
     with pytest.raises(ModelError, match="served by --engine tensorflow, not onnx"):
-        load_served(ModelSource(path=saved, cache=tmp_path, engine="onnx"), name="sums")
+        load_model(ModelSource(path=saved, cache=tmp_path, engine="onnx"), name="sums")

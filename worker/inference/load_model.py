@@ -22,10 +22,10 @@ from worker.inference.tensor_model import TensorModel
 
 _log = logging.getLogger(__name__)
 
-ServedModel = Model | TensorModel
+AnyModel = Model | TensorModel
 
 
-def load_served(source: ModelSource, *, name: str, trial: bool = False) -> ServedModel:
+def load_model(source: ModelSource, *, name: str, trial: bool = False) -> AnyModel:
     """Load `source` as the model called `name`; raises ModelError with the cause and the cure.
 
     `trial` marks a trial load, see `worker.engines.selection.select.open_model`.
@@ -50,15 +50,15 @@ def load_served(source: ModelSource, *, name: str, trial: bool = False) -> Serve
 
 
 def load_classifier(source: ModelSource, *, name: str) -> Model:
-    """As `load_served`; ModelError for a model that does not give scores or labels of images."""
-    model = load_served(source, name=name)
+    """As `load_model`; ModelError for a model that does not give scores or labels of images."""
+    model = load_model(source, name=name)
     if isinstance(model, Model):
         return model
     model.close()
     raise ModelError(f"The model in {source.path} gives tensors, not labels of images: serve it with p2p worker.")
 
 
-def _python_model(source: ModelSource, place: Place, *, name: str) -> ServedModel:
+def _python_model(source: ModelSource, place: Place, *, name: str) -> AnyModel:
     if source.engine not in ("auto", "python"):
         raise ModelError(f"{place.path} is a Python file, which --engine {source.engine} cannot run.")
     if not source.allow_unsafe:

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from worker.artifacts.source import ModelSource, locate
 from worker.engines.tensors import Tensors, joined
 from worker.errors import ModelError
+from worker.inference.load_model import load_classifier, load_model
 from worker.inference.model import Model
-from worker.inference.served_model import load_classifier, load_served
 from worker.inference.tensor_model import TensorModel
 
 PASSING = """
@@ -34,9 +34,9 @@ def test_code_in_a_folder_runs_only_where_it_is_allowed(tmp_path: Path) -> None:
     code = tmp_path / "model.py"
     code.write_text(f"open({str(marker)!r}, 'w')\n" + PASSING)
     with pytest.raises(ModelError, match=r"a Python program.*--allow-unsafe-model, or name the file itself"):
-        load_served(ModelSource(path=tmp_path, cache=tmp_path), name="m")
+        load_model(ModelSource(path=tmp_path, cache=tmp_path), name="m")
     assert not marker.exists()
-    load_served(ModelSource(path=code, cache=tmp_path), name="m").close()
+    load_model(ModelSource(path=code, cache=tmp_path), name="m").close()
     assert marker.exists()
 
 
@@ -98,7 +98,7 @@ def rows(count: int) -> Tensors:
 @pytest.mark.parametrize("first", ["n", 1, 2])
 def test_an_onnx_model_of_several_tensors(tmp_path: Path, first: int | str) -> None:
     """Numbers and texts, several inputs and outputs; a fixed batch is filled and cut."""
-    model = load_served(ModelSource(path=write_onnx(tmp_path / "sums.onnx", first=first), cache=tmp_path), name="sums")
+    model = load_model(ModelSource(path=write_onnx(tmp_path / "sums.onnx", first=first), cache=tmp_path), name="sums")
     assert isinstance(model, TensorModel)
     assert [(spec.name, spec.datatype, spec.shape) for spec in model.signature.inputs or ()] == [
         ("numbers", "FP32", (3,)), ("offset", "INT64", ()), ("text", "BYTES", ())

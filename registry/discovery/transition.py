@@ -1,0 +1,29 @@
+"""A transition: the snapshots of one service before and after an answer of Consul, for those who tell what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from registry.discovery.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """From the snapshot `old` to `new`. `trouble`: why Consul could not be asked, "" where it could.
+
+    `datacenter` is "" for that of our own agent.
+    """
+
+    old: Snapshot
+    new: Snapshot
+    trouble: str = ""
+    datacenter: str = ""
+
+
+Observe = Callable[[Transition], None]
+"""Is called after each transition that changes what is answered, or whether Consul confirms it."""
+
+
+def ignore(_: Transition) -> None:
+    """Observe nothing."""
