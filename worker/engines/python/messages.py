@@ -3,8 +3,7 @@
     frame = length of the header (4 bytes) + length of the payload (8 bytes) + header + payload
 
 A worker's arrays travel in memory that both processes share, and its frames have no payload; the model's arrays are the
-payload of its frames. Nothing is unpickled, so that the model's code can make the worker compute wrong numbers and
-nothing else.
+payload of its frames. Nothing is unpickled, so that all that the model's code can send a worker is numbers and texts.
 """
 
 from __future__ import annotations
@@ -29,11 +28,13 @@ IMAGES = "images"
 """In a header: an array of objects that are uint8 [height, width, 3]."""
 
 _PREFIX = struct.Struct("<IQ")
+
 JOINED_BYTES = 64 << 10
 """Up to this size a payload is sent with its header, in one system call."""
 
 HEADER_AT_MOST = 64 << 20
 PAYLOAD_AT_MOST = 1 << 30
+"""What is longer, in bytes, is no answer that a worker should hold."""
 
 
 class ConnectionEnded(ConnectionError):

@@ -29,7 +29,7 @@ RETRY_AFTER_S = 1.0
 
 
 class ModelProcess:
-    """Runs the model in the file `code` until `close`; `name` is the model's in sentences and in the log.
+    """Runs the model in the file `code` until `close`; sentences and the log call it `name`.
 
     Blocks until the model is loaded. Raises ModelError, with the cause and the cure, where that fails.
     """
@@ -81,9 +81,10 @@ class ModelProcess:
         """End the process, however busy it is, and give its memory back."""
         self._closing.set()
         with self._lock:  # else one that starts at this moment would be missed
-            for child in (self._child, self._starting):
-                if child is not None:
-                    child.kill() if child is self._starting else child.end()
+            if self._starting is not None:
+                self._starting.kill()
+            if self._child is not None:
+                self._child.end()
         self._thread.join()
 
     def _keep(self) -> None:
@@ -95,7 +96,7 @@ class ModelProcess:
                 self._live()
             except Exception as error:
                 if not self._first.done():
-                    self._first.set_exception(error if isinstance(error, ModelError) else ModelError(_sentence(error)))
+                    self._first.set_exception(ModelError(f"{self._code} cannot be served: {_sentence(error)}."))
                     return
                 if self._closing.is_set():
                     return

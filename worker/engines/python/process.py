@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 LOAD_WITHIN_S = 600.0
 """How long importing the file and `load()` may take; a trial load has its own limit, --load-timeout."""
 
-PREDICT_WITHIN_S = 60.0
-"""After this time a batch counts as hanging, and the process is ended: callers have left long ago."""
+PREDICT_WITHIN_S = 25.0
+"""After this time a batch counts as hanging, and the process is ended; less than the time after which the worker itself
+counts as hanging (`worker.batching.runner.STUCK_AFTER_S`), because only the process need be started again."""
 
 END_WITHIN_S = 2.0
 """How long a process may take to end by itself."""
