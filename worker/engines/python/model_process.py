@@ -67,11 +67,11 @@ class ModelProcess:
         """The outputs of the rows. Raises ModelError where the model fails, Busy where its process ends."""
         child = self._child
         if child is None:
-            raise Busy(self._trouble or f"The model {self._name} is being closed.", retry_after_s=RETRY_AFTER_S)
+            raise Busy(self._trouble or self._away("it is loaded"), retry_after_s=RETRY_AFTER_S)
         try:
             return child.predict(arrays)
         except ProcessEnded as ended:
-            sentence = f"The model {self._name} is started again: {ended}."
+            sentence = self._away(str(ended))
             with self._lock:  # another process may have loaded the model meanwhile
                 if self._child is child:
                     self._trouble = sentence
@@ -103,7 +103,7 @@ class ModelProcess:
                 failures = 0 if time.monotonic() - started_s >= HEALTHY_S else failures
                 pause_s = backoff_s(failures, chance)
                 failures += 1
-                self._trouble = f"The model {self._name} is started again: {_sentence(error)}."
+                self._trouble = self._away(_sentence(error))
                 logger.error("The model %s: %s. It starts again in %.1f s.", self._name, _sentence(error), pause_s)
                 self._closing.wait(pause_s)
 
@@ -125,7 +125,12 @@ class ModelProcess:
         finally:
             with self._lock:
                 self._starting = self._child = None
+                self._trouble = self._trouble or self._away("its process has ended")
             child.end()
+
+    def _away(self, why: str) -> str:
+        """The sentence for requests that come while there is no process."""
+        return f"The model {self._name} is started again: {why}."
 
     def _started(self) -> ChildProcess:
         with self._lock:

@@ -9,6 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.support import dense_model
+from worker.artifacts.signatures.takes_tensors import takes_tensors
 from worker.artifacts.source import ModelSource, locate
 from worker.engines.tensors import Tensors, joined
 from worker.errors import ModelError
@@ -109,3 +111,35 @@ def test_an_onnx_model_of_several_tensors(tmp_path: Path, first: int | str) -> N
     assert joined(one).arrays["total"].tolist() == [3.0]
     assert model.describe()["engine"] == "onnx"
     model.close()
+
+
+def test_a_classifier_in_onnx_stays_one(tmp_path: Path) -> None:
+    """Its one input is an image, with the names of its weights beside it or not."""
+    path = dense_model.write_onnx(tmp_path / "dense.onnx")
+    assert not takes_tensors(path, "onnx")
+    model = onnx.load(path)
+    for weight in model.graph.initializer:  # as converters wrote them before ONNX 1.4
+        model.graph.input.append(helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    onnx.save(model, path)
+    assert not takes_tensors(path, "onnx")
+    assert takes_tensors(write_onnx(tmp_path / "sums.onnx"), "onnx")
+    (tmp_path / "damaged.onnx").write_bytes(b"no model")
+    assert not takes_tensors(tmp_path / "damaged.onnx", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"), [("scalar", "is a single value"), ("rows", "must be that of the rows")]
+)
+def test_an_onnx_model_without_rows_is_refused(tmp_path: Path, change: str, sentence: str) -> None:
+    """What cannot be batched is said at load."""
+    path = write_onnx(tmp_path / "sums.onnx")
+    model = onnx.load(path)
+    if change == "scalar":
+        model.graph.input[1].type.tensor_type.shape.ClearField("dim")
+    else:
+        model.graph.initializer[0].CopyFrom(helper.make_tensor("axis", TensorProto.INT64, [1], [0]))
+        del model.graph.output[1], model.graph.node[1:], model.graph.input[1:]
+        model.graph.node[0].output[0] = "total"
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=sentence):
+        load_model(ModelSource(path=path, cache=tmp_path), name="sums")

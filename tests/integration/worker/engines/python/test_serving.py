@@ -83,14 +83,31 @@ async def test_a_process_that_ends_is_told_and_does_not_end_the_worker(fragile: 
     assert store.fit
 
 
-async def test_the_client_tries_again(fragile: SimpleNamespace, shared_consul: ConsulProcess) -> None:
+async def test_the_client_asks_another_worker(
+    fragile: SimpleNamespace, shared_consul: ConsulProcess, tmp_path: Path
+) -> None:
     """A caller of the client does not see that the process of a model has ended."""
-    async with AsyncClient(shared_consul.url.replace("http", "consul"), service="fragile", timeout_s=60.0) as client:
-        await client.predict({"x": np.zeros(1, np.float32)})
+    code = tmp_path / "fragile.py"
+    code.write_text(FRAGILE.replace("VERSION", "1"))
+    registry = shared_consul.url.replace("http", "consul")
+    async with (
+        model_worker(shared_consul.url, {"fragile": code}, cache=tmp_path / "cache"),
+        AsyncClient(registry, service="fragile", timeout_s=60.0) as client,
+    ):
+
+        async def both() -> bool:
+            return len([one for one in (await client.workers()).workers if one.health == "passing"]) == 2
+
+        await until(both, within_s=60.0)
         fragile.crash.touch()
-        prediction = await client.with_options(attempts=50).predict({"x": np.zeros(1, np.float32)})
-    assert prediction.outputs["output"].tolist() == [1.0]
-    assert prediction.attempts > 1
+
+        async def attempts() -> bool:
+            prediction = await client.predict({"x": np.zeros(1, np.float32)})
+            assert prediction.outputs["output"].tolist() == [1.0]
+            return prediction.attempts > 1
+
+        await until(attempts, within_s=60.0)
+    assert not fragile.crash.exists()
 
 
 def published(root: Path, version: int) -> None:

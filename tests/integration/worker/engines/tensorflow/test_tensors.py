@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from worker.artifacts.signatures.takes_tensors import takes_tensors
 from worker.artifacts.source import ModelSource
 from worker.engines.tensors import Tensors, joined
 from worker.errors import ModelError
@@ -50,6 +51,30 @@ def test_numbers_and_texts_by_name(saved: Path, tmp_path: Path) -> None:
     assert joined(one).arrays["total"].tolist() == [3.0, 3.0]
     assert joined(other).arrays["same"].tolist() == [b"\xff"]
     model.close()
+
+
+class Means(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32)])
+    def means(self, images: Any) -> dict[str, Any]:
+        return {"scores": tf.reduce_mean(images, axis=(1, 2)), "best": tf.zeros([tf.shape(images)[0]], tf.int64)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32)])
+    def boxes(self, images: Any) -> dict[str, Any]:
+        return {"boxes": tf.zeros([tf.shape(images)[0], 2, 4]), "scores": tf.zeros([tf.shape(images)[0], 2])}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def files(self, files: Any) -> dict[str, Any]:
+        return {"scores": tf.zeros([tf.size(files), 3])}
+
+
+@pytest.mark.parametrize(("signature", "tensors"), [("means", False), ("boxes", True), ("files", False), (None, False)])
+def test_classifiers_of_images_stay_classifiers(tmp_path: Path, signature: str | None, tensors: bool) -> None:
+    """One image, or its file, in and one vector of scores out; which signature counts is as for every SavedModel."""
+    module = Means()
+    signatures = {"means": module.means, "boxes": module.boxes, "files": module.files}
+    default = {"serving_default": module.means}
+    tf.saved_model.save(module, str(tmp_path), signatures=default | signatures)
+    assert takes_tensors(tmp_path, "savedmodel", signature=signature) == tensors
 
 
 def test_another_engine_is_refused(saved: Path, tmp_path: Path) -> None:
