@@ -201,6 +201,7 @@ class _LocalDeployment:
         if settings.ticket_keys is not None:
             arguments.append("--require-ticket")
         arguments += self._access_flags()
+        arguments += [f"--cors-origin={origin}" for origin in settings.page_origins]
         if settings.model:
             arguments += ["--model", settings.model]
         if settings.allow_loopback:

@@ -47,6 +47,11 @@ class UpSettings:
         return server_url(HOST, self.port, tls=self.tls is not None)
 
     @property
+    def page_origins(self) -> tuple[str, ...]:
+        """The origins of the lookup service's web page, which sends photos straight to the workers."""
+        return self.lookup_url, self.lookup_url.replace(HOST, "localhost")
+
+    @property
     def tls_flags(self) -> list[str]:
         """The flags of the lookup service and the workers about TLS."""
         return [] if self.tls is None else self.tls.as_flags()

@@ -68,6 +68,7 @@ FailoverDatacenters = Annotated[
         help="Datacenters in which a service is looked for, in this order, while no instance is healthy here.",
     ),
 ]
+NoUi = Annotated[bool, typer.Option("--no-ui", help="No web page at /ui/; browsers get the port, too.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
 
@@ -89,6 +90,7 @@ def registry(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
+    no_ui: NoUi = False,
     consul: LookupConsul = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
@@ -118,6 +120,7 @@ def registry(
             service=service,
             state=_state_file(state, port),
             shared=shared,
+            ui=not no_ui,
             dns_port=dns_port,
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),

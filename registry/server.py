@@ -78,7 +78,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
-            _serving_http(directory, others, tickets, access, listener, tls, events, aside=_files_aside(settings)),
+            _serving_http(settings, directory, others, tickets, access, listener, tls, events),
             serving_dns(directory, catalog, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -132,6 +132,7 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
 
 @asynccontextmanager
 async def _serving_http(
+    settings: RegistrySettings,
     directory: Directory,
     others: OtherDatacenters,
     tickets: LookupTickets,
@@ -139,11 +140,9 @@ async def _serving_http(
     listener: socket.socket,
     tls: ServerTls | None,
     events: EventLog,
-    *,
-    aside: int,
 ) -> AsyncIterator[None]:
-    """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
-    at_most = connections_at_most(open_files.limit(), aside=aside)
+    """The HTTP server: the fast path, and aiohttp behind it."""
+    at_most = connections_at_most(open_files.limit(), aside=_files_aside(settings))
     fast = FastPath(directory, tickets, access, fails_over=bool(others.failover))
     options = {
         "access_log": None,
@@ -151,7 +150,9 @@ async def _serving_http(
         "auto_decompress": False,
         "keepalive_timeout": IDLE_S,
     }
-    app = build_app(directory, fast, tickets, access, tls, others, events, waiting_at_most=at_most * 3 // 4)
+    app = build_app(
+        directory, fast, tickets, access, tls, others, events, waiting_at_most=at_most * 3 // 4, ui=settings.ui
+    )
     async with bounded_connections(at_most=at_most) as connections:
 
         def make(http: web.Server) -> LookupConnection:

@@ -18,7 +18,8 @@ class RegistrySettings:
 
     `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS; `tls` None plain HTTP.
     `followed_at_most` is this process's share of the services that may be followed. `ticket_keys` is the folder with
-    the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask.
+    the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask;
+    `ui` whether there is a web page.
     `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
     """
 
@@ -35,6 +36,7 @@ class RegistrySettings:
     ticket_lifetime_s: int = LIFETIME_S
     failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
+    ui: bool = True
 
     def as_arguments(self) -> list[str]:
         """The flags with which another process has these settings, but for the ports and the secrets of Consul."""
@@ -51,4 +53,5 @@ class RegistrySettings:
         if self.ticket_keys is not None:
             values["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
-        return [str(part) for each in values.items() for part in each] + tls + self.access.as_arguments()
+        page = [] if self.ui else ["--no-ui"]
+        return [str(part) for each in values.items() for part in each] + page + tls + self.access.as_arguments()

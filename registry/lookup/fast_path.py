@@ -246,7 +246,10 @@ def _parse(text: bytes, local_address: str, default: str) -> tuple[_Request, Map
     if not _HARMLESS.issuperset(names) or len(set(names)) != len(names) or b"host" not in names:
         return None
     values = {name.decode().title(): value.decode() for name, (_, value) in zip(names, headers, strict=True)}
-    json = "application/json" in values.get("Accept", "")
+    accepts = values.get("Accept", "")
+    if target == "/" and "text/html" in accepts:  # a browser, which may get the page
+        return None
+    json = "application/json" in accepts
     if target != "/":
         path, query, _ = target.partition("?")
         form = Form.OBJECT if json else Form.ORIGIN if query else Form.ADDRESS

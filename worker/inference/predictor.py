@@ -5,6 +5,7 @@ Every protocol calls it, so that limits, deadlines and metrics are the same for 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from worker.batching.batcher import Batcher
@@ -16,6 +17,7 @@ from worker.inference.model import Model
 from worker.inference.model_predictor import ModelPredictor, decoded, hold_places
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
+from worker.telemetry.step_timings import StepTiming, timings_wanted
 
 
 class Predictor(ModelPredictor):
@@ -70,9 +72,16 @@ class Predictor(ModelPredictor):
         """Scores [classes] of each encoded image, in order; raises a WorkerError if any of them has none."""
         hold_places(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
+        timings = timings_wanted()
+        began_s = time.monotonic() if timings is not None else 0.0
         with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
             images = await decoded(encoded, self._decoding, self.numbers, deadline_s=deadline_s)
-        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True)
+        decoded_s = time.monotonic() if timings is not None else 0.0
+        scores = await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True)
+        if timings is not None:
+            timings.append(StepTiming("decode", "ran", decoded_s - began_s))
+            timings.append(StepTiming("queue-and-predict", "ran", time.monotonic() - decoded_s))
+        return scores
 
     async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
         """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""

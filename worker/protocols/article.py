@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,10 +17,11 @@ from worker.protocols.common import tensor_paths, timeout_s
 from worker.protocols.tensor_json import rows_json
 from worker.repository.repository import ModelRepository
 from worker.telemetry.shadow import HEADER
+from worker.telemetry.step_timings import StepTiming, begin_timings
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, to_aiohttp
-from worker.web.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TOP, VERSION, Route
+from worker.web.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TIMINGS, TOP, VERSION, Route
 
 _TAG = "article"
 
@@ -46,7 +48,7 @@ class Article:
         answer: Any = pairs | list[pairs]
         return [
             Route("POST", "/", self.classify, tag=_TAG, summary="The best labels of one image, or of several.",
-                  takes={FORM: Form, BYTES: bytes}, answer={JSON: answer}, parameters=(TOP, VERSION, TIMEOUT),
+                  takes={FORM: Form, BYTES: bytes}, answer={JSON: answer}, parameters=(TOP, VERSION, TIMINGS, TIMEOUT),
                   refuses=PREDICTING),
             Route("GET", "/", self.usage, tag=_TAG, summary="Says how to ask.", answer={}, refuses=(WrongMethod,)),
         ]  # fmt: skip
@@ -65,8 +67,12 @@ class Article:
         if isinstance(predictor, TensorPredictor) and not predictor.model.signature.images:
             raise BadRequest(f"The model {self._name} takes tensors, not images: ask {tensor_paths(self._name)}.")
         deadline_s = predictor.deadline_s(timeout_s(request))
+        timings = begin_timings() if "timings" in request.query else None
+        since_s = time.monotonic()
         with predictor.receiving(deadline_s=deadline_s):
             images = await self._body_reader.images(request)
+        if timings is not None:
+            timings.append(StepTiming("receive", "ran", time.monotonic() - since_s))
         if isinstance(predictor, TensorPredictor):
             return await self._outputs(predictor, images, deadline_s=deadline_s)
         scores = await predictor.predict(images, deadline_s=deadline_s)

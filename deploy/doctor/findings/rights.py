@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deploy.doctor.finding import Finding, error, ok, warning
 from deploy.doctor.role import Role
 from registry.consul.right import Right
+from registry.rollout.record import PREFIX as ROLLOUTS
 from registry.security.tickets.public_key import PREFIX
 
 READ, WRITE = "read", "write"
@@ -53,9 +54,11 @@ def needs(extent: Extent) -> Sequence[Need]:
         Need(Role.WORKER, Right("service", WRITE, extent.service), f"register {extent.service}"),
         Need(Role.LOOKUP, Right("service", READ, ""), "see services"),
         Need(Role.LOOKUP, Right("node", READ, ""), "see the instances of services"),
+        Need(Role.LOOKUP, Right("key", READ, ROLLOUTS), "follow splits among versions"),
         Need(Role.OPERATOR, Right("service", WRITE, ""), "set maintenance and remove leftovers"),
         Need(Role.OPERATOR, Right("node", READ, ""), "see the instances of services"),
         Need(Role.OPERATOR, Right("key", WRITE, PREFIX), "rotate and revoke ticket keys"),
+        Need(Role.OPERATOR, Right("key", WRITE, ROLLOUTS), "split calls among versions"),
     ]
     if extent.asks_agent:
         found.append(Need(Role.WORKER, Right("agent", READ, ""), "learn the address to advertise"))

@@ -10,7 +10,7 @@ from typing import Any
 from p2pclient.bounds import COUNT_AT_MOST
 from p2pclient.cli.status.summary import NO_SUMMARY, ServiceSummary, WorkerSummary
 from p2pclient.messages import MALFORMED
-from p2pclient.types import Panic, UnusableWorker, Worker
+from p2pclient.types import Panic, Rollout, UnusableWorker, Worker
 
 _SAMPLE = re.compile(r"^(p2p_worker_\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -89,7 +89,7 @@ class ServiceStatus:
     """One service and its workers. `age_s`: seconds since the lookup service could last confirm them.
 
     `panic` is set in panic mode, and `unusable` are the workers that are registered as no worker can be. `summary` is
-    what the lookup service says of it.
+    what the lookup service says of it; `rollout` is set while the calls are split among versions, or copied to some.
     """
 
     name: str
@@ -98,6 +98,7 @@ class ServiceStatus:
     panic: Panic | None = None
     unusable: tuple[UnusableWorker, ...] = ()
     summary: ServiceSummary = NO_SUMMARY
+    rollout: Rollout | None = None
 
     def summary_of(self, worker: Worker) -> WorkerSummary | None:
         """What the lookup service says of a worker; None where it does not."""

@@ -5,50 +5,78 @@ Sentences are made here alone, so that all who show them say the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Instance
 from registry.lookup.rendering import as_json
+from registry.rollout.record import Rollout
+from registry.rollout.shares import Shares, absence
 
 
-def service_summary(snapshot: Snapshot, *, stale_s: float | None, trouble: str, hint: str) -> dict[str, Any]:
+def service_summary(
+    snapshot: Snapshot,
+    *,
+    stale_s: float | None,
+    trouble: str,
+    hint: str,
+    rollout: Rollout | None = None,
+    split: Shares | None = None,
+) -> dict[str, Any]:
     """One service as a JSON object.
 
     `stale_s`: for how long Consul has not confirmed it, None while it does; `trouble`: why. `hint`: why it has no
-    worker to hand out, "" where that is not known.
+    worker to hand out, "" where that is not known. `rollout` is its record, if one is in force, and `split` which
+    versions get calls by it.
     """
-    shares = shares_percent(snapshot)
+    shares = shares_percent(snapshot, split)
     return {
         "name": snapshot.service,
         "known": snapshot.known,
         "stale_s": None if stale_s is None else round(stale_s, 1),
         "total": len(snapshot.instances),
         "healthy": len(snapshot.serving),
-        "handed_out": len(snapshot.eligible),
+        "handed_out": len(shares),
         "panic": None if snapshot.panic is None else asdict(snapshot.panic),
-        "versions": _versions(snapshot, shares),
-        "notes": [*_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint)],
+        "versions": _versions(snapshot, shares, rollout),
+        "notes": [
+            *_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint),
+            *([absence(snapshot.service, split.absent, split.weights)] if split is not None and split.absent else []),
+        ],
         "workers": [_worker(instance, snapshot, shares) for instance in snapshot.instances],
         "unusable": [asdict(entry) for entry in snapshot.unusable],
     }
 
 
-def shares_percent(snapshot: Snapshot) -> Mapping[str, float]:
-    """The share of the lookups that each instance is named in, by its id, in per cent; none for those left out."""
-    weight = sum(instance.weight for instance in snapshot.eligible)
-    return {instance.id: round(100 * instance.weight / weight, 2) for instance in snapshot.eligible}
+def shares_percent(snapshot: Snapshot, split: Shares | None = None) -> Mapping[str, float]:
+    """The share of the lookups that each instance is named in, by its id, in per cent; none for those left out.
+
+    By weight, or with a `split` by weight within each version, which gets its part of the calls.
+    """
+    if split is None:
+        return _by_weight(snapshot.eligible, 100.0)
+    percent: dict[str, float] = {}
+    for version, fraction in split.fractions.items():
+        percent |= _by_weight([each for each in snapshot.eligible if each.version == version], 100.0 * fraction)
+    return percent
 
 
-def _versions(snapshot: Snapshot, shares: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The versions that instances serve by default, with how many instances and what share of the lookups."""
+def _by_weight(instances: Sequence[Instance], percent: float) -> dict[str, float]:
+    weight = sum(instance.weight for instance in instances)
+    return {instance.id: round(percent * instance.weight / weight, 2) for instance in instances}
+
+
+def _versions(snapshot: Snapshot, shares: Mapping[str, float], rollout: Rollout | None) -> list[dict[str, Any]]:
+    """The versions that instances serve by default: how many instances, their share of the lookups, of copies."""
+    shadows = {} if rollout is None else rollout.shadows
     shares_of: dict[str, list[float]] = {}
     for instance in snapshot.instances:
         shares_of.setdefault(instance.version, []).append(shares.get(instance.id, 0.0))
     return [
         {"version": version, "workers": len(each), "share_percent": round(sum(each), 2)}
+        | ({"shadow_percent": shadows[version]} if version in shadows else {})
         for version, each in sorted(shares_of.items())
         if version
     ]

@@ -10,7 +10,10 @@ import pytest
 
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.errors import ConsulRefused
+from registry.consul.key_value import KeyValue
 from registry.instances.instance import Instance
+from registry.rollout.record import PREFIX, Rollout
+from registry.rollout.record_store import RecordStore
 from tests.support.deployed_consul import FILES, DeployedConsul
 from tests.support.waiting import until
 
@@ -88,6 +91,28 @@ async def saves_a_snapshot(consul: DeployedConsul, token: str, folder: Path) -> 
     return consul.run("snapshot", "save", "-stale", str(folder / "state.snap"), token=token).returncode == 0
 
 
+async def reads_rollouts(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    store = KeyValue(consul.settings(token=token))
+    try:
+        return not (await store.under(PREFIX)).missing
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+
+
+async def splits_calls(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    store = KeyValue(consul.settings(token=token))
+    records = RecordStore(store, "classify")
+    try:
+        await records.replace(await records.load(), Rollout({"3": 1}))
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+    return True
+
+
 async def test_who_has_no_token_registers_nothing(deployed: DeployedConsul) -> None:
     """A request without a token has the rights of the agent's own, which reads services and writes its node."""
     assert not await registers(deployed, "", Path())
@@ -100,9 +125,11 @@ NEEDED: tuple[tuple[str, str, Work], ...] = (
     ("worker", 'agent_prefix "" { policy = "read" }', asks_for_the_address),
     ("lookup", 'service_prefix "" { policy = "read" }', lists_services),
     ("lookup", 'node_prefix "" { policy = "read" }', sees_instances),
+    ("lookup", 'key_prefix "p2p-serving/rollouts/" { policy = "read" }', reads_rollouts),
     ("operator", 'service_prefix "" { policy = "write" }', takes_out_and_back),
     ("operator", 'node_prefix "" { policy = "read" }', sees_members),
     ("operator", 'operator = "read"', sees_the_voters),
+    ("operator", 'key_prefix "p2p-serving/rollouts/" { policy = "write" }', splits_calls),
     ("snapshot", 'acl = "write"', saves_a_snapshot),
 )
 """The policy, one of its rules, and what does not work without that rule."""
@@ -122,7 +149,13 @@ async def standing(deployed: DeployedConsul) -> None:
     await catalog.close()
 
 
-@pytest.mark.usefixtures("standing")
+@pytest.fixture
+async def split(deployed: DeployedConsul) -> None:
+    """A record of a roll-out that is there all the while."""
+    assert await splits_calls(deployed, deployed.secret("management"), Path())
+
+
+@pytest.mark.usefixtures("standing", "split")
 @pytest.mark.parametrize(("policy", "rule", "work"), NEEDED, ids=lambda value: getattr(value, "__name__", value))
 async def test_every_rule_is_needed(
     deployed: DeployedConsul, tmp_path: Path, policy: str, rule: str, work: Work

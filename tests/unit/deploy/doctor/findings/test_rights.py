@@ -20,13 +20,14 @@ def test_all_rights_are_those_of_the_guide() -> None:
     """As docs/guide/consul.md lists them, a rule for each."""
     rules = {role: [need.right.rule for need in ALL if need.role is role] for role in Role}
     keys = 'key_prefix "p2p-serving/ticket-keys/" { policy = "%s" }'
+    rollouts = 'key_prefix "p2p-serving/rollouts/" { policy = "%s" }'
     read = ['service_prefix "" { policy = "read" }', 'node_prefix "" { policy = "read" }']
     assert rules == {
         Role.WORKER: [
             'service "cats" { policy = "write" }', 'agent_prefix "" { policy = "read" }', keys % "read",
         ],
-        Role.LOOKUP: [*read, keys % "write"],
-        Role.OPERATOR: ['service_prefix "" { policy = "write" }', read[1], keys % "write"],
+        Role.LOOKUP: [*read, rollouts % "read", keys % "write"],
+        Role.OPERATOR: ['service_prefix "" { policy = "write" }', read[1], keys % "write", rollouts % "write"],
         Role.CLIENT: read,
     }  # fmt: skip
 

@@ -13,6 +13,7 @@ from registry.instances.instance import Health, Instance, failed_meta
 from registry.lookup.fast_path import FastPath
 from registry.lookup.operators.summary import service_summary, shares_percent
 from registry.lookup.routes import build_app
+from registry.rollout.shares import Shares
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 
@@ -97,3 +98,15 @@ async def test_the_lookup_service_tells_the_summary_of_all_services() -> None:
             services = (await answer.json())["services"]
     assert [service["name"] for service in services] == ["classify", "dogs"]
     assert services[0]["workers"][0]["address"] == "10.0.0.1:9001"
+
+
+def test_shares_follow_the_split() -> None:
+    """A version's share is spread over its workers by their weights; a version without a share is not handed out."""
+    other, unnamed = replace(A, id="c", weight=1), replace(B, id="d", version="5")
+    split = Shares({"3": 80, "4": 20}, absent=("9",))
+    assert shares_percent(snapshot(A, B, other, unnamed), split) == {"a": 60.0, "c": 20.0, "b": 20.0}
+    said = service_summary(snapshot(A, B, other, unnamed), stale_s=None, trouble="", hint="", split=split)
+    assert said["handed_out"] == 3
+    assert said["notes"] == [
+        "Version 9 of classify has a weight and no healthy worker: version 3, version 4 get the calls."
+    ]
