@@ -30,17 +30,17 @@ KILL_FIRST = 500
 """Added to the process's badness, of at most 1,000 (proc(5), oom_score_adj): of the worker and its models, the kernel
 kills a model first when memory is short."""
 
+FOR_THE_WORKER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that terminals and service managers send to all processes: the worker, which gets them too, decides when to
+end."""
+
 
 def serve(*, file: int, parent: int, path: str) -> None:
     """Answer the worker `parent` over the socket `file`; returns when it has closed the other end."""
     end_with_parent = die_with_parent(signal.SIGKILL, parent=parent)
     if end_with_parent is not None:
         end_with_parent()
-    for number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-        signal.SIGHUP,
-    ):  # the worker, which gets them too, decides when to end
+    for number in FOR_THE_WORKER:
         signal.signal(number, lambda *_: None)
     with contextlib.suppress(OSError):  # not on Linux, or forbidden
         Path("/proc/self/oom_score_adj").write_text(str(KILL_FIRST), "ascii")
