@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.runtime.cli_options import (
+    AccessLogOption,
+    AccessLogSample,
     AllowedHosts,
     CorsOrigins,
     Host,
+    LogFormatOption,
+    LogLevelOption,
     LookupConsul,
     Port,
     TlsCert,
@@ -24,9 +28,11 @@ from registry.runtime.cli_options import (
     cert_option,
     host_option,
     key_option,
+    log_settings,
     service_option,
     ticket_keys_option,
 )
+from registry.runtime.logs.settings import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from registry.runtime.processes.sd_notify import SystemdNotifier
@@ -92,6 +98,10 @@ def registry(
     tls_client_ca: TlsClientCa = None,
     no_ui: NoUi = False,
     consul: LookupConsul = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Answer "who is next?": the lookup service.
 
@@ -112,6 +122,8 @@ def registry(
     from registry.server import serve
     from registry.settings import RegistrySettings
 
+    log = log_settings(log_format, log_level, access_log, access_log_sample)
+
     async def main(stop: asyncio.Event) -> None:
         settings = RegistrySettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul),
@@ -128,6 +140,7 @@ def registry(
             ticket_keys=ticket_keys,
             ticket_lifetime_s=ticket_lifetime,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
+            log=log,
         )
         notifier = SystemdNotifier.from_environment(os.environ)
         if processes == 1:
@@ -135,7 +148,7 @@ def registry(
         else:
             await _serve_in(processes, settings, stop, notifier)
 
-    raise typer.Exit(run(main, failures=(RegistryError,)))
+    raise typer.Exit(run(main, failures=(RegistryError,), log=log))
 
 
 async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Event, notifier: SystemdNotifier) -> None:
@@ -188,6 +201,10 @@ def proxy(
     upstream_cert: Annotated[Path | None, cert_option("--upstream-cert", of="workers")] = None,
     upstream_key: Annotated[Path | None, key_option("--upstream-key", cert="--upstream-cert")] = None,
     consul: LookupConsul = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Forward every request to the next worker.
 
@@ -204,6 +221,8 @@ def proxy(
     from registry.runtime.tls.trust import TrustFiles
     from registry.security.access_settings import AccessSettings
 
+    log = log_settings(log_format, log_level, access_log, access_log_sample)
+
     def settings() -> ProxySettings:
         return ProxySettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul),
@@ -214,9 +233,10 @@ def proxy(
             access=AccessSettings(tokens),
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             upstream=TrustFiles(upstream_ca, upstream_cert, upstream_key),
+            access_log_sample=log.access_sample,
         )
 
-    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))
+    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,), log=log))
 
 
 def agent(
@@ -230,6 +250,8 @@ def agent(
     ] = None,
     check_cert: Annotated[Path | None, cert_option("--check-cert", of="servers")] = None,
     check_key: Annotated[Path | None, key_option("--check-key", cert="--check-cert")] = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """An in-memory Consul agent for one machine.
 
@@ -249,4 +271,4 @@ def agent(
         async with serve_agent(host=host, port=port, tls_files=tls, check_trust=trust):
             await stop.wait()
 
-    raise typer.Exit(run(main, failures=(AgentError, RegistryError)))
+    raise typer.Exit(run(main, failures=(AgentError, RegistryError), log=log_settings(log_format, log_level)))

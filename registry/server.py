@@ -30,6 +30,7 @@ from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
+from registry.runtime.logs.access_log import AccessLog
 from registry.runtime.processes import open_files
 from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.supervise import supervised
@@ -143,7 +144,8 @@ async def _serving_http(
 ) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it."""
     at_most = connections_at_most(open_files.limit(), aside=_files_aside(settings))
-    fast = FastPath(directory, tickets, access, fails_over=bool(others.failover))
+    access_log = _access_log(settings)
+    fast = FastPath(directory, tickets, access, fails_over=bool(others.failover), access_log=access_log)
     options = {
         "access_log": None,
         "logger": quiet_logger(f"{__name__}.requests"),
@@ -160,6 +162,10 @@ async def _serving_http(
 
         async with serving_app(app, listener, connections, make, tls=tls, closing_s=CLOSING_S):
             yield
+
+
+def _access_log(settings: RegistrySettings) -> AccessLog | None:
+    return None if settings.log.access_sample is None else AccessLog(settings.log.access_sample)
 
 
 def _files_aside(settings: RegistrySettings) -> int:

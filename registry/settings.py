@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
+from registry.runtime.logs.settings import LogSettings
 from registry.runtime.tls.server import TlsFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.tickets.ticket_signer import LIFETIME_S
@@ -37,6 +38,7 @@ class RegistrySettings:
     failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
     ui: bool = True
+    log: LogSettings = field(default_factory=LogSettings)
 
     def as_arguments(self) -> list[str]:
         """The flags with which another process has these settings, but for the ports and the secrets of Consul."""
@@ -54,4 +56,10 @@ class RegistrySettings:
             values["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
         page = [] if self.ui else ["--no-ui"]
-        return [str(part) for each in values.items() for part in each] + page + tls + self.access.as_arguments()
+        return (
+            [str(part) for each in values.items() for part in each]
+            + page
+            + tls
+            + self.access.as_arguments()
+            + self.log.as_arguments()
+        )

@@ -45,6 +45,7 @@ from registry.security.quota import OverQuota
 from registry.ui.routes import UI_PATHS, add_ui_routes, sends_browsers_to_page
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
+from registry.web.request_ids import WORKER, adds_request_ids, logs_access
 
 
 def build_app(
@@ -71,6 +72,9 @@ def build_app(
     checks = checks_access(access, open_paths=open_paths, roles=dict.fromkeys(OPERATOR_PATHS, Role.OPERATOR))
     page = [sends_browsers_to_page] if ui else []
     app = web.Application(middlewares=[refusals_as_text(metrics), *page, checks])
+    app.on_response_prepare.append(adds_request_ids(fast.request_ids))
+    if fast.access_log is not None:
+        app.middlewares.insert(0, logs_access(fast.access_log, fast.request_ids))
     answer_pages(app, access)
     finder = ServiceFinder(directory, others)
     waiting = WaitingRequests(at_most=waiting_at_most)
@@ -171,6 +175,7 @@ class Lookup:
             raise Refusal(503, f"No healthy worker of {service.name}{which} right now: {hint}.", again=True)
         if "application/json" in request.headers.get("Accept", ""):
             form = Form.OBJECT
+        request[WORKER] = chosen[0].address
         workers = [(instance, self._tickets.of(instance, caller_of(request))) for instance in chosen]
         text = render_one(workers[0][0], form, workers[0][1]) if count is None else render_many(workers, form)
         content_type = form.content_type.partition(";")[0]

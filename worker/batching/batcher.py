@@ -16,6 +16,7 @@ from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
 from worker.batching.runner import BatchRunner, Predict
 from worker.errors import Busy
 from worker.telemetry.metrics import ModelMetrics
+from worker.telemetry.request_stages import current_stages, note_stage
 
 QUEUE_BYTES = 512 << 20
 """Memory for images that wait, by default: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
@@ -182,7 +183,10 @@ class Batcher:
         try:
             self._queue.add(waiting)
             self._runner.arrived()
-            return [await one.answer for one in waiting]
+            scores = [await one.answer for one in waiting]
+            if current_stages.get() is not None:
+                _note_stages(waiting)
+            return scores
         finally:
             self._held_bytes -= nbytes
             self._give_up(waiting)
@@ -200,6 +204,14 @@ class Batcher:
             self._queue.remove(one)
         if gone:
             self._numbers.rejected("gone", gone)
+
+
+def _note_stages(answered: Sequence[QueuedImage]) -> None:
+    """Note how long the images of a request waited, and how long their batches took; both until the last of them."""
+    since_s = min(one.since_s for one in answered)
+    began_s = max(since_s, *(one.began_s for one in answered))
+    note_stage("queue", began_s - since_s)
+    note_stage("predict", time.monotonic() - began_s)
 
 
 class _Coming(AbstractContextManager[object]):

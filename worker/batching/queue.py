@@ -24,15 +24,17 @@ Scores = NDArray[np.float32]
 
 @dataclass(slots=True, eq=False)
 class QueuedImage:
-    """One image and the future that gets its scores; `deadline_s` and `since_s` are monotonic times.
+    """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
 
-    rows: how many images it counts as; more than one where it is several rows of tensors
+    `began_s` is when its batch began to be predicted; 0.0 before. `rows` is how many images it counts as: more than one
+    where it is several rows of tensors.
     """
 
     image: Image
     deadline_s: float
     answer: asyncio.Future[Scores]
     since_s: float = field(default_factory=time.monotonic)
+    began_s: float = 0.0
     rows: int = 1
 
     def wanted(self, now_s: float) -> bool:

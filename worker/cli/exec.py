@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from registry.runtime import names
-from registry.runtime.cli_options import Port, RegisteredName, WorkerConsul, checked, host_option
+from registry.runtime.cli_options import (
+    LogFormatOption,
+    LogLevelOption,
+    Port,
+    RegisteredName,
+    WorkerConsul,
+    checked,
+    host_option,
+    log_settings,
+)
+from registry.runtime.logs.settings import LogFormat, LogLevel
 from worker.cli.options import AllowLoopback, Drain, Register, Weight, advertise_option
 from worker.exec.settings import ExecSettings
 
@@ -49,6 +59,8 @@ def exec_(
     ] = None,
     weight: Weight = ExecSettings.weight,
     consul: WorkerConsul = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Run any server on a free port and keep it registered.
 
@@ -95,4 +107,4 @@ def exec_(
         )
         return await supervise(settings)
 
-    raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,)))
+    raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,), log=log_settings(log_format, log_level)))

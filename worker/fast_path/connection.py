@@ -23,6 +23,7 @@ from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 
 from registry.runtime.connections.open_connections import Connections
+from registry.runtime.request_id import HEADER as REQUEST_ID
 from worker.fast_path.aiohttp_connection import AiohttpConnection
 from worker.fast_path.body import FastPathBody
 from worker.fast_path.head_parser import Head, read_head
@@ -54,9 +55,15 @@ class FastPathRequest:
 
     head: Head
     content: FastPathBody
+    transport: asyncio.BaseTransport | None = None
     method = "POST"
     path = "/"
-    remote = None
+
+    @property
+    def remote(self) -> str | None:
+        """The IP address of the client, where it is known."""
+        name = self.transport.get_extra_info("peername") if self.transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else None
 
     @property
     def match_info(self) -> Mapping[str, str]:
@@ -118,7 +125,7 @@ class FastPathConnection(AiohttpConnection):
             return
         self._body = FastPathBody(head.content_length, self)
         self._pipelined = self._body.feed(data[head.size :])
-        self._task = self.loop.create_task(self._serve(FastPathRequest(head, self._body)))
+        self._task = self.loop.create_task(self._serve(FastPathRequest(head, self._body, self.transport)))
 
     def _may_begin(self) -> bool:
         return not self.closing and (not self._aiohttp_used or self.waits_for_request())
@@ -203,15 +210,17 @@ class FastPathConnection(AiohttpConnection):
 
 def _encoded(response: JsonResponse) -> bytes:
     """The whole response, header for header as aiohttp writes it."""
-    own = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+    own = request_id = ""
+    if response.headers:
+        sent = response.headers.pop(REQUEST_ID, None)  # which aiohttp writes last, because it comes last
+        request_id = "" if sent is None else f"{REQUEST_ID}: {sent}\r\n"
+        own = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
     closing = "\r\nConnection: close" if response.closing else ""
-    head = (
-        f"{_status_line(response.status)}{own}{_FIXED}{len(response.body)}\r\nDate: {_date(int(time.time()))}{_SERVER}"
-    )
-    return f"{head}{closing}\r\n\r\n".encode() + response.body
+    head = f"{_status_line(response.status)}{own}{_TYPE}{request_id}Content-Length: {len(response.body)}"
+    return f"{head}\r\nDate: {_date(int(time.time()))}{_SERVER}{closing}\r\n\r\n".encode() + response.body
 
 
-_FIXED = f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: "
+_TYPE = f"Content-Type: {CONTENT_TYPE}\r\n"
 _SERVER = f"\r\nServer: {SERVER_SOFTWARE}"
 
 

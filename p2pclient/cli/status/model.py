@@ -15,6 +15,9 @@ from p2pclient.types import Panic, Rollout, UnusableWorker, Worker
 _SAMPLE = re.compile(r"^(p2p_worker_\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
+_WRITTEN = "encode"
+"""The stage in which a prediction's answer is written: descriptions of models and refusals have none."""
+
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
@@ -45,7 +48,8 @@ class ModelStatus:
 class Load:
     """How busy a worker is, as its /metrics said at the time `at_s` (monotonic seconds).
 
-    `in_flight` counts the requests to all models of its process; `queue` and `answers` are one model's.
+    `in_flight` counts the requests to all models of its process; `queue` and `answers` are one model's. `answers`
+    counts predictions: the answers that were written, or all requests for the model where the worker does not tell.
     """
 
     in_flight: int
@@ -137,8 +141,11 @@ def load_of(body: bytes, *, model: str | None, now_s: float) -> Load | None:
     """
     sums: dict[str, float] = {}
     for name, labels, value in _SAMPLE.findall(body.decode("utf-8", "replace")):
-        owner = dict(_LABEL.findall(labels)).get("model")
+        labelled = dict(_LABEL.findall(labels))
+        owner = labelled.get("model")
         if owner is not None and (not owner if model is None else owner != model):
+            continue
+        if labelled.get("stage", _WRITTEN) != _WRITTEN:
             continue
         try:
             number = float(value)
@@ -150,5 +157,6 @@ def load_of(body: bytes, *, model: str | None, now_s: float) -> Load | None:
         return None
     # The request for this page is in flight, too.
     in_flight = max(0, int(sums["p2p_worker_requests_in_flight"]) - 1)
-    queue, answers = sums.get("p2p_worker_queue_depth", 0.0), sums.get("p2p_worker_requests_total", 0.0)
+    queue, requests = sums.get("p2p_worker_queue_depth", 0.0), sums.get("p2p_worker_requests_total", 0.0)
+    answers = sums.get("p2p_worker_stage_seconds_count", requests)
     return Load(in_flight, int(queue), int(answers), now_s)

@@ -5,14 +5,14 @@ Sentences are made here alone, so that all who show them say the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Instance
 from registry.lookup.rendering import as_json
-from registry.rollout.record import Rollout
+from registry.rollout.record import Rollout, rollout_entry
 from registry.rollout.shares import Shares, absence
 
 
@@ -28,10 +28,11 @@ def service_summary(
     """One service as a JSON object.
 
     `stale_s`: for how long Consul has not confirmed it, None while it does; `trouble`: why. `hint`: why it has no
-    worker to hand out, "" where that is not known. `rollout` is its record, if one is in force, and `split` which
-    versions get calls by it.
+    worker to hand out, "" where that is not known. `rollout` is its record while it is in force, and `split` the
+    shares of the versions by it.
     """
     shares = shares_percent(snapshot, split)
+    shadows = {} if rollout is None else rollout.shadows
     return {
         "name": snapshot.service,
         "known": snapshot.known,
@@ -40,7 +41,8 @@ def service_summary(
         "healthy": len(snapshot.serving),
         "handed_out": len(shares),
         "panic": None if snapshot.panic is None else asdict(snapshot.panic),
-        "versions": _versions(snapshot, shares, rollout),
+        "rollout": None if rollout is None else rollout_entry(rollout),
+        "versions": _versions(snapshot, shares, shadows),
         "notes": [
             *_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint),
             *([absence(snapshot.service, split.absent, split.weights)] if split is not None and split.absent else []),
@@ -50,33 +52,36 @@ def service_summary(
     }
 
 
-def shares_percent(snapshot: Snapshot, split: Shares | None = None) -> Mapping[str, float]:
+def shares_percent(snapshot: Snapshot, versions: Shares | None = None) -> Mapping[str, float]:
     """The share of the lookups that each instance is named in, by its id, in per cent; none for those left out.
 
-    By weight, or with a `split` by weight within each version, which gets its part of the calls.
+    `versions` are the shares of the versions, by default of their instances, where the calls are split among them.
     """
-    if split is None:
-        return _by_weight(snapshot.eligible, 100.0)
-    percent: dict[str, float] = {}
-    for version, fraction in split.fractions.items():
-        percent |= _by_weight([each for each in snapshot.eligible if each.version == version], 100.0 * fraction)
-    return percent
+    parts = {"": 1.0} if versions is None else versions.fractions
+    groups: dict[str, list[Instance]] = {}
+    for instance in snapshot.eligible:
+        groups.setdefault("" if versions is None else instance.version, []).append(instance)
+    weights = {group: sum(instance.weight for instance in members) for group, members in groups.items()}
+    return {
+        instance.id: round(100 * parts[group] * instance.weight / weights[group], 2)
+        for group, members in groups.items()
+        if group in parts
+        for instance in members
+    }
 
 
-def _by_weight(instances: Sequence[Instance], percent: float) -> dict[str, float]:
-    weight = sum(instance.weight for instance in instances)
-    return {instance.id: round(percent * instance.weight / weight, 2) for instance in instances}
-
-
-def _versions(snapshot: Snapshot, shares: Mapping[str, float], rollout: Rollout | None) -> list[dict[str, Any]]:
-    """The versions that instances serve by default: how many instances, their share of the lookups, of copies."""
-    shadows = {} if rollout is None else rollout.shadows
+def _versions(snapshot: Snapshot, shares: Mapping[str, float], shadows: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The versions that instances serve by default: how many instances, what share of the lookups and of copies."""
     shares_of: dict[str, list[float]] = {}
     for instance in snapshot.instances:
         shares_of.setdefault(instance.version, []).append(shares.get(instance.id, 0.0))
     return [
-        {"version": version, "workers": len(each), "share_percent": round(sum(each), 2)}
-        | ({"shadow_percent": shadows[version]} if version in shadows else {})
+        {
+            "version": version,
+            "workers": len(each),
+            "share_percent": round(sum(each), 2),
+            "shadow_percent": shadows.get(version, 0.0),
+        }
         for version, each in sorted(shares_of.items())
         if version
     ]

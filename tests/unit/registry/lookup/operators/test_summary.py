@@ -13,7 +13,8 @@ from registry.instances.instance import Health, Instance, failed_meta
 from registry.lookup.fast_path import FastPath
 from registry.lookup.operators.summary import service_summary, shares_percent
 from registry.lookup.routes import build_app
-from registry.rollout.shares import Shares
+from registry.rollout.record import Rollout
+from registry.rollout.shares import Shares, shares
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 
@@ -33,8 +34,8 @@ def test_shares_follow_the_weights_of_those_handed_out() -> None:
     assert shares_percent(snapshot()) == {}
     said = service_summary(snapshot(A, B, drained), stale_s=None, trouble="", hint="")
     assert said["versions"] == [
-        {"version": "3", "workers": 1, "share_percent": 75.0},
-        {"version": "4", "workers": 2, "share_percent": 25.0},
+        {"version": "3", "workers": 1, "share_percent": 75.0, "shadow_percent": 0.0},
+        {"version": "4", "workers": 2, "share_percent": 25.0, "shadow_percent": 0.0},
     ]
     assert (said["total"], said["healthy"], said["handed_out"]) == (3, 2, 2)
     assert [(each["handed_out"], each["share_percent"]) for each in said["workers"]] == [
@@ -42,6 +43,21 @@ def test_shares_follow_the_weights_of_those_handed_out() -> None:
         (True, 25.0),
         (False, 0.0),
     ]
+
+
+def test_shares_follow_the_split_among_versions() -> None:
+    """Within a version by weight; a version without a share in the split is handed out to nobody."""
+    workers = snapshot(A, replace(A, id="a2", weight=1), B, replace(B, id="c", version="5"))
+    rollout = Rollout({"3": 60, "4": 40}, shadows={"5": 10})
+    by_version = shares(rollout, {"3": 4, "4": 1, "5": 1})
+    assert shares_percent(workers, by_version) == {"a": 45.0, "a2": 15.0, "b": 40.0}
+    said = service_summary(workers, stale_s=None, trouble="", hint="", rollout=rollout, split=by_version)
+    assert [(each["version"], each["share_percent"], each["shadow_percent"]) for each in said["versions"]] == [
+        ("3", 60.0, 0.0),
+        ("4", 40.0, 0.0),
+        ("5", 0.0, 10),
+    ]
+    assert said["rollout"] == {"split": {"3": 60, "4": 40}, "shadows": {"5": 10}}
 
 
 @pytest.mark.parametrize(
