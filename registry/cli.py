@@ -74,6 +74,9 @@ FailoverDatacenters = Annotated[
         help="Datacenters in which a service is looked for, in this order, while no instance is healthy here.",
     ),
 ]
+CheckCa = Annotated[Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")]
+CheckCert = Annotated[Path | None, cert_option("--check-cert", of="servers")]
+CheckKey = Annotated[Path | None, key_option("--check-key", cert="--check-cert")]
 NoUi = Annotated[bool, typer.Option("--no-ui", help="No web page at /ui/; browsers get the port, too.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
@@ -96,6 +99,9 @@ def registry(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
+    check_ca: CheckCa = None,
+    check_cert: CheckCert = None,
+    check_key: CheckKey = None,
     no_ui: NoUi = False,
     consul: LookupConsul = None,
     log_format: LogFormatOption = LogFormat.TEXT,
@@ -118,6 +124,7 @@ def registry(
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.processes.sd_notify import SystemdNotifier
     from registry.runtime.tls.server import TlsFiles
+    from registry.runtime.tls.trust import TrustFiles
     from registry.security.access_settings import AccessSettings
     from registry.server import serve
     from registry.settings import RegistrySettings
@@ -140,6 +147,7 @@ def registry(
             ticket_keys=ticket_keys,
             ticket_lifetime_s=ticket_lifetime,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
+            checks=TrustFiles(check_ca, check_cert, check_key),
             log=log,
         )
         notifier = SystemdNotifier.from_environment(os.environ)
@@ -245,11 +253,9 @@ def agent(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
-    check_ca: Annotated[
-        Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")
-    ] = None,
-    check_cert: Annotated[Path | None, cert_option("--check-cert", of="servers")] = None,
-    check_key: Annotated[Path | None, key_option("--check-key", cert="--check-cert")] = None,
+    check_ca: CheckCa = None,
+    check_cert: CheckCert = None,
+    check_key: CheckKey = None,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:

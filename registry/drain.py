@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from registry.consul.catalog import Catalog
+from registry.consul.registration.registrar import open_registrar
 from registry.consul.registration.registrations import Registered, Registrations, named
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import RegisterAt
 from registry.runtime.address import bracketed
 from registry.runtime.errors import SettingsError
 
@@ -14,7 +15,7 @@ from registry.runtime.errors import SettingsError
 async def drain(consul: ConsulSettings, target: str, reason: str) -> list[str]:
     """Take the registrations that `target` names, an id or an address, out of every rotation; what was done, in lines.
 
-    Raises SettingsError where the agent keeps none of them, ConsulUnavailable, ConsulRefused.
+    Raises SettingsError where neither the agent nor the catalogue itself keeps one, ConsulUnavailable, ConsulRefused.
     """
     found = await _set_maintenance(consul, target, enable=True, reason=reason)
     return [f"{each.id} ({each.address}) is drained: new requests go to others ({reason})." for each in found]
@@ -27,17 +28,29 @@ async def undrain(consul: ConsulSettings, target: str) -> list[str]:
 
 
 async def _set_maintenance(consul: ConsulSettings, target: str, *, enable: bool, reason: str = "") -> list[Registered]:
-    registrations, catalog = Registrations(consul), Catalog(consul)
+    found = await _changeable(consul, target)
+    for each in found:
+        registrar = open_registrar(each.place, consul)
+        try:
+            await registrar.maintenance(each.id, enable=enable, reason=reason)
+        finally:
+            await registrar.close()
+    return found
+
+
+async def _changeable(consul: ConsulSettings, target: str) -> list[Registered]:
+    """The registrations that `target` names: those that this agent keeps, else those that no agent keeps."""
+    registrations = Registrations(consul)
     try:
-        found = named(await registrations.of_agent(), target)
-        if not found:
-            raise SettingsError(_elsewhere(consul, target, named(await registrations.of_datacenter(), target)))
-        for each in found:
-            await catalog.maintenance(each.id, enable=enable, reason=reason)
-        return found
+        if found := named(await registrations.of_agent(), target):
+            return found
+        elsewhere = named(await registrations.of_datacenter(), target)
     finally:
         await registrations.close()
-        await catalog.close()
+    in_catalogue = [each for each in elsewhere if each.place is RegisterAt.CATALOG]
+    if not in_catalogue:
+        raise SettingsError(_elsewhere(consul, target, elsewhere))
+    return in_catalogue
 
 
 def _elsewhere(consul: ConsulSettings, target: str, found: list[Registered]) -> str:

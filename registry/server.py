@@ -75,7 +75,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _other_datacenters(catalog, settings, events) as others,
             supervised("watch the leader", partial(watch_leader, catalog, directory)),
             following_rollouts(settings.consul, directory.use_rollouts),
-            checking_catalog(settings.consul),
+            checking_catalog(settings.consul, settings.checks),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,

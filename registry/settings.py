@@ -9,6 +9,7 @@ from registry.consul.settings import ConsulSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
 from registry.runtime.logs.settings import LogSettings
 from registry.runtime.tls.server import TlsFiles
+from registry.runtime.tls.trust import TrustFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.tickets.ticket_signer import LIFETIME_S
 
@@ -22,6 +23,7 @@ class RegistrySettings:
     the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask;
     `ui` whether there is a web page.
     `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
+    `checks`: what checks of workers in the catalogue trust, and what they show to workers.
     """
 
     consul: ConsulSettings
@@ -37,6 +39,7 @@ class RegistrySettings:
     ticket_lifetime_s: int = LIFETIME_S
     failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
+    checks: TrustFiles = field(default_factory=TrustFiles)
     ui: bool = True
     log: LogSettings = field(default_factory=LogSettings)
 
@@ -60,6 +63,7 @@ class RegistrySettings:
             [str(part) for each in values.items() for part in each]
             + page
             + tls
+            + self.checks.as_flags("--check")
             + self.access.as_arguments()
             + self.log.as_arguments()
         )

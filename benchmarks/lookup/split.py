@@ -5,8 +5,9 @@
 On a real Consul two workers of version 3 and two of version 4 are registered. First 1,000 lookups are counted under
 the split 90 to 10. Then all calls are sent to the one version and to the other in turn, and the time runs from sending
 the record to Consul until an answer that follows it has arrived: of `/next`, of the 307, of DNS, of a long poll of
-`/instances`, and until a client that watches has it. Last, the processor time of one step of a rotation is taken with a
-split and without one.
+`/instances`, and until a client that watches has it. Consul keeps its data in /dev/shm where there is one: it writes
+each change through to the disk, and a busy disk would be measured. Last, the processor time of one step of a rotation
+is taken with a split and without one.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ SERVICE = "split"
 PORTS = {"3": (9003, 9013), "4": (9004, 9014)}
 EXACT = 1000
 CHANGES_P99_MS = 50.0
+MEMORY = Path("/dev/shm")
 WITHIN_S = 30.0
 BLOCKS = 9
 
@@ -162,7 +164,7 @@ def main() -> None:
     parser.add_argument("--lookups", type=int, default=100_000, help="steps of a rotation in a block")
     options = parser.parse_args()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)))
         consul = stack.enter_context(real_consul(folder)).url
         for version, ports in PORTS.items():
             addresses = [("127.0.0.1", port) for port in ports]

@@ -67,7 +67,7 @@ def build_app(
     `others` are asked where `?dc=` names one, or for failover; `events` is what /events tells (default: nothing).
     """
     tickets, access = tickets or LookupTickets(), access or AccessControl()
-    metrics = LookupMetrics(directory, fast, tls)
+    metrics = LookupMetrics(directory, fast, tickets, tls)
     open_paths = OPEN | UI_PATHS if ui else OPEN
     checks = checks_access(access, open_paths=open_paths, roles=dict.fromkeys(OPERATOR_PATHS, Role.OPERATOR))
     page = [sends_browsers_to_page] if ui else []

@@ -18,6 +18,7 @@ from registry.events.event_log import EventLog
 from registry.instances.instance import Instance
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
+from registry.rollout.record_watch import following_rollouts
 from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
@@ -157,7 +158,10 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
     catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
     try:
         observe = EventLog().observe
-        async with Directory(catalog, default=settings.service, followed_at_most=1, observe=observe) as directory:
+        async with (
+            Directory(catalog, default=settings.service, followed_at_most=1, observe=observe) as directory,
+            following_rollouts(settings.consul, directory.use_rollouts),
+        ):
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
             await service.wait_until_known()

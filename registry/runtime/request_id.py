@@ -17,7 +17,7 @@ CHARACTERS_AT_MOST = 128
 _VALID = re.compile(rf"[\x21-\x7e]{{1,{CHARACTERS_AT_MOST}}}")
 _LINE = re.compile(rb"\r\n[Xx]-[Rr]equest-[Ii][Dd]: ([\x21-\x7e]{1,%d})(?=\r\n)" % CHARACTERS_AT_MOST)
 
-_MARK = b"equest-"
+MARK = b"equest-"
 """What every spelling of the header holds: most heads hold none, and that is found out without the expression."""
 
 
@@ -43,7 +43,7 @@ def without_request_id(head: bytes) -> tuple[bytes, str]:
 
     What is left is the same for all requests of a client, so that what was learned of it can be looked up.
     """
-    found = _LINE.search(head) if _MARK in head else None
+    found = _LINE.search(head) if MARK in head else None
     if found is None:
         return head, ""
     return head[: found.start()] + head[found.end() :], found[1].decode()

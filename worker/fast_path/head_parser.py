@@ -14,7 +14,7 @@ from functools import lru_cache
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from registry.runtime.request_id import HEADER as REQUEST_ID
-from registry.runtime.request_id import without_request_id
+from registry.runtime.request_id import MARK, without_request_id
 
 HEAD_BYTES_AT_MOST = 4096
 
@@ -50,6 +50,9 @@ def read_head(data: bytes) -> Head | None:
     end = data.find(b"\r\n\r\n", 0, HEAD_BYTES_AT_MOST)
     if end <= 0:
         return None
+    lines = data[:end]
+    if MARK not in lines:
+        return _read(lines)
     lines, request_id = without_request_id(data[: end + 2])
     head = _read(lines[:-2])
     return head if head is None or not request_id else _with_request_id(head, request_id, size=end + 4)

@@ -10,6 +10,7 @@ from registry.instances.instance import (
     TICKET_AUTH,
     TOKEN_AUTH,
     Instance,
+    RegisterAt,
     failed_meta,
     stable_id,
     version_tag,
@@ -46,11 +47,12 @@ def health_url(settings: WorkerSettings, instance: Instance) -> str | None:
     """What Consul's agent fetches; None where it fetches nothing, and the heartbeats alone say that the worker lives.
 
     Unless told otherwise it fetches nothing from a port on which clients need a certificate: agents show none unless
-    they are configured to.
+    they are configured to. A worker in the catalogue has no heartbeats that end by themselves: it is always checked.
     """
     wanted = settings.agent_check
     if wanted is None:
-        wanted = settings.tls is None or settings.tls.client_ca is None
+        mutual = settings.tls is not None and settings.tls.client_ca is not None
+        wanted = not mutual or settings.register is RegisterAt.CATALOG
     return f"{instance.origin}/healthz?boot={instance.boot}" if wanted else None
 
 

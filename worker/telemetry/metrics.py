@@ -23,7 +23,7 @@ from prometheus_client import (
 
 from worker.telemetry.histogram import Histogram, Histograms
 from worker.telemetry.request_labels import RequestLabels
-from worker.telemetry.request_stages import note_stage
+from worker.telemetry.request_stages import current_stages, note_stage
 from worker.telemetry.shadow import ShadowMetrics
 
 Stage = Literal["receive", "decode", "queue", "predict", "encode"]
@@ -216,4 +216,5 @@ class _StageTimer(AbstractContextManager[object]):
     def __exit__(self, *_: object) -> None:
         seconds = time.monotonic() - self._since_s
         self._histogram.observe(seconds)
-        note_stage(self._stage, seconds)
+        if current_stages.get() is not None:
+            note_stage(self._stage, seconds)

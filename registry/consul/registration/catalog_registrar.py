@@ -18,12 +18,10 @@ from consul.base import Response
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import CALL_TIMEOUT_S, LONGEST_OUTPUT, TAG, Catalog, Checks
 from registry.consul.errors import ConsulRefused, Forgotten
+from registry.consul.registration.catalog_names import NODE_META, NODE_PREFIX
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import Instance
-
-NODE_META = {"p2p-serving": "catalog"}
-"""The meta of the nodes whose checks lookup services run."""
 
 LEAVING = "leaving"
 """The reason of the maintenance in which a worker leaves; a worker that starts at the same address ends it."""
@@ -33,7 +31,7 @@ _NO_LABEL = re.compile("[^A-Za-z0-9]+")
 
 def node_of(instance_id: str) -> str:
     """The name of an instance's node, which is a DNS label for addresses of any form."""
-    return f"p2p-{_NO_LABEL.sub('-', instance_id).strip('-')}"
+    return f"{NODE_PREFIX}{_NO_LABEL.sub('-', instance_id).strip('-')}"
 
 
 class CatalogRegistrar:
@@ -62,10 +60,10 @@ class CatalogRegistrar:
 
         So the checks keep their state when a version or a tag changes.
         """
-        if checks.health_url is None:
+        if checks.health_url is None or checks.tls_server_name:
             raise ConsulRefused(
-                "A worker in the catalogue is checked by a lookup service, which has no certificate for its "
-                "--tls-client-ca: register at an agent."
+                "A worker in the catalogue is checked by a lookup service, at the address that it registers: leave out "
+                "--no-agent-check and --agent-check-name, or register at an agent."
             )
         entry: dict[str, Any] = {
             "Node": node_of(instance.id),
@@ -83,12 +81,16 @@ class CatalogRegistrar:
         await self._put("catalog/deregister", {"Node": node_of(instance_id)})
 
     async def maintenance(self, instance_id: str, *, enable: bool, reason: str = "") -> None:
-        """Put the instance into or out of maintenance, by the check that an agent would write."""
-        await self._known_checks(instance_id)
-        check_id = _maintenance_id(instance_id)
-        if enable:
+        """Put the instance into or out of maintenance, by the check that an agent would write.
+
+        A worker that leaves does not replace the reason of an operator: the next process at its address would take the
+        maintenance for the worker's own, and end it.
+        """
+        check_id = maintenance_id(instance_id)
+        in_maintenance = check_id in await self._known_checks(instance_id)
+        if enable and not (in_maintenance and reason == LEAVING):
             await self._write_check(instance_id, check_id, "Service Maintenance Mode", "critical", notes=reason)
-        else:
+        elif in_maintenance and not enable:
             await self._put("catalog/deregister", {"Node": node_of(instance_id), "CheckID": check_id})
 
     async def heartbeat(self, instance_id: str, *, note: str = "") -> None:
@@ -113,7 +115,7 @@ class CatalogRegistrar:
 
     async def _end_earlier_leaving(self, instance_id: str) -> None:
         """End the maintenance of a process that left from the same address and was killed before it deregistered."""
-        left = (await self._checks(instance_id)).get(_maintenance_id(instance_id)) or {}
+        left = (await self._checks(instance_id)).get(maintenance_id(instance_id)) or {}
         if left.get("Notes") == LEAVING:
             await self.maintenance(instance_id, enable=False)
 
@@ -181,7 +183,8 @@ def _loop_id(instance_id: str) -> str:
     return f"{instance_id}:loop"
 
 
-def _maintenance_id(instance_id: str) -> str:
+def maintenance_id(instance_id: str) -> str:
+    """The id of the check by which an instance is in maintenance, as agents name it."""
     return f"_service_maintenance:{instance_id}"
 
 

@@ -1,7 +1,7 @@
-"""Which registrations there are, and at which agent each is kept: what an operator's commands need to know.
+"""Which registrations there are, and where each is kept: what an operator's commands need to know.
 
-Only the agent that keeps a registration can put it into maintenance, and it does so for good: what is written about it
-into the catalogue by others is removed by that agent's next synchronisation.
+Only the agent that keeps a registration can put it into maintenance: the agent's next synchronisation removes what
+others have written about it into the catalogue. No agent keeps the registrations on nodes of our own in the catalogue.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from consul.base import Response
 
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import CALL_TIMEOUT_S, TAG
+from registry.consul.registration.catalog_names import NODE_META
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
+from registry.instances.instance import RegisterAt
 from registry.runtime.address import host_port
 
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -23,7 +25,10 @@ _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """One registration: its id and address, and the node whose agent keeps it, with the node's address."""
+    """One registration: its id and address, and the node that it is on, with the node's address.
+
+    `place`: whether the node's agent keeps it, or the catalogue itself.
+    """
 
     id: str
     service: str
@@ -31,6 +36,7 @@ class Registered:
     port: int
     node: str = ""
     node_address: str = ""
+    place: RegisterAt = RegisterAt.AGENT
 
     @property
     def address(self) -> str:
@@ -55,7 +61,7 @@ class Registrations:
         return found
 
     async def of_datacenter(self) -> list[Registered]:
-        """The registrations of this project's services, whichever agents keep them."""
+        """The registrations of this project's services, wherever they are kept."""
         tags: Mapping[str, Sequence[str]] = await self._get("/v1/catalog/services", read_json)
         ours = [name for name, of_service in tags.items() if TAG in of_service]
         return [found for name in ours for found in await self._get(f"/v1/catalog/service/{name}", _catalogued)]
@@ -92,6 +98,7 @@ def _catalogued(response: Response) -> list[Registered]:
             int(entry.get("ServicePort") or 0),
             entry["Node"],
             entry["Address"],
+            RegisterAt.CATALOG if NODE_META.items() <= (entry.get("NodeMeta") or {}).items() else RegisterAt.AGENT,
         )
         for entry in read_json(response)
     ]
