@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from worker.batching.core_scheduler import CoreScheduler
-from worker.batching.policy import Capacity, Pace, crowded, expected_wait_s, refusal
+from worker.batching.policy import ONLY_CALLER, Capacity, Pace, crowded, expected_wait_s, refusal
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
 from worker.batching.runner import BatchRunner, Predict
 from worker.errors import Busy
@@ -59,6 +59,7 @@ class Batcher:
         self._left = asyncio.Event()  # an image or a request has left
         self._coming = _Coming(self._left.set)
         self._encoded = 0
+        self._encoded_of: dict[str, int] = {}  # by the names of callers, where they have names
         self._held_bytes = 0
         self._crowded = False
         self._runner = BatchRunner(
@@ -120,10 +121,16 @@ class Batcher:
         """A context around receiving and decoding a request: `next_batch` counts it, and `drained` waits for it."""
         return self._coming
 
-    def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0) -> None:
-        """Raise Busy if `images` that arrive now have no room, or no chance by `deadline_s` (monotonic)."""
-        depth = self.depth
-        ahead = depth + self._runner.running
+    def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0, caller: str = "") -> None:
+        """Raise Busy if `images` of the caller that arrive now have no room, or no chance by `deadline_s` (monotonic).
+
+        Images of other callers that wait longer than theirs count for the room only.
+        """
+        waiting = len(self._queue)
+        depth = self._encoded + waiting
+        ahead = self._encoded + self._runner.running
+        if waiting:
+            ahead += self._queue.ahead_of(caller, images)
         wait_s = expected_wait_s(self.pace, ahead=ahead, images=images, slower=self._runner.slower)
         refused = refusal(
             self._room,
@@ -131,23 +138,32 @@ class Batcher:
             more=Capacity(images, nbytes),
             wait_s=wait_s,
             left_s=deadline_s - time.monotonic(),
+            share=self._queue.share(caller, self._encoded_of) if depth + images > self._room.images else ONLY_CALLER,
         )
         if refused is not None:
             self._numbers.rejected(refused.reason, images)
             why = f"This worker is busy and {_WHY[refused.reason]}: ask for another one."
             raise Busy(why, retry_after_s=refused.retry_after_s)
 
-    def decoding(self, images: int, *, nbytes: int, deadline_s: float) -> AbstractContextManager[object]:
+    def decoding(
+        self, images: int, *, nbytes: int, deadline_s: float, caller: str = ""
+    ) -> AbstractContextManager[object]:
         """A context around decoding, and waiting for it: the images count as waiting. Raises Busy.
 
         `nbytes` is the memory that the images take, encoded or decoded, whichever is more.
         """
-        self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes)
-        return _Decoding(self._decode, images, nbytes)
+        self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes, caller=caller)
+        return _Decoding(self._decode, images, nbytes, caller)
 
-    def _decode(self, images: int, nbytes: int) -> None:
-        """Count `images` more that are to be decoded; fewer, if the number is negative."""
+    def _decode(self, images: int, nbytes: int, caller: str) -> None:
+        """Count `images` more of the caller that are to be decoded; fewer, if the number is negative."""
         self._encoded += images
+        if caller:
+            left = self._encoded_of.get(caller, 0) + images
+            if left:
+                self._encoded_of[caller] = left
+            else:
+                del self._encoded_of[caller]
         self._held_bytes += nbytes
         if images > 0:
             self._coming.__enter__()
@@ -161,27 +177,33 @@ class Batcher:
         return (await self.submit_all([image], deadline_s=deadline_s))[0]
 
     async def submit_all(
-        self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False, rows: Sequence[int] = ()
+        self,
+        images: Sequence[Image],
+        *,
+        deadline_s: float,
+        admitted: bool = False,
+        caller: str = "",
+        rows: Sequence[int] = (),
     ) -> list[Scores]:
         """Scores [classes] of each image, in order, or the error of the first that has none.
 
-        Raises Busy when there is no room, DeadlinePassed when `deadline_s` passed in the queue. A caller
-        that is cancelled costs no prediction if its batch has not begun. For images that were `admitted` with their
-        request, only their memory is checked again, not the deadline. `rows` says how many images each counts as, where
-        it is not one.
+        Callers, who are told apart by their names, take turns. Raises Busy when there is no room, DeadlinePassed when
+        `deadline_s` passed in the queue. A task that is cancelled costs no prediction if its batch has not begun. For
+        images that were `admitted` with their request, only their memory is checked again, not the deadline. `rows`
+        says how many images each counts as, where it is not one.
         """
         rows = rows or [1] * len(images)
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
-            self.admit(deadline_s=deadline_s, images=sum(rows), nbytes=nbytes)
+            self.admit(deadline_s=deadline_s, images=sum(rows), nbytes=nbytes, caller=caller)
         loop = asyncio.get_running_loop()
         waiting = [
-            QueuedImage(image, deadline_s, loop.create_future(), rows=count)
+            QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count)
             for image, count in zip(images, rows, strict=True)
         ]
         self._held_bytes += nbytes
         try:
-            self._queue.add(waiting)
+            self._queue.add(waiting, caller=caller)
             self._runner.arrived()
             scores = [await one.answer for one in waiting]
             if current_stages.get() is not None:
@@ -234,15 +256,16 @@ class _Coming(AbstractContextManager[object]):
 class _Decoding(AbstractContextManager[object]):
     """The images of one request, and their bytes, while they are being decoded."""
 
-    __slots__ = ("_change", "_images", "_nbytes")
+    __slots__ = ("_caller", "_change", "_images", "_nbytes")
 
-    def __init__(self, change: Callable[[int, int], None], images: int, nbytes: int) -> None:
+    def __init__(self, change: Callable[[int, int, str], None], images: int, nbytes: int, caller: str) -> None:
         self._change = change
+        self._caller = caller
         self._images = images
         self._nbytes = nbytes
 
     def __enter__(self) -> None:
-        self._change(self._images, self._nbytes)
+        self._change(self._images, self._nbytes, self._caller)
 
     def __exit__(self, *_: object) -> None:
-        self._change(-self._images, -self._nbytes)
+        self._change(-self._images, -self._nbytes, self._caller)

@@ -1,4 +1,4 @@
-"""Decoded images that wait for the engine: they enter at one end and leave as batches at the other.
+"""Decoded images that wait for the engine and leave it as batches, in which the callers take turns.
 
 A cancelled image leaves from the middle at once; an image whose deadline has passed gets its error when its batch is
 taken.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.batching.fair_queue import FairQueue
+from worker.batching.policy import Share
 from worker.errors import Busy, DeadlinePassed, WorkerError
 from worker.telemetry.metrics import ModelMetrics
 
@@ -26,13 +27,14 @@ Scores = NDArray[np.float32]
 class QueuedImage:
     """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
 
-    `began_s` is when its batch began to be predicted; 0.0 before. `rows` is how many images it counts as: more than one
-    where it is several rows of tensors.
+    `began_s` is when its batch began to be predicted; 0.0 before. `caller` is the name of who sent it, "" where nobody
+    is asked for one. `rows` is how many images it counts as: more than one where it is several rows of tensors.
     """
 
     image: Image
     deadline_s: float
     answer: asyncio.Future[Scores]
+    caller: str = ""
     since_s: float = field(default_factory=time.monotonic)
     began_s: float = 0.0
     rows: int = 1
@@ -52,21 +54,29 @@ class ImageQueue:
 
     def __init__(self, *, numbers: ModelMetrics) -> None:
         self._numbers = numbers
-        self._queue: OrderedDict[QueuedImage, None] = OrderedDict()
+        self._queue: FairQueue[QueuedImage] = FairQueue()
         self._rows = 0
 
     def __len__(self) -> int:
         return self._rows
 
-    def add(self, images: Sequence[QueuedImage]) -> None:
-        """Append images."""
-        self._queue.update(dict.fromkeys(images))
+    def add(self, images: Sequence[QueuedImage], *, caller: str) -> None:
+        """Append images of one caller."""
+        self._queue.add(caller, images)
         self._rows += rows_of(images)
+
+    def share(self, caller: str, encoded: Mapping[str, int]) -> Share:
+        """How much of what waits belongs to the caller, where so many images of each one are still to be decoded."""
+        callers = self._queue.callers | encoded.keys() | {caller}
+        return Share(self._in_rows(self._queue.count_of(caller)) + encoded.get(caller, 0), len(callers))
+
+    def ahead_of(self, caller: str, images: int) -> int:
+        """How many images leave before the last of `images` that the caller adds now."""
+        return self._in_rows(self._queue.ahead_of(caller, images))
 
     def remove(self, image: QueuedImage) -> None:
         """Remove an image that wants no answer any more, if it is still here."""
-        if image in self._queue:
-            del self._queue[image]
+        if self._queue.discard(image.caller, image):
             self._rows -= image.rows
 
     def take(self, images: int) -> list[QueuedImage]:
@@ -77,10 +87,10 @@ class ImageQueue:
         members: list[QueuedImage] = []
         room = images
         while self._queue and room > 0:
-            first = next(iter(self._queue))
+            first = self._queue.first
             if members and first.rows > room:
                 break
-            self.remove(first)
+            self._rows -= self._queue.pop().rows
             taken = self.reject_expired([first])
             members += taken
             room -= rows_of(taken)
@@ -101,6 +111,10 @@ class ImageQueue:
         reject_closing(tuple(self._queue))
         self._queue.clear()
         self._rows = 0
+
+    def _in_rows(self, count: int) -> int:
+        """How many images `count` of those that wait count as, on average."""
+        return count * self._rows // self._queue.count if count else 0
 
 
 def rows_of(members: Sequence[QueuedImage]) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from registry.instances.instance import Scheme
 from registry.runtime import names
 from registry.runtime.cli_options import (
     LogFormatOption,
@@ -19,7 +20,7 @@ from registry.runtime.cli_options import (
     log_settings,
 )
 from registry.runtime.logs.settings import LogFormat, LogLevel
-from worker.cli.options import AllowLoopback, Drain, Register, Weight, advertise_option
+from worker.cli.options import AgentCheckName, AllowLoopback, Drain, Register, Weight, advertise_option
 from worker.exec.settings import ExecSettings
 
 
@@ -38,6 +39,10 @@ def exec_(
     ] = None,
     allow_loopback: AllowLoopback = False,
     register: Register = ExecSettings.register,
+    scheme: Annotated[
+        Scheme, typer.Option(help="How clients and Consul's check ask COMMAND; https where it serves TLS.")
+    ] = ExecSettings.scheme,
+    agent_check_name: AgentCheckName = None,
     health_path: Annotated[
         str,
         typer.Option(
@@ -98,6 +103,8 @@ def exec_(
             advertise=None if advertise is None else parse_advertise(advertise),
             allow_loopback=allow_loopback,
             register=register,
+            scheme=scheme,
+            agent_check_name=agent_check_name,
             health_path=health_path,
             start_timeout_s=start_timeout,
             drain_s=drain,

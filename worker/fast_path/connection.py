@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
@@ -36,6 +36,7 @@ LINGER_S = 10.0
 PIPELINED_BYTES = 64 << 10
 """A client that has sent more than this after an unanswered request is not read from until it is answered."""
 
+T = TypeVar("T")
 Handler = Callable[[IncomingRequest], Awaitable[JsonResponse]]
 
 
@@ -49,13 +50,14 @@ def connection_factory(
     return lambda server: FastPathConnection(server, handler, connections, **options)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FastPathRequest:
-    """A plain POST, with the interface of `IncomingRequest`."""
+    """A plain POST, with the interface of `IncomingRequest`; it has room for one stored value."""
 
     head: Head
     content: FastPathBody
     transport: asyncio.BaseTransport | None = None
+    stored: tuple[web.RequestKey[Any], Any] | None = None
     method = "POST"
     path = "/"
 
@@ -84,6 +86,18 @@ class FastPathRequest:
     def content_length(self) -> int | None:
         """The length of the body in bytes."""
         return self.head.content_length
+
+    def get(self, key: web.RequestKey[T], default: T, /) -> T:
+        """What was stored with the request under this key."""
+        stored = self.stored
+        if stored is None or stored[0] is not key:
+            return default
+        value: T = stored[1]
+        return value
+
+    def __setitem__(self, key: web.RequestKey[T], value: T, /) -> None:
+        """Store a value with the request, in place of another one."""
+        self.stored = (key, value)
 
 
 class FastPathConnection(AiohttpConnection):

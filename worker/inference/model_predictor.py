@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Self
 
-from registry.security.quota import held_places
+from registry.security.permission import UNLIMITED, Permission
 from worker.batching.batcher import Batcher
 from worker.batching.queue import Image
 from worker.errors import DeadlinePassed
@@ -60,9 +60,9 @@ class ModelPredictor:
         """The monotonic time by which a request that arrives now must be answered."""
         return time.monotonic() + min(self._deadline_s, timeout_s if timeout_s is not None else self._deadline_s)
 
-    def receiving(self, *, deadline_s: float) -> AbstractContextManager[object]:
+    def receiving(self, *, deadline_s: float, permission: Permission = UNLIMITED) -> AbstractContextManager[object]:
         """A context around reading a request's body. Raises Busy, before a byte of it is read."""
-        self.batcher.admit(deadline_s=deadline_s)
+        self.batcher.admit(deadline_s=deadline_s, caller=permission.caller)
         return _Receiving(self.batcher.coming(), self.numbers.stage("receive"))
 
 
@@ -79,13 +79,6 @@ async def decoded(
     except asyncio.CancelledError:
         numbers.rejected("gone", len(encoded))
         raise
-
-
-def hold_places(count: int) -> None:
-    """Count the images of the current request among its caller's places. Raises OverQuota."""
-    places = held_places.get()
-    if places is not None:
-        places.hold(count)
 
 
 class _Receiving(AbstractContextManager[object]):

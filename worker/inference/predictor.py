@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from registry.security.permission import UNLIMITED, Permission
 from worker.batching.batcher import Batcher
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
 from worker.batching.queue import Image, Scores
 from worker.inference.image_decoding import ImageDecoding
 from worker.inference.model import Model
-from worker.inference.model_predictor import ModelPredictor, decoded, hold_places
+from worker.inference.model_predictor import ModelPredictor, decoded
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
 from worker.telemetry.step_timings import StepTiming, timings_wanted
@@ -68,22 +69,31 @@ class Predictor(ModelPredictor):
         """Whether images get decoded and predicted. From any thread."""
         return self._decoding.moving and super().moving
 
-    async def predict(self, encoded: Sequence[bytes], *, deadline_s: float) -> list[Scores]:
-        """Scores [classes] of each encoded image, in order; raises a WorkerError if any of them has none."""
-        hold_places(len(encoded))
+    async def predict(
+        self, encoded: Sequence[bytes], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
+        """Scores [classes] of each encoded image, in order.
+
+        Raises a WorkerError if any of them has none, OverQuota where the caller has too few places.
+        """
+        if permission.places is not None:
+            permission.places.hold(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
-        timings = timings_wanted()
+        caller, timings = permission.caller, timings_wanted()
         began_s = time.monotonic() if timings is not None else 0.0
-        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
+        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
             images = await decoded(encoded, self._decoding, self.numbers, deadline_s=deadline_s)
         decoded_s = time.monotonic() if timings is not None else 0.0
-        scores = await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True)
+        scores = await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
         if timings is not None:
             timings.append(StepTiming("decode", "ran", decoded_s - began_s))
             timings.append(StepTiming("queue-and-predict", "ran", time.monotonic() - decoded_s))
         return scores
 
-    async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
+    async def predict_arrays(
+        self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
         """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""
-        hold_places(len(images))
-        return await self.batcher.submit_all(images, deadline_s=deadline_s)
+        if permission.places is not None:
+            permission.places.hold(len(images))
+        return await self.batcher.submit_all(images, deadline_s=deadline_s, caller=permission.caller)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import cast
 
+from registry.security.permission import UNLIMITED, Permission
 from worker.batching.batcher import Batcher
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
@@ -17,7 +18,7 @@ from worker.batching.queue import Image
 from worker.batching.runner import Predict
 from worker.engines.tensors import Tensors
 from worker.inference.image_decoding import ImageDecoding
-from worker.inference.model_predictor import ModelPredictor, decoded, hold_places
+from worker.inference.model_predictor import ModelPredictor, decoded
 from worker.inference.tensor_model import Parts, TensorModel, image_rows
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
@@ -68,33 +69,41 @@ class TensorPredictor(ModelPredictor):
         """Whether images get decoded, and predictions done. From any thread."""
         return self._decoding.moving and super().moving
 
-    async def predict(self, rows: Tensors, *, deadline_s: float) -> Parts:
+    async def predict(self, rows: Tensors, *, deadline_s: float, permission: Permission = UNLIMITED) -> Parts:
         """The outputs of all rows, in order; raises a WorkerError if any of them has none."""
         cap = self.batcher.pace.cap
         blocks = [rows.part(at, min(at + cap, rows.rows)) for at in range(0, rows.rows, cap)]
-        hold_places(len(blocks))
-        return await self._outputs(blocks, deadline_s=deadline_s)
+        return await self._outputs(blocks, deadline_s=deadline_s, permission=permission)
 
-    async def predict_encoded(self, encoded: Sequence[bytes], *, deadline_s: float) -> Parts:
+    async def predict_encoded(
+        self, encoded: Sequence[bytes], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> Parts:
         """The outputs of each encoded image, in order, of a model that takes images."""
-        hold_places(len(encoded))
+        _hold_places(permission, len(encoded))
+        caller = permission.caller
         nbytes = sum(map(len, encoded))
         timings, began_s = timings_wanted(), time.monotonic()
-        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
+        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
             images = await decoded(encoded, self._decoding, self.numbers, deadline_s=deadline_s)
         decoded_s = time.monotonic()
-        parts = await self._outputs(image_rows(images), deadline_s=deadline_s, admitted=True)
+        parts = await self._in_windows(image_rows(images), deadline_s=deadline_s, caller=caller, admitted=True)
         if timings is not None:
             timings.append(StepTiming("decode", "ran", decoded_s - began_s))
             timings.append(StepTiming("queue-and-predict", "ran", time.monotonic() - decoded_s))
         return parts
 
-    async def predict_pixels(self, images: Sequence[Image], *, deadline_s: float) -> Parts:
+    async def predict_pixels(
+        self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> Parts:
         """The outputs of each decoded image, in order, of a model that takes images."""
-        hold_places(len(images))
-        return await self._outputs(image_rows(images), deadline_s=deadline_s)
+        return await self._outputs(image_rows(images), deadline_s=deadline_s, permission=permission)
 
-    async def _outputs(self, blocks: Sequence[Tensors], *, deadline_s: float, admitted: bool = False) -> Parts:
+    async def _outputs(self, blocks: Sequence[Tensors], *, deadline_s: float, permission: Permission) -> Parts:
+        """The outputs of blocks that come as they are; each takes one of its caller's places."""
+        _hold_places(permission, len(blocks))
+        return await self._in_windows(blocks, deadline_s=deadline_s, caller=permission.caller, admitted=False)
+
+    async def _in_windows(self, blocks: Sequence[Tensors], *, deadline_s: float, caller: str, admitted: bool) -> Parts:
         """The outputs of the blocks, a few of which wait at a time."""
         parts: list[Tensors] = []
         for at in range(0, len(blocks), BLOCKS_AT_A_TIME):
@@ -103,7 +112,14 @@ class TensorPredictor(ModelPredictor):
                 cast("Sequence[Image]", some),
                 deadline_s=deadline_s,
                 admitted=admitted or at > 0,
+                caller=caller,
                 rows=[block.rows for block in some],
             )
             parts += [part for own in cast("Sequence[Parts]", found) for part in own]
         return parts
+
+
+def _hold_places(permission: Permission, count: int) -> None:
+    """Count blocks or images among the caller's places. Raises OverQuota."""
+    if permission.places is not None:
+        permission.places.hold(count)

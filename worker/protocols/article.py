@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from aiohttp import web
 
+from registry.security.permission import Permission
 from worker.errors import BadRequest, WrongMethod
 from worker.inference.tensor_predictor import TensorPredictor
 from worker.protocols.common import tensor_paths, timeout_s
@@ -18,6 +19,7 @@ from worker.protocols.tensor_json import rows_json
 from worker.repository.repository import ModelRepository
 from worker.telemetry.shadow import HEADER
 from worker.telemetry.step_timings import StepTiming, begin_timings
+from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, to_aiohttp
@@ -67,23 +69,26 @@ class Article:
         if isinstance(predictor, TensorPredictor) and not predictor.model.signature.images:
             raise BadRequest(f"The model {self._name} takes tensors, not images: ask {tensor_paths(self._name)}.")
         deadline_s = predictor.deadline_s(timeout_s(request))
+        permission = permission_of(request)
         timings = begin_timings() if "timings" in request.query else None
         since_s = time.monotonic()
-        with predictor.receiving(deadline_s=deadline_s):
+        with predictor.receiving(deadline_s=deadline_s, permission=permission):
             images = await self._body_reader.images(request)
         if timings is not None:
             timings.append(StepTiming("receive", "ran", time.monotonic() - since_s))
         if isinstance(predictor, TensorPredictor):
-            return await self._outputs(predictor, images, deadline_s=deadline_s)
-        scores = await predictor.predict(images, deadline_s=deadline_s)
+            return await self._outputs(predictor, images, deadline_s=deadline_s, permission=permission)
+        scores = await predictor.predict(images, deadline_s=deadline_s, permission=permission)
         if (shadow := request.headers.get(HEADER)) is not None:
             predictor.numbers.compare_shadow(shadow, *predictor.model.top(scores[0], 1)[0])
         with predictor.numbers.stage("encode"):
             return JsonResponse(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
 
-    async def _outputs(self, predictor: TensorPredictor, images: Sequence[bytes], *, deadline_s: float) -> JsonResponse:
+    async def _outputs(
+        self, predictor: TensorPredictor, images: Sequence[bytes], *, deadline_s: float, permission: Permission
+    ) -> JsonResponse:
         """The outputs of a model that gives tensors: those of one image, or a list of those of several."""
-        parts = await predictor.predict_encoded(images, deadline_s=deadline_s)
+        parts = await predictor.predict_encoded(images, deadline_s=deadline_s, permission=permission)
 
         def text() -> bytes:
             rows = rows_json(parts)

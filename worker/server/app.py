@@ -17,12 +17,12 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.server.admin_routes import AdminRoutes
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
+from worker.web.access.port_access import PortAccess
 from worker.web.body_budget import BodyBudget
 from worker.web.body_reader import BodyReader
 from worker.web.endpoint_state import EndpointState
 from worker.web.middleware import RequestFrame, aiohttp_middleware
 from worker.web.openapi import OpenApiRoute
-from worker.web.port_access import PortAccess
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 from worker.web.routes import Route

@@ -11,6 +11,7 @@ from registry.instances.instance import (
     TOKEN_AUTH,
     Instance,
     RegisterAt,
+    Scheme,
     failed_meta,
     stable_id,
     version_tag,
@@ -59,7 +60,7 @@ def health_url(settings: WorkerSettings, instance: Instance) -> str | None:
 def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Instance:
     """The registration of one model: its version is the default one, and each version that serves has a tag."""
     store, host, port = endpoint.store, advertised.host, advertised.port(endpoint.number, endpoint.port)
-    scheme = {} if settings.tls is None else {"scheme": "https"}
+    scheme = Scheme.HTTP if settings.tls is None else Scheme.HTTPS
     return Instance(
         service=store.name,
         id=stable_id(store.name, host, port),
@@ -69,7 +70,7 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: A
         version=store.current.model.version,
         tags=tuple(version_tag(version) for version in store.loaded),
         boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings) | _coming_versions(store),
+        meta={"model": store.name, "protocol": "article", **scheme.meta, **_auth(settings), **_coming_versions(store)},
     )
 
 

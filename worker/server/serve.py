@@ -51,10 +51,10 @@ from worker.system.cpu import usable_cores
 from worker.system.memory import keep_freed_memory, release_memory, return_freed_memory
 from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
+from worker.web.access.port_access import PortAccess
+from worker.web.access.ticket_gate import RequiredTickets
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
-from worker.web.port_access import PortAccess
-from worker.web.ticket_gate import RequiredTickets
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Protocol, TypeVar
 
 from aiohttp import web
@@ -17,7 +16,6 @@ from aiohttp.typedefs import Handler, Middleware
 from registry.runtime.logs.access_log import AccessLog, stages_ms
 from registry.runtime.request_id import HEADER as REQUEST_ID
 from registry.runtime.request_id import RequestIds, sent_request_id
-from registry.security.quota import held_places
 from worker.errors import WrongWorker
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
@@ -26,11 +24,11 @@ from worker.telemetry.request_labels import request_labels
 from worker.telemetry.request_stages import noting_stages
 from worker.telemetry.shadow import HEADER
 from worker.telemetry.step_timings import take_timings
+from worker.web.access.port_access import PortAccess
+from worker.web.access.request_permission import permit
 from worker.web.endpoint_state import EndpointState
-from worker.web.port_access import UNLIMITED, Permission, PortAccess
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, error_response, to_aiohttp, to_worker_error
-from worker.web.ticket_limits import limited
 
 
 class AnyResponse(Protocol):
@@ -158,11 +156,16 @@ class RequestFrame:
         return response
 
     async def _permitted(self, request: RequestT, handler: Callable[[RequestT], Awaitable[ResponseT]]) -> ResponseT:
-        permission = self._access.admit(request) if self._access.restricted else UNLIMITED
-        if permission is UNLIMITED:
+        if not self._access.restricted:
             return await handler(request)
-        with _in_force(permission):
+        permission = self._access.admit(request)
+        permit(request, permission)
+        if permission.places is None:
             return await handler(request)
+        try:
+            return await handler(request)
+        finally:
+            permission.places.release()
 
     async def expect_continue(
         self, request: web.Request, ask_for_body: Callable[[web.Request], Awaitable[web.Response | None]]
@@ -209,20 +212,6 @@ def forget_frames(error: BaseException) -> None:
         seen.add(id(each))
         traceback.clear_frames(each.__traceback__)
         each = each.__cause__ or each.__context__
-
-
-@contextmanager
-def _in_force(permission: Permission) -> Iterator[None]:
-    """The permission's limits hold for what the current task does in this context, and its places are held."""
-    limits, places = permission
-    token = held_places.set(places)
-    try:
-        with limited(limits):
-            yield
-    finally:
-        held_places.reset(token)
-        if places is not None:
-            places.release()
 
 
 def aiohttp_middleware(frame: RequestFrame) -> Middleware:

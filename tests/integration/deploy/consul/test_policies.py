@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ from registry.consul.key_value import KeyValue
 from registry.instances.instance import Instance
 from registry.rollout.record import PREFIX, Rollout
 from registry.rollout.record_store import RecordStore
+from registry.security.tickets.key_folder import new_key
+from registry.security.tickets.public_key import PREFIX as KEYS_PREFIX
+from registry.security.tickets.signing_keys import publish, withdraw
 from tests.support.deployed_consul import FILES, DeployedConsul
 from tests.support.waiting import until
 
@@ -73,6 +77,40 @@ async def sees_instances(consul: DeployedConsul, token: str, folder: Path) -> bo
         await catalog.close()
 
 
+async def names_datacenter_and_node(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    catalog = Catalog(consul.settings(token=token))
+    try:
+        return bool(await catalog.datacenter()) and await catalog.node_name() == "c1"
+    except ConsulRefused:
+        return False
+    finally:
+        await catalog.close()
+
+
+async def publishes_a_ticket_key(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    store, key = KeyValue(consul.settings(token=token)), new_key(time.time())
+    try:
+        await publish(store, key)
+        await withdraw(store, key.key_id, time.time())
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+    return True
+
+
+async def reads_ticket_keys(consul: DeployedConsul, token: str, folder: Path) -> bool:
+    """Whether it sees the keys, of which there is one; who may not read is shown none, or refused."""
+    assert await publishes_a_ticket_key(consul, "management", folder)
+    store = KeyValue(consul.settings(token=token))
+    try:
+        return bool((await store.under(KEYS_PREFIX, index=0)).values)
+    except ConsulRefused:
+        return False
+    finally:
+        await store.close()
+
+
 async def takes_out_and_back(consul: DeployedConsul, token: str, folder: Path) -> bool:
     enabled = consul.run("maint", "-enable", "-service=standing", "-reason=test", token=token)
     disabled = consul.run("maint", "-disable", "-service=standing", token=token)
@@ -125,8 +163,11 @@ async def test_who_has_no_token_registers_nothing(deployed: DeployedConsul) -> N
 NEEDED: tuple[tuple[str, str, Work], ...] = (
     ("worker", 'service "classify" { policy = "write" }', registers),
     ("worker", 'agent_prefix "" { policy = "read" }', asks_for_the_address),
+    ("worker", 'key_prefix "p2p-serving/ticket-keys/" { policy = "read" }', reads_ticket_keys),
     ("lookup", 'service_prefix "" { policy = "read" }', lists_services),
     ("lookup", 'node_prefix "" { policy = "read" }', sees_instances),
+    ("lookup", 'agent_prefix "" { policy = "read" }', names_datacenter_and_node),
+    ("lookup", 'key_prefix "p2p-serving/ticket-keys/" { policy = "write" }', publishes_a_ticket_key),
     ("lookup", 'key_prefix "p2p-serving/rollouts/" { policy = "read" }', reads_rollouts),
     ("operator", 'service_prefix "" { policy = "write" }', takes_out_and_back),
     ("operator", 'node_prefix "" { policy = "read" }', sees_members),
