@@ -5,7 +5,6 @@ Every protocol calls it, so that limits, deadlines and metrics are the same for 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from registry.security.permission import UNLIMITED, Permission
@@ -18,7 +17,6 @@ from worker.inference.model import Model
 from worker.inference.model_predictor import ModelPredictor, decoded
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
-from worker.telemetry.step_timings import StepTiming, timings_wanted
 
 
 class Predictor(ModelPredictor):
@@ -79,16 +77,10 @@ class Predictor(ModelPredictor):
         if permission.places is not None:
             permission.places.hold(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
-        caller, timings = permission.caller, timings_wanted()
-        began_s = time.monotonic() if timings is not None else 0.0
+        caller = permission.caller
         with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
             images = await decoded(encoded, self._decoding, self.numbers, deadline_s=deadline_s)
-        decoded_s = time.monotonic() if timings is not None else 0.0
-        scores = await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
-        if timings is not None:
-            timings.append(StepTiming("decode", "ran", decoded_s - began_s))
-            timings.append(StepTiming("queue-and-predict", "ran", time.monotonic() - decoded_s))
-        return scores
+        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
 
     async def predict_arrays(
         self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED

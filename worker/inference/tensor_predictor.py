@@ -6,7 +6,6 @@ rows get their turn between them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import cast
 
@@ -22,7 +21,6 @@ from worker.inference.model_predictor import ModelPredictor, decoded
 from worker.inference.tensor_model import Parts, TensorModel, image_rows
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
-from worker.telemetry.step_timings import StepTiming, timings_wanted
 
 BLOCKS_AT_A_TIME = 4
 """So many blocks of one request wait at a time: one runs, one is ready for the engine, and others may come between."""
@@ -82,15 +80,9 @@ class TensorPredictor(ModelPredictor):
         _hold_places(permission, len(encoded))
         caller = permission.caller
         nbytes = sum(map(len, encoded))
-        timings, began_s = timings_wanted(), time.monotonic()
         with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
             images = await decoded(encoded, self._decoding, self.numbers, deadline_s=deadline_s)
-        decoded_s = time.monotonic()
-        parts = await self._in_windows(image_rows(images), deadline_s=deadline_s, caller=caller, admitted=True)
-        if timings is not None:
-            timings.append(StepTiming("decode", "ran", decoded_s - began_s))
-            timings.append(StepTiming("queue-and-predict", "ran", time.monotonic() - decoded_s))
-        return parts
+        return await self._in_windows(image_rows(images), deadline_s=deadline_s, caller=caller, admitted=True)
 
     async def predict_pixels(
         self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
