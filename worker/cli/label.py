@@ -108,9 +108,9 @@ def label(
     write_line("Loading the model; at its first use engines are compared, which can take half a minute ...", sys.stderr)
     try:
         from worker.cli.label_files import label_files
-        from worker.inference.model import load
+        from worker.inference.load_model import load_classifier
 
-        loaded = load(source, name="label")
+        loaded = load_classifier(source, name="label")
     except WorkerError as error:
         write_line(f"error: {error}", sys.stderr)
         raise typer.Exit(1) from None

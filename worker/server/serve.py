@@ -272,14 +272,14 @@ def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised:
     checks = Checks(health_url=health_url(settings, instance), tls_server_name=settings.agent_check_name)
 
     async def fit() -> bool:
-        return endpoint.store.moving
+        return endpoint.store.fit
 
     return Registration(
         settings.consul,
         instance,
         checks,
         place=settings.register,
-        moving=lambda: endpoint.store.moving,
+        moving=lambda: endpoint.store.fit,
         fit=fit,
         allow_loopback=settings.allow_loopback,
     )

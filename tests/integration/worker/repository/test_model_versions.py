@@ -59,7 +59,7 @@ BLACK, WHITE = png(), png(255)
 def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
     """Models that load in no time, or when told to."""
     loader = Loader()
-    monkeypatch.setattr(worker.repository.loader, "load", loader.load)
+    monkeypatch.setattr(worker.repository.loader, "load_model", loader.load)
     monkeypatch.setattr(worker.repository.model_versions, "trial_load", loader.trial_load)
     return loader
 

@@ -45,7 +45,7 @@ BLACK, WHITE = png(0), png(255)
 def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
     """Models that load in no time; white images wait for `hold`."""
     loader = Loader()
-    monkeypatch.setattr(worker.repository.loader, "load", loader.load)
+    monkeypatch.setattr(worker.repository.loader, "load_model", loader.load)
     monkeypatch.setattr(worker.repository.model_versions, "trial_load", loader.trial_load)
     return loader
 
