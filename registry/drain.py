@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from registry.consul.catalog import Catalog
-from registry.consul.registration.registrations import Registered, Registrations, named
+from registry.backend.registrations import Registered, named
+from registry.chosen_backend import open_registrations
 from registry.consul.settings import ConsulSettings
 from registry.runtime.address import bracketed
 from registry.runtime.errors import SettingsError
@@ -27,17 +27,16 @@ async def undrain(consul: ConsulSettings, target: str) -> list[str]:
 
 
 async def _set_maintenance(consul: ConsulSettings, target: str, *, enable: bool, reason: str = "") -> list[Registered]:
-    registrations, catalog = Registrations(consul), Catalog(consul)
+    registrations = open_registrations(consul)
     try:
-        found = named(await registrations.of_agent(), target)
+        found = named(await registrations.changeable(), target)
         if not found:
-            raise SettingsError(_elsewhere(consul, target, named(await registrations.of_datacenter(), target)))
+            raise SettingsError(_elsewhere(consul, target, named(await registrations.known(), target)))
         for each in found:
-            await catalog.maintenance(each.id, enable=enable, reason=reason)
+            await registrations.maintenance(each, enable=enable, reason=reason)
         return found
     finally:
         await registrations.close()
-        await catalog.close()
 
 
 def _elsewhere(consul: ConsulSettings, target: str, found: list[Registered]) -> str:

@@ -1,4 +1,4 @@
-"""Runs one lookup process from start to end: bind, follow Consul, answer over HTTP and DNS, stop."""
+"""Runs one lookup process from start to end: bind, follow the backend, answer over HTTP and DNS, stop."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
 
+from registry.backend.source import Source
 from registry.catalog_checks.leader import checking_catalog
-from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
+from registry.chosen_backend import open_source
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
 from registry.discovery.other_datacenters import DATACENTERS_AT_MOST, OtherDatacenters
@@ -64,38 +65,36 @@ class RunningRegistry:
 async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     """A lookup service that answers while the context is open. Raises SettingsError for a taken port."""
     listener = bind(settings.host, settings.port, shared=settings.shared)
-    catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
+    source = open_source(settings.consul)
     try:
         async with (
-            _directory(catalog, settings) as directory,
-            _other_datacenters(catalog, settings) as others,
-            supervised("watch the leader", partial(watch_leader, catalog, directory)),
+            _directory(source, settings) as directory,
+            _other_datacenters(source, settings) as others,
+            supervised("watch the leader", partial(watch_leader, source, directory)),
             checking_catalog(settings.consul),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
             _serving_http(directory, others, tickets, access, listener, tls, aside=_files_aside(settings)),
-            serving_dns(directory, catalog, settings) as dns_port,
+            serving_dns(directory, source, settings) as dns_port,
         ):
             port = port_of(listener)
             url = server_url(settings.host, port, tls=tls is not None)
             yield RunningRegistry(url, port, directory, dns_port)
     finally:
-        await catalog.close()
+        await source.close()
         listener.close()
 
 
-def _directory(catalog: Catalog, settings: RegistrySettings) -> Directory:
-    return Directory(
-        catalog, default=settings.service, state=settings.state, followed_at_most=settings.followed_at_most
-    )
+def _directory(source: Source, settings: RegistrySettings) -> Directory:
+    return Directory(source, default=settings.service, state=settings.state, followed_at_most=settings.followed_at_most)
 
 
-def _other_datacenters(catalog: Catalog, settings: RegistrySettings) -> OtherDatacenters:
-    def open_catalog(name: str) -> Catalog:
-        return Catalog(replace(settings.consul, datacenter=name), timeout_s=FOLLOW_TIMEOUT_S)
+def _other_datacenters(source: Source, settings: RegistrySettings) -> OtherDatacenters:
+    def open_elsewhere(name: str) -> Source:
+        return open_source(settings.consul, datacenter=name)
 
-    return OtherDatacenters(catalog, open_catalog, failover=settings.failover_datacenters)
+    return OtherDatacenters(source, open_elsewhere, failover=settings.failover_datacenters)
 
 
 @asynccontextmanager
@@ -150,9 +149,10 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event, *, notifier: Sy
     """Answer lookups until `stop` is set; systemd, where it started the process, is told so."""
     async with running(settings) as registry:
         logger.info(
-            "Lookup service on %s, following %s at Consul %s.",
+            "Lookup service on %s, following %s at %s %s.",
             registry.url,
             settings.service,
+            settings.consul.product,
             settings.consul.url,
         )
         if not settings.shared:  # else the process that runs them all has warned

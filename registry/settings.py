@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,18 +38,19 @@ class RegistrySettings:
     access: AccessSettings = OPEN_TO_ALL
 
     def as_arguments(self) -> list[str]:
-        """The flags with which another process has these settings, but for the ports and the secrets of Consul."""
-        values = {
-            "--host": self.host,
-            "--service": self.service,
-            "--state": self.state or "",
-            "--consul": self.consul.url,
+        """The flags with which another process has these settings, but for the ports and the secrets of the backend."""
+        values = {"--host": self.host, "--service": self.service, "--state": self.state or ""}
+        more: dict[str, object] = {
             "--followed-at-most": self.followed_at_most,
             "--ticket-lifetime": self.ticket_lifetime_s,
         }
         if self.failover_datacenters:
-            values["--failover-dc"] = ",".join(self.failover_datacenters)
+            more["--failover-dc"] = ",".join(self.failover_datacenters)
         if self.ticket_keys is not None:
-            values["--ticket-keys"] = self.ticket_keys
+            more["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
-        return [str(part) for each in values.items() for part in each] + tls + self.access.as_arguments()
+        return _flags(values) + self.consul.as_arguments() + _flags(more) + tls + self.access.as_arguments()
+
+
+def _flags(values: Mapping[str, object]) -> list[str]:
+    return [str(part) for each in values.items() for part in each]

@@ -11,6 +11,9 @@ from registry.runtime.address import host_port
 
 _VERSION_TAG = "version-"
 
+TAG = "p2p"
+"""The tag of every service that this project registered; the lookup service follows those from the start."""
+
 TICKET_AUTH = "ticket"
 TOKEN_AUTH = "token"
 """What an instance's meta says under `auth` where requests need a ticket, or a token."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
+from registry.chosen_backend import open_source
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
@@ -122,7 +122,8 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
 async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
     """Forward requests until `stop` is set."""
     async with running(settings) as proxy:
-        workers = ", ".join(w.address for w in settings.workers) or f"{settings.service} as Consul knows it"
+        by_service = f"{settings.service} as {settings.consul.product} knows it"
+        workers = ", ".join(w.address for w in settings.workers) or by_service
         logger.info("Proxy on %s, sending requests on to %s.", proxy.url, workers)
         warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
         await stop.wait()
@@ -142,15 +143,15 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
     if settings.workers:
         yield FixedWorkers(settings.workers)
         return
-    catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
+    source = open_source(settings.consul)
     try:
-        async with Directory(catalog, default=settings.service, followed_at_most=1) as directory:
+        async with Directory(source, default=settings.service, followed_at_most=1) as directory:
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
             await service.wait_until_known()
             yield ServiceWorkers(directory)
     finally:
-        await catalog.close()
+        await source.close()
 
 
 async def _remove_added_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -27,7 +27,7 @@ from functools import partial
 
 import aiohttp
 
-from registry.consul.catalog import Checks
+from registry.backend.checks import Checks
 from registry.instances.instance import Instance, stable_id
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes.children import ChildProcess

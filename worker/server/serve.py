@@ -17,7 +17,7 @@ from functools import partial
 
 from aiohttp import web
 
-from registry.consul.catalog import Checks
+from registry.backend.checks import Checks
 from registry.instances.instance import Instance
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most

@@ -15,18 +15,20 @@ from typing import Any
 
 from consul.base import Response
 
+from registry.backend.checks import Checks
+from registry.backend.entry import maintenance_id, service_entry
+from registry.backend.errors import Forgotten
+from registry.backend.registrar import LEAVING
+from registry.backend.source import CALL_TIMEOUT_S
 from registry.consul.calls import awaited, read_json
-from registry.consul.catalog import CALL_TIMEOUT_S, LONGEST_OUTPUT, TAG, Catalog, Checks
-from registry.consul.errors import ConsulRefused, Forgotten
+from registry.consul.catalog import LONGEST_OUTPUT, Catalog
+from registry.consul.errors import ConsulRefused
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import Instance
 
 NODE_META = {"p2p-serving": "catalog"}
 """The meta of the nodes whose checks lookup services run."""
-
-LEAVING = "leaving"
-"""The reason of the maintenance in which a worker leaves; a worker that starts at the same address ends it."""
 
 _NO_LABEL = re.compile("[^A-Za-z0-9]+")
 
@@ -42,6 +44,8 @@ class CatalogRegistrar:
     The calls and their errors are those of `Registrar`. There are no times to live in the catalogue: a heartbeat
     reads whether the registration is there, and writes only where its check does not say passing.
     """
+
+    product = "Consul"
 
     def __init__(self, settings: ConsulSettings) -> None:
         self.url = settings.url
@@ -71,7 +75,7 @@ class CatalogRegistrar:
             "Node": node_of(instance.id),
             "Address": instance.host,
             "NodeMeta": NODE_META,
-            "Service": _service(instance),
+            "Service": service_entry(instance),
         }
         if not await self.knows(instance.id, boot=instance.boot):
             await self._end_earlier_leaving(instance.id)
@@ -85,7 +89,7 @@ class CatalogRegistrar:
     async def maintenance(self, instance_id: str, *, enable: bool, reason: str = "") -> None:
         """Put the instance into or out of maintenance, by the check that an agent would write."""
         await self._known_checks(instance_id)
-        check_id = _maintenance_id(instance_id)
+        check_id = maintenance_id(instance_id)
         if enable:
             await self._write_check(instance_id, check_id, "Service Maintenance Mode", "critical", notes=reason)
         else:
@@ -113,7 +117,7 @@ class CatalogRegistrar:
 
     async def _end_earlier_leaving(self, instance_id: str) -> None:
         """End the maintenance of a process that left from the same address and was killed before it deregistered."""
-        left = (await self._checks(instance_id)).get(_maintenance_id(instance_id)) or {}
+        left = (await self._checks(instance_id)).get(maintenance_id(instance_id)) or {}
         if left.get("Notes") == LEAVING:
             await self.maintenance(instance_id, enable=False)
 
@@ -154,18 +158,6 @@ class CatalogRegistrar:
 _LOOP_NAME = "its prediction loop moves"
 
 
-def _service(instance: Instance) -> dict[str, Any]:
-    return {
-        "ID": instance.id,
-        "Service": instance.service,
-        "Address": instance.host,
-        "Port": instance.port,
-        "Tags": [TAG, *instance.tags],
-        "Meta": {**instance.meta, "boot": instance.boot, "version": instance.version},
-        "Weights": {"Passing": instance.weight, "Warning": 1},
-    }
-
-
 def _checks(instance: Instance, health_url: str, *, heartbeats: bool) -> list[dict[str, Any]]:
     passing = {"Status": "passing", "ServiceID": instance.id}
     definition = {"HTTP": health_url, "Interval": "2s", "Timeout": "1s"}
@@ -179,10 +171,6 @@ def _http_id(instance_id: str) -> str:
 
 def _loop_id(instance_id: str) -> str:
     return f"{instance_id}:loop"
-
-
-def _maintenance_id(instance_id: str) -> str:
-    return f"_service_maintenance:{instance_id}"
 
 
 def _found(response: Response) -> Any:

@@ -1,0 +1,1 @@
+"""The discovery backend ZooKeeper."""
