@@ -1,1 +1,1 @@
-"""The discovery backend ZooKeeper."""
+"""Registrations in ZooKeeper: ephemeral nodes with JSON, followed by watches. Only this folder speaks to ZooKeeper."""

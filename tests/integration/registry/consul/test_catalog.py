@@ -16,9 +16,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from registry.backend.errors import Forgotten
 from registry.consul.bounded_body import BODY_AT_MOST_BYTES
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten
+from registry.consul.errors import ConsulRefused, ConsulUnavailable
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
