@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.runtime.cli_options import (
+    Discovery,
     RegisteredName,
     TlsCert,
     TlsClientCa,
@@ -64,6 +65,7 @@ def up(
             "else the embedded agent is started]"
         ),
     ] = None,
+    discovery: Discovery = None,
     tokens: TokenFile = None,
     ticket_keys: Annotated[
         Path | None,
@@ -100,6 +102,7 @@ def up(
         service=service,
         port=port,
         consul=consul,
+        discovery=discovery,
         ticket_keys=ticket_keys,
         tokens=tokens,
         allow_loopback=allow_loopback,

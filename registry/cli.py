@@ -13,6 +13,7 @@ import typer
 from registry.runtime.cli_options import (
     AllowedHosts,
     CorsOrigins,
+    Discovery,
     Host,
     LookupConsul,
     Port,
@@ -90,6 +91,7 @@ def registry(
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
     consul: LookupConsul = None,
+    discovery: Discovery = None,
 ) -> None:
     """Answer "who is next?": the lookup service.
 
@@ -99,7 +101,7 @@ def registry(
       curl localhost:12480         the next worker's port
       curl localhost:12480/next    the next worker's host:port
     """
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import backend_settings
     from registry.discovery.following_limit import FOLLOWED_AT_MOST
     from registry.runtime import names
     from registry.runtime.errors import RegistryError
@@ -112,7 +114,7 @@ def registry(
 
     async def main(stop: asyncio.Event) -> None:
         settings = RegistrySettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            consul=backend_settings(os.environ, consul=consul, discovery=discovery),
             host=host,
             port=port,
             service=service,
@@ -185,6 +187,7 @@ def proxy(
     upstream_cert: Annotated[Path | None, cert_option("--upstream-cert", of="workers")] = None,
     upstream_key: Annotated[Path | None, key_option("--upstream-key", cert="--upstream-cert")] = None,
     consul: LookupConsul = None,
+    discovery: Discovery = None,
 ) -> None:
     """Forward every request to the next worker.
 
@@ -192,7 +195,7 @@ def proxy(
 
     All images pass through it; where clients reach the workers, `p2p registry` serves them better.
     """
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import backend_settings
     from registry.proxy.server import ProxySettings, serve
     from registry.proxy.upstreams import parse_workers
     from registry.runtime.errors import RegistryError
@@ -203,7 +206,7 @@ def proxy(
 
     def settings() -> ProxySettings:
         return ProxySettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            consul=backend_settings(os.environ, consul=consul, discovery=discovery),
             host=host,
             port=port,
             workers=() if workers is None else parse_workers(workers),

@@ -5,13 +5,12 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from registry.backend.registrations import Registered, named
-from registry.chosen_backend import open_registrations
-from registry.consul.settings import ConsulSettings
+from registry.chosen_backend import BackendSettings, open_registrations
 from registry.runtime.address import bracketed
 from registry.runtime.errors import SettingsError
 
 
-async def drain(consul: ConsulSettings, target: str, reason: str) -> list[str]:
+async def drain(consul: BackendSettings, target: str, reason: str) -> list[str]:
     """Take the registrations that `target` names, an id or an address, out of every rotation; what was done, in lines.
 
     Raises SettingsError where the agent keeps none of them, ConsulUnavailable, ConsulRefused.
@@ -20,13 +19,13 @@ async def drain(consul: ConsulSettings, target: str, reason: str) -> list[str]:
     return [f"{each.id} ({each.address}) is drained: new requests go to others ({reason})." for each in found]
 
 
-async def undrain(consul: ConsulSettings, target: str) -> list[str]:
+async def undrain(consul: BackendSettings, target: str) -> list[str]:
     """Let the registrations that `target` names take requests again; what was done, in lines. Raises as `drain`."""
     found = await _set_maintenance(consul, target, enable=False)
     return [f"{each.id} ({each.address}) is handed out again once its checks pass." for each in found]
 
 
-async def _set_maintenance(consul: ConsulSettings, target: str, *, enable: bool, reason: str = "") -> list[Registered]:
+async def _set_maintenance(consul: BackendSettings, target: str, *, enable: bool, reason: str = "") -> list[Registered]:
     registrations = open_registrations(consul)
     try:
         found = named(await registrations.changeable(), target)
@@ -39,7 +38,7 @@ async def _set_maintenance(consul: ConsulSettings, target: str, *, enable: bool,
         await registrations.close()
 
 
-def _elsewhere(consul: ConsulSettings, target: str, found: list[Registered]) -> str:
+def _elsewhere(consul: BackendSettings, target: str, found: list[Registered]) -> str:
     """Why the agent that was asked cannot do it, and which one can."""
     if not found:
         return (

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,8 @@ from aiohttp import web
 
 from registry.backend.source import Source
 from registry.catalog_checks.leader import checking_catalog
-from registry.chosen_backend import open_source
+from registry.chosen_backend import consul_only, open_source
+from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
 from registry.discovery.other_datacenters import DATACENTERS_AT_MOST, OtherDatacenters
@@ -71,7 +72,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _directory(source, settings) as directory,
             _other_datacenters(source, settings) as others,
             supervised("watch the leader", partial(watch_leader, source, directory)),
-            checking_catalog(settings.consul),
+            _checking_catalog(settings),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
@@ -91,10 +92,18 @@ def _directory(source: Source, settings: RegistrySettings) -> Directory:
 
 
 def _other_datacenters(source: Source, settings: RegistrySettings) -> OtherDatacenters:
+    if settings.failover_datacenters:
+        consul_only(settings.consul, "--failover-dc")
+
     def open_elsewhere(name: str) -> Source:
         return open_source(settings.consul, datacenter=name)
 
     return OtherDatacenters(source, open_elsewhere, failover=settings.failover_datacenters)
+
+
+def _checking_catalog(settings: RegistrySettings) -> AbstractAsyncContextManager[None]:
+    """Checks the workers in Consul's catalogue; those in ZooKeeper check themselves."""
+    return checking_catalog(settings.consul) if isinstance(settings.consul, ConsulSettings) else nullcontext()
 
 
 @asynccontextmanager
@@ -104,7 +113,8 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
         yield LookupTickets()
         return
     folder = KeyFolder(settings.ticket_keys)
-    async with signing(folder, settings.consul, lifetime_s=settings.ticket_lifetime_s) as signer:
+    consul = consul_only(settings.consul, "--ticket-keys")
+    async with signing(folder, consul, lifetime_s=settings.ticket_lifetime_s) as signer:
         yield LookupTickets(signer)
 
 

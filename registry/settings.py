@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.consul.settings import ConsulSettings
+from registry.chosen_backend import BackendSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
 from registry.runtime.tls.server import TlsFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
@@ -23,7 +23,7 @@ class RegistrySettings:
     `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
     """
 
-    consul: ConsulSettings
+    consul: BackendSettings
     host: str = "127.0.0.1"
     port: int = 12480
     service: str = "classify"

@@ -19,8 +19,7 @@ from typing import Any
 from registry.backend.checks import Checks
 from registry.backend.errors import BackendRefused, BackendUnavailable, CredentialsRefused, Forgotten
 from registry.backend.registrar import LEAVING, Registrar
-from registry.chosen_backend import open_registrar
-from registry.consul.settings import ConsulSettings
+from registry.chosen_backend import BackendSettings, open_registrar
 from registry.instances.instance import Instance, RegisterAt
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 from worker.advertising.refuse_loopback import refuse_loopback
@@ -57,7 +56,7 @@ class Registration:
 
     def __init__(
         self,
-        consul: ConsulSettings,
+        consul: BackendSettings,
         instance: Instance,
         checks: Checks,
         *,

@@ -13,7 +13,7 @@ from worker.artifacts.version_plan import LATEST_ONLY, Policy
 from worker.system.cpu import usable_cores
 
 if TYPE_CHECKING:  # importing them takes longer than `p2p --help` may
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import BackendSettings
     from registry.runtime.tls.server import TlsFiles
     from worker.advertising.advertise_flag import Advertise
     from worker.artifacts.source import ModelSource
@@ -40,7 +40,7 @@ class WorkerSettings:
     certificate), which expects a certificate for `agent_check_name` (None: for the address).
     """
 
-    consul: ConsulSettings
+    consul: BackendSettings
     source: ModelSource
     service: str = "classify"
     more: tuple[Served, ...] = ()

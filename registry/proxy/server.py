@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from registry.chosen_backend import open_source
-from registry.consul.settings import ConsulSettings
+from registry.chosen_backend import BackendSettings, open_source
 from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
@@ -56,7 +55,7 @@ class ProxySettings:
     `access` says who may ask; each request's Authorization header goes on to the worker all the same.
     """
 
-    consul: ConsulSettings
+    consul: BackendSettings
     host: str = "127.0.0.1"
     port: int = 12479
     workers: tuple[Instance, ...] = ()

@@ -82,8 +82,8 @@ class ZooKeeperSettings:
         return ["--discovery", self.url]
 
     def as_environment(self) -> dict[str, str]:
-        """The variables that a child process needs beside those that it inherits: none."""
-        return {}
+        """The variables with which a child process reaches the same ensemble; the user it inherits."""
+        return {"P2P_DISCOVERY": self.url}
 
 
 def _parts(url: str) -> tuple[tuple[str, ...], str]:

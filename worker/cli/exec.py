@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from registry.runtime import names
-from registry.runtime.cli_options import Port, RegisteredName, WorkerConsul, checked, host_option
+from registry.runtime.cli_options import Discovery, Port, RegisteredName, WorkerConsul, checked, host_option
 from worker.cli.options import AllowLoopback, Drain, Register, Weight, advertise_option
 from worker.exec.settings import ExecSettings
 
@@ -49,6 +49,7 @@ def exec_(
     ] = None,
     weight: Weight = ExecSettings.weight,
     consul: WorkerConsul = None,
+    discovery: Discovery = None,
 ) -> None:
     """Run any server on a free port and keep it registered.
 
@@ -69,7 +70,7 @@ def exec_(
     The exit code is its own: 128 + n where signal n ended it, 127 where it was
     not found, 1 where it did not come up in time.
     """
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import backend_settings
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run_with_own_signals
     from worker.advertising.advertise_flag import parse_advertise
@@ -77,7 +78,7 @@ def exec_(
 
     async def main() -> int:
         settings = ExecSettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            consul=backend_settings(os.environ, consul=consul, discovery=discovery),
             service=service,
             command=tuple(command),
             environ=os.environ,

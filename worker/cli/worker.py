@@ -12,6 +12,7 @@ import typer
 from registry.runtime.cli_options import (
     AllowedHosts,
     CorsOrigins,
+    Discovery,
     TlsCert,
     TlsClientCa,
     TlsKey,
@@ -105,6 +106,7 @@ def worker(
     gpu_memory_growth: GpuMemoryGrowth = False,
     allow_unsafe_model: AllowUnsafeModel = False,
     consul: WorkerConsul = None,
+    discovery: Discovery = None,
     graph: Graph = None,
     labels: Labels = None,
     input_layer: InputLayer = None,
@@ -166,7 +168,7 @@ def worker(
     \b
       p2p worker --model cats=models/cats --model dogs=models/dogs
     """
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import backend_settings
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.processes.sd_notify import SystemdNotifier
@@ -204,7 +206,7 @@ def worker(
             own = (graph, labels, input_layer, output_layer, signature, *pixels)
             refuse_for_several(own, port=port, count=1 + len(others))
         settings = WorkerSettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            consul=backend_settings(os.environ, consul=consul, discovery=discovery),
             source=source(path),
             service=first,
             more=tuple(Served(name, source(path)) for name, path in others),

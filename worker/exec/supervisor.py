@@ -28,6 +28,7 @@ from functools import partial
 import aiohttp
 
 from registry.backend.checks import Checks
+from registry.chosen_backend import check_place
 from registry.instances.instance import Instance, stable_id
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes.children import ChildProcess
@@ -93,8 +94,9 @@ async def supervise(settings: ExecSettings) -> int:
 
 async def _instance(settings: ExecSettings) -> tuple[Instance, int]:
     """What is registered, and the port on which the child is to listen."""
+    check_place(settings.consul, settings.register)
     advertised = await find_advertised(
-        settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
+        settings.advertise, host=settings.host, port=settings.port, backend=settings.consul
     )
     if not settings.allow_loopback:
         await refuse_loopback_early(advertised.host, settings.consul)

@@ -27,7 +27,7 @@ async def advertised_host(settings: DoctorSettings) -> tuple[str, str]:
     """The host at which a worker here is advertised, and the sentence why there is none."""
     try:
         found = await find_advertised(
-            settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
+            settings.advertise, host=settings.host, port=settings.port, backend=settings.consul
         )
     except RegistryError as error:
         return "", str(error)
