@@ -13,7 +13,6 @@ from registry.backend.errors import BackendRefused, BackendUnavailable, Forgotte
 from registry.backend.registrations import Registered
 from registry.instances.instance import Instance
 from registry.zookeeper.node import MALFORMED, with_maintenance
-from registry.zookeeper.session import Session
 from registry.zookeeper.settings import ZooKeeperSettings
 from registry.zookeeper.source import ZooKeeperSource, services_path
 
@@ -26,12 +25,11 @@ class ZooKeeperRegistrations:
 
     def __init__(self, settings: ZooKeeperSettings) -> None:
         self._settings = settings
-        self._session = Session(settings)
         self._source = ZooKeeperSource(settings)
+        self._session = self._source.session
 
     async def close(self) -> None:
-        """End the sessions."""
-        await self._session.close()
+        """End the session."""
         await self._source.close()
 
     async def changeable(self) -> Sequence[Registered]:
@@ -50,7 +48,7 @@ class ZooKeeperRegistrations:
         for _ in range(TRIES):
             try:
                 data, stat = await self._session.call(lambda client: client.get_async(path))
-                wanted = with_maintenance(data, registered.id, reason if enable else None)
+                wanted = _changed(data, registered.id, reason if enable else None)
                 if data != wanted:
                     await self._session.call(partial(_set, path, wanted, stat.version))
                 return
@@ -58,9 +56,14 @@ class ZooKeeperRegistrations:
                 raise Forgotten(f"ZooKeeper at {self._settings.url} does not know {registered.id}.") from error
             except BadVersionError:
                 continue
-            except MALFORMED as error:
-                raise BackendRefused(f"The node of {registered.id} does not hold a registration.") from error
         raise BackendUnavailable(f"ZooKeeper at {self._settings.url}: others write {path} all the time.")
+
+
+def _changed(data: bytes, instance_id: str, maintenance: str | None) -> bytes:
+    try:
+        return with_maintenance(data, instance_id, maintenance)
+    except MALFORMED as error:
+        raise BackendRefused(f"The node of {instance_id} does not hold a registration.") from error
 
 
 def _registered(instance: Instance) -> Registered:

@@ -35,8 +35,8 @@ def services_path(settings: ZooKeeperSettings) -> str:
 class ZooKeeperSource:
     """A connection to an ensemble; the calls are those of `Source`.
 
-    An answer rests on a connection that was alive when it was given; without one BackendUnavailable is raised, so that
-    a lost session or quorum is never taken for a service without instances.
+    `session` carries them. An answer rests on a connection that was alive when it was given; without one
+    BackendUnavailable is raised, so that a lost session or quorum is never taken for a service without instances.
     """
 
     own_services: frozenset[str] = frozenset()
@@ -45,13 +45,13 @@ class ZooKeeperSource:
         self.url = settings.url
         self.product = settings.product
         self._settings = settings
-        self._session = Session(settings, lost=self._lost)
+        self.session = Session(settings, lost=self._lost)
         self._services: Folder[int] | None = None
         self._folders: OrderedDict[str, Folder[Instance | Unusable]] = OrderedDict()
 
     async def close(self) -> None:
         """End the session."""
-        await self._session.close()
+        await self.session.close()
 
     async def health(self, service: str, *, index: int = 0, wait_s: float = WAIT_S) -> HealthAnswer:
         """All instances of a service with their health; waits for a change when `index` is given."""
@@ -67,14 +67,14 @@ class ZooKeeperSource:
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:
         """The index, and the tag of every service that has instances, by name; waits for a change of `index`."""
         if self._services is None:
-            self._services = Folder(self._session, services_path(self._settings), self._instances_of)
+            self._services = Folder(self.session, services_path(self._settings), self._instances_of)
         await self._read(self._services, index, WAIT_S)
         tags = {name: frozenset({TAG}) for name, count in self._services.values.items() if count}
         return max(1, self._services.index), tags
 
     async def has_leader(self) -> bool:
         """Whether a server holds our session, which it does only while the servers have a leader; never raises."""
-        return self._session.refused or self._session.connected
+        return self.session.refused or self.session.connected
 
     async def datacenter(self) -> str:
         """A name for the ensemble, which has none of its own."""
@@ -104,14 +104,14 @@ class ZooKeeperSource:
         if index == max(1, folder.index):
             await event_within(folder.changed, wait_s)
             await folder.refresh()
-        if not self._session.connected:
+        if not self.session.connected:
             raise BackendUnavailable(f"ZooKeeper at {self.url}: the connection is lost.")
 
     def _folder(self, service: str) -> Folder[Instance | Unusable]:
         folder = self._folders.get(service)
         if folder is None:
             path = f"{services_path(self._settings)}/{service}"
-            folder = Folder(self._session, path, partial(self._instance, service))
+            folder = Folder(self.session, path, partial(self._instance, service))
             self._folders[service] = folder
             if len(self._folders) > FOLDERS_KEPT_AT_MOST:
                 self._folders.popitem(last=False)
@@ -120,13 +120,13 @@ class ZooKeeperSource:
 
     async def _instance(self, service: str, name: str, watch: Notify) -> tuple[int, Instance | Unusable]:
         path = f"{services_path(self._settings)}/{service}/{name}"
-        data, stat = await self._session.call(lambda client: client.get_async(path, watch=watch))
+        data, stat = await self.session.call(lambda client: client.get_async(path, watch=watch))
         return stat.mzxid, decode(service, name, data)
 
     async def _instances_of(self, service: str, watch: Notify) -> tuple[int, int]:
         """How many instances a service has."""
         path = f"{services_path(self._settings)}/{service}"
-        names, stat = await self._session.call(
+        names, stat = await self.session.call(
             lambda client: client.get_children_async(path, watch=watch, include_data=True)
         )
         return stat.pzxid, len(names)

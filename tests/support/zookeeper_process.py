@@ -14,11 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from registry.runtime.processes.parent_death import die_with_parent
 from registry.zookeeper.settings import ZooKeeperSettings
 from tests.support.command_process import free_port
 
 JAR = Path("/usr/share/java/zookeeper.jar")
+
+_LOGGING = Path("/usr/share/java/slf4j-simple.jar")
+"""With it, where it is installed, the servers write why they do not start."""
 
 _READY_S = 40.0
 
@@ -26,6 +28,7 @@ _JAVA = (
     # The servers of a test are small, and are to start quickly.
     *("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"),
     *("-Dzookeeper.admin.enableServer=false", "-Dzookeeper.jmx.log4j.disable=true"),
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )
 
 _SETTINGS = """\
@@ -77,11 +80,10 @@ class Server:
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         with (self._folder / "zookeeper.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["java", *java, "-cp", str(JAR), main, str(settings)],
+                ["java", *java, "-cp", f"{JAR}:{_LOGGING}", main, str(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent(signal.SIGKILL),
             )
 
     @property
@@ -101,8 +103,9 @@ class Server:
         self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the process run on."""
-        self._send(signal.SIGCONT)
+        """Let the process run on, if it runs at all."""
+        if self.running:
+            self._send(signal.SIGCONT)
 
     def wipe(self) -> None:
         """Lose all data; it is not running."""
@@ -161,14 +164,32 @@ class Ensemble:
         for server in self.servers:
             if not server.running:
                 server.launch(peers if several else [])
-        end_s = time.monotonic() + _READY_S
-        while not all(server.mode for server in self.servers):
-            for server in self.servers:
-                if time.monotonic() > end_s or not server.running:
-                    raise RuntimeError(f"ZooKeeper did not start; the end of its log:\n{server.log_end}")
-            time.sleep(0.05)
+        self._wait(self.servers)
+
+    def wait_for_quorum(self) -> None:
+        """Return when all servers that run serve."""
+        self._wait([server for server in self.servers if server.running])
+
+    def freeze(self) -> None:
+        """Stop all servers where they are."""
+        for server in self.servers:
+            server.freeze()
+
+    def thaw(self) -> None:
+        """Let all servers run on."""
+        for server in self.servers:
+            server.thaw()
 
     def stop(self) -> None:
         """End all servers."""
         for server in self.servers:
             server.kill()
+
+    def _wait(self, servers: Sequence[Server]) -> None:
+        """Return when all of these serve."""
+        end_s = time.monotonic() + _READY_S
+        while not all(server.mode for server in servers):
+            for server in servers:
+                if time.monotonic() > end_s or not server.running:
+                    raise RuntimeError(f"ZooKeeper does not serve; the end of its log:\n{server.log_end}")
+            time.sleep(0.05)
