@@ -77,6 +77,30 @@ async def test_the_list_decides(settings: ZooKeeperSettings, scheme: str) -> Non
         await _close(registrar, lookup_as_worker, *sources.values())
 
 
+async def test_the_least_rights(settings: ZooKeeperSettings) -> None:
+    """Create and delete in its service's node are enough for a worker, and reading is for a lookup service."""
+    owner, reader = ZooKeeperRegistrar(user(settings, "lookup")), Grant("sasl", "lookup", 1)
+    worker = replace(user(settings, "worker"), grants=(reader,))
+    first, second, source = ZooKeeperRegistrar(worker), ZooKeeperRegistrar(worker), ZooKeeperSource(worker)
+    lookup = ZooKeeperSource(user(settings, "lookup"))
+    try:
+        await owner.register(WORKER, HEARTBEATS)
+        await owner.deregister(WORKER.id)
+        path, create_and_delete = f"{settings.root}/services/classify", 4 | 8
+        acl = [ACL(1, Id("sasl", "lookup")), ACL(create_and_delete, Id("sasl", "worker"))]
+        await owner._session.call(lambda client: client.set_acls_async(path, acl))
+        await first.register(WORKER, HEARTBEATS)
+        await second.register(replace(WORKER, boot="boot2"), HEARTBEATS)
+        await second.silence(WORKER.id, note="stuck")
+        assert [each.boot for each in (await lookup.health("classify")).instances] == ["boot2"]
+        with pytest.raises(CredentialsRefused, match="may not"):
+            await source.health("classify")
+        await second.deregister(WORKER.id)
+        assert (await lookup.health("classify")).instances == ()
+    finally:
+        await _close(owner, first, second, source, lookup)
+
+
 async def test_rights_that_are_lost_empty_nothing(settings: ZooKeeperSettings) -> None:
     """A lookup that may no longer read serves the last good set, marked stale: refused is not empty."""
     registrar = ZooKeeperRegistrar(user(settings, "worker"))
