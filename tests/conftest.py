@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.consul_binary.fetch import find_or_fetch
 from tests.support.consul_process import ConsulProcess
-from tests.support.zookeeper_process import Ensemble, missing
+from tests.support.zookeeper_process import Ensemble, running_ensemble
 
 pytest_plugins = ["tests.support.callback_check"]
 
@@ -51,15 +51,9 @@ def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
 
     SASL authenticates the users worker, lookup and stranger there; nobody has to be authenticated.
     """
-    if missing():
-        pytest.skip(f"ZooKeeper cannot be run: {missing()}")
     users = {"worker": "worker-secret", "lookup": "lookup-secret", "stranger": "stranger-secret"}
-    ensemble = Ensemble(tmp_path_factory.mktemp("zookeeper"), users=users)
-    try:
-        ensemble.start()
+    with running_ensemble(Ensemble(tmp_path_factory.mktemp("zookeeper"), users=users)) as ensemble:
         yield ensemble
-    finally:
-        ensemble.stop()
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ from kazoo.retry import KazooRetry
 
 from registry.backend.errors import BackendUnavailable, CredentialsRefused
 from registry.backend.source import CALL_TIMEOUT_S
+from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 from registry.zookeeper.settings import AUTH, ZooKeeperSettings
 
@@ -71,7 +72,7 @@ class Session:
         self._keeping: asyncio.Task[None] | None = None
         self._connection = asyncio.Event()
         self._unconnected_since_s = 0.0
-        self._refusal = ""
+        self._refusal = asyncio.Event()
 
     @property
     def connected(self) -> bool:
@@ -81,7 +82,7 @@ class Session:
     @property
     def refused(self) -> bool:
         """Whether the servers do not accept our user."""
-        return bool(self._refusal)
+        return self._refusal.is_set()
 
     @property
     def id(self) -> int | None:
@@ -107,7 +108,7 @@ class Session:
             raise BackendUnavailable(f"{self._name} did not answer within {CALL_TIMEOUT_S:g} s.") from None
         except KazooException as error:
             raise self._translated(error) from error
-        self._refusal = ""
+        self._refusal.clear()
         return result
 
     async def transact(self, build: Callable[[TransactionRequest], None]) -> None:
@@ -138,8 +139,8 @@ class Session:
         if isinstance(error, _ABOUT_NODES):
             return known
         if isinstance(error, (AuthFailedError, SessionClosedRequireSaslError)):
-            self._refusal = self._not_accepted()
-            return CredentialsRefused(self._refusal)
+            self._refusal.set()
+            return CredentialsRefused(self._not_accepted())
         if isinstance(error, (NoAuthError, InvalidACLError)):
             return CredentialsRefused(self._not_allowed())
         return BackendUnavailable(f"{self._name} could not answer: {type(error).__name__}.")
@@ -168,13 +169,11 @@ class Session:
             self._open()
             self._keeping = start_supervised("keep the session with ZooKeeper", self._keep)
         if not self.connected:
-            try:
-                async with asyncio.timeout(CONNECTION_WAIT_S):
-                    await self._connection.wait()
-            except TimeoutError:
-                if self._refusal:
-                    raise CredentialsRefused(self._refusal) from None
-                raise BackendUnavailable(f"{self._name} cannot be reached, or it has no quorum of servers.") from None
+            await finishes_first(self._connection.wait(), self._refusal.wait(), timeout_s=CONNECTION_WAIT_S)
+        if not self.connected:
+            if self.refused:
+                raise CredentialsRefused(self._not_accepted())
+            raise BackendUnavailable(f"{self._name} cannot be reached, or it has no quorum of servers.")
         assert self._client is not None
         return self._client
 
@@ -210,7 +209,7 @@ class Session:
         if client is not self._client:
             return
         if refused:
-            self._refusal = self._not_accepted()
+            self._refusal.set()
         if state == KazooState.CONNECTED:
             self._connection.set()
         elif self.connected:

@@ -11,9 +11,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from registry.zookeeper import session
 from registry.zookeeper.settings import ZooKeeperSettings
 from tests.support.command_process import free_port
 
@@ -32,14 +36,16 @@ _JAVA = (
 )
 
 _SETTINGS = """\
-tickTime=250
-initLimit=40
-syncLimit=8
+tickTime=500
+initLimit=60
+syncLimit=20
+minSessionTimeout=1000
+maxSessionTimeout=60000
 maxClientCnxns=0
 4lw.commands.whitelist=srvr
 clientPortAddress=127.0.0.1
 """
-"""With these ticks a session may last from half a second to five."""
+"""Servers that live keep together on a busy machine, too, and sessions may be as long or short as a test needs."""
 
 _JAAS = "Server {{ org.apache.zookeeper.server.auth.DigestLoginModule required {users}; }};\n"
 
@@ -144,8 +150,8 @@ class Ensemble:
         """As --discovery takes it."""
         return "zookeeper://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
 
-    def settings(self, *, session_timeout_s: float = 2.0, root: str = "/p2p-serving") -> ZooKeeperSettings:
-        """How it is reached."""
+    def settings(self, *, session_timeout_s: float = 40.0, root: str = "/p2p-serving") -> ZooKeeperSettings:
+        """How it is reached, with sessions that do not expire by chance."""
         hosts = tuple(f"127.0.0.1:{server.port}" for server in self.servers)
         return ZooKeeperSettings(hosts, root, session_timeout_s=session_timeout_s)
 
@@ -193,3 +199,20 @@ class Ensemble:
                 if time.monotonic() > end_s or not server.running:
                     raise RuntimeError(f"ZooKeeper does not serve; the end of its log:\n{server.log_end}")
             time.sleep(0.05)
+
+
+@contextmanager
+def running_ensemble(ensemble: Ensemble) -> Iterator[Ensemble]:
+    """The ensemble, started, while the context is open; the test is skipped where ZooKeeper cannot be run.
+
+    Calls wait long for a connection within: on a busy machine it may take longer than a worker would wait.
+    """
+    if missing():
+        pytest.skip(f"ZooKeeper cannot be run: {missing()}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "CONNECTION_WAIT_S", 60.0)
+        try:
+            ensemble.start()
+            yield ensemble
+        finally:
+            ensemble.stop()

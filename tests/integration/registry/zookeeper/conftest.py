@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.zookeeper_process import Ensemble, missing
+from tests.support.zookeeper_process import Ensemble, running_ensemble
 
 
 @pytest.fixture
@@ -20,11 +20,5 @@ def three(ensemble: Ensemble) -> Ensemble:
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
     """Three servers for all tests of a module."""
-    if missing():
-        pytest.skip(f"ZooKeeper cannot be run: {missing()}")
-    ensemble = Ensemble(tmp_path_factory.mktemp("ensemble"), count=3)
-    try:
-        ensemble.start()
+    with running_ensemble(Ensemble(tmp_path_factory.mktemp("ensemble"), count=3)) as ensemble:
         yield ensemble
-    finally:
-        ensemble.stop()

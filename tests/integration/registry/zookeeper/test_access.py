@@ -14,6 +14,7 @@ from registry.backend.registrar import Registrar
 from registry.backend.source import Source
 from registry.discovery.directory import Directory
 from registry.instances.instance import Health, Instance
+from registry.zookeeper import session
 from registry.zookeeper.registrar import ZooKeeperRegistrar
 from registry.zookeeper.settings import Credentials, Grant, ZooKeeperSettings
 from registry.zookeeper.source import ZooKeeperSource
@@ -121,8 +122,9 @@ async def test_rights_that_are_lost_empty_nothing(settings: ZooKeeperSettings) -
         await _close(registrar, source)
 
 
-async def test_where_nobody_listens(settings: ZooKeeperSettings) -> None:
-    """A worker starts unregistered, with a sentence; a lookup knows nothing, which is not an empty set."""
+async def test_where_nobody_listens(settings: ZooKeeperSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an outage with a sentence, and not a service without instances."""
+    monkeypatch.setattr(session, "CONNECTION_WAIT_S", 0.2)
     away = replace(settings, hosts=(f"127.0.0.1:{free_port()}",))
     source = ZooKeeperSource(away)
     with pytest.raises(BackendUnavailable, match="cannot be reached"):
