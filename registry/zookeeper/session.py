@@ -20,6 +20,7 @@ from kazoo.client import KazooClient, TransactionRequest
 from kazoo.exceptions import (
     AuthFailedError,
     BadVersionError,
+    ConnectionLoss,
     InvalidACLError,
     KazooException,
     NoAuthError,
@@ -72,6 +73,7 @@ class Session:
         self._keeping: asyncio.Task[None] | None = None
         self._connection = asyncio.Event()
         self._unconnected_since_s = 0.0
+        self._waiting: set[asyncio.Future[Any]] = set()
         self._refusal = asyncio.Event()
 
     @property
@@ -101,6 +103,8 @@ class Session:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         start(client).rawlink(partial(_hand_over, loop, future))
+        self._waiting.add(future)
+        future.add_done_callback(self._waiting.discard)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 result = await future
@@ -216,6 +220,9 @@ class Session:
             self._connection.clear()
             self._unconnected_since_s = time.monotonic()
             self._lost()
+            for future in self._waiting:  # kazoo may forget what comes while it loses its connection
+                if not future.done():
+                    future.set_exception(ConnectionLoss())
 
     async def _keep(self) -> None:
         """Replace the client whenever it cannot come back."""
