@@ -80,6 +80,7 @@ BENCHMARKS = (
     Benchmark("worker.tickets", "a worker that requires tickets beside one that does not", (), SHORT),
     Benchmark("worker.quotas", "a modest caller beside a greedy one", (), (*SHORT, "--shares", "0.25")),
     Benchmark("worker.profile_request", "the stages of a lone request", (), ("--seconds", "2")),
+    Benchmark("worker.cascade", "a small network first, a large one if it is unsure", (), (*SHORT, "--crops", "12")),
     Benchmark("worker.swaps", "version swaps under load", (), ("--swaps", "1", "--before", "2")),
     Benchmark("client", "what the client adds to a call", (), (*SHORT, "--calls", "100")),
     Benchmark("client.faults", "what the client's callers see of faults", (), ("--lasting", "1", "--only", "kill")),

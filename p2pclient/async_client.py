@@ -152,6 +152,7 @@ class AsyncClient:
         content = image if type(image) is bytes else await _read_in_time(image, deadline)
         request = image_request(content, options.top)
         done = await self._call(lambda _: request, labels, options, deadline)
+        self._core.shadow(options.service, done.worker, lambda _: request, done.value[0])
         return Classification(done.value, done.worker.address, deadline.spent_s, done.attempts)
 
     async def classify_many(
@@ -202,6 +203,7 @@ class AsyncClient:
             return dataclasses.replace(request, path=open_inference.infer_path(worker.service))
 
         done = await self._call(of, open_inference.outputs, options, deadline)
+        self._core.shadow(options.service, done.worker, of, None)
         found, model, version = done.value
         return Prediction(found, model, version, done.worker.address, deadline.spent_s, done.attempts)
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 from p2pclient import validation
 from p2pclient.balancing.balancer import Balancer
 from p2pclient.calls.executor import CallExecutor
 from p2pclient.calls.pauses import Pauses
 from p2pclient.calls.service_channel import ServiceChannel
+from p2pclient.calls.shadowing import Shadowing
 from p2pclient.discovery.address import Addresses, addresses
 from p2pclient.discovery.base import WorkerSource
 from p2pclient.discovery.consul import ConsulSource
 from p2pclient.discovery.registry import RegistrySource
+from p2pclient.messages import Request
 from p2pclient.options import Balancing
 from p2pclient.transport.base import Transport
 from p2pclient.transport.worker_client import WorkerClient
+from p2pclient.types import Label, Worker
 
 
 class ClientCore:
@@ -44,6 +48,7 @@ class ClientCore:
         if worker_scheme is not None:
             validation.one_of("worker_scheme", worker_scheme, ("http", "https"))
         self.worker_client = WorkerClient(transport, scheme=worker_scheme, token=token, tickets=self.source)
+        self.shadowing = Shadowing(self.worker_client)
         self.pauses = Pauses()
         self.executor = CallExecutor(self.source, self.pauses)
         self._balancing = balancing
@@ -60,6 +65,14 @@ class ClientCore:
             channel = self._channels[service] = ServiceChannel(self.source, service, balancer, self.pauses)
         return channel
 
+    def shadow(
+        self, service: str | None, answered: Worker, request: Callable[[Worker], Request], best: Label | None
+    ) -> None:
+        """Copy a call that `answered` has answered, with this best label, to the versions that shadow the service."""
+        channel = self.channel(service)
+        if channel.shadows:
+            self.shadowing.offer(channel, answered, request, best)
+
     def check_loop(self) -> None:
         """Raise RuntimeError in any other event loop than the one of the first call."""
         loop = asyncio.get_running_loop()
@@ -72,6 +85,7 @@ class ClientCore:
         self.pauses.close()
         subscriptions = [channel.subscription for channel in self._channels.values()]
         await asyncio.gather(*(each.stop() for each in subscriptions if each is not None))
+        await self.shadowing.close()
         await self.source.close()
         await self.transport.close()
 

@@ -141,6 +141,21 @@ class Panic:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a service's calls are spread over versions of its model, as an operator has set with `p2p split`.
+
+    `split` are the weights as they were set, and `shares` those by which calls are spread now: versions that are
+    `absent`, without a healthy worker, have given theirs to the others. `shadows`: of which percent of the calls a
+    version gets a copy after the caller has its answer.
+    """
+
+    split: Mapping[str, int]
+    shadows: Mapping[str, float]
+    shares: Mapping[str, int]
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class UnusableWorker:
     """A worker that is left out because no request can be sent to it as it is registered; `reason` is a clause."""
 
@@ -154,7 +169,8 @@ class Snapshot(Sequence[Worker]):
 
     `age_s`: seconds since this was known to be true. A subscription hears of a change at once and is
     told at least every half minute that there was none, so that ages up to 30 s are ordinary. `panic` is set in panic
-    mode; `unusable` are the workers that are registered as no worker can be.
+    mode; `unusable` are the workers that are registered as no worker can be; `rollout` is set while the calls are split
+    among versions.
     """
 
     service: str
@@ -162,6 +178,7 @@ class Snapshot(Sequence[Worker]):
     age_s: float
     panic: Panic | None = None
     unusable: tuple[UnusableWorker, ...] = ()
+    rollout: Rollout | None = None
 
     def __len__(self) -> int:
         return len(self.workers)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,10 +21,12 @@ from registry.discovery.leader_watch import watch_leader
 from registry.discovery.other_datacenters import DATACENTERS_AT_MOST, OtherDatacenters
 from registry.discovery.other_datacenters import FOLLOWED_AT_MOST as FOLLOWED_ELSEWHERE
 from registry.dns.server import CONNECTIONS_AT_MOST, serving_dns
+from registry.events.event_log import EventLog
 from registry.lookup.connection import LookupConnection
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.lookup.tickets import LookupTickets
+from registry.rollout.record_watch import following_rollouts
 from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
@@ -67,43 +69,70 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     """A lookup service that answers while the context is open. Raises SettingsError for a taken port."""
     listener = bind(settings.host, settings.port, shared=settings.shared)
     source = open_source(settings.consul)
+    events = EventLog()
     try:
         async with (
-            _directory(source, settings) as directory,
-            _other_datacenters(source, settings) as others,
+            _directory(source, settings, events) as directory,
+            _other_datacenters(source, settings, events) as others,
             supervised("watch the leader", partial(watch_leader, source, directory)),
-            _checking_catalog(settings),
+            _asking_consul(settings, directory),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
-            _serving_http(directory, others, tickets, access, listener, tls, aside=_files_aside(settings)),
+            _serving_http(directory, others, tickets, access, listener, tls, events, aside=_files_aside(settings)),
             serving_dns(directory, source, settings) as dns_port,
         ):
             port = port_of(listener)
             url = server_url(settings.host, port, tls=tls is not None)
+            _record_configuration(events, settings, tickets, access, tls)
             yield RunningRegistry(url, port, directory, dns_port)
     finally:
         await source.close()
         listener.close()
 
 
-def _directory(source: Source, settings: RegistrySettings) -> Directory:
-    return Directory(source, default=settings.service, state=settings.state, followed_at_most=settings.followed_at_most)
+def _directory(source: Source, settings: RegistrySettings, events: EventLog) -> Directory:
+    return Directory(
+        source,
+        default=settings.service,
+        state=settings.state,
+        followed_at_most=settings.followed_at_most,
+        observe=events.observe,
+    )
 
 
-def _other_datacenters(source: Source, settings: RegistrySettings) -> OtherDatacenters:
+def _record_configuration(
+    events: EventLog, settings: RegistrySettings, tickets: LookupTickets, access: AccessControl, tls: ServerTls | None
+) -> None:
+    """Record the start, and from now on every change of tokens, certificate and ticket key."""
+    backend = settings.consul
+    where = f"{backend.product} {backend.url}"
+    events.configured(f"The lookup service has started; it follows {settings.service} at {where}.")
+    access.when_tokens_change(lambda: events.configured("The token file has been read again."))
+    if tls is not None:
+        tls.when_changed(lambda: events.configured("The certificate has been read again."))
+    if tickets.signer is not None:
+        tickets.signer.on_new_key.append(events.key_rotated)
+
+
+def _other_datacenters(source: Source, settings: RegistrySettings, events: EventLog) -> OtherDatacenters:
     if settings.failover_datacenters:
         consul_only(settings.consul, "--failover-dc")
 
     def open_elsewhere(name: str) -> Source:
         return open_source(settings.consul, datacenter=name)
 
-    return OtherDatacenters(source, open_elsewhere, failover=settings.failover_datacenters)
+    return OtherDatacenters(source, open_elsewhere, failover=settings.failover_datacenters, observe=events.observe)
 
 
-def _checking_catalog(settings: RegistrySettings) -> AbstractAsyncContextManager[None]:
-    """Checks the workers in Consul's catalogue; those in ZooKeeper check themselves."""
-    return checking_catalog(settings.consul) if isinstance(settings.consul, ConsulSettings) else nullcontext()
+@asynccontextmanager
+async def _asking_consul(settings: RegistrySettings, directory: Directory) -> AsyncIterator[None]:
+    """What only Consul holds: rollouts, and workers in the catalogue, which have to be checked."""
+    if not isinstance(settings.consul, ConsulSettings):
+        yield
+        return
+    async with following_rollouts(settings.consul, directory.use_rollouts), checking_catalog(settings.consul):
+        yield
 
 
 @asynccontextmanager
@@ -126,6 +155,7 @@ async def _serving_http(
     access: AccessControl,
     listener: socket.socket,
     tls: ServerTls | None,
+    events: EventLog,
     *,
     aside: int,
 ) -> AsyncIterator[None]:
@@ -138,7 +168,7 @@ async def _serving_http(
         "auto_decompress": False,
         "keepalive_timeout": IDLE_S,
     }
-    app = build_app(directory, fast, tickets, access, tls, others, polls_at_most=at_most * 3 // 4)
+    app = build_app(directory, fast, tickets, access, tls, others, events, waiting_at_most=at_most * 3 // 4)
     async with bounded_connections(at_most=at_most) as connections:
 
         def make(http: web.Server) -> LookupConnection:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registry.instances.instance import RegisterAt
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
@@ -17,6 +18,19 @@ if TYPE_CHECKING:  # importing them takes longer than `p2p --help` may
     from registry.runtime.tls.server import TlsFiles
     from worker.advertising.advertise_flag import Advertise
     from worker.artifacts.source import ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeSource:
+    """A cascade: the file that describes it, and how the services of its steps are found.
+
+    `registry` is the lookup service, as the client library takes it, `client` the other options of the library's
+    client, such as its token and certificates.
+    """
+
+    path: Path
+    registry: str
+    client: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,8 @@ class WorkerSettings:
     """What `p2p worker` takes: see its --help for the meaning of each.
 
     Sizes are in bytes, images or pixels, times in seconds, as the names say. `source` is the model that answers
-    for `service`; `more` are further models of the same worker, each with a service and a port of its own.
+    for `service`; `more` are further models of the same worker, each with a service and a port of its own. With
+    `cascade` a cascade answers for `service`, and `source` says how the models of its steps are loaded.
     `require_ticket`: a request is answered only with a ticket of a lookup service; `access` says who else may ask.
     `watch_s` is the time between two looks at a folder of versions, `load_timeout_s` the longest that the trial load
     of a new version may take, `finish_s` the longest that requests in flight are waited for at the end. `tls` None:
@@ -44,6 +59,7 @@ class WorkerSettings:
     source: ModelSource
     service: str = "classify"
     more: tuple[Served, ...] = ()
+    cascade: CascadeSource | None = None
     version_policy: Policy = LATEST_ONLY
     version_labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     watch_s: float = 2.0

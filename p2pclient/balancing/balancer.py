@@ -52,6 +52,7 @@ class Balancer:
         chance: random.Random | None = None,
     ) -> None:
         self._slow_start_s = slow_start_s
+        self._subset_size = subset
         self._chance = chance or random.Random()
         self._subset = Subset(salt=self._chance.randbytes(16))
         self._width = SubsetSize(subset)
@@ -85,6 +86,10 @@ class Balancer:
     def all_refuse(self) -> bool:
         """Whether there are members and all of them refuse connections."""
         return len(self._refused) == len(self._members) > 0
+
+    def emptied(self) -> Balancer:
+        """A balancer with the same options and without members."""
+        return Balancer(subset=self._subset_size, slow_start_s=self._slow_start_s, chance=self._chance)
 
     def replace(self, workers: Sequence[Worker], *, now_s: float) -> None:
         """Take a new list; workers that stay keep their record, new ones start slowly, but for those of the first list.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from p2pclient.balancing.balancer import Balancer
 from p2pclient.balancing.outlier_ejection import Outcome
+from p2pclient.balancing.split_balancer import SplitBalancer
 from p2pclient.calls.pauses import Pauses
 from p2pclient.discovery.base import Listing, WorkerSource
 from p2pclient.discovery.stale_workers import StaleWorkers
@@ -31,7 +32,10 @@ FORGOTTEN_S = 60.0
 
 
 class ServiceChannel:
-    """One service, `service` None being the default one. `balancer` None: the lookup service is asked at each call."""
+    """One service, `service` None being the default one. `balancer` None: the lookup service is asked at each call.
+
+    `shadows`: of which percent of the calls a version gets a copy.
+    """
 
     def __init__(self, source: WorkerSource, service: str | None, balancer: Balancer | None, pauses: Pauses) -> None:
         self.service = service
@@ -39,9 +43,11 @@ class ServiceChannel:
         self.stale_workers = StaleWorkers()
         self.reached = False
         self.subscription = None if balancer is None else Subscription(source, service, self._replace)
-        self._balancer = balancer
+        self._balancer: Balancer | SplitBalancer | None = balancer
+        self._template = balancer
         self._pauses = pauses
         self._workers: tuple[Worker, ...] = ()
+        self.shadows: Mapping[str, float] = {}
         self._refused_s: dict[Worker, float] = {}  # when each last refused, the longest ago first
         self._refusing = False  # whether no worker has answered since
         self._probe_s = 0.0
@@ -140,10 +146,25 @@ class ServiceChannel:
         if back:
             self._wake()
 
+    def shadow_workers(self, version: str) -> Sequence[Worker]:
+        """The workers of a version that may get copies of calls."""
+        listing = self.subscription.listing if self.subscription is not None else None
+        return () if listing is None else [worker for worker in listing.serving if worker.version == version]
+
     def _replace(self, listing: Listing) -> None:
-        self._workers = listing.serving
-        assert self._balancer is not None, "only a subscription brings lists"
-        self._balancer.replace(listing.serving, now_s=time.monotonic())
+        assert self._template is not None, "only a subscription brings lists"
+        now_s, shares = time.monotonic(), listing.rollout.shares if listing.rollout is not None else {}
+        self.shadows = listing.rollout.shadows if listing.rollout is not None else {}
+        used = tuple(worker for worker in listing.serving if worker.version in shares)
+        self._workers = used or listing.serving
+        if used:
+            if not isinstance(self._balancer, SplitBalancer):
+                self._balancer = SplitBalancer(self._template)
+            self._balancer.replace(used, shares, now_s=now_s)
+        else:
+            if isinstance(self._balancer, SplitBalancer):
+                self._balancer = self._template = self._template.emptied()
+            self._template.replace(listing.serving, now_s=now_s)
         self._wake()
 
     def _wake(self) -> None:

@@ -13,10 +13,13 @@ import typer
 
 import p2pclient
 from p2pclient.cli import serving_commands
-from p2pclient.cli.commands import EXIT_CODES, classify, lookup, status
+from p2pclient.cli.commands import classify, lookup
 from p2pclient.cli.environment import EnvironmentCommand
+from p2pclient.cli.events.command import events
+from p2pclient.cli.exit_codes import EXIT_CODES
+from p2pclient.cli.status.command import status
 
-COMMANDS: dict[str, Callable[..., None]] = {"classify": classify, "lookup": lookup, "status": status}
+COMMANDS: dict[str, Callable[..., None]] = {"classify": classify, "lookup": lookup, "status": status, "events": events}
 """The client's own commands, by name."""
 
 HELP_COLUMNS = 120

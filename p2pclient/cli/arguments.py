@@ -95,3 +95,4 @@ Watch = Annotated[bool, typer.Option("--watch", envvar="P2P_WATCH", help="Go on,
 Interval = Annotated[
     float, typer.Option(envvar="P2P_INTERVAL", min=0.1, metavar="SECONDS", help="With --watch: how often.")
 ]
+Follow = Annotated[bool, typer.Option("--follow", "-f", envvar="P2P_FOLLOW", help="Go on, and show what happens.")]

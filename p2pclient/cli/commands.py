@@ -1,4 +1,4 @@
-"""The commands `classify`, `lookup` and `status`: they read their arguments, call, and choose the exit code.
+"""The commands `classify` and `lookup`: they read their arguments, call, and choose the exit code.
 
 What is slow to import is imported inside them: `--help` loads neither aiohttp nor asyncio.
 """
@@ -16,7 +16,6 @@ from p2pclient.cli.arguments import (
     Concurrency,
     Count,
     Csv,
-    Interval,
     Json,
     Names,
     Output,
@@ -30,9 +29,9 @@ from p2pclient.cli.arguments import (
     TokenFile,
     Top,
     TruthOption,
-    Watch,
 )
-from p2pclient.cli.connection import client_for, credentials
+from p2pclient.cli.connection import client_for
+from p2pclient.cli.exit_codes import FAILED, INTERRUPTED
 from p2pclient.cli.terminal import complain, show_warnings, terminal_width, write
 from p2pclient.types import DEFAULT_REGISTRY
 
@@ -41,15 +40,6 @@ if TYPE_CHECKING:
     from p2pclient.cli.classify import ClassifyOptions, ClassifyRun, Form
     from p2pclient.cli.evaluation.ground_truth import GroundTruth
     from p2pclient.cli.results_file import ResultsFile
-    from p2pclient.cli.status.model import ServiceStatus
-
-FAILED = 1
-INTERRUPTED = 130
-
-EXIT_CODES = (
-    "Exit codes: 0 all went well; 1 something failed, and a line on standard error says what; 2 wrong usage; "
-    "130 interrupted with Ctrl-C."
-)
 
 
 def classify(
@@ -233,56 +223,6 @@ def lookup(
         write(worker_as_json(worker) if as_json else worker_as_line(worker))
     if panic is not None and not panic.healthy:
         raise typer.Exit(FAILED)
-
-
-def status(
-    registry: Registry = DEFAULT_REGISTRY,
-    watch: Watch = False,
-    interval: Interval = 2.0,
-    as_json: Json = False,
-    timeout: Timeout = 5.0,
-    token_file: TokenFile = None,
-) -> None:
-    """Show services and workers: health, versions, engines, load.
-
-    \b
-      p2p status
-      p2p status --watch
-      p2p status --json | jq '.services[].workers[] | select(.health != "passing")'
-    """
-    import asyncio
-
-    from p2pclient import P2PError
-    from p2pclient.cli.status.exposure import exposed_lookups
-    from p2pclient.cli.status.query import WORKER_TIMEOUT_S, WorkerRequests, show_status
-    from p2pclient.cli.status.table import as_json as json_line
-    from p2pclient.cli.status.table import as_table
-    from p2pclient.discovery.address import addresses
-    from p2pclient.messages import bearer
-    from p2pclient.transport.http import HttpTransport
-
-    client = client_for(registry, None, timeout, token_file=token_file, routing="lookup")
-    trust = credentials(token_file)
-    requests = WorkerRequests(
-        transport=HttpTransport(connect_timeout_s=WORKER_TIMEOUT_S, tls=trust["tls"].verification()),
-        scheme=trust.get("worker_scheme"),
-        headers=bearer(trust.get("token")),
-    )
-    show_warnings(lambda sentence: complain("status", sentence))
-    lookups = exposed_lookups(addresses(registry), token=trust.get("token"))
-
-    def form(states: list[ServiceStatus]) -> str:
-        if as_json:
-            return json_line(states, lookups=lookups)
-        return as_table(states, width=terminal_width(), lookups=lookups)
-
-    try:
-        asyncio.run(show_status(client, requests, form=form, every_s=interval if watch else None))
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except P2PError as error:
-        complain("status", str(error))
-        raise typer.Exit(FAILED) from None
 
 
 async def _lookup(client: AsyncClient, service: str | None, count: int) -> tuple[list[Worker], Panic | None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from p2pclient.types import Panic, Service, Snapshot, UnusableWorker, Worker
+from p2pclient.types import Panic, Rollout, Service, Snapshot, UnusableWorker, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Listing:
 
     `index` goes with the next question, which is then answered when something has changed. `stale_s`: for
     how many seconds the server could not confirm what it answers. `serving` are the workers to use now: all that ever
-    were healthy in `panic` mode. `unusable` are those that are registered as no worker can be.
+    were healthy in `panic` mode. `unusable` are those that are registered as no worker can be. `rollout`: how calls are
+    split among versions, where they are.
     """
 
     service: str
@@ -25,10 +26,11 @@ class Listing:
     stale_s: float = 0.0
     panic: Panic | None = None
     unusable: tuple[UnusableWorker, ...] = ()
+    rollout: Rollout | None = None
 
     def snapshot(self, age_s: float) -> Snapshot:
         """The same for applications, known to be true `age_s` seconds ago."""
-        return Snapshot(self.service, self.workers, age_s, self.panic, self.unusable)
+        return Snapshot(self.service, self.workers, age_s, self.panic, self.unusable, self.rollout)
 
 
 class WorkerSource(Protocol):

@@ -33,7 +33,7 @@ from p2pclient.errors import AuthenticationError, LookupUnavailable, NoWorker, P
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, bearer, unlike
 from p2pclient.transport.base import Transport
-from p2pclient.types import Panic, Service, UnusableWorker, Worker
+from p2pclient.types import Panic, Rollout, Service, UnusableWorker, Worker
 
 WAIT_S = 30
 
@@ -59,7 +59,7 @@ class RegistrySource:
     def __init__(self, transport: Transport, urls: Sequence[URL], *, token: str | None = None) -> None:
         headers = {"Accept": "application/json"} | bearer(token)
         # In random order, so that many clients spread over all of them.
-        self._servers = Failover(transport, random.sample(urls, len(urls)), headers, _refusal)
+        self._servers = Failover(transport, random.sample(urls, len(urls)), headers, lookup_refusal)
         self._default: str | None = None
         self._filters: dict[str, HealthFilter] = {}
         self._notices = ServiceNotices()
@@ -87,7 +87,7 @@ class RegistrySource:
             workers, unusable = _workers(entries)
             lifetimes = _ticket_lifetimes(entries)
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
         for worker in workers:
             if worker.ticket is not None:
                 self._tickets.note(worker, lifetimes[worker.id])
@@ -110,16 +110,17 @@ class RegistrySource:
         path = f"/instances/{quote(name, safe='')}{query}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
-            index, workers, unusable = await asyncio.to_thread(_listed, answer) if answer.large else _listed(answer)
+            found = await asyncio.to_thread(_listed, answer) if answer.large else _listed(answer)
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
         health = self._filters.setdefault(name, HealthFilter())
+        index, workers, unusable, rollout = found
         serving = health.usable(workers)
         panic = _panic(answer) or health.panic
         self._notices.note_panic(name, panic)
         self._notices.note_unusable(name, unusable)
         stale_s = answer.number("X-Registry-Stale")
-        return Listing(name, index, tuple(workers), serving, stale_s, panic, tuple(unusable))
+        return Listing(name, index, tuple(workers), serving, stale_s, panic, tuple(unusable), rollout)
 
     async def ticket(self, worker: Worker, limit_s: float) -> str:
         """A ticket for a worker: the one that came with its address while that is good, else one of its service."""
@@ -138,9 +139,9 @@ class RegistrySource:
         try:
             handed = read_handed(answer.json(), "expires_in_s")
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
         if handed is None:
-            raise Failure(Trouble.FINAL, _unlike(answer, base))
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base))
         return handed
 
     async def services(self, *, limit_s: float) -> list[Service]:
@@ -149,7 +150,7 @@ class RegistrySource:
         try:
             return [_service(entry) for entry in answer.json()]
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
 
     async def unreachable(self, service: str, *, limit_s: float) -> Mapping[str, str]:
         """The workers to which the lookup service cannot connect; an older one does not say."""
@@ -157,11 +158,12 @@ class RegistrySource:
         try:
             found = {str(entry["id"]): entry.get("unreachable") for entry in answer.json()["instances"]}
         except MALFORMED as error:
-            raise Failure(Trouble.FINAL, _unlike(answer, base)) from error
+            raise Failure(Trouble.FINAL, unlike_lookup(answer, base)) from error
         return {worker: str(fault) for worker, fault in found.items() if fault}
 
 
-def _refusal(answer: Answer, base: str) -> Failure:
+def lookup_refusal(answer: Answer, base: str) -> Failure:
+    """What an answer other than 200 of the lookup service at `base` means."""
     said = answer.sentence()
     if answer.status == 503:
         no_worker = NoWorker(said or "no worker is healthy just now: start one", status=503)
@@ -179,18 +181,30 @@ def _refusal(answer: Answer, base: str) -> Failure:
     if answer.status >= 500 or answer.status == 408:
         error = unreachable(base, f"it answered {answer.status}: {said}", status=answer.status)
         return Failure(Trouble.NO_LOOKUP, error, retry_after_s=answer.retry_after_s)
-    return Failure(Trouble.FINAL, _unlike(answer, base))
+    return Failure(Trouble.FINAL, unlike_lookup(answer, base))
 
 
-def _unlike(answer: Answer, base: str) -> P2PError:
+def unlike_lookup(answer: Answer, base: str) -> P2PError:
+    """The error of an answer that no lookup service gives."""
     return unlike("a lookup service", answer, base, hint=_HINT)
 
 
-def _listed(answer: Answer) -> tuple[int, list[Worker], list[UnusableWorker]]:
-    """The index of a list, its workers, and those that cannot be asked; raises one of MALFORMED."""
+def _listed(answer: Answer) -> tuple[int, list[Worker], list[UnusableWorker], Rollout | None]:
+    """The index of a list, its workers, those that cannot be asked, and the split; raises one of MALFORMED."""
     found = answer.json()
     workers, unusable = _workers(found["instances"])
-    return whole_number(found["index"], most=INDEX_AT_MOST), workers, unusable + _left_out(found)
+    rollout = _rollout(found["rollout"]) if "rollout" in found else None
+    return whole_number(found["index"], most=INDEX_AT_MOST), workers, unusable + _left_out(found), rollout
+
+
+def _rollout(found: dict[str, Any]) -> Rollout:
+    """How calls are split among versions; raises one of MALFORMED."""
+    split = {version: whole_number(weight) for version, weight in found["split"].items()}
+    shares = {version: whole_number(weight, least=1) for version, weight in found["shares"].items()}
+    shadows = {version: float(percent) for version, percent in found["shadows"].items()}
+    if not all(0 < percent <= 100 for percent in shadows.values()):
+        raise ValueError("no percent")
+    return Rollout(split, shadows, shares, tuple(str(version) for version in found["absent"]))
 
 
 def _workers(entries: Any) -> tuple[list[Worker], list[UnusableWorker]]:

@@ -18,7 +18,7 @@ from p2pclient.discovery.base import Listing, WorkerSource
 from p2pclient.errors import ClientClosed, UnknownService
 from p2pclient.failures import Failure
 from p2pclient.timeouts import LOOKUP_TRY_S
-from p2pclient.types import Worker
+from p2pclient.types import Rollout, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +147,6 @@ class Subscription:
         self._doubt.clear()
 
 
-def _content(listing: Listing) -> list[tuple[Worker, int, str]]:
+def _content(listing: Listing) -> tuple[Rollout | None, list[tuple[Worker, int, str]]]:
     """All that matters of a list: workers are equal whatever their weight and health are."""
-    return [(worker, worker.weight, worker.health) for worker in listing.serving]
+    return listing.rollout, [(worker, worker.weight, worker.health) for worker in listing.serving]

@@ -29,6 +29,14 @@ class Entries:
     missing: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry's value and Consul's index of its last change; a missing entry has index 0 and no value."""
+
+    value: bytes
+    changed_at: int
+
+
 class KeyValue:
     """A connection to one Consul agent's store.
 
@@ -59,6 +67,26 @@ class KeyValue:
         headers = self._client.prepare_headers()
         found: Entries = await awaited(self._client.http.get(read, f"/v1/kv/{prefix}", params, headers), self.url)
         return found
+
+    async def entry(self, key: str) -> Entry:
+        """One entry, read from the leader, so that `put_if_unchanged` can go by it."""
+
+        def read(response: Response) -> Entry:
+            if response.code == 404:
+                return Entry(b"", 0)
+            (found,) = read_json(response)
+            return Entry(b64decode(found["Value"] or ""), int(found["ModifyIndex"]))
+
+        headers = self._client.prepare_headers()
+        entry: Entry = await awaited(self._client.http.get(read, f"/v1/kv/{key}", [], headers), self.url)
+        return entry
+
+    async def put_if_unchanged(self, key: str, value: bytes, *, changed_at: int) -> bool:
+        """Write one entry unless it has changed since `changed_at` (0: unless it exists); whether it was written."""
+        headers = self._client.prepare_headers()
+        params: list[tuple[str, Any]] = [("cas", changed_at)]
+        written = await awaited(self._client.http.put(read_json, f"/v1/kv/{key}", params, value, headers), self.url)
+        return written is True
 
     async def put(self, key: str, value: bytes) -> None:
         """Write one entry."""

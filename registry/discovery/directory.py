@@ -20,7 +20,9 @@ from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import ServiceList
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import as_saved, keep_saved, load
+from registry.discovery.transition import Observe, ignore
 from registry.instances.instance import TAG, Health
+from registry.rollout.record import Rollout
 from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 
@@ -36,6 +38,7 @@ class Directory:
     An async context manager: following begins on entry and has ended on exit. `state` is the file that keeps the last
     good snapshots over restarts; None keeps nothing. At most `followed_at_most` services are followed at a time.
     `datacenter` names another one than that of our agent; of it only services that are asked for are followed.
+    `observe` is told of the transitions of all services.
     """
 
     def __init__(
@@ -46,12 +49,14 @@ class Directory:
         state: Path | None = None,
         followed_at_most: int = FOLLOWED_AT_MOST,
         datacenter: str = "",
+        observe: Observe = ignore,
     ) -> None:
         self.default = default
         self.product = source.product
         self.followed_at_most = followed_at_most
         self._source = source
         self._datacenter = datacenter
+        self._observe = observe
         self._state = state
         self._names: Sequence[str] | None = None
         self._full = False
@@ -61,6 +66,7 @@ class Directory:
         self.nearness = Nearness(source)
         self._list = ServiceList(source, self._follow_listed)
         self._spellings: dict[str, str] = {}
+        self._rollouts: Mapping[str, Rollout] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -68,6 +74,7 @@ class Directory:
         if self._state is not None:
             path, consul = self._state, self._source.url
             self._saved = await asyncio.to_thread(load, path, consul=consul)
+            self._rollouts = {name: saved.rollout for name, saved in self._saved.items() if saved.rollout is not None}
             saving = partial(keep_saved, path, self._to_save, self._changed, consul=consul)
             self._tasks.append(start_supervised("save the last good snapshots", saving))
         if not self._datacenter:
@@ -144,6 +151,12 @@ class Directory:
             service.asked_for = True
         return service
 
+    def use_rollouts(self, rollouts: Mapping[str, Rollout]) -> None:
+        """Take up the records of services, by name, as Consul has them; one that it does not have stays."""
+        self._rollouts = {**self._rollouts, **rollouts}
+        for name, service in self._services.items():
+            service.use_rollout(self._rollouts.get(name))
+
     def leader_lost(self) -> None:
         """The backend has lost its leader: all services are queried at once."""
         for service in self._services.values():
@@ -163,7 +176,9 @@ class Directory:
             is_hidden=self._list.hides,
             saved=self._saved.get(name),
             datacenter=self._datacenter,
+            observe=self._observe,
         )
+        service.use_rollout(self._rollouts.get(name))
         self._services[name] = service
         self._spellings[name.lower()] = name
         self._names = None
@@ -210,8 +225,11 @@ class Directory:
         self._changed.set()
 
     def _to_save(self) -> Iterable[SavedSnapshot]:
-        watches = [service.watch for service in self._services.values()]
-        return [saved for w in watches if (saved := as_saved(w.snapshot, w.confirmed_s)) is not None]
+        found = [
+            as_saved(service.snapshot, service.watch.confirmed_s, service.rollout)
+            for service in self._services.values()
+        ]
+        return [saved for saved in found if saved is not None]
 
     async def _follow_listed(self) -> None:
         """Follow new services with our tag; stop following those not listed any more that have no instances left."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from registry.backend.source import Source
 from registry.discovery.directory import Directory
 from registry.discovery.service import FIRST_ANSWER_WAIT_S
+from registry.discovery.transition import Observe, ignore
 from registry.runtime.errors import RegistryError
 
 logger = logging.getLogger(__name__)
@@ -32,11 +33,20 @@ class OtherDatacenters:
     """The directories of other datacenters, whose sources `open_source(name)` opens; `here` lists the datacenters.
 
     `failover` are those in which a service is looked for, in this order, when it has no healthy instance here.
+    `observe` is told of the transitions of their services.
     An async context manager: following has ended on exit.
     """
 
-    def __init__(self, here: Source, open_source: Callable[[str], Source], *, failover: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        here: Source,
+        open_source: Callable[[str], Source],
+        *,
+        failover: Sequence[str] = (),
+        observe: Observe = ignore,
+    ) -> None:
         self.failover = tuple(failover)
+        self._observe = observe
         self._here = here
         self._open_source = open_source
         self._followed: dict[str, tuple[Directory, Source]] = {}
@@ -98,7 +108,9 @@ class OtherDatacenters:
         if len(self._followed) >= DATACENTERS_AT_MOST and others:
             await self._close(others[0])
         source = self._open_source(name)
-        directory = Directory(source, default="", datacenter=name, followed_at_most=FOLLOWED_AT_MOST)
+        directory = Directory(
+            source, default="", datacenter=name, followed_at_most=FOLLOWED_AT_MOST, observe=self._observe
+        )
         await directory.__aenter__()
         self._followed[name] = directory, source
         self._opened_s[name] = time.monotonic()

@@ -10,16 +10,18 @@ from typing import Any, TypeVar
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Health, Instance
 from registry.instances.usability import weight_in_bounds, why_unusable
+from registry.rollout.record import Rollout, read_entry, rollout_entry
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class SavedSnapshot:
-    """A snapshot, and when Consul last confirmed it (seconds since 1970)."""
+    """A snapshot, when Consul last confirmed it (seconds since 1970), and the service's record while in force."""
 
     snapshot: Snapshot
     confirmed_at: float
+    rollout: Rollout | None = None
 
 
 def as_entry(saved: SavedSnapshot) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def as_entry(saved: SavedSnapshot) -> dict[str, Any]:
         "confirmed_at": saved.confirmed_at,
         "proven": sorted(snapshot.proven),
         "instances": [_instance_entry(instance) for instance in snapshot.instances],
-    }
+    } | ({} if saved.rollout is None else {"rollout": rollout_entry(saved.rollout)})
 
 
 def read_saved(entry: Mapping[str, Any]) -> SavedSnapshot:
@@ -51,7 +53,8 @@ def read_saved(entry: Mapping[str, Any]) -> SavedSnapshot:
         stale=True,
         known=True,
     )
-    return SavedSnapshot(snapshot, float(confirmed_at))
+    rollout = read_entry(entry["rollout"]) if "rollout" in entry else None
+    return SavedSnapshot(snapshot, float(confirmed_at), rollout)
 
 
 def _instance_entry(instance: Instance) -> dict[str, Any]:

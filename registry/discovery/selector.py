@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry.instances.instance import Instance
+from registry.instances.instance import Instance, is_version_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,11 @@ class Selector:
     version: str = ""
     tags: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
+
+    @property
+    def names_version(self) -> bool:
+        """Whether it asks for a certain version, by its number or by its tag."""
+        return bool(self.version) or any(is_version_tag(tag) for tag in self.tags)
 
     def matches(self, instance: Instance) -> bool:
         """Whether the instance has everything that is selected."""

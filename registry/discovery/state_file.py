@@ -22,6 +22,7 @@ from typing import Any
 
 from registry.discovery.saved_snapshot import SavedSnapshot, as_entry, read_saved
 from registry.discovery.snapshot import Snapshot
+from registry.rollout.record import Rollout
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +116,8 @@ async def keep_saved(
             logger.warning("The last good set could not be written to %s: %s.", path, error)
 
 
-def as_saved(snapshot: Snapshot, confirmed_s: float | None) -> SavedSnapshot | None:
+def as_saved(snapshot: Snapshot, confirmed_s: float | None, rollout: Rollout | None = None) -> SavedSnapshot | None:
     """A snapshot as it is saved; None for one that the backend never confirmed. `confirmed_s` is monotonic."""
     if confirmed_s is None or not snapshot.known:
         return None
-    return SavedSnapshot(snapshot, time.time() - (time.monotonic() - confirmed_s))
+    return SavedSnapshot(snapshot, time.time() - (time.monotonic() - confirmed_s), rollout)

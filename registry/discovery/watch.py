@@ -20,6 +20,7 @@ from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import mark_stale, reconcile
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
+from registry.discovery.transition import Observe, Transition, ignore
 from registry.runtime.errors import RegistryError
 from registry.runtime.tasks.backoff import backoff_s
 from registry.runtime.tasks.race import event_within
@@ -48,7 +49,8 @@ class ServiceWatch:
     `product` is the make of the backend. `confirmed_s` is the monotonic time of the last current answer, None before
     the first. `trouble` says why the last query had no answer, "" if it had one. `saved` is the last snapshot of an
     earlier process: it counts as the previous snapshot, and is served where the backend does not answer. `is_hidden`
-    is asked before the last instances are dropped.
+    is asked before the last instances are dropped. `observe` is told of each change of the set, and of each time the
+    backend begins or ceases to confirm it; `datacenter` goes with that.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class ServiceWatch:
         *,
         is_hidden: IsHidden,
         saved: SavedSnapshot | None = None,
+        observe: Observe = ignore,
+        datacenter: str = "",
     ) -> None:
         self.service = service
         self.product = source.product
@@ -70,6 +74,8 @@ class ServiceWatch:
         self._changed = changed
         self._is_hidden = is_hidden
         self._saved = saved
+        self._observe = observe
+        self._datacenter = datacenter
         self._failures = 0
         self._query_timeout: asyncio.Timeout | None = None
         self._wake = asyncio.Event()
@@ -150,18 +156,17 @@ class ServiceWatch:
             age_s = max(0.0, time.time() - self._saved.confirmed_at)  # the clock may have been set back since
             self.confirmed_s = time.monotonic() - age_s
             self._take(self._saved.snapshot)
-        if self._failures == 0:
-            consequence = "Serving the last good set of" if self.snapshot.known else "There is no earlier set of"
-            logger.warning("%s %s %s.", error, consequence, self.service)
         self._take(mark_stale(self.snapshot))
 
     def _take(self, snapshot: Snapshot) -> None:
         old, self.snapshot = self.snapshot, snapshot
-        if old.stale and not snapshot.stale and old.known:
-            logger.info("%s confirms %s again.", self.product, self.service)
-        if old.content != snapshot.content:
+        changed = old.content != snapshot.content
+        if changed:
             self._log_unusable(old, snapshot)
             self._changed(snapshot)
+        if changed or old.stale != snapshot.stale:
+            trouble = self.trouble if snapshot.stale else ""
+            self._observe(Transition(old, snapshot, trouble, self._datacenter, self.product))
         if snapshot.known:
             self.first_answer.set()
 

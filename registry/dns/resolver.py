@@ -1,7 +1,9 @@
 """Answers a DNS query from the directory: parses the name, takes the next workers of the rotation, makes records.
 
 Each answer that names workers moves the rotation on by one, as a lookup over HTTP does: the first record is the worker
-whose turn it is, and the next ones follow in order. Later answers hold the rest of a long set.
+whose turn it is, and the next ones follow in order. Later answers hold the rest of a long set. Where calls are split
+among versions, an answer holds workers of the version whose turn it is only, so that the split also holds for clients
+that choose among the records by themselves.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 
-from registry.discovery.rotation import Rotation
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.snapshot import Snapshot
+from registry.discovery.split_rotation import AnyRotation
 from registry.dns.message import TCP_MOST_BYTES, Query, Reply, write
 from registry.dns.records import Records, address_records, apex_records, existing, nonexistent, service_records
 from registry.dns.zone import OtherName, ServiceName, parse_name
@@ -41,7 +43,7 @@ class FollowedService(Protocol):
     def snapshot(self) -> Snapshot:
         """The instances as known now."""
 
-    def rotation(self, selector: Selector = ANY) -> Rotation:
+    def rotation(self, selector: Selector = ANY) -> AnyRotation:
         """The rotation over the instances that `selector` matches."""
 
     async def wait_until_known(self) -> bool:
@@ -130,7 +132,7 @@ def _fitting(query: Query) -> int:
     return query.udp_bytes // (SRV_BYTES if query.kind == dns.rdatatype.SRV else ADDRESS_BYTES)
 
 
-def _rotation(service: FollowedService, tag: str) -> Rotation:
+def _rotation(service: FollowedService, tag: str) -> AnyRotation:
     """The rotation over the workers with the tag, in whatever case they spell it."""
     if not tag:
         return service.rotation()

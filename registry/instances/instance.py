@@ -14,6 +14,15 @@ _VERSION_TAG = "version-"
 TAG = "p2p"
 """The tag of every service that this project registered; the lookup service follows those from the start."""
 
+LOADING_META = "loading"
+"""What an instance's meta says while it loads a further version: the version."""
+
+_FAILED_META = "failed-"
+"""What an instance's meta says of a version that could not be loaded, before the version: the error."""
+
+META_BYTES = 400
+"""How much of an error the meta holds; Consul allows 512 for a value."""
+
 TICKET_AUTH = "ticket"
 TOKEN_AUTH = "token"
 """What an instance's meta says under `auth` where requests need a ticket, or a token."""
@@ -22,6 +31,16 @@ TOKEN_AUTH = "token"
 def version_tag(version: str) -> str:
     """The tag of a worker that serves this version, such as `version-3`; DNS: version-3.classify.service.consul."""
     return f"{_VERSION_TAG}{version}"
+
+
+def is_version_tag(tag: str) -> bool:
+    """Whether a tag says that a worker serves a version, in whatever case a DNS client spells it."""
+    return tag.lower().startswith(_VERSION_TAG)
+
+
+def failed_meta(version: str, error: str) -> dict[str, str]:
+    """What the meta says of a version that could not be loaded; Consul takes values of 512 bytes."""
+    return {f"{_FAILED_META}{version}": error.encode()[:META_BYTES].decode(errors="ignore")}
 
 
 class Health(enum.StrEnum):
@@ -80,6 +99,18 @@ class Instance:
         """All versions of the model that it serves: `version`, which is the default, and those that tags name."""
         tagged = (tag.removeprefix(_VERSION_TAG) for tag in self.tags if tag.startswith(_VERSION_TAG))
         return frozenset(v for v in (self.version, *tagged) if v)
+
+    @property
+    def loading(self) -> str:
+        """The version that it loads beside those that it serves, as its registration says; "" for none."""
+        return self.meta.get(LOADING_META, "")
+
+    @property
+    def failed_versions(self) -> Mapping[str, str]:
+        """The versions that it could not load, with the errors, as its registration says."""
+        return {
+            name.removeprefix(_FAILED_META): error for name, error in self.meta.items() if name.startswith(_FAILED_META)
+        }
 
     @property
     def address(self) -> str:

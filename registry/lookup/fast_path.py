@@ -26,6 +26,7 @@ from registry.discovery.directory import Directory
 from registry.discovery.rotation import Rotation
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.service import ROTATIONS_AT_MOST, Service
+from registry.discovery.split_rotation import AnyRotation
 from registry.instances.instance import Instance
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.rendering import Form, HandedTicket, render_one
@@ -89,7 +90,7 @@ class _Lookup:
     service: str
     caller: Caller
     generation: object = None
-    rotation: Rotation = field(default_factory=Rotation)
+    rotation: AnyRotation = field(default_factory=Rotation)
     prepared: Prepared = field(default_factory=dict)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from registry.instances.instance import Instance
+from registry.rollout.record import Rollout
+from registry.rollout.shares import Shares
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"
@@ -76,3 +78,11 @@ def as_json(instance: Instance) -> dict[str, Any]:
         "weight": instance.weight,
         "tags": list(instance.tags),
     }
+
+
+def rollout_fields(rollout: Rollout | None, shares: Shares | None) -> dict[str, Any]:
+    """The field `rollout` of a list of instances, which is there only where a split or shadows are in force."""
+    if rollout is None or shares is None:
+        return {}
+    now = {"shares": shares.weights, "absent": shares.absent}
+    return {"rollout": {"split": rollout.split, "shadows": rollout.shadows} | now}

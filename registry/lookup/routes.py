@@ -21,19 +21,21 @@ from registry.discovery.other_datacenters import OtherDatacenters
 from registry.discovery.selector import Selector
 from registry.discovery.service import Service, first_change
 from registry.discovery.snapshot import Snapshot
+from registry.events.event_log import EventLog
 from registry.instances.instance import Instance
 from registry.lookup.connection import local_address
 from registry.lookup.fast_path import FastPath
 from registry.lookup.host_match import reachable_hosts
-from registry.lookup.metrics import LookupMetrics
+from registry.lookup.operators.metrics import LookupMetrics
+from registry.lookup.operators.routes import OPERATOR_PATHS, add_operator_routes
 from registry.lookup.query_parameters import address_form, count_of, selector_of, wait_of, whole_number
 from registry.lookup.reachability import Reachability
 from registry.lookup.redirect import add_redirects
-from registry.lookup.rendering import Form, as_json, render_many, render_one
-from registry.lookup.scrape_targets import scrape_targets
+from registry.lookup.rendering import Form, as_json, render_many, render_one, rollout_fields
 from registry.lookup.service_finder import Found, ServiceFinder
 from registry.lookup.service_resolution import not_answered_yet, service_named, snapshot_headers
 from registry.lookup.tickets import LookupTickets, add_tickets
+from registry.lookup.waiting_requests import WAITING_AT_MOST, WaitingRequests
 from registry.runtime.errors import RegistryError
 from registry.runtime.tls.server import ServerTls
 from registry.security.access import AccessDenied, may_use
@@ -43,8 +45,6 @@ from registry.security.quota import OverQuota
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
 
-POLLS_AT_MOST = 10_000
-
 
 def build_app(
     directory: Directory,
@@ -53,22 +53,24 @@ def build_app(
     access: AccessControl | None = None,
     tls: ServerTls | None = None,
     others: OtherDatacenters | None = None,
+    events: EventLog | None = None,
     *,
-    polls_at_most: int = POLLS_AT_MOST,
+    waiting_at_most: int = WAITING_AT_MOST,
 ) -> web.Application:
     """The application that answers from `directory`, behind `fast`; so many requests may wait for a change.
 
     `tickets` (default: none) go with the addresses of workers that want them; `access` (default: all) says who may ask;
     of `tls` the metrics say when its certificate ends;
-    `others` are asked where `?dc=` names one, or for failover.
+    `others` are asked where `?dc=` names one, or for failover; `events` is what /events tells (default: nothing).
     """
     tickets, access = tickets or LookupTickets(), access or AccessControl()
     metrics = LookupMetrics(directory, fast, tls)
-    checks = checks_access(access, open_paths=OPEN, roles={"/metrics": Role.OPERATOR, "/sd/prometheus": Role.OPERATOR})
+    checks = checks_access(access, open_paths=OPEN, roles=dict.fromkeys(OPERATOR_PATHS, Role.OPERATOR))
     app = web.Application(middlewares=[refusals_as_text(metrics), checks])
     answer_pages(app, access)
     finder = ServiceFinder(directory, others)
-    lookup = Lookup(directory, finder, tickets, access, polls_at_most=polls_at_most)
+    waiting = WaitingRequests(at_most=waiting_at_most)
+    lookup = Lookup(directory, finder, tickets, access, waiting)
     app.add_routes(
         [
             web.get("/", lookup.port),
@@ -78,12 +80,11 @@ def build_app(
             web.get("/services", lookup.services),
             web.get("/healthz", _alive),
             web.get("/readyz", lookup.ready),
-            web.get("/metrics", metrics.handle),
-            web.get("/sd/prometheus", lookup.scrape_targets),
         ]
     )
     add_redirects(app, directory.default, finder, tickets)
     add_tickets(app, directory, tickets)
+    add_operator_routes(app, directory, metrics, events or EventLog(), waiting)
     return app
 
 
@@ -121,15 +122,13 @@ class Lookup:
         finder: ServiceFinder,
         tickets: LookupTickets,
         access: AccessControl,
-        *,
-        polls_at_most: int,
+        waiting: WaitingRequests,
     ) -> None:
         self._directory = directory
         self._finder = finder
         self._tickets = tickets
         self._access = access
-        self._polls_at_most = polls_at_most
-        self._polls = 0
+        self._waiting = waiting
         self._reachability = Reachability()
         self._instances: WeakKeyDictionary[Service, tuple[object, list[str], bytes]] = WeakKeyDictionary()
 
@@ -173,18 +172,22 @@ class Lookup:
 
     async def _chosen(self, found: Found, selector: Selector, count: int, *, near: str) -> Sequence[Instance]:
         """The next `count` workers in rotation, those nearest to the node `near` first where one is named."""
+        rotation = found.service.rotation(selector)
         if not near:
-            return found.service.rotation(selector).take(count)
-        eligible = [each for each in found.service.snapshot.eligible if selector.matches(each)]
+            return rotation.take(count)
+        product = found.directory.product
+        candidates = rotation.ahead(len(rotation))
+        if found.service.rollout is not None:  # the candidates are those of the version whose turn it was
+            rotation.next()
         try:
-            return (await found.directory.nearness.nearest_first(eligible, near))[:count]
+            return (await found.directory.nearness.nearest_first(candidates, near))[:count]
         except UnknownNode as error:
             known = ", ".join(error.known[:20]) or "none"
             raise Refusal(
-                400, f"near={near[:40]} cannot be used: Consul has network coordinates of {known}."
+                400, f"near={near[:40]} cannot be used: {product} has network coordinates of {known}."
             ) from error
         except RegistryError as error:
-            raise Refusal(503, f"Consul does not say how near nodes are: {error}", again=True) from error
+            raise Refusal(503, f"{product} does not say how near nodes are: {error}", again=True) from error
 
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with health and check output, now or when they change.
@@ -202,22 +205,13 @@ class Lookup:
         if "probe" in request.query:
             return web.json_response(await self._probed(found.service), headers=snapshot_headers(found.service))
         if index == found.service.index:
-            await self._wait_for_change(found.considered, wait_s)
+            with self._waiting.one_more():
+                await first_change(found.considered, timeout_s=wait_s)
             found = await find()
         service = found.service
         return web.Response(
             body=self._instances_body(service), content_type="application/json", headers=snapshot_headers(service)
         )
-
-    async def _wait_for_change(self, services: Sequence[Service], wait_s: float) -> None:
-        """Wait until one changes. Raises Refusal where too many do: their connections must leave room for lookups."""
-        if self._polls >= self._polls_at_most:
-            raise Refusal(503, f"{self._polls} requests wait for a change already, the most there may be.", again=True)
-        self._polls += 1
-        try:
-            await first_change(services, timeout_s=wait_s)
-        finally:
-            self._polls -= 1
 
     def _instances_body(self, service: Service) -> bytes:
         """All instances as JSON, made once for each change: answers to many clients share it until they are sent."""
@@ -238,12 +232,7 @@ class Lookup:
         caller = caller_of(request)
         directory = await self._finder.directory(request.query.get("dc", ""))
         known = [s for s in directory.services() if s.snapshot.known and may_use(caller, s.name)]
-        return web.json_response([_summary(s) for s in known])
-
-    async def scrape_targets(self, request: web.Request) -> web.Response:
-        """`GET /sd/prometheus`: what Prometheus is to scrape, in the form of its HTTP service discovery."""
-        instances = [i for service in self._directory.services() for i in service.snapshot.instances]
-        return web.json_response(scrape_targets(instances, lookup_address=request.host, lookup_scheme=request.scheme))
+        return web.json_response([_counts(s) for s in known])
 
     async def ready(self, request: web.Request) -> web.Response:
         """`GET /readyz`: 503 until the first snapshot of the default service, with the reason for callers only."""
@@ -268,10 +257,11 @@ def _instances(service: Service) -> dict[str, Any]:
         **({"datacenter": service.datacenter} if service.datacenter else {}),
         "index": service.index,
         "instances": [as_json(i) | {"health": i.health, "output": i.output} for i in service.snapshot.instances],
+        **rollout_fields(service.rollout, service.shares),
     } | _exceptions(service.snapshot)
 
 
-def _summary(service: Service) -> dict[str, Any]:
+def _counts(service: Service) -> dict[str, Any]:
     instances = service.snapshot.instances
     return {
         "name": service.name,

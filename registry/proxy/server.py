@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from registry.chosen_backend import BackendSettings, open_source
 from registry.discovery.directory import Directory
+from registry.events.event_log import EventLog
 from registry.instances.instance import Instance
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
@@ -144,7 +145,8 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
         return
     source = open_source(settings.consul)
     try:
-        async with Directory(source, default=settings.service, followed_at_most=1) as directory:
+        observe = EventLog().observe
+        async with Directory(source, default=settings.service, followed_at_most=1, observe=observe) as directory:
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
             await service.wait_until_known()

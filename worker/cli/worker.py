@@ -22,6 +22,13 @@ from registry.runtime.cli_options import (
     port_option,
     service_option,
 )
+from worker.cli.cascade_options import (
+    DEFAULT_LOOKUP,
+    Cascade,
+    LookupService,
+    LookupTokenFile,
+    cascade_source,
+)
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
     AgentCheck,
@@ -112,6 +119,9 @@ def worker(
     input_layer: InputLayer = None,
     output_layer: OutputLayer = None,
     signature: Signature = None,
+    cascade: Cascade = None,
+    registry: LookupService = DEFAULT_LOOKUP,
+    lookup_token_file: LookupTokenFile = None,
     num_top_predictions: Top = WorkerSettings.top,
     size: Size = None,
     resize: Resize = None,
@@ -167,9 +177,14 @@ def worker(
 
     \b
       p2p worker --model cats=models/cats --model dogs=models/dogs
+
+    A cascade asks several services or models and answers as one:
+
+    \b
+      p2p worker --cascade pets.toml --service pets
     """
     from registry.chosen_backend import backend_settings
-    from registry.runtime.errors import RegistryError
+    from registry.runtime.errors import RegistryError, SettingsError
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.processes.sd_notify import SystemdNotifier
     from registry.runtime.tls.server import TlsFiles
@@ -202,6 +217,8 @@ def worker(
             )
 
         (first, path), *others = named_models(model or (), service=service)
+        if cascade is not None and (model or graph is not None):
+            raise SettingsError("Give either --cascade or a model: a cascade's models stand in its file.")
         if others:
             own = (graph, labels, input_layer, output_layer, signature, *pixels)
             refuse_for_several(own, port=port, count=1 + len(others))
@@ -209,6 +226,7 @@ def worker(
             consul=backend_settings(os.environ, consul=consul, discovery=discovery),
             source=source(path),
             service=first,
+            cascade=cascade_source(cascade, registry=registry, token_file=lookup_token_file),
             more=tuple(Served(name, source(path)) for name, path in others),
             version_policy=parse_policy(version_policy),
             version_labels=parse_labels(version_label or ()),

@@ -25,7 +25,7 @@ _LENGTH = re.compile(r"[0-9]{1,10}")
 _PLAIN_HEADERS = frozenset({
     "accept", "accept-charset", "accept-encoding", "accept-language", "authorization", "baggage", "cache-control",
     "connection", "content-length", "content-type", "cookie", "forwarded", "host", "origin", "p2p-boot",
-    "p2p-timeout-ms", "pragma", "priority", "referer", "traceparent", "tracestate", "user-agent", "via",
+    "p2p-shadow", "p2p-timeout-ms", "pragma", "priority", "referer", "traceparent", "tracestate", "user-agent", "via",
     "x-correlation-id", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id",
 })  # fmt: skip
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 from registry.security.quota import held_places
 from worker.batching.batcher import Batcher
@@ -83,6 +84,13 @@ class Predictor:
         self._entered.close()
         await self.batcher.__aexit__()
 
+    def describe(self) -> dict[str, Any]:
+        """See `ImagePredictor.describe`: its model, its batches, its queue."""
+        described = {key: value for key, value in self.model.describe().items() if key not in ("name", "version")}
+        streams = self.batcher.pace.streams
+        caps = {"batch_cap": self.batcher.pace.cap, "streams": streams.count if streams else 1}
+        return described | caps | {"queue": self.batcher.depth, "running": self.batcher.running}
+
     @property
     def moving(self) -> bool:
         """Whether images get decoded and predicted. From any thread."""
@@ -99,7 +107,7 @@ class Predictor:
 
     async def predict(self, encoded: Sequence[bytes], *, deadline_s: float) -> list[Scores]:
         """Scores [classes] of each encoded image, in order; raises a WorkerError if any of them has none."""
-        _hold_places(len(encoded))
+        hold_places(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
         with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
             images = await self._decode(encoded, deadline_s)
@@ -107,7 +115,7 @@ class Predictor:
 
     async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
         """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""
-        _hold_places(len(images))
+        hold_places(len(images))
         return await self.batcher.submit_all(images, deadline_s=deadline_s)
 
     async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
@@ -123,7 +131,7 @@ class Predictor:
             raise
 
 
-def _hold_places(count: int) -> None:
+def hold_places(count: int) -> None:
     """Count the images of the current request among its caller's places. Raises OverQuota."""
     places = held_places.get()
     if places is not None:

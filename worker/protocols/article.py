@@ -13,6 +13,7 @@ from aiohttp import web
 from worker.errors import BadRequest, WrongMethod
 from worker.protocols.common import timeout_s
 from worker.repository.repository import ModelRepository
+from worker.telemetry.shadow import HEADER
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, to_aiohttp
@@ -60,6 +61,8 @@ class Article:
         with predictor.receiving(deadline_s=deadline_s):
             images = await self._body_reader.images(request)
         scores = await predictor.predict(images, deadline_s=deadline_s)
+        if (shadow := request.headers.get(HEADER)) is not None:
+            predictor.numbers.compare_shadow(shadow, *predictor.model.top(scores[0], 1)[0])
         with predictor.numbers.stage("encode"):
             return JsonResponse(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.batching.queue import Image, Scores
 from worker.errors import BadRequest
-from worker.inference.predictor import Predictor
+from worker.inference.image_predictor import ImagePredictor
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
 from worker.web.ticket_limits import ticket_limits
@@ -25,7 +25,7 @@ def timeout_s(request: IncomingRequest) -> float | None:
     return wanted_s if allowed_s is None else min(wanted_s, allowed_s)
 
 
-async def scores_of(predictor: Predictor, images: Images, *, deadline_s: float) -> list[Scores]:
+async def scores_of(predictor: ImagePredictor, images: Images, *, deadline_s: float) -> list[Scores]:
     """The scores [classes] of each image, in order."""
     encoded = [image for image in images if isinstance(image, bytes)]
     if encoded:

@@ -131,7 +131,7 @@ class ModelVersions:
 
     @property
     def next_change(self) -> asyncio.Event:
-        """An event that is set when the set of serving versions changes."""
+        """An event that is set when a version begins to serve or ceases to, begins to be loaded, or fails."""
         return self._change
 
     def find(self, *, version: str | None = None, label: str | None = None) -> Predictor:
@@ -205,6 +205,7 @@ class ModelVersions:
 
     async def _load(self, version: str, fingerprint: int, *, background: bool) -> None:
         self._loading = version
+        self._changed()
         try:
             predictor = await self._open(version, background=background)
         except Exception as error:  # a framework may raise anything; the version that serves goes on
@@ -213,9 +214,9 @@ class ModelVersions:
         else:
             self._failed.pop(version, None)
             self._loaded = {**self._loaded, version: predictor}
-            self._changed()
         finally:
             self._loading = None
+            self._changed()
 
     async def _open(self, version: str | None, *, background: bool = False) -> Predictor:
         source = self._source

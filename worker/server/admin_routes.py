@@ -7,9 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from worker.inference.predictor import Predictor
-from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
+from worker.repository.served_model import ServedModel
 from worker.telemetry.metrics import WorkerMetrics
 from worker.web.endpoint_state import EndpointState
 from worker.web.port_access import PortAccess
@@ -84,7 +83,7 @@ class AdminRoutes:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": _METRICS_TYPE})
 
 
-def reasons_not_ready(store: ModelVersions, *, ready: bool, leaving: bool) -> Sequence[str]:
+def reasons_not_ready(store: ServedModel, *, ready: bool, leaving: bool) -> Sequence[str]:
     """Sentences that say why a worker is not ready; none if it is. `ready` says that all its models are loaded."""
     if leaving:
         return ["It is leaving: it finishes what it has begun and ends."]
@@ -95,22 +94,13 @@ def reasons_not_ready(store: ModelVersions, *, ready: bool, leaving: bool) -> Se
     return [] if ready else ["The other models of this worker are not loaded yet."]
 
 
-def _model(store: ModelVersions) -> dict[str, Any]:
+def _model(store: ServedModel) -> dict[str, Any]:
     """One model's versions, as JSON takes them."""
     loaded, labels = store.loaded, store.labels
     versions = [
         {"version": status.version, "state": status.state}
         | ({"error": status.error} if status.error else {})
-        | (_version(loaded[status.version]) if status.version in loaded else {})
+        | (loaded[status.version].describe() if status.version in loaded else {})
         for status in store.statuses()
     ]
     return {"policy": str(store.policy), "default": labels.get("stable"), "labels": labels, "versions": versions}
-
-
-def _version(predictor: Predictor) -> dict[str, Any]:
-    """What is known of a version that is loaded: its model, its batches, its queue."""
-    batcher = predictor.batcher
-    described = {key: value for key, value in predictor.model.describe().items() if key not in ("name", "version")}
-    streams = batcher.pace.streams
-    caps = {"batch_cap": batcher.pace.cap, "streams": streams.count if streams else 1}
-    return described | caps | {"queue": batcher.depth, "running": batcher.running}

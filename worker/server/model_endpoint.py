@@ -5,12 +5,23 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from registry.instances.instance import TICKET_AUTH, TOKEN_AUTH, Instance, stable_id, version_tag
+from registry.instances.instance import (
+    LOADING_META,
+    TICKET_AUTH,
+    TOKEN_AUTH,
+    Instance,
+    failed_meta,
+    stable_id,
+    version_tag,
+)
 from registry.runtime.listen import port_of
 from worker.advertising.advertised import Advertised
-from worker.repository.model_versions import ModelVersions
+from worker.repository.served_model import ServedModel
 from worker.settings import WorkerSettings
 from worker.web.endpoint_state import EndpointState
+
+FAILED_SHOWN = 3
+"""How many versions that could not be loaded a registration names; Consul allows 64 entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +32,7 @@ class ModelEndpoint:
     """
 
     number: int
-    store: ModelVersions
+    store: ServedModel
     listener: socket.socket
     state: EndpointState
 
@@ -56,8 +67,18 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: A
         version=store.current.model.version,
         tags=tuple(version_tag(version) for version in store.loaded),
         boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings),
+        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings) | _coming_versions(store),
     )
+
+
+def _coming_versions(store: ServedModel) -> dict[str, str]:
+    """What the registration says of the version that is being loaded, and of the newest ones that failed."""
+    statuses = store.statuses()
+    loading = next((status.version for status in statuses if status.state == "LOADING"), "")
+    said = {LOADING_META: loading} if loading else {}
+    for status in [status for status in statuses if status.error][:FAILED_SHOWN]:
+        said |= failed_meta(status.version, status.error)
+    return said
 
 
 def _auth(settings: WorkerSettings) -> dict[str, str]:

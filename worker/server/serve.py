@@ -35,12 +35,14 @@ from registry.security.tickets.key_ring import checking_tickets
 from worker.advertising.advertised import Advertised, find_advertised
 from worker.advertising.refuse_loopback import refuse_loopback_early
 from worker.batching.core_scheduler import CoreScheduler
+from worker.cascade.served import ServedCascade
 from worker.fast_path.connection import connection_factory
 from worker.registration import Registration
-from worker.repository.loader import running_threads
+from worker.repository.loader import WorkerThreads, running_threads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
+from worker.repository.served_model import ServedModel
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.server.model_endpoint import ModelEndpoint, health_url, instance_of
 from worker.settings import WorkerSettings
@@ -80,7 +82,7 @@ class RunningWorker:
         return self.endpoints[0].state
 
     @property
-    def store(self) -> ModelVersions:
+    def store(self) -> ServedModel:
         """The first model's versions."""
         return self.endpoints[0].store
 
@@ -150,10 +152,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         await stack.enter_async_context(supervised("return freed memory", return_freed_memory))
         endpoints: list[ModelEndpoint] = []
         listeners = stack.enter_context(_listening(settings))
-        for number, (served, listener) in enumerate(zip(settings.models, listeners, strict=True)):
-            store = ModelVersions(
-                served, settings, threads=threads, scheduler=scheduler, numbers=shared.metrics, requests=shared.requests
-            )
+        served = _served_models(settings, shared, threads, scheduler)
+        for number, (store, listener) in enumerate(zip(served, listeners, strict=True)):
             await stack.enter_async_context(store)
             endpoints.append(ModelEndpoint(number, store, listener, EndpointState(boot=uuid.uuid4().hex)))
         required = None
@@ -178,6 +178,22 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             endpoint.state.ready = True
         instances = await stack.enter_async_context(_registered(settings, endpoints, required))
         yield RunningWorker(instances, endpoints)
+
+
+def _served_models(
+    settings: WorkerSettings, shared: SharedState, threads: WorkerThreads, scheduler: CoreScheduler
+) -> list[ModelVersions | ServedCascade]:
+    """What answers for each name: a model's versions, or a cascade for the first."""
+    numbers, requests = shared.metrics, shared.requests
+    served: list[ModelVersions | ServedCascade] = [
+        ModelVersions(each, settings, threads=threads, scheduler=scheduler, numbers=numbers, requests=requests)
+        for each in settings.models
+    ]
+    if settings.cascade is not None:
+        served[0] = ServedCascade(
+            settings.cascade, settings, threads=threads, scheduler=scheduler, numbers=numbers, requests=requests
+        )
+    return served
 
 
 @contextmanager
@@ -270,7 +286,7 @@ def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised:
 async def _announce_versions(
     settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised, registration: Registration
 ) -> None:
-    """Update the registration whenever other versions are served."""
+    """Update the registration whenever other versions are served, are being loaded, or have failed."""
     known = registration.instance
     while True:
         change = endpoint.store.next_change

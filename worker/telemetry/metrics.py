@@ -23,6 +23,7 @@ from prometheus_client import (
 
 from worker.telemetry.histogram import Histogram, Histograms
 from worker.telemetry.request_labels import RequestLabels
+from worker.telemetry.shadow import ShadowMetrics
 
 Stage = Literal["receive", "decode", "queue", "predict", "encode"]
 Reason = Literal["queue", "memory", "deadline", "expired", "gone"]
@@ -52,6 +53,7 @@ class WorkerMetrics:
         Gauge("p2p_worker_requests_in_flight", "Requests being received or answered.", registry=registry).set_function(
             lambda: self.in_flight
         )
+        self.shadow = ShadowMetrics(registry, seconds=_BUCKETS_S)
         self._families = _ModelFamilies(registry)
         self._models: dict[str, ModelMetrics] = {}
         self._by_response: dict[tuple[RequestLabels, int], tuple[Counter, Histogram]] = {}
@@ -59,8 +61,12 @@ class WorkerMetrics:
     def model(self, name: str) -> ModelMetrics:
         """The metrics of one model, whatever its version."""
         if name not in self._models:
-            self._models[name] = ModelMetrics(self._families, name)
+            self._models[name] = ModelMetrics(self._families, self.shadow, name)
         return self._models[name]
+
+    def cascade(self, name: str) -> CascadeMetrics:
+        """The metrics of a cascade's steps; a worker has one cascade at most for each of its names."""
+        return CascadeMetrics(self._registry, name)
 
     def answered(self, labels: RequestLabels, *, status: int, took_s: float) -> None:
         """Count one request that was answered with `status`, `took_s` after its headers had come."""
@@ -117,8 +123,9 @@ class _ModelFamilies:
 class ModelMetrics:
     """The metrics of one model, whatever its version; each is looked up once."""
 
-    def __init__(self, families: _ModelFamilies, name: str) -> None:
+    def __init__(self, families: _ModelFamilies, shadow: ShadowMetrics, name: str) -> None:
         self._families = families
+        self._shadow = shadow
         self._name = name
         self._stages = {stage: families.stage_s.labels(name, stage) for stage in get_args(Stage)}
         self._rejected = {reason: families.rejected.labels(name, reason) for reason in get_args(Reason)}
@@ -139,6 +146,10 @@ class ModelMetrics:
     def rejected(self, reason: Reason, images: int = 1) -> None:
         """Count images that get no prediction."""
         self._rejected[reason].inc(images)
+
+    def compare_shadow(self, header: str, label: str, score: float) -> None:
+        """Compare the best label of a copy's image with that of the caller, which its header holds."""
+        self._shadow.compare(self._name, header, label, score)
 
     def batch(self, images: int, *, took_s: float) -> None:
         """Record that a batch of so many images was predicted."""
@@ -164,6 +175,29 @@ class ModelMetrics:
             self._loaded.remove(loaded)
             if loaded not in self._loaded:  # the same version may have been loaded again before this one was closed
                 self._families.info.remove(self._name, *loaded)
+
+
+class CascadeMetrics:
+    """How often each step of a cascade ran, was left out or failed, and how long it took."""
+
+    def __init__(self, registry: CollectorRegistry, name: str) -> None:
+        self._name = name
+        self._steps = Counter(
+            "p2p_worker_cascade_steps", "Steps, by what became of them.", ["model", "step", "status"], registry=registry
+        )
+        self._step_s = Histograms(
+            "p2p_worker_cascade_step_seconds",
+            "Seconds that a step took.",
+            ["model", "step"],
+            bounds=_BUCKETS_S,
+            registry=registry,
+        )
+
+    def told(self, step: str, status: str, took_s: float) -> None:
+        """Count one step of one image; `status` is ran, skipped or failed."""
+        self._steps.labels(self._name, step, status).inc()
+        if status != "skipped":
+            self._step_s.labels(self._name, step).observe(took_s)
 
 
 class _StageTimer(AbstractContextManager[object]):

@@ -20,6 +20,8 @@ from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
 from worker.telemetry.metrics import WorkerMetrics
 from worker.telemetry.request_labels import request_labels
+from worker.telemetry.shadow import HEADER
+from worker.telemetry.step_timings import take_timings
 from worker.web.endpoint_state import EndpointState
 from worker.web.port_access import UNLIMITED, Permission, PortAccess
 from worker.web.request import IncomingRequest
@@ -88,9 +90,17 @@ class RequestFrame:
             metrics.in_flight -= 1
             self._answered()
         labels = request_labels(request.path, default=self._models.default, known=self._models.names)
-        metrics.answered(labels, status=response.status, took_s=time.monotonic() - since_s)
+        took_s = time.monotonic() - since_s
+        shadow = request.headers.get(HEADER)
+        if shadow is None:
+            metrics.answered(labels, status=response.status, took_s=took_s)
+        else:
+            metrics.shadow.answered(labels.model, shadow, status=response.status, took_s=took_s)
         if self._access.origins:
             response.headers.update(self._access.origins.headers(request.headers))
+        steps = take_timings()
+        if steps is not None:
+            response.headers["Server-Timing"] = steps
         if self._state.leaving:
             response.force_close()
         return response

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2pclient.bounds import COUNT_AT_MOST
+from p2pclient.cli.status.summary import NO_SUMMARY, ServiceSummary, WorkerSummary
 from p2pclient.messages import MALFORMED
 from p2pclient.types import Panic, UnusableWorker, Worker
 
@@ -87,7 +88,8 @@ class WorkerStatus:
 class ServiceStatus:
     """One service and its workers. `age_s`: seconds since the lookup service could last confirm them.
 
-    `panic` is set in panic mode, and `unusable` are the workers that are registered as no worker can be.
+    `panic` is set in panic mode, and `unusable` are the workers that are registered as no worker can be. `summary` is
+    what the lookup service says of it.
     """
 
     name: str
@@ -95,6 +97,11 @@ class ServiceStatus:
     workers: tuple[WorkerStatus, ...]
     panic: Panic | None = None
     unusable: tuple[UnusableWorker, ...] = ()
+    summary: ServiceSummary = NO_SUMMARY
+
+    def summary_of(self, worker: Worker) -> WorkerSummary | None:
+        """What the lookup service says of a worker; None where it does not."""
+        return (self.summary.workers or {}).get(worker.id)
 
 
 def model_of(body: bytes) -> ModelStatus | None:

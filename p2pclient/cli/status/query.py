@@ -1,4 +1,4 @@
-"""`p2p status` asks the lookup service for services and workers, and each worker for its model and its load."""
+"""`p2p status` asks the lookup service for services, workers and reasons, and each worker for its model and load."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from p2pclient.cli.status.model import ServiceStatus, WorkerStatus, load_of, model_of
+from p2pclient.cli.status.summary import NO_SUMMARY, ServiceSummary, summary_of
 from p2pclient.cli.terminal import clear_screen, write
-from p2pclient.errors import P2PError, UnknownService
+from p2pclient.discovery.operator_pages import OperatorPages
+from p2pclient.errors import AuthenticationError, P2PError, UnknownService
 from p2pclient.failures import Failure, outcome_of
 from p2pclient.messages import Answer, bearer
 from p2pclient.transport.base import ExchangeFailed, Transport
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 WORKER_TIMEOUT_S = 1.0
 REACHABILITY_TIMEOUT_S = 5.0
 """For the lookup service, which itself connects to all workers."""
+
+SUMMARY_TIMEOUT_S = 5.0
 
 _AT_A_TIME = 64
 
@@ -41,9 +45,16 @@ class WorkerRequests:
 
 
 async def show_status(
-    client: AsyncClient, requests: WorkerRequests, *, form: Callable[[list[ServiceStatus]], str], every_s: float | None
+    client: AsyncClient,
+    requests: WorkerRequests,
+    pages: OperatorPages | None,
+    *,
+    form: Callable[[list[ServiceStatus]], str],
+    every_s: float | None,
 ) -> None:
     """Write the state of all services once or, with `every_s`, again and again; on a terminal in the same place.
+
+    `pages` are the lookup service's for operators; None where Consul is asked in its place.
 
     Raises a P2PError if the first request fails; later ones are written as a line, and tried again.
     """
@@ -53,7 +64,7 @@ async def show_status(
             while True:
                 began_s = time.monotonic()
                 try:
-                    before = await fetch_statuses(client, requests, before=before)
+                    before = await fetch_statuses(client, requests, pages, before=before)
                     text = form(before)
                 except P2PError as error:
                     if every_s is None or not before:
@@ -68,10 +79,10 @@ async def show_status(
 
 
 async def fetch_statuses(
-    client: AsyncClient, requests: WorkerRequests, *, before: Iterable[ServiceStatus]
+    client: AsyncClient, requests: WorkerRequests, pages: OperatorPages | None, *, before: Iterable[ServiceStatus]
 ) -> list[ServiceStatus]:
     """The state of all services now; rates are since `before`. Raises LookupUnavailable, ProtocolError."""
-    services = await client.services()
+    services, summaries = await asyncio.gather(client.services(), _summaries(pages))
     known = {(state.name, worker.worker): worker for state in before for worker in state.workers}
     free = asyncio.Semaphore(_AT_A_TIME)
 
@@ -91,9 +102,22 @@ async def fetch_statuses(
             asyncio.gather(*(of_worker(service.name, worker) for worker in workers)),
         )
         statuses = [replace(status, unreachable=unreachable.get(status.worker.id, "")) for status in statuses]
-        return ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable)
+        summary = summaries(service.name)
+        return ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable, summary)
 
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
+
+
+async def _summaries(pages: OperatorPages | None) -> Callable[[str], ServiceSummary]:
+    """What the lookup service says of each service, or that it does not tell this token; an older one says none."""
+    if pages is None:
+        return lambda _: NO_SUMMARY
+    found = await outcome_of(pages.summary(limit_s=SUMMARY_TIMEOUT_S))
+    if isinstance(found, Failure):
+        denied = isinstance(found.error, AuthenticationError)
+        none = ServiceSummary(notes=(f"token without rights: {found.error}",)) if denied else NO_SUMMARY
+        return lambda _: none
+    return lambda name: summary_of(found.get(name))
 
 
 async def _ticket(client: AsyncClient, worker: Worker) -> Mapping[str, str]:

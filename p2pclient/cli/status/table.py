@@ -14,6 +14,7 @@ from typing import Any
 from p2pclient.cli.columns import aligned, shortened, wrapped
 from p2pclient.cli.status.exposure import exposed_workers, exposure_warning
 from p2pclient.cli.status.model import ServiceStatus, WorkerStatus
+from p2pclient.cli.status.summary import WorkerSummary
 from p2pclient.cli.terminal import visible
 
 _HEALTH = {"passing": "ok", "maintenance": "maint"}
@@ -33,37 +34,43 @@ def as_json(statuses: Sequence[ServiceStatus], *, lookups: Sequence[str] = ()) -
             "age_s": round(service.age_s, 3),
             "panic": asdict(service.panic) if service.panic else None,
             "unusable": [asdict(worker) for worker in service.unusable],
-            "workers": [_worker_json(worker) for worker in service.workers],
+            "notes": list(service.summary.notes),
+            "workers": [_worker_json(worker, service.summary_of(worker.worker)) for worker in service.workers],
         }
         for service in statuses
     ]
     return json.dumps({"services": services, "exposed": [*lookups, *exposed_workers(statuses)]}) + "\n"
 
 
-def _worker_json(status: WorkerStatus) -> dict[str, Any]:
+def _worker_json(status: WorkerStatus, summary: WorkerSummary | None) -> dict[str, Any]:
     worker, model, load = status.worker, status.model, status.load
-    return {
-        "id": worker.id,
-        "address": worker.address,
-        "scheme": worker.scheme,
-        "auth": worker.auth,
-        "health": worker.health,
-        "output": worker.output or None,
-        "weight": worker.weight,
-        "version": status.version,
-        "boot": worker.boot,
-        "ready": model.ready if model else None,
-        "waiting_for": model.waiting_for if model else None,
-        "leaving": model.leaving if model else None,
-        "versions": [asdict(version) for version in model.versions] if model else None,
-        "engine": model.engine if model else None,
-        "in_flight": load.in_flight if load else None,
-        "queue": load.queue if load else None,
-        "answers": load.answers if load else None,
-        "answers_per_s": None if status.per_s is None else round(status.per_s, 3),
-        "error": status.error or None,
-        "unreachable": status.unreachable or None,
-    } | ({"denied": status.denied} if status.denied else {})
+    told = {} if summary is None else {"share_percent": summary.share_percent, "notes": list(summary.notes)}
+    return (
+        {
+            "id": worker.id,
+            "address": worker.address,
+            "scheme": worker.scheme,
+            "auth": worker.auth,
+            "health": worker.health,
+            "output": worker.output or None,
+            "weight": worker.weight,
+            "version": status.version,
+            "boot": worker.boot,
+            "ready": model.ready if model else None,
+            "waiting_for": model.waiting_for if model else None,
+            "leaving": model.leaving if model else None,
+            "versions": [asdict(version) for version in model.versions] if model else None,
+            "engine": model.engine if model else None,
+            "in_flight": load.in_flight if load else None,
+            "queue": load.queue if load else None,
+            "answers": load.answers if load else None,
+            "answers_per_s": None if status.per_s is None else round(status.per_s, 3),
+            "error": status.error or None,
+            "unreachable": status.unreachable or None,
+        }
+        | ({"denied": status.denied} if status.denied else {})
+        | told
+    )
 
 
 def as_table(statuses: Sequence[ServiceStatus], *, width: int, lookups: Sequence[str] = ()) -> str:
@@ -82,13 +89,18 @@ def as_table(statuses: Sequence[ServiceStatus], *, width: int, lookups: Sequence
 
 def _service(status: ServiceStatus, width: int) -> list[str]:
     lines = [shortened(_heading(status), width)]
+    for note in status.summary.notes:
+        lines += wrapped(f"  {visible(note)}", width)
     if status.workers:
-        rows = [_HEADS, *map(_cells, status.workers)]
+        heads = _HEADS if status.summary.workers is None else tuple("share" if h == "weight" else h for h in _HEADS)
+        rows = [heads, *(_cells(worker, status.summary_of(worker.worker)) for worker in status.workers)]
         lines += aligned(rows, texts=_TEXTS, shrinking=_SHRINKING, width=width)
     for worker in status.workers:
         if worker.error:
             lines.append(shortened(f"  {worker.worker.address}: {visible(worker.error)}", width))
-        for note in _notes(worker):
+        summary = status.summary_of(worker.worker)
+        told = () if summary is None else map(visible, summary.notes)
+        for note in dict.fromkeys((*told, *_notes(worker))):  # a worker may say of itself what the summary says, too
             lines += wrapped(f"  {worker.worker.address}: {note}", width)
     for unusable in status.unusable:
         lines += wrapped(f"  {visible(unusable.id)} is left out: {visible(unusable.reason)}", width)
@@ -101,7 +113,7 @@ def _heading(status: ServiceStatus) -> str:
         return f"{name}: no worker to be seen: none is there, or the token may read none"
     serving = sum(worker.worker.healthy for worker in status.workers)
     heading = f"{name}: {serving} of {len(status.workers)} serving"
-    if status.panic is not None:
+    if status.panic is not None and status.summary.workers is None:
         heading += f", panic mode ({status.panic.healthy} of {status.panic.total} are healthy: all are used)"
     versions = sorted({worker.version for worker in status.workers if worker.version})
     if versions:
@@ -129,7 +141,8 @@ def _notes(status: WorkerStatus) -> Iterator[str]:
             yield visible(f"version {version.version} {state}")
 
 
-def _cells(status: WorkerStatus) -> tuple[str, ...]:
+def _cells(status: WorkerStatus, summary: WorkerSummary | None) -> tuple[str, ...]:
+    """The cells of a worker's row; in place of the weight the share of the lookups, where that is told."""
     worker, model, load = status.worker, status.model, status.load
     answers = "-" if load is None else str(load.answers)
     if status.per_s is not None:
@@ -138,7 +151,7 @@ def _cells(status: WorkerStatus) -> tuple[str, ...]:
         worker.address,
         _health(status),
         visible(status.version) or "-",
-        str(worker.weight),
+        str(worker.weight) if summary is None else f"{summary.share_percent:.3g}%",
         visible(model.engine) if model else "-",
         str(load.in_flight) if load else "-",
         str(load.queue) if load else "-",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -79,6 +79,10 @@ class ServerTls:
     def expires_at_s(self) -> float:
         """When the certificate in use ends, in seconds since 1970."""
         return self._newest.value.expires_at_s
+
+    def when_changed(self, call: Callable[[], None]) -> None:
+        """Call this after each change of the certificate in use."""
+        self._newest.on_change.append(call)
 
     async def follow(self) -> None:
         """Read the files again whenever they change, until cancelled; unusable ones are logged and not used."""

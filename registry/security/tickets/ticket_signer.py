@@ -35,11 +35,15 @@ class SigningKey:
 
 
 class TicketSigner:
-    """Signs tickets of `lifetime_s` with the key that `use` names; `clock` gives seconds since 1970."""
+    """Signs tickets of `lifetime_s` with the key that `use` names; `clock` gives seconds since 1970.
+
+    Functions in `on_new_key` are called with the id of each new key.
+    """
 
     def __init__(self, *, lifetime_s: int = LIFETIME_S, clock: Callable[[], float] = time.time) -> None:
         self.lifetime_s = lifetime_s
         self._clock = clock
+        self.on_new_key: list[Callable[[str], None]] = []
         self._key: SigningKey | None = None
         self._second = -1
         self._kept: dict[tuple[Caller, str, str | None], str] = {}
@@ -56,8 +60,12 @@ class TicketSigner:
 
     def use(self, key: SigningKey | None) -> None:
         """Sign with this key from now on; None: sign nothing."""
+        is_new = key is not None and key.key_id != self.key_id
         self._key = key
         self._kept.clear()
+        if is_new and key is not None:
+            for call in self.on_new_key:
+                call(key.key_id)
 
     def epoch(self) -> tuple[int, str | None]:
         """Changes whenever tickets made before must not be handed out any more."""

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from worker.errors import BadRequest
-from worker.inference.predictor import Predictor
+from worker.inference.image_predictor import ImagePredictor
 from worker.protocols.common import scores_of, timeout_s
 from worker.protocols.openinference.request import read_inference
 from worker.protocols.openinference.response import EncodedResponse, write_response
@@ -104,7 +104,7 @@ class OpenInference:
         with predictor.numbers.stage("encode"):
             return _to_aiohttp(await self._body_reader.off_loop(sum(row.nbytes for row in scores), writing))
 
-    def _predictor(self, request: web.Request) -> Predictor:
+    def _predictor(self, request: web.Request) -> ImagePredictor:
         return self._models.find(request.match_info["name"], version=request.match_info.get("version"))
 
     def _of_model(self, path: str) -> list[Route]:

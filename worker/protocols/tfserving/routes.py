@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from worker.errors import BadRequest, NotFound
-from worker.inference.predictor import Predictor
+from worker.inference.image_predictor import ImagePredictor
 from worker.protocols.common import scores_of, timeout_s
 from worker.protocols.tfserving.codec import decimal_rows
 from worker.protocols.tfserving.schema import (
@@ -91,7 +91,7 @@ class TFServing:
         """The signatures."""
         return _json(json.dumps(asdict(metadata(self._predictor(request).model))))
 
-    def _predictor(self, request: web.Request) -> Predictor:
+    def _predictor(self, request: web.Request) -> ImagePredictor:
         path = request.match_info
         return self._models.find(path["name"], version=path.get("version"), label=path.get("label"))
 

@@ -25,6 +25,7 @@ from tests.support.raw_http import conversation
 from tests.support.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, bearer, write_tokens
 
 PAGE = "https://page.example"
+OPERATOR_PATHS = ("/metrics", "/sd/prometheus", "/events", "/summary")
 CLIENT_PATHS = ("/", "/next", "/next/classify", "/instances/classify", "/services", "/nowhere", "/to/classify/x")
 
 
@@ -73,7 +74,7 @@ async def test_without_a_right_token_only_the_health_is_told(
 ) -> None:
     """Every other path, whether it exists or not, is 401 with the challenge; health carries no details."""
     async with lookup(AccessControl(tokens=tokens)) as asked:
-        for path in (*CLIENT_PATHS, "/metrics", "/sd/prometheus"):
+        for path in (*CLIENT_PATHS, *OPERATOR_PATHS):
             status, headers, text = await asked.get(path, token)
             assert (status, headers["WWW-Authenticate"]) == (401, 'Bearer realm="p2p"'), path
             assert "wrong" not in text
@@ -87,15 +88,16 @@ async def test_without_a_right_token_only_the_health_is_told(
 async def test_a_client_may_look_up_and_an_operator_may_read_metrics_too(
     lookup: Ask, tokens: WatchedFiles[Any]
 ) -> None:
-    """/metrics takes the operator's role: a client's token is known there, but may not do that (403)."""
+    """Metrics, events and such take the operator's role: a client's token is known there, but may not do that (403)."""
     expected = [200, 200, 200, 200, 200, 404, 307]
     async with lookup(AccessControl(tokens=tokens)) as asked:
         for token in (CLIENT, OPERATOR):
             assert [(await asked.get(path, token))[0] for path in CLIENT_PATHS] == expected
-        status, headers, text = await asked.get("/metrics", CLIENT)
-        assert (status, "WWW-Authenticate" in headers) == (403, False)
-        assert text == "The token of alice may not do this: it takes one with the role operator.\n"
-        assert (await asked.get("/metrics", OPERATOR))[0] == 200
+        for path in OPERATOR_PATHS:
+            status, headers, text = await asked.get(path, CLIENT)
+            assert (status, "WWW-Authenticate" in headers) == (403, False)
+            assert text == "The token of alice may not do this: it takes one with the role operator.\n"
+            assert (await asked.get(path, OPERATOR))[0] == 200
 
 
 async def test_a_caller_sees_only_its_services(lookup: Ask, tokens: WatchedFiles[Any]) -> None:

@@ -7,9 +7,10 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.cli.status.model import Load, ModelStatus, ServiceStatus, WorkerStatus
+from p2pclient.cli.status.model import Load, ModelStatus, ServiceStatus, VersionStatus, WorkerStatus
+from p2pclient.cli.status.summary import summary_of
 from p2pclient.cli.status.table import as_json, as_table
-from p2pclient.types import Worker
+from p2pclient.types import Panic, Worker
 
 # An example has no time limit: the machine may be busy with something else.
 in_moderation = settings(max_examples=60, deadline=None)
@@ -64,3 +65,36 @@ def test_json_is_one_line_with_every_worker(statuses):
     assert text.count("\n") == 1
     said = json.loads(text)["services"]
     assert [len(service["workers"]) for service in said] == [len(state.workers) for state in statuses]
+
+
+def test_what_the_lookup_service_says_stands_in_the_table_and_in_the_json():
+    """Shares in place of weights, its sentences word for word, and once where the worker says the same."""
+    said = {
+        "notes": ["1 of 4 healthy: all 4 are handed out"],
+        "workers": [
+            {"id": "a", "share_percent": 33.33, "notes": ["critical: \x1b[2J503", "version 4 is being loaded"]}
+        ],
+    }
+    worker = Worker("classify", "a", "10.0.0.1", 9001, "3", "b", 2, "passing")
+    model = ModelStatus(True, False, "3", "onnx", versions=(VersionStatus("4", "LOADING"),))
+    status = ServiceStatus("classify", 0.0, (WorkerStatus(worker, model),), panic=Panic(1, 4), summary=summary_of(said))
+    heading, note, heads, row, *notes = as_table([status], width=100).splitlines()
+    assert heading == "classify: 1 of 1 serving, version 3, as of now"
+    assert note == "  1 of 4 healthy: all 4 are handed out"
+    assert (heads.split()[3], row.split()[3]) == ("share", "33.3%")
+    assert notes[:2] == ["  10.0.0.1:9001: critical: \\x1b[2J503", "  10.0.0.1:9001: version 4 is being loaded"]
+    assert not any("version 4" in line for line in notes[2:])
+    (service,) = json.loads(as_json([status]))["services"]
+    assert service["notes"] == said["notes"]
+    assert service["workers"][0]["share_percent"] == 33.33
+    assert service["workers"][0]["notes"] == said["workers"][0]["notes"]
+
+
+def test_a_lookup_service_that_tells_no_summary_leaves_the_table_as_it_was():
+    """An older one, or one that gives an odd answer: weights stand there, and panic mode in the heading."""
+    worker = Worker("classify", "a", "10.0.0.1", 9001, "3", "b", 2, "passing")
+    for odd in (None, {}, {"workers": [{}], "notes": []}, {"workers": 3, "notes": []}, []):
+        status = ServiceStatus("classify", 0.0, (WorkerStatus(worker),), panic=Panic(1, 4), summary=summary_of(odd))
+        heading, heads, row, *_ = as_table([status], width=100).splitlines()
+        assert "panic mode (1 of 4 are healthy: all are used)" in heading
+        assert (heads.split()[3], row.split()[3]) == ("weight", "2")

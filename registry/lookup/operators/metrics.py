@@ -48,7 +48,7 @@ class LookupMetrics(Collector):
         )
         stale = GaugeMetricFamily(
             "p2p_registry_stale_seconds",
-            "Since when Consul has not confirmed the set; 0 while it does.",
+            "Since when the discovery backend has not confirmed the set; 0 while it does.",
             labels=["service"],
         )
         panic = GaugeMetricFamily(
@@ -56,7 +56,21 @@ class LookupMetrics(Collector):
             "1 while all workers are handed out although fewer than half are healthy.",
             labels=["service"],
         )
+        shares = GaugeMetricFamily(
+            "p2p_registry_version_share",
+            "The part of the lookups that a version gets by the split, 0 to 1; there only while a split is in force.",
+            labels=["service", "version"],
+        )
+        absent = GaugeMetricFamily(
+            "p2p_registry_split_absent_versions",
+            "Versions with a weight in the split and without a healthy worker.",
+            labels=["service"],
+        )
         for service in self._directory.services():
+            if service.shares is not None:
+                absent.add_metric([service.name], len(service.shares.absent))
+                for version, share in service.shares.fractions.items():
+                    shares.add_metric([service.name, version], share)
             counts = Counts(instance.health for instance in service.snapshot.instances)
             for health in Health:  # zeros, too: an alert for "none is healthy" needs a number to look at
                 instances.add_metric([service.name, health.value], counts[health])
@@ -72,7 +86,7 @@ class LookupMetrics(Collector):
                 "When the certificate in use ends, in seconds since 1970.",
                 value=self._tls.expires_at_s(),
             )
-        yield from [instances, versions, stale, panic, fast]
+        yield from [instances, versions, stale, panic, shares, absent, fast]
 
     async def handle(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

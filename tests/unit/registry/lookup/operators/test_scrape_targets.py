@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.instances.instance import Health, Instance
-from registry.lookup.scrape_targets import scrape_targets
+from registry.lookup.operators.scrape_targets import scrape_targets
 
 WORKER = Instance("cats", "c1", "10.0.0.5", 9001, version="3", tags=("gpu",), meta={"protocol": "article"})
 SECURE = Instance(

@@ -1,0 +1,1 @@
+"""`p2p events`: asks the lookup service what has happened, and shows it."""

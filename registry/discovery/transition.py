@@ -1,0 +1,30 @@
+"""A transition: the snapshots of a service before and after an answer of the backend, for those who tell what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from registry.discovery.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """From the snapshot `old` to `new`. `trouble`: why the backend could not be asked, "" where it could.
+
+    `datacenter` is "" for that of our own agent, `product` the make of the backend.
+    """
+
+    old: Snapshot
+    new: Snapshot
+    trouble: str = ""
+    datacenter: str = ""
+    product: str = "Consul"
+
+
+Observe = Callable[[Transition], None]
+"""Is called after each transition that changes what is answered, or whether the backend confirms it."""
+
+
+def ignore(_: Transition) -> None:
+    """Observe nothing."""

@@ -1,0 +1,62 @@
+"""Which failures are run again, alone, and what the whole run's status is then."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.rerun import AT_MOST, alone
+
+ROOT = Path(__file__).parents[3]
+
+CHANCE = """
+from pathlib import Path
+
+def test_fails_the_first_time():
+    here = Path(__file__).with_suffix(".ran")
+    ran, _ = here.exists(), here.touch()
+    assert ran
+"""
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "tests.support.rerun", "-q", *arguments]
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_failure_that_does_not_repeat_is_named(tmp_path: Path) -> None:
+    """A test that passes alone fails nothing, and the last line names it."""
+    (tmp_path / "test_chance.py").write_text(CHANCE)
+    ran = run(tmp_path)
+    assert ran.returncode == 0
+    assert ran.stdout.splitlines()[-1].startswith("Failed beside other tests, passed alone: test_chance.py::test_fails")
+
+
+def test_a_failure_that_repeats_fails_the_run(tmp_path: Path) -> None:
+    """A test that fails twice fails the run, which ran the others once."""
+    (tmp_path / "test_both.py").write_text("def test_fails():\n    assert False\n\ndef test_passes():\n    pass\n")
+    ran = run(tmp_path)
+    assert ran.returncode == 1
+    assert "1 failed, 1 passed" in ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith("1 failed in ")
+
+
+@pytest.mark.parametrize(("source", "status"), [("def test_fails():\n    assert 0\n", 1), ("import nothing_here", 2)])
+def test_what_has_another_cause_is_not_run_again(tmp_path: Path, source: str, status: int) -> None:
+    """Many failures, or files that cannot be read, are no matter of load: the run ends with its status."""
+    tests = "\n".join(source.replace("fails", f"fails_{number}") for number in range(AT_MOST + 1))
+    (tmp_path / "test_many.py").write_text(tests)
+    ran = run(tmp_path)
+    assert ran.returncode == status
+    assert "Running what failed once more" not in ran.stdout
+
+
+def test_the_second_run_is_alone() -> None:
+    """Of the arguments, those that make processes for tests are left out."""
+    assert alone(["-n", "2", "-q", "--dist", "loadfile", "tests/unit"]) == ["-q", "tests/unit"]

@@ -1,0 +1,43 @@
+"""The part of an image that lies in a box, as an encoded image for the next step; and boxes as parts of an image."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from worker.images.decode import decode
+
+Box = tuple[float, float, float, float]
+"""left, top, right, bottom: parts of the image's width and height, from 0 to 1."""
+
+_FAST = 1
+"""PNG's compression level: a crop stays in memory and travels a short way."""
+
+
+def cropped(data: bytes, box: Box, *, max_pixels: int) -> bytes:
+    """The pixels inside `box`, at least one, of the upright image, as PNG. Raises a WorkerError as `decode` does."""
+    pixels = decode(data, size=None, max_pixels=max_pixels)
+    height, width = pixels.shape[:2]
+    left, right = _span(box[0], box[2], width)
+    top, bottom = _span(box[1], box[3], height)
+    return encoded(pixels[top:bottom, left:right])
+
+
+def encoded(pixels: object) -> bytes:
+    """Pixels, uint8 [height, width, 3], as PNG, which loses nothing."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=_FAST)  # type: ignore[arg-type]  # any array interface
+    return buffer.getvalue()
+
+
+def size_of(data: bytes, *, max_pixels: int) -> tuple[int, int]:
+    """Width and height of the upright image."""
+    height, width = decode(data, size=None, max_pixels=max_pixels).shape[:2]
+    return width, height
+
+
+def _span(begin: float, end: float, length: int) -> tuple[int, int]:
+    """The pixels from `begin` to `end`, parts of `length`: at least one, and none outside."""
+    first = min(max(0, round(begin * length)), length - 1)
+    return first, max(first + 1, min(round(end * length), length))
