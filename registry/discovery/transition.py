@@ -1,4 +1,4 @@
-"""A transition: the snapshots of a service before and after an answer of the backend, for those who tell what changed."""
+"""A transition: a service's snapshots before and after an answer of the backend, for those who tell what changed."""
 
 from __future__ import annotations
 

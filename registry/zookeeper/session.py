@@ -222,7 +222,7 @@ class Session:
             self._lost()
             for future in self._waiting:  # kazoo may forget what comes while it loses its connection
                 if not future.done():
-                    future.set_exception(ConnectionLoss())
+                    future.set_exception(AuthFailedError() if refused else ConnectionLoss())
 
     async def _keep(self) -> None:
         """Replace the client whenever it cannot come back."""
