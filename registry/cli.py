@@ -114,7 +114,7 @@ def registry(
 
     async def main(stop: asyncio.Event) -> None:
         settings = RegistrySettings(
-            consul=backend_settings(os.environ, consul=consul, discovery=discovery),
+            backend=backend_settings(os.environ, consul=consul, discovery=discovery),
             host=host,
             port=port,
             service=service,
@@ -147,7 +147,7 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     check_files(settings)
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", *settings.as_arguments()]
     warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
-    environ = without_systemd(os.environ) | settings.consul.as_environment()
+    environ = without_systemd(os.environ) | settings.backend.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(
             [*command, *dns],
@@ -206,7 +206,7 @@ def proxy(
 
     def settings() -> ProxySettings:
         return ProxySettings(
-            consul=backend_settings(os.environ, consul=consul, discovery=discovery),
+            backend=backend_settings(os.environ, consul=consul, discovery=discovery),
             host=host,
             port=port,
             workers=() if workers is None else parse_workers(workers),

@@ -10,27 +10,29 @@ from registry.runtime.address import bracketed
 from registry.runtime.errors import SettingsError
 
 
-async def drain(consul: BackendSettings, target: str, reason: str) -> list[str]:
+async def drain(backend: BackendSettings, target: str, reason: str) -> list[str]:
     """Take the registrations that `target` names, an id or an address, out of every rotation; what was done, in lines.
 
-    Raises SettingsError where the agent keeps none of them, ConsulUnavailable, ConsulRefused.
+    Raises SettingsError where the agent keeps none of them, BackendUnavailable, BackendRefused.
     """
-    found = await _set_maintenance(consul, target, enable=True, reason=reason)
+    found = await _set_maintenance(backend, target, enable=True, reason=reason)
     return [f"{each.id} ({each.address}) is drained: new requests go to others ({reason})." for each in found]
 
 
-async def undrain(consul: BackendSettings, target: str) -> list[str]:
+async def undrain(backend: BackendSettings, target: str) -> list[str]:
     """Let the registrations that `target` names take requests again; what was done, in lines. Raises as `drain`."""
-    found = await _set_maintenance(consul, target, enable=False)
+    found = await _set_maintenance(backend, target, enable=False)
     return [f"{each.id} ({each.address}) is handed out again once its checks pass." for each in found]
 
 
-async def _set_maintenance(consul: BackendSettings, target: str, *, enable: bool, reason: str = "") -> list[Registered]:
-    registrations = open_registrations(consul)
+async def _set_maintenance(
+    backend: BackendSettings, target: str, *, enable: bool, reason: str = ""
+) -> list[Registered]:
+    registrations = open_registrations(backend)
     try:
         found = named(await registrations.changeable(), target)
         if not found:
-            raise SettingsError(_elsewhere(consul, target, named(await registrations.known(), target)))
+            raise SettingsError(_elsewhere(backend, target, named(await registrations.known(), target)))
         for each in found:
             await registrations.maintenance(each, enable=enable, reason=reason)
         return found
@@ -38,7 +40,7 @@ async def _set_maintenance(consul: BackendSettings, target: str, *, enable: bool
         await registrations.close()
 
 
-def _elsewhere(consul: BackendSettings, target: str, found: list[Registered]) -> str:
+def _elsewhere(backend: BackendSettings, target: str, found: list[Registered]) -> str:
     """Why the agent that was asked cannot do it, and which one can."""
     if not found:
         return (
@@ -46,7 +48,7 @@ def _elsewhere(consul: BackendSettings, target: str, found: list[Registered]) ->
             "p2p status --json shows."
         )
     owner = found[0]
-    parts = urlsplit(consul.url)
+    parts = urlsplit(backend.url)
     scheme, port = (parts.scheme, parts.port) if parts.scheme in ("http", "https") else ("http", 8500)
     return (
         f"{owner.id} is registered with the agent on node {owner.node}, and only that agent can change it: run the "

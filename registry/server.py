@@ -68,7 +68,7 @@ class RunningRegistry:
 async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     """A lookup service that answers while the context is open. Raises SettingsError for a taken port."""
     listener = bind(settings.host, settings.port, shared=settings.shared)
-    source = open_source(settings.consul)
+    source = open_source(settings.backend)
     events = EventLog()
     try:
         async with (
@@ -105,7 +105,7 @@ def _record_configuration(
     events: EventLog, settings: RegistrySettings, tickets: LookupTickets, access: AccessControl, tls: ServerTls | None
 ) -> None:
     """Record the start, and from now on every change of tokens, certificate and ticket key."""
-    backend = settings.consul
+    backend = settings.backend
     where = f"{backend.product} {backend.url}"
     events.configured(f"The lookup service has started; it follows {settings.service} at {where}.")
     access.when_tokens_change(lambda: events.configured("The token file has been read again."))
@@ -117,10 +117,10 @@ def _record_configuration(
 
 def _other_datacenters(source: Source, settings: RegistrySettings, events: EventLog) -> OtherDatacenters:
     if settings.failover_datacenters:
-        consul_only(settings.consul, "--failover-dc")
+        consul_only(settings.backend, "--failover-dc")
 
     def open_elsewhere(name: str) -> Source:
-        return open_source(settings.consul, datacenter=name)
+        return open_source(settings.backend, datacenter=name)
 
     return OtherDatacenters(source, open_elsewhere, failover=settings.failover_datacenters, observe=events.observe)
 
@@ -128,10 +128,10 @@ def _other_datacenters(source: Source, settings: RegistrySettings, events: Event
 @asynccontextmanager
 async def _asking_consul(settings: RegistrySettings, directory: Directory) -> AsyncIterator[None]:
     """What only Consul holds: rollouts, and workers in the catalogue, which have to be checked."""
-    if not isinstance(settings.consul, ConsulSettings):
+    if not isinstance(settings.backend, ConsulSettings):
         yield
         return
-    async with following_rollouts(settings.consul, directory.use_rollouts), checking_catalog(settings.consul):
+    async with following_rollouts(settings.backend, directory.use_rollouts), checking_catalog(settings.backend):
         yield
 
 
@@ -142,7 +142,7 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
         yield LookupTickets()
         return
     folder = KeyFolder(settings.ticket_keys)
-    consul = consul_only(settings.consul, "--ticket-keys")
+    consul = consul_only(settings.backend, "--ticket-keys")
     async with signing(folder, consul, lifetime_s=settings.ticket_lifetime_s) as signer:
         yield LookupTickets(signer)
 
@@ -192,8 +192,8 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event, *, notifier: Sy
             "Lookup service on %s, following %s at %s %s.",
             registry.url,
             settings.service,
-            settings.consul.product,
-            settings.consul.url,
+            settings.backend.product,
+            settings.backend.url,
         )
         if not settings.shared:  # else the process that runs them all has warned
             warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)

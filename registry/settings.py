@@ -23,7 +23,7 @@ class RegistrySettings:
     `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
     """
 
-    consul: BackendSettings
+    backend: BackendSettings
     host: str = "127.0.0.1"
     port: int = 12480
     service: str = "classify"
@@ -49,7 +49,7 @@ class RegistrySettings:
         if self.ticket_keys is not None:
             more["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
-        return _flags(values) + self.consul.as_arguments() + _flags(more) + tls + self.access.as_arguments()
+        return _flags(values) + self.backend.as_arguments() + _flags(more) + tls + self.access.as_arguments()
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:

@@ -56,7 +56,7 @@ class Registration:
 
     def __init__(
         self,
-        consul: BackendSettings,
+        backend: BackendSettings,
         instance: Instance,
         checks: Checks,
         *,
@@ -65,7 +65,7 @@ class Registration:
         fit: Callable[[], Awaitable[bool]] | None = None,
         allow_loopback: bool = False,
     ) -> None:
-        self._consul = consul
+        self._backend = backend
         self._place = place
         self._instance = instance
         self._checks = checks
@@ -118,7 +118,7 @@ class Registration:
         await asyncio.wrap_future(future)
 
     async def _begin(self) -> None:
-        self._registrar = open_registrar(self._consul, self._place)
+        self._registrar = open_registrar(self._backend, self._place)
         self._registered = await self._try_to_register(self._registrar)
         self._task = start_supervised(f"heartbeats of {self._instance.id}", partial(self._stay, self._registrar))
 
@@ -208,7 +208,7 @@ class Registration:
     async def _try_to_register(self, registrar: Registrar) -> bool:
         try:
             if not self._allow_loopback:
-                await refuse_loopback(self._instance.host, self._consul)
+                await refuse_loopback(self._instance.host, self._backend)
             await registrar.register(self._instance, self._checks)
         except BackendUnavailable as error:
             logger.warning("%s Serving unregistered, trying again.", error)

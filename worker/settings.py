@@ -55,7 +55,7 @@ class WorkerSettings:
     certificate), which expects a certificate for `agent_check_name` (None: for the address).
     """
 
-    consul: BackendSettings
+    backend: BackendSettings
     source: ModelSource
     service: str = "classify"
     more: tuple[Served, ...] = ()

@@ -232,7 +232,7 @@ class _Streams:
 
 async def _learn_datacenter(resolver: Resolver, source: Source, settings: RegistrySettings) -> None:
     """Give the resolver the datacenter's name: the one in the settings, else that of the agent once it answers."""
-    failures, chance, name = 0, random.Random(), settings.consul.datacenter
+    failures, chance, name = 0, random.Random(), settings.backend.datacenter
     while not name:
         try:
             name = await source.datacenter()

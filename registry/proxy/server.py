@@ -56,7 +56,7 @@ class ProxySettings:
     `access` says who may ask; each request's Authorization header goes on to the worker all the same.
     """
 
-    consul: BackendSettings
+    backend: BackendSettings
     host: str = "127.0.0.1"
     port: int = 12479
     workers: tuple[Instance, ...] = ()
@@ -122,7 +122,7 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
 async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
     """Forward requests until `stop` is set."""
     async with running(settings) as proxy:
-        by_service = f"{settings.service} as {settings.consul.product} knows it"
+        by_service = f"{settings.service} as {settings.backend.product} knows it"
         workers = ", ".join(w.address for w in settings.workers) or by_service
         logger.info("Proxy on %s, sending requests on to %s.", proxy.url, workers)
         warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
@@ -143,7 +143,7 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
     if settings.workers:
         yield FixedWorkers(settings.workers)
         return
-    source = open_source(settings.consul)
+    source = open_source(settings.backend)
     try:
         observe = EventLog().observe
         async with Directory(source, default=settings.service, followed_at_most=1, observe=observe) as directory:

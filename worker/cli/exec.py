@@ -78,7 +78,7 @@ def exec_(
 
     async def main() -> int:
         settings = ExecSettings(
-            consul=backend_settings(os.environ, consul=consul, discovery=discovery),
+            backend=backend_settings(os.environ, consul=consul, discovery=discovery),
             service=service,
             command=tuple(command),
             environ=os.environ,

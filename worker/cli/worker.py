@@ -223,7 +223,7 @@ def worker(
             own = (graph, labels, input_layer, output_layer, signature, *pixels)
             refuse_for_several(own, port=port, count=1 + len(others))
         settings = WorkerSettings(
-            consul=backend_settings(os.environ, consul=consul, discovery=discovery),
+            backend=backend_settings(os.environ, consul=consul, discovery=discovery),
             source=source(path),
             service=first,
             cascade=cascade_source(cascade, registry=registry, token_file=lookup_token_file),

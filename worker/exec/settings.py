@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # importing it takes longer than `p2p --help` may
 class ExecSettings:
     """What `p2p exec` takes: see its --help for the meaning of each. `environ` is what the command sees."""
 
-    consul: BackendSettings
+    backend: BackendSettings
     service: str
     command: tuple[str, ...]
     environ: Mapping[str, str] = field(repr=False)

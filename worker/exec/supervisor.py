@@ -94,12 +94,12 @@ async def supervise(settings: ExecSettings) -> int:
 
 async def _instance(settings: ExecSettings) -> tuple[Instance, int]:
     """What is registered, and the port on which the child is to listen."""
-    check_place(settings.consul, settings.register)
+    check_place(settings.backend, settings.register)
     advertised = await find_advertised(
-        settings.advertise, host=settings.host, port=settings.port, backend=settings.consul
+        settings.advertise, host=settings.host, port=settings.port, backend=settings.backend
     )
     if not settings.allow_loopback:
-        await refuse_loopback_early(advertised.host, settings.consul)
+        await refuse_loopback_early(advertised.host, settings.backend)
     with bind(settings.host, settings.port) as listener:
         listening = port_of(listener)
     host, port = advertised.host, advertised.port(0, listening)
@@ -150,7 +150,7 @@ async def _stay_registered(
     """Keep the child registered until it ends, or until a signal has come and the drain grace has passed."""
     checks = Checks(health_url=_url(instance, settings.health_path), timeout_s=TIMEOUT_S, ttl_s=None)
     async with Registration(
-        settings.consul,
+        settings.backend,
         instance,
         checks,
         place=settings.register,

@@ -137,7 +137,7 @@ async def _stopped_before(ready: asyncio.Event, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     """A worker, registered on entry; on exit it has left, drained and closed."""
-    check_place(settings.consul, settings.register)
+    check_place(settings.backend, settings.register)
     most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
     body_budget = BodyBudget(most_bytes=most_bytes, total_s=settings.deadline_s)
     at_most = connections_at_most(open_files.limit(), aside=FILES_ASIDE)
@@ -158,7 +158,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             endpoints.append(ModelEndpoint(number, store, listener, EndpointState(boot=uuid.uuid4().hex)))
         required = None
         if settings.require_ticket:
-            consul = consul_only(settings.consul, "--require-ticket")
+            consul = consul_only(settings.backend, "--require-ticket")
             required = RequiredTickets(await stack.enter_async_context(checking_tickets(consul)))
         names = [settings.host, "" if settings.advertise is None else settings.advertise.name]
         control = await stack.enter_async_context(
@@ -170,7 +170,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             access = PortAccess(control, service=models.default, tickets=tickets)
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
         if settings.advertise is None and not settings.allow_loopback:
-            await refuse_loopback_early(settings.host, settings.consul)
+            await refuse_loopback_early(settings.host, settings.backend)
         for endpoint in endpoints:
             await endpoint.store.load()
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
@@ -238,7 +238,7 @@ async def _registered(
 ) -> AsyncIterator[Sequence[Instance]]:
     """The registrations of all models; at the end all leave the rotation together, and the drain grace passes."""
     advertised = await find_advertised(
-        settings.advertise, host=settings.host, port=settings.port, backend=settings.consul
+        settings.advertise, host=settings.host, port=settings.port, backend=settings.backend
     )
     if required is not None:
         required.instance_ids.update(instance_of(settings, each, advertised).id for each in endpoints)
@@ -273,7 +273,7 @@ def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised:
         return endpoint.store.moving
 
     return Registration(
-        settings.consul,
+        settings.backend,
         instance,
         checks,
         place=settings.register,
