@@ -60,3 +60,15 @@ async def test_a_server_is_found_drained_and_gone(environ: Mapping[str, str]) ->
         worker.process.terminate()
         assert await worker.ended(within_s=LONG_S) is not None
         await until(lambda: next_is(503, "No healthy worker"), within_s=LONG_S)
+
+
+async def test_everything_on_one_machine(environ: Mapping[str, str]) -> None:
+    """p2p up starts no Consul where ZooKeeper is named, and says what to try once its worker is handed out."""
+    arguments = ("up", "--workers", "1", "--engine", "echo", "--port", str(free_port()))
+    async with command(*arguments, environ=environ) as everything:
+        await until(lambda: "curl" in everything.output or not everything.running, within_s=LONG_S)
+        everything.process.terminate()
+        await everything.ended(within_s=LONG_S)
+    assert f"ZooKeeper: the one at {environ['P2P_DISCOVERY']}." in everything.output
+    assert "All stopped." in everything.output
+    assert "Consul:" not in everything.output
