@@ -63,6 +63,9 @@ BENCHMARKS = (
         ("--workers", "10", "--texts", "100"),
     ),
     Benchmark("lookup.tickets", "lookups per second of processor time, with tickets", ("wrk",), SHORT),
+    Benchmark(
+        "lookup.split", "how exactly and how soon lookups follow a split", (), ("--changes", "4", "--lookups", "2000")
+    ),
     Benchmark("lookup.footprint", "memory of the small parts, start of commands", ("wrk",)),
     Benchmark(
         "network.bandwidth",
@@ -84,6 +87,7 @@ BENCHMARKS = (
     Benchmark("worker.swaps", "version swaps under load", (), ("--swaps", "1", "--before", "2")),
     Benchmark("client", "what the client adds to a call", (), (*SHORT, "--calls", "100")),
     Benchmark("client.faults", "what the client's callers see of faults", (), ("--lasting", "1", "--only", "kill")),
+    Benchmark("client.shadow", "what a shadow costs the callers that it copies", (), SHORT),
     Benchmark(
         "cluster.faults",
         "faults of a real Consul cluster",

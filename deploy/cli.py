@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.runtime.cli_options import (
+    AccessLogOption,
+    AccessLogSample,
     Discovery,
+    LogFormatOption,
     RegisteredName,
     TlsCert,
     TlsClientCa,
     TlsKey,
     TokenFile,
     consul_option,
+    log_settings,
     port_option,
     ticket_keys_option,
 )
+from registry.runtime.logs.settings import LogFormat, LogLevel
 from worker.cli.options import AllowLoopback, EngineName, Labels, ModelPath, Size
 
 if TYPE_CHECKING:
@@ -74,6 +80,20 @@ def up(
         ),
     ] = None,
     allow_loopback: AllowLoopback = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show all that the parts say, not warnings only.")
+    ] = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(
+            "--log-level",
+            envvar="P2P_LOG_LEVEL",
+            help="The least of what the parts say that is shown.  [default: warning; info with --verbose]",
+        ),
+    ] = None,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Start everything on this machine.
 
@@ -94,6 +114,8 @@ def up(
         trust = TrustFiles(ca or (tls.cert if tls else None), cert, key)
         return start_all(replace(settings, tls=tls, trust=trust), stop, write_line=_write_line)
 
+    level = log_level or (LogLevel.INFO if verbose else LogLevel.WARNING)
+    log = log_settings(log_format, level, access_log, access_log_sample)
     flags = {"--labels": labels, "--engine": None if engine == "auto" else engine, "--size": size}
     settings = UpSettings(
         environ=os.environ,
@@ -106,10 +128,11 @@ def up(
         ticket_keys=ticket_keys,
         tokens=tokens,
         allow_loopback=allow_loopback,
+        log=log,
         model_flags=tuple(str(part) for flag, value in flags.items() if value for part in (flag, value)),
     )
     failures = (RegistryError, EndedEarlyError)
-    raise typer.Exit(run(main, failures=failures))
+    raise typer.Exit(run(main, failures=failures, log=log))
 
 
 def scale(
@@ -133,4 +156,7 @@ def scale(
 
 
 def _write_line(line: str) -> None:
-    print(line, flush=True)
+    from deploy.colours import coloured
+
+    in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    print(coloured(line) if in_colour else line, flush=True)

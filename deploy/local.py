@@ -7,8 +7,8 @@ prints a command to try. On a signal it stops the workers first, while Consul an
 from __future__ import annotations
 
 import asyncio
-import itertools
 import sys
+import time
 from collections.abc import Callable, Mapping
 
 import aiohttp
@@ -37,6 +37,8 @@ _AGENTS_OWN = frozenset(
 """Variables that would make the embedded agent speak TLS."""
 
 POLL_S = 0.2
+TELL_S = 5.0
+"""The time between two lines that say how many workers serve, while not all do."""
 
 PATIENCE_S = 5.0
 """How long the lookup service or the embedded agent may take to stop."""
@@ -92,7 +94,7 @@ class _LocalDeployment:
         self._backend = await find_backend(self._settings, self._write_line, start_agent=self._start_agent)
         self._environ = children_environment(self._settings, self._backend)
         await self._start_registry(self._environ)
-        self._write_line(f"Workers: starting {self._settings.workers} with {_model_served(self._settings)} ...")
+        self._write_line(f"Workers: starting {self._settings.workers} with {self._settings.model_served} ...")
         await self._workers.resize(self._settings.workers)
         await finishes_first(self._serve(), self._watch_control_plane(), self._workers.some_run())
 
@@ -143,8 +145,8 @@ class _LocalDeployment:
         self._write_line(f"Consul: none at {DEFAULT_CONSUL_URL}, so the embedded agent is started on {url}.")
         environ = {name: value for name, value in self._settings.environ.items() if name not in _AGENTS_OWN}
         ca = self._settings.trust.ca
-        check_ca = [] if ca is None else ["--check-ca", str(ca)]
-        child = await self._start("agent", ["agent", "--port", str(port), *check_ca], environ)
+        check_ca, log = [] if ca is None else ["--check-ca", str(ca)], self._settings.agent_log_flags
+        child = await self._start("agent", ["agent", "--port", str(port), *check_ca, *log], environ)
         self._control_plane.append(child)
         await self._wait_until_answers(f"{url}/v1/status/leader")
         return url
@@ -155,7 +157,7 @@ class _LocalDeployment:
         if settings.ticket_keys is not None:
             arguments += ["--ticket-keys", str(settings.ticket_keys)]
         arguments += self._access_flags()
-        arguments += settings.tls_flags
+        arguments += [*settings.tls_flags, *settings.log.as_arguments()]
         self._control_plane.append(await self._start("registry", arguments, environ))
         await self._wait_until_answers(f"{settings.lookup_url}/healthz")
 
@@ -165,11 +167,12 @@ class _LocalDeployment:
         if settings.ticket_keys is not None:
             arguments.append("--require-ticket")
         arguments += self._access_flags()
+        arguments += [f"--cors-origin={origin}" for origin in settings.page_origins]
         if settings.model:
             arguments += ["--model", settings.model]
         if settings.allow_loopback:
             arguments.append("--allow-loopback")
-        arguments += [*settings.model_flags, *settings.tls_flags]
+        arguments += [*settings.model_flags, *settings.tls_flags, *settings.log.as_arguments()]
         return await self._start(f"worker {number}", arguments, self._environ)
 
     def _access_flags(self) -> list[str]:
@@ -208,6 +211,7 @@ class _LocalDeployment:
     async def _wait_until_served(self) -> list[str]:
         """Wait until every worker that still runs is handed out; their addresses."""
         named = self._named_by_registry if self._settings.tokens is None else self._named_by_backend
+        began_s = told_s = time.monotonic()
         while True:
             try:
                 serving = await named()
@@ -215,6 +219,10 @@ class _LocalDeployment:
                 serving = []  # a lookup service that has ended is noticed by `_watch_control_plane`
             if serving and len(serving) >= len(self._workers):
                 return serving
+            if time.monotonic() - told_s >= TELL_S:
+                told_s = time.monotonic()
+                after = f"{len(serving)} of {len(self._workers)} serve after {told_s - began_s:.0f} s"
+                self._write_line(f"Workers: {after}; the others load their model ...")
             await asyncio.sleep(POLL_S)
 
     async def _named_by_registry(self) -> list[str]:
@@ -247,14 +255,6 @@ class _LocalDeployment:
             await asyncio.gather(*ending, return_exceptions=True)
         ended = next(child for child in self._control_plane if not child.running)
         raise EndedEarlyError(f"{ended.outcome}: see its last lines above.")
-
-
-def _model_served(settings: UpSettings) -> str:
-    """What the workers serve, in the middle of a sentence."""
-    if settings.model:
-        return settings.model
-    flags = dict(itertools.pairwise(settings.model_flags))
-    return "no model (the engine echo)" if flags.get("--engine") == "echo" else "the ImageNet model EfficientNet-Lite0"
 
 
 def _free_port(preferred: int) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from registry.runtime.address import server_url
+from registry.runtime.logs.settings import LogSettings
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
 
@@ -25,7 +27,8 @@ class UpSettings:
     the file with the tokens that the lookup service and the workers ask for.
     `model_flags` are flags of `p2p worker` about the model, each with its value, which all workers get. `tls` None: the
     lookup service and the workers speak plain HTTP; else `trust` is how they are reached from here, and how the
-    embedded agent checks the workers. That agent itself always speaks plain HTTP: only this machine reaches it.
+    embedded agent checks the workers. That agent itself always speaks plain HTTP: only this machine reaches it. `log`
+    is how all parts log.
     """
 
     environ: Mapping[str, str] = field(repr=False)  # it may hold tokens
@@ -41,6 +44,7 @@ class UpSettings:
     model_flags: tuple[str, ...] = ()
     tls: TlsFiles | None = None
     trust: TrustFiles = field(default_factory=TrustFiles)
+    log: LogSettings = field(default_factory=LogSettings)
 
     @property
     def lookup_url(self) -> str:
@@ -48,6 +52,26 @@ class UpSettings:
         return server_url(HOST, self.port, tls=self.tls is not None)
 
     @property
+    def page_origins(self) -> tuple[str, ...]:
+        """The origins of the lookup service's web page, which sends photos straight to the workers."""
+        return self.lookup_url, self.lookup_url.replace(HOST, "localhost")
+
+    @property
     def tls_flags(self) -> list[str]:
         """The flags of the lookup service and the workers about TLS."""
         return [] if self.tls is None else self.tls.as_flags()
+
+    @property
+    def model_served(self) -> str:
+        """What the workers serve, in the middle of a sentence."""
+        if self.model:
+            return self.model
+        flags = dict(itertools.pairwise(self.model_flags))
+        if flags.get("--engine") == "echo":
+            return "no model (the engine echo)"
+        return "the ImageNet model EfficientNet-Lite0"
+
+    @property
+    def agent_log_flags(self) -> list[str]:
+        """The flags of the embedded agent about its log; it has no access log."""
+        return replace(self.log, access_sample=None).as_arguments()

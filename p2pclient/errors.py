@@ -24,7 +24,8 @@ class P2PError(Exception):
 
     `status` is the HTTP status that was answered, if any; `worker` the `host:port` that it concerns, if any.
     `attempts` counts the requests that the call made to workers, refused connections included, and `lookups` its
-    questions to the lookup service that were not answered with a worker.
+    questions to the lookup service that were not answered with a worker. `request_id` is the id of the call, which
+    the logs of the servers that it asked may hold; "" where the error is of no call.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class P2PError(Exception):
         self.worker = worker
         self.attempts = attempts
         self.lookups = lookups
+        self.request_id = ""
 
     def __str__(self) -> str:
         counts = {"attempts": self.attempts, "lookups": self.lookups}

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.runtime.cli_options import (
+    AccessLogOption,
+    AccessLogSample,
     AllowedHosts,
     CorsOrigins,
     Discovery,
     Host,
+    LogFormatOption,
+    LogLevelOption,
     LookupConsul,
     Port,
     TlsCert,
@@ -25,9 +29,11 @@ from registry.runtime.cli_options import (
     cert_option,
     host_option,
     key_option,
+    log_settings,
     service_option,
     ticket_keys_option,
 )
+from registry.runtime.logs.settings import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from registry.runtime.processes.sd_notify import SystemdNotifier
@@ -69,6 +75,10 @@ FailoverDatacenters = Annotated[
         help="Datacenters in which a service is looked for, in this order, while no instance is healthy here.",
     ),
 ]
+CheckCa = Annotated[Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")]
+CheckCert = Annotated[Path | None, cert_option("--check-cert", of="servers")]
+CheckKey = Annotated[Path | None, key_option("--check-key", cert="--check-cert")]
+NoUi = Annotated[bool, typer.Option("--no-ui", help="No web page at /ui/; browsers get the port, too.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
 
@@ -90,8 +100,16 @@ def registry(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
+    check_ca: CheckCa = None,
+    check_cert: CheckCert = None,
+    check_key: CheckKey = None,
+    no_ui: NoUi = False,
     consul: LookupConsul = None,
     discovery: Discovery = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Answer "who is next?": the lookup service.
 
@@ -108,9 +126,12 @@ def registry(
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.processes.sd_notify import SystemdNotifier
     from registry.runtime.tls.server import TlsFiles
+    from registry.runtime.tls.trust import TrustFiles
     from registry.security.access_settings import AccessSettings
     from registry.server import serve
     from registry.settings import RegistrySettings
+
+    log = log_settings(log_format, log_level, access_log, access_log_sample)
 
     async def main(stop: asyncio.Event) -> None:
         settings = RegistrySettings(
@@ -120,6 +141,7 @@ def registry(
             service=service,
             state=_state_file(state, port),
             shared=shared,
+            ui=not no_ui,
             dns_port=dns_port,
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
@@ -127,6 +149,8 @@ def registry(
             ticket_keys=ticket_keys,
             ticket_lifetime_s=ticket_lifetime,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
+            checks=TrustFiles(check_ca, check_cert, check_key),
+            log=log,
         )
         notifier = SystemdNotifier.from_environment(os.environ)
         if processes == 1:
@@ -134,7 +158,7 @@ def registry(
         else:
             await _serve_in(processes, settings, stop, notifier)
 
-    raise typer.Exit(run(main, failures=(RegistryError,)))
+    raise typer.Exit(run(main, failures=(RegistryError,), log=log))
 
 
 async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Event, notifier: SystemdNotifier) -> None:
@@ -188,6 +212,10 @@ def proxy(
     upstream_key: Annotated[Path | None, key_option("--upstream-key", cert="--upstream-cert")] = None,
     consul: LookupConsul = None,
     discovery: Discovery = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Forward every request to the next worker.
 
@@ -204,6 +232,8 @@ def proxy(
     from registry.runtime.tls.trust import TrustFiles
     from registry.security.access_settings import AccessSettings
 
+    log = log_settings(log_format, log_level, access_log, access_log_sample)
+
     def settings() -> ProxySettings:
         return ProxySettings(
             backend=backend_settings(os.environ, consul=consul, discovery=discovery),
@@ -214,9 +244,10 @@ def proxy(
             access=AccessSettings(tokens),
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             upstream=TrustFiles(upstream_ca, upstream_cert, upstream_key),
+            access_log_sample=log.access_sample,
         )
 
-    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,)))
+    raise typer.Exit(run(lambda stop: serve(settings(), stop), failures=(RegistryError,), log=log))
 
 
 def agent(
@@ -225,11 +256,11 @@ def agent(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
-    check_ca: Annotated[
-        Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")
-    ] = None,
-    check_cert: Annotated[Path | None, cert_option("--check-cert", of="servers")] = None,
-    check_key: Annotated[Path | None, key_option("--check-key", cert="--check-cert")] = None,
+    check_ca: CheckCa = None,
+    check_cert: CheckCert = None,
+    check_key: CheckKey = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """An in-memory Consul agent for one machine.
 
@@ -249,4 +280,4 @@ def agent(
         async with serve_agent(host=host, port=port, tls_files=tls, check_trust=trust):
             await stop.wait()
 
-    raise typer.Exit(run(main, failures=(AgentError, RegistryError)))
+    raise typer.Exit(run(main, failures=(AgentError, RegistryError), log=log_settings(log_format, log_level)))

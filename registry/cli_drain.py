@@ -20,7 +20,7 @@ Target = Annotated[
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; p2p status and /instances show it.")]
 Agent = Annotated[
     str | None,
-    consul_option("The Consul agent with which the worker is registered; CONSUL_HTTP_ADDR is read too."),
+    consul_option("The Consul agent of the worker; any for one in the catalogue. CONSUL_HTTP_ADDR is read too."),
 ]
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from registry.backend.registrations import Registered, named
 from registry.chosen_backend import BackendSettings, open_registrations
+from registry.instances.instance import RegisterAt
 from registry.runtime.address import bracketed
 from registry.runtime.errors import SettingsError
 
@@ -13,7 +14,7 @@ from registry.runtime.errors import SettingsError
 async def drain(backend: BackendSettings, target: str, reason: str) -> list[str]:
     """Take the registrations that `target` names, an id or an address, out of every rotation; what was done, in lines.
 
-    Raises SettingsError where the agent keeps none of them, BackendUnavailable, BackendRefused.
+    Raises SettingsError where neither the agent nor the catalogue itself keeps one, BackendUnavailable, BackendRefused.
     """
     found = await _set_maintenance(backend, target, enable=True, reason=reason)
     return [f"{each.id} ({each.address}) is drained: new requests go to others ({reason})." for each in found]
@@ -32,7 +33,10 @@ async def _set_maintenance(
     try:
         found = named(await registrations.changeable(), target)
         if not found:
-            raise SettingsError(_elsewhere(backend, target, named(await registrations.known(), target)))
+            elsewhere = named(await registrations.known(), target)
+            found = [each for each in elsewhere if each.place is RegisterAt.CATALOG]
+            if not found:
+                raise SettingsError(_elsewhere(backend, target, elsewhere))
         for each in found:
             await registrations.maintenance(each, enable=enable, reason=reason)
         return found

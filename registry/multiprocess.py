@@ -100,3 +100,4 @@ def check_files(settings: RegistrySettings) -> None:
         watched_tokens(settings.access.tokens)
     if settings.tls is not None:
         server_context(settings.tls)
+    settings.checks.verification()

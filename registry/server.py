@@ -32,6 +32,7 @@ from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
+from registry.runtime.logs.access_log import AccessLog
 from registry.runtime.processes import open_files
 from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.supervise import supervised
@@ -79,7 +80,7 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
-            _serving_http(directory, others, tickets, access, listener, tls, events, aside=_files_aside(settings)),
+            _serving_http(settings, directory, others, tickets, access, listener, tls, events),
             serving_dns(directory, source, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -131,7 +132,10 @@ async def _asking_consul(settings: RegistrySettings, directory: Directory) -> As
     if not isinstance(settings.backend, ConsulSettings):
         yield
         return
-    async with following_rollouts(settings.backend, directory.use_rollouts), checking_catalog(settings.backend):
+    async with (
+        following_rollouts(settings.backend, directory.use_rollouts),
+        checking_catalog(settings.backend, settings.checks),
+    ):
         yield
 
 
@@ -149,6 +153,7 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
 
 @asynccontextmanager
 async def _serving_http(
+    settings: RegistrySettings,
     directory: Directory,
     others: OtherDatacenters,
     tickets: LookupTickets,
@@ -156,19 +161,20 @@ async def _serving_http(
     listener: socket.socket,
     tls: ServerTls | None,
     events: EventLog,
-    *,
-    aside: int,
 ) -> AsyncIterator[None]:
-    """The HTTP server: the fast path, and aiohttp behind it. `aside`: files that are kept for other things."""
-    at_most = connections_at_most(open_files.limit(), aside=aside)
-    fast = FastPath(directory, tickets, access, fails_over=bool(others.failover))
+    """The HTTP server: the fast path, and aiohttp behind it."""
+    at_most = connections_at_most(open_files.limit(), aside=_files_aside(settings))
+    access_log = _access_log(settings)
+    fast = FastPath(directory, tickets, access, fails_over=bool(others.failover), access_log=access_log)
     options = {
         "access_log": None,
         "logger": quiet_logger(f"{__name__}.requests"),
         "auto_decompress": False,
         "keepalive_timeout": IDLE_S,
     }
-    app = build_app(directory, fast, tickets, access, tls, others, events, waiting_at_most=at_most * 3 // 4)
+    app = build_app(
+        directory, fast, tickets, access, tls, others, events, waiting_at_most=at_most * 3 // 4, ui=settings.ui
+    )
     async with bounded_connections(at_most=at_most) as connections:
 
         def make(http: web.Server) -> LookupConnection:
@@ -176,6 +182,10 @@ async def _serving_http(
 
         async with serving_app(app, listener, connections, make, tls=tls, closing_s=CLOSING_S):
             yield
+
+
+def _access_log(settings: RegistrySettings) -> AccessLog | None:
+    return None if settings.log.access_sample is None else AccessLog(settings.log.access_sample)
 
 
 def _files_aside(settings: RegistrySettings) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.chosen_backend import BackendSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
+from registry.runtime.logs.settings import LogSettings
 from registry.runtime.tls.server import TlsFiles
+from registry.runtime.tls.trust import TrustFiles
 from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.tickets.ticket_signer import LIFETIME_S
 
@@ -19,8 +21,10 @@ class RegistrySettings:
 
     `shared` lets other lookup processes listen on the same port; `dns_port` None means no DNS; `tls` None plain HTTP.
     `followed_at_most` is this process's share of the services that may be followed. `ticket_keys` is the folder with
-    the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask.
+    the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask;
+    `ui` whether there is a web page.
     `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
+    `checks`: what checks of workers in the catalogue trust, and what they show to workers.
     """
 
     backend: BackendSettings
@@ -36,6 +40,9 @@ class RegistrySettings:
     ticket_lifetime_s: int = LIFETIME_S
     failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
+    checks: TrustFiles = field(default_factory=TrustFiles)
+    ui: bool = True
+    log: LogSettings = field(default_factory=LogSettings)
 
     def as_arguments(self) -> list[str]:
         """The flags with which another process has these settings, but for the ports and the secrets of the backend."""
@@ -49,7 +56,9 @@ class RegistrySettings:
         if self.ticket_keys is not None:
             more["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
-        return _flags(values) + self.backend.as_arguments() + _flags(more) + tls + self.access.as_arguments()
+        page = [] if self.ui else ["--no-ui"]
+        plain = _flags(values) + self.backend.as_arguments() + _flags(more) + page + tls
+        return plain + self.checks.as_flags("--check") + self.access.as_arguments() + self.log.as_arguments()
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:

@@ -53,6 +53,7 @@ class WorkerSettings:
     of a new version may take, `finish_s` the longest that requests in flight are waited for at the end. `tls` None:
     plain HTTP. `agent_check`: whether Consul's agent fetches the health path (None: unless clients need a
     certificate), which expects a certificate for `agent_check_name` (None: for the address).
+    `access_log_sample` is the part of the requests that the access log names; None: there is none.
     """
 
     backend: BackendSettings
@@ -82,6 +83,7 @@ class WorkerSettings:
     finish_s: float = 30.0
     require_ticket: bool = False
     access: AccessSettings = OPEN_TO_ALL
+    access_log_sample: float | None = None
     decode_threads: int = field(default_factory=usable_cores)
 
     @property

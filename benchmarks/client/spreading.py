@@ -43,8 +43,8 @@ def spreading_table(deployment: Deployment, *, seconds: float) -> str:
         "two choices": lambda service: AsyncClient(lookup, service=service),
     }
     with (
-        _counting_workers(str(WORKERS), str(WAIT_MS)) as (even_ports, even_counts),
-        _counting_workers(str(WORKERS), str(WAIT_MS), str(SLOW_TIMES)) as (slow_ports, slow_counts),
+        counting_workers(str(WORKERS), str(WAIT_MS)) as (even_ports, even_counts),
+        counting_workers(str(WORKERS), str(WAIT_MS), str(SLOW_TIMES)) as (slow_ports, slow_counts),
     ):
         deployment.register("even", even_ports)
         deployment.register("slow", slow_ports)
@@ -100,7 +100,7 @@ async def _call(clients: Sequence[AsyncClient], body: bytes, seconds: float, *, 
 
 
 @contextmanager
-def _counting_workers(*arguments: str) -> Iterator[tuple[list[int], Callable[[], list[int]]]]:
+def counting_workers(*arguments: str) -> Iterator[tuple[list[int], Callable[[], list[int]]]]:
     """Workers of benchmarks.client.counting_workers: their ports, and a function that returns their counts."""
     command = [
         *("taskset", "-c", str(SERVER_CORE)),

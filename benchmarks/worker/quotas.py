@@ -6,8 +6,10 @@ A worker with the default model and a token file has a core of its own; both cal
 caller sends photos at random times (Poisson), at a fifth of the worker's capacity. Its 99th percentile is measured in
 turns: alone, beside a caller that sends exactly as much as its quota allows, and beside the same caller when it sends
 20 times as much without regard to Retry-After. Each quota is a share of the capacity. The ratio of the last two is what
-refusing costs others, the ratio to the first one what the quota itself grants. A ratio's interval holds 95% of the
-ratios of resampled latencies. Last, a caller whose quota is used up asks over 16 connections, for what a refusal costs.
+refusing costs others, the ratio to the first one what the quota itself grants. In further turns a caller without a
+quota sends twice the capacity, so that only the order of the queue protects the modest one. A ratio's interval holds
+95% of the ratios of resampled latencies. Last, a caller whose quota is used up asks over 16 connections, for what a
+refusal costs.
 
 On a busy machine these are the machine's latencies, unless the processes come first: begin with `chrt --rr 1`.
 """
@@ -69,6 +71,8 @@ class Setting:
 
 
 ALONE = Setting()
+FLOOD = Setting(2.0, 1)
+"""A caller without a quota that sends twice the capacity."""
 
 
 @dataclass(slots=True)
@@ -132,7 +136,7 @@ def measure(callers: Callers, settings: Sequence[Setting], *, rounds: int) -> Ma
 
 def rows(found: Mapping[Setting, Found], shares: Iterable[float]) -> Iterator[list[str]]:
     """A row for each setting."""
-    alone = found[ALONE]
+    alone, flood = found[ALONE], found[FLOOD]
     yield ["none: the modest one is alone", "", "", latencies(alone), "", ""]
     for share in shares:
         within, above = found[Setting(share, 1)], found[Setting(share, TIMES_QUOTA)]
@@ -140,6 +144,8 @@ def rows(found: Mapping[Setting, Found], shares: Iterable[float]) -> Iterator[li
             counts = f"{one.per_s(200):.1f}, {one.per_s(429):.1f}"
             against = "" if one is within else ratio(above.ms, within.ms)
             yield [f"{share:.0%} of the capacity", sends, counts, latencies(one), ratio(one.ms, alone.ms), against]
+    counts = f"{flood.per_s(200):.1f}, {flood.per_s(429):.1f}"
+    yield ["none", "twice the capacity", counts, latencies(flood), ratio(flood.ms, alone.ms), ""]
 
 
 def latencies(one: Found) -> str:
@@ -183,15 +189,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8, help="turns of each setting")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.05, 0.1, 0.25], help="quotas")
     options = parser.parse_args()
-    settings = [ALONE, *(Setting(share, times) for share in options.shares for times in (1, TIMES_QUOTA))]
+    settings = [ALONE, FLOOD, *(Setting(share, times) for share in options.shares for times in (1, TIMES_QUOTA))]
     os.sched_setaffinity(0, {CLIENT_CORE})
     with tempfile.TemporaryDirectory() as folder, agent(core=CLIENT_CORE) as consul:
         tokens = Path(folder, "tokens.toml")
         write_tokens(tokens, {"modest": None})
         with worker(consul.url, "--tokens", str(tokens), engine="auto", within_s=START_WITHIN_S) as server:
             capacity_hz = closed_loop(photo_of("modest", server.port), connections=16, seconds=6, warm_s=2).per_s()
-            quotas = {setting.caller: setting.share * capacity_hz for setting in settings if setting.times}
-            write_tokens(tokens, {"modest": None, REFUSED: 0.001, **quotas})  # read within a second
+            quotas = {
+                setting.caller: setting.share * capacity_hz
+                for setting in settings
+                if setting.times and setting != FLOOD
+            }
+            write_tokens(tokens, {"modest": None, FLOOD.caller: None, REFUSED: 0.001, **quotas})  # read within a second
             found = measure(Callers(server.port, capacity_hz, seconds=options.seconds), settings, rounds=options.rounds)
             cost_us = refusal_us(server)
     print(f"{capacity_hz:.0f} photos per second are the capacity, a fifth of which the modest caller sends.\n")

@@ -89,12 +89,18 @@ host_hcl() {
     echo "bind_addr  = \"$address\""
     echo "retry_join = [$servers]"
     echo "encrypt    = \"$(cat "$dir/gossip.key")\""
-    # Before 1.13 Consul removes a service that an agent has lost (with its data, say) by the default token alone.
-    echo "acl { tokens { agent = \"$(cat "$dir/tokens/agent-$name")\", default = \"$(cat "$dir/tokens/agent-$name")\" } }"
+    echo "acl { tokens { agent = \"$(cat "$dir/tokens/agent-$name")\" } }"
     if [ "$kind" = server ]; then
         echo "bootstrap_expect = $(wc -l <"$dir/servers" | tr -d ' ')"
         echo "addresses { https = \"127.0.0.1 $address\" } # the operator asks servers, with certificate and token"
     fi
+}
+
+# What requests without a token may do; install.sh takes this file for the agents that need it.
+default_token_hcl() {
+    echo "# The default token of the host $1, made by bootstrap.sh; secret. Consul before 1.10 removes a service that an"
+    echo "# agent has lost (with its data, say) by this token alone."
+    echo "acl { tokens { default = \"$(cat "$dir/tokens/agent-default-$1")\" } }"
 }
 
 make_host() {
@@ -104,9 +110,11 @@ make_host() {
     [ "$kind" = server ] || mkdir -p "$host/p2p"
     keep_or_make_secret "$host/node_id"
     keep_or_make_secret "$dir/tokens/agent-$name"
+    keep_or_make_secret "$dir/tokens/agent-default-$name"
     certificate "$([ "$kind" = server ] && echo server || echo client)" "$address" "$host/consul/tls/agent.pem" "$host/consul/tls/agent-key.pem"
     write "$host/consul/tls/ca.pem" <"$dir/ca/ca.pem"
     host_hcl "$name" "$address" "$kind" | write "$host/consul/host.hcl"
+    default_token_hcl "$name" | write "$host/consul/default-token.hcl"
     if [ "$kind" = server ]; then
         certificate cli "" "$host/consul/tls/cli.pem" "$host/consul/tls/cli-key.pem"
         write "$host/consul/snapshot.token" <"$dir/tokens/snapshot"
@@ -214,8 +222,11 @@ tokens() {
     done
     for host in "$dir"/hosts/*; do
         name=${host##*/}
-        sed "s/\"NAME\"/\"$name\"/" "$here/policies/agent.hcl" | make_policy "p2p-agent-$name"
-        make_token "p2p-agent-$name" "$dir/tokens/agent-$name"
+        for part in agent agent-default; do
+            [ -s "$dir/tokens/$part-$name" ] || continue # of a host whose files are older than the policy
+            sed "s/\"NAME\"/\"$name\"/" "$here/policies/$part.hcl" | make_policy "p2p-$part-$name"
+            make_token "p2p-$part-$name" "$dir/tokens/$part-$name"
+        done
     done
     echo "Policies and tokens are up to date at $CONSUL_HTTP_ADDR."
 }

@@ -32,6 +32,11 @@ consul_settings() {
     [ -e "$newest" ] && echo "$newest"
 }
 
+# Consul before 1.10 removes services that an agent has lost by its default token alone; newer ones need none.
+needs_default_token() {
+    [ "${consul_version% *}" -eq 1 ] && [ "${consul_version#* }" -lt 10 ]
+}
+
 install_consul() {
     local name source reason renewed='' kind=client
     has_role consul-server && kind=server
@@ -44,8 +49,13 @@ install_consul() {
     done
     if [ -n "$host_files" ]; then
         while read -r name; do
+            [ "$name" != default-token.hcl ] || needs_default_token || continue
             put 640 consul "$host_files/consul/$name" "/etc/consul.d/$name" && renewed=yes
         done < <(cd "$host_files/consul" && find . -type f -printf '%P\n' | sort)
+    fi
+    if [ -e /etc/consul.d/default-token.hcl ] && ! needs_default_token; then
+        rm /etc/consul.d/default-token.hcl
+        renewed=yes
     fi
     put 644 root "$here/consul/consul.service" "$units/consul.service" && renewed=yes
     if [ $kind = server ]; then

@@ -12,6 +12,7 @@ import typer
 
 from deploy.doctor.lookup_address import consul_in, lookup_urls
 from deploy.doctor.role import Role
+from registry.instances.instance import RegisterAt
 from registry.runtime import names
 from registry.runtime.cli_options import checked, consul_option, discovery_option, service_option
 from worker.advertising.advertise_flag import parse_advertise
@@ -53,6 +54,9 @@ def doctor(
         ),
     ] = None,
     allow_loopback: AllowLoopback = False,
+    register: Annotated[
+        RegisterAt, typer.Option(envvar="P2P_WORKER_REGISTER", help="The worker's --register.")
+    ] = RegisterAt.AGENT,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", envvar="P2P_TLS_CERT", help="--tls-cert of worker or lookup service.")
     ] = None,
@@ -103,6 +107,7 @@ def doctor(
             port=port,
             advertise=None if advertise is None else parse_advertise(advertise),
             allow_loopback=allow_loopback,
+            register=register,
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             trust=_trust(),
             token=os.environ.get("P2P_TOKEN") or None,

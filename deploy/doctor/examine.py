@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from deploy.doctor.facts import address as address_of
 from deploy.doctor.facts.agent import ask_agent
+from deploy.doctor.facts.catalogue import catalogue_facts
 from deploy.doctor.facts.certificates import tls_facts
 from deploy.doctor.facts.clock import compare_clocks
 from deploy.doctor.facts.disk import disk_facts
@@ -25,6 +26,7 @@ from deploy.doctor.finding import Finding, error, warning
 from deploy.doctor.findings import (
     address,
     agent,
+    catalogue,
     certificates,
     clock,
     disk,
@@ -36,9 +38,11 @@ from deploy.doctor.findings import (
     ticket_keys,
     token_file,
 )
+from deploy.doctor.findings.catalogue import CatalogueFacts
 from deploy.doctor.report import Group
 from deploy.doctor.role import Role
 from deploy.doctor.settings import DoctorSettings
+from registry.instances.instance import RegisterAt
 from registry.runtime.errors import RegistryError, SettingsError
 from registry.runtime.tls.trust import TrustFiles
 from worker.advertising.choice import WILDCARDS
@@ -63,6 +67,7 @@ async def examine(settings: DoctorSettings) -> Sequence[Group]:
             Group("ports", await _guarded(examination.ports())),
             Group("lookup", await _guarded(examination.lookup())),
             Group("address", await _guarded(examination.address())),
+            Group("catalogue", await _guarded(examination.catalogue())),
             Group("leftovers", await _guarded(examination.leftovers())),
         ]
     return [group for group in groups if group.findings]
@@ -93,12 +98,13 @@ async def _guarded(check: Awaitable[list[Finding]]) -> list[Finding]:
 
 
 class _Examination:
-    """The checks, with what one of them finds out for another: whether Consul answers."""
+    """The checks, with what one of them finds out for another: whether Consul answers, and who is in the catalogue."""
 
     def __init__(self, settings: DoctorSettings, client: LookupClient) -> None:
         self._settings = settings
         self._client = client
         self._consul_answers = False
+        self._in_catalogue: CatalogueFacts | None = None
 
     def _is(self, *roles: Role) -> bool:
         return any(role in self._settings.roles for role in roles)
@@ -140,12 +146,34 @@ class _Examination:
                 checks_tickets=settings.require_ticket,
                 signs_tickets=settings.ticket_keys is not None,
                 without_lookup=not settings.lookups,
+                in_catalogue=settings.register is RegisterAt.CATALOG,
+                checked_services=await self._checked_services(),
             )
         )
         if not needed:
             return []
         facts = await ask_rights(settings.consul, [need.right for need in needed])
         return rights.findings(facts, needed, asked=settings.asked_role is not None)
+
+    async def catalogue(self) -> list[Finding]:
+        if not self._consul_answers or not self._is(Role.WORKER, Role.LOOKUP, Role.OPERATOR):
+            return []
+        asked = self._settings.asked_role is Role.LOOKUP
+        return catalogue.findings(await self._catalogue_facts(), url=self._settings.consul.url, lookup=asked)
+
+    async def _checked_services(self) -> Sequence[str]:
+        """The services that a lookup service here would check; none where the token may not ask for them."""
+        if not self._is(Role.LOOKUP):
+            return ()
+        try:
+            return (await self._catalogue_facts()).services
+        except RegistryError:
+            return ()
+
+    async def _catalogue_facts(self) -> CatalogueFacts:
+        if self._in_catalogue is None:
+            self._in_catalogue = await catalogue_facts(self._settings.consul)
+        return self._in_catalogue
 
     async def clock(self) -> list[Finding]:
         consul = self._settings.consul if self._consul_answers else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploy.doctor.role import Role
 from registry.consul.settings import ConsulSettings
+from registry.instances.instance import RegisterAt
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
 from worker.advertising.advertise_flag import Advertise
@@ -18,7 +19,7 @@ class DoctorSettings:
 
     `asked_role` None: all roles are examined, and what only one of them lacks is no error. `lookups` are the base URLs
     of the lookup services; `host`, `port` and `advertise` are those of the worker, port 0 standing for any free one.
-    `token` is sent to lookup services.
+    `token` is sent to lookup services. `register` is the worker's place in Consul.
     """
 
     consul: ConsulSettings
@@ -30,6 +31,7 @@ class DoctorSettings:
     port: int = 0
     advertise: Advertise | None = None
     allow_loopback: bool = False
+    register: RegisterAt = RegisterAt.AGENT
     tls: TlsFiles | None = None
     trust: TrustFiles = field(default_factory=TrustFiles)
     token: str | None = field(default=None, repr=False)

@@ -58,6 +58,7 @@ class Answered(Generic[T]):
 class CallState(Generic[T]):
     """Where one call stands, with at most `attempts` that burden a worker and fail; `hedge`: see `late_after_s`.
 
+    `request_id` goes along with all that the call asks.
     `tried` maps the workers that failed to when, in seconds since the call began, they may be asked again.
     `under_way` are the workers of the attempts that run, in the order in which they began. `pause_s` is the time to
     wait in PAUSING, and `permit` whether the next attempt needs one of the budget. `changes` counts how often, as far
@@ -66,6 +67,7 @@ class CallState(Generic[T]):
 
     attempts: int
     hedge: bool = False
+    request_id: str = ""
     state: State = State.FINDING
     answer: Answered[T] | None = None
     tried: dict[Worker, float] = field(default_factory=dict)

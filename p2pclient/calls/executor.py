@@ -25,6 +25,7 @@ from p2pclient.errors import P2PError
 from p2pclient.failures import Failure, Trouble, without_frames
 from p2pclient.retrying import retry_policy
 from p2pclient.retrying.retry_budget import RetryBudget
+from p2pclient.transport.request_id import RequestIds, identified
 from p2pclient.types import Worker
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class CallExecutor:
 
     def __init__(self, source: WorkerSource, pauses: Pauses) -> None:
         self.budget = RetryBudget()
+        self._request_ids = RequestIds()
         self.pauses = pauses
         self.finder = WorkerFinder(source, self.budget, pauses)
 
@@ -55,7 +57,7 @@ class CallExecutor:
     ) -> Coroutine[Any, Any, Answered[T]]:
         """The first answer to `ask`, of whichever worker; raises P2PError by the deadline."""
         self.budget.request(time.monotonic())
-        return _Call(self, ask, channel, deadline, CallState(attempts, hedge)).run()
+        return _Call(self, ask, channel, deadline, CallState(attempts, hedge, self._request_ids.new())).run()
 
 
 class _Call(Generic[T]):
@@ -80,6 +82,13 @@ class _Call(Generic[T]):
         self._state = state
 
     async def run(self) -> Answered[T]:
+        try:
+            return await self._run()
+        except P2PError as error:
+            error.request_id = self._state.request_id
+            raise
+
+    async def _run(self) -> Answered[T]:
         state = self._state
         while True:
             if state.state is State.FINDING:
@@ -140,13 +149,13 @@ class _Call(Generic[T]):
     async def _another(self, *, others: bool) -> Worker | None:
         """A worker that the call has not asked or, after half of the time that is left, the one under way again."""
         channel, state = self._channel, self._state
-        worker = await self._finder.another(channel, state.avoided)
+        worker = await self._finder.another(channel, state.avoided, request_id=state.request_id)
         if worker is None and others:  # it had seemed as if there were one
             late_s = self._late_after_s(others=False)
             if late_s is None:
                 return None
             await self._pauses.sleep(late_s)
-            worker = await self._finder.another(channel, state.avoided)
+            worker = await self._finder.another(channel, state.avoided, request_id=state.request_id)
         return worker or next(iter(state.under_way), None)
 
     async def _attempt(self, worker: Worker) -> None:
@@ -157,7 +166,8 @@ class _Call(Generic[T]):
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s is asked (attempt %d)", worker.service, worker.address, state.made)
         try:
-            outcome = await self._ask(worker, self._deadline.left_s)
+            with identified(state.request_id):
+                outcome = await self._ask(worker, self._deadline.left_s)
         except Failure as failure:
             self._failed(worker, began_s, without_frames(failure))
             return

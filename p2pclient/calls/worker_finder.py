@@ -21,6 +21,7 @@ from p2pclient.discovery.base import WorkerSource
 from p2pclient.failures import Failure, Trouble, outcome_of
 from p2pclient.retrying import retry_policy
 from p2pclient.retrying.retry_budget import RetryBudget
+from p2pclient.transport.request_id import identified
 from p2pclient.types import Worker
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class WorkerFinder:
                 return worker
             avoided = channel.left_out() | call.tried
             workers: Sequence[Worker] | None = channel.workers or await self._looked_up(
-                channel, avoided, deadline, tries=call.attempts
+                channel, avoided, deadline, tries=call.attempts, request_id=call.request_id
             )
             if workers is None:
                 continue  # the subscription has a new list
@@ -71,14 +72,14 @@ class WorkerFinder:
             if not await channel.changed(hold_s):
                 return worker
 
-    async def another(self, channel: ServiceChannel, avoided: Mapping[Worker, float]) -> Worker | None:
+    async def another(
+        self, channel: ServiceChannel, avoided: Mapping[Worker, float], *, request_id: str = ""
+    ) -> Worker | None:
         """A worker that is none of these; None if there is none without waiting."""
         worker = channel.pick(avoided, time.monotonic())
         if worker is not None or channel.known:
             return worker
-        found = await outcome_of(
-            self._source.next(channel.service, count=len(avoided) + 1, limit_s=timeouts.LOOKUP_TURN_S)
-        )
+        found = await outcome_of(self._next(channel.service, len(avoided) + 1, request_id, timeouts.LOOKUP_TURN_S))
         if isinstance(found, Failure):
             return None
         return next((worker for worker in found if worker not in avoided), None)
@@ -103,11 +104,17 @@ class WorkerFinder:
         return None
 
     async def _looked_up(
-        self, channel: ServiceChannel, avoided: Mapping[Worker, float], deadline: Deadline, *, tries: int
+        self,
+        channel: ServiceChannel,
+        avoided: Mapping[Worker, float],
+        deadline: Deadline,
+        *,
+        tries: int,
+        request_id: str,
     ) -> Sequence[Worker] | None:
         """Workers from the lookup service or, while it is away, those that it named before."""
         count = len(avoided) + 1 if avoided else None  # enough for one that is not to be avoided
-        question = functools.partial(self._next, channel.service, count)
+        question = functools.partial(self._next, channel.service, count, request_id)
         stale = channel.stale_workers
         if len(stale):
             limit_s = min(timeouts.LOOKUP_TURN_S, deadline.left_s / 2)
@@ -125,8 +132,9 @@ class WorkerFinder:
             stale.named(workers, time.monotonic())
         return workers
 
-    def _next(self, service: str | None, count: int | None, limit_s: float) -> Coroutine[Any, Any, list[Worker]]:
-        return self._source.next(service, count=count, limit_s=limit_s)
+    async def _next(self, service: str | None, count: int | None, request_id: str, limit_s: float) -> list[Worker]:
+        with identified(request_id):
+            return await self._source.next(service, count=count, limit_s=limit_s)
 
     async def ask(self, question: Question[T], deadline: Deadline, pause: Pause, *, tries: int) -> T | None:
         """The lookup service's answer; it is asked again if it has no worker to give or is away. Raises P2PError.

@@ -13,6 +13,7 @@ from p2pclient.errors import AuthenticationError, LookupUnavailable
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import Answer
 from p2pclient.transport.base import ExchangeFailed, Transport
+from p2pclient.transport.request_id import request_id_header
 
 Refusal = Callable[[Answer, str], Failure]
 
@@ -53,7 +54,8 @@ class Failover:
     async def _ask_one(self, base: tuple[str, str], path: str, limit_s: float) -> Answer:
         url, address = URL(base[0] + path, encoded=True), base[1]
         try:
-            answer = await self._transport.exchange("GET", url, headers=self._headers, timeout_s=limit_s)
+            headers = {**self._headers, **request_id_header()}
+            answer = await self._transport.exchange("GET", url, headers=headers, timeout_s=limit_s)
         except ExchangeFailed as failed:
             error = unreachable(address, str(failed))
             raise Failure(Trouble.NO_LOOKUP, error, silent_s=failed.silent_s) from failed

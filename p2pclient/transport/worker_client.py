@@ -1,6 +1,7 @@
 """Step two of a call: a request goes straight to the worker, and its answer, or how the attempt failed, comes back.
 
-    POST PATH       P2P-Boot: the process that is meant; P2P-Timeout-Ms: time left to the caller's deadline
+    POST PATH       P2P-Boot: the process that is meant; P2P-Timeout-Ms: time left to the caller's deadline;
+                    X-Request-Id: the id of the call
     errors          {"error": "sentence"}
 400, 413 and 415 say that what was sent is at fault, 401 and 403 that the token is. Every other error speaks of this
 worker alone (421, 429, 5xx, or another program on its port), and another worker may do better: prediction is pure,
@@ -21,6 +22,7 @@ from p2pclient.errors import AuthenticationError, BadInput, DeadlineExceeded, P2
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, Answer, Request, bearer, unlike
 from p2pclient.transport.base import ExchangeFailed, Transport
+from p2pclient.transport.request_id import request_id_header
 from p2pclient.types import Worker, host_port
 
 T = TypeVar("T")
@@ -98,7 +100,12 @@ class WorkerClient:
     def _exchange(
         self, worker: Worker, request: Request, timeout_s: float, proof: Mapping[str, str]
     ) -> Coroutine[Any, Any, Answer]:
-        headers = {**proof, **request.headers, "P2P-Timeout-Ms": str(max(1, int(timeout_s * 1000)))}
+        headers = {
+            **proof,
+            **request.headers,
+            **request_id_header(),
+            "P2P-Timeout-Ms": str(max(1, int(timeout_s * 1000))),
+        }
         if worker.boot:
             headers["P2P-Boot"] = worker.boot
         url = _url(self._scheme or worker.scheme, worker.host, worker.port, request.path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from registry.instances.instance import RegisterAt
 from registry.runtime.address import host_port
 
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -13,7 +14,10 @@ _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """One registration: its id and address, and the node whose agent keeps it, with the node's address."""
+    """One registration: its id and address, and the node that it is on, with the node's address.
+
+    `place`: whether the node's agent keeps it, or Consul's catalogue itself.
+    """
 
     id: str
     service: str
@@ -21,6 +25,7 @@ class Registered:
     port: int
     node: str = ""
     node_address: str = ""
+    place: RegisterAt = RegisterAt.AGENT
 
     @property
     def address(self) -> str:

@@ -11,9 +11,11 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from registry.catalog_checks.probe_sessions import ProbeSessions, probe_sessions
 from registry.catalog_checks.runner import running_checks
 from registry.consul.errors import TokenRefused
 from registry.consul.registration.catalog_checks import CatalogChecks
+from registry.consul.registration.catalog_names import LOCK_KEY
 from registry.consul.registration.session_lock import SESSION_TTL_S, SessionLock
 from registry.consul.settings import ConsulSettings
 from registry.discovery.reconcile import next_index
@@ -21,10 +23,9 @@ from registry.runtime.errors import RegistryError
 from registry.runtime.tasks.backoff import backoff_s
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import supervised
+from registry.runtime.tls.trust import TrustFiles
 
 logger = logging.getLogger(__name__)
-
-LOCK_KEY = "p2p-serving/catalog-checks/leader"
 
 RENEW_S = SESSION_TTL_S / 3
 """Two renewals may be lost."""
@@ -34,13 +35,18 @@ ASK_AGAIN_S = 20.0
 
 
 @asynccontextmanager
-async def checking_catalog(consul: ConsulSettings) -> AsyncIterator[None]:
-    """While the context is open, this process checks the workers in the catalogue whenever it holds the lock."""
+async def checking_catalog(consul: ConsulSettings, trust: TrustFiles) -> AsyncIterator[None]:
+    """While the context is open, this process checks the workers in the catalogue whenever it holds the lock.
+
+    `trust`: what workers' certificates are verified with, and what is shown to workers that want a client's
+    certificate. Raises SettingsError where one of its files is unusable.
+    """
     checks, lock = CatalogChecks(consul), SessionLock(consul, LOCK_KEY)
-    candidate = Candidate(checks, lock)
     try:
-        async with supervised("check workers in the catalogue", candidate.run):
-            yield
+        async with probe_sessions(trust) as sessions:
+            candidate = Candidate(checks, lock, sessions)
+            async with supervised("check workers in the catalogue", candidate.run):
+                yield
     finally:
         with suppress(RegistryError, TimeoutError):
             async with asyncio.timeout(RENEW_S):
@@ -52,9 +58,10 @@ async def checking_catalog(consul: ConsulSettings) -> AsyncIterator[None]:
 class Candidate:
     """One process that wants to lead where there is something to check."""
 
-    def __init__(self, checks: CatalogChecks, lock: SessionLock) -> None:
+    def __init__(self, checks: CatalogChecks, lock: SessionLock, sessions: ProbeSessions) -> None:
         self._checks = checks
         self._lock = lock
+        self._sessions = sessions
 
     async def run(self) -> None:
         """Lead, or wait for that, until cancelled."""
@@ -81,7 +88,7 @@ class Candidate:
     async def _lead(self) -> None:
         """Run the checks until the lock is lost or Consul does not answer."""
         logger.info("This lookup process checks the workers that are registered in the catalogue.")
-        async with running_checks(self._checks) as runner:
+        async with running_checks(self._checks, self._sessions) as runner:
             await finishes_first(self._until_lost(), runner.follow())
         logger.info("Another lookup process checks the workers in the catalogue.")
 

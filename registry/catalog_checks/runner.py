@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 
-import aiohttp
-
 from registry.agent.checks.definitions import HttpProbe
-from registry.agent.checks.probes import Outcome, open_session, run_probe
+from registry.agent.checks.probes import Outcome, run_probe
 from registry.agent.state.records import Status
 from registry.backend.entry import CONNECTION_REFUSED
+from registry.catalog_checks.probe_sessions import ProbeSessions
 from registry.catalog_checks.verdict import Finding, Standing, is_to_be_removed, next_standing, status_of
 from registry.consul.registration.catalog_checks import CatalogCheck, CatalogChecks
 from registry.discovery.pacing import TokenBucket
@@ -38,9 +37,9 @@ PROBES_AT_ONCE = 64
 class CheckRunner:
     """The checks of all workers in the catalogue, run from here until the context ends."""
 
-    def __init__(self, checks: CatalogChecks, session: aiohttp.ClientSession) -> None:
+    def __init__(self, checks: CatalogChecks, sessions: ProbeSessions) -> None:
         self._catalog = checks
-        self._session = session
+        self._sessions = sessions
         self._checks: dict[str, CatalogCheck] = {}
         self._standings: dict[str, Standing] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -74,7 +73,7 @@ class CheckRunner:
         while True:
             check = self._checks[key]
             async with self._places:
-                outcome = await run_probe(HttpProbe(check.url, timeout_s=PROBE_TIMEOUT_S), self._session)
+                outcome = await run_probe(HttpProbe(check.url, timeout_s=PROBE_TIMEOUT_S), self._sessions.current())
             if self._checks.get(key) == check:  # else what was checked may be another process by now
                 await self._judge(key, check, outcome)
             await asyncio.sleep(CHECK_INTERVAL_S)
@@ -85,7 +84,8 @@ class CheckRunner:
         self._standings[key] = standing
         status = status_of(standing, check.status)
         try:
-            if is_to_be_removed(standing, most_unreached=self._most_unreached(), now_s=now_s):
+            most_unreached = self._most_unreached()
+            if is_to_be_removed(standing, drained=check.drained, most_unreached=most_unreached, now_s=now_s):
                 if await self._catalog.remove(check):
                     logger.warning("Removed %s, which has failed its checks for too long: %s", check.node, output)
                 return
@@ -120,11 +120,10 @@ def _says_otherwise(check: CatalogCheck, status: Health, output: str) -> bool:
 
 
 @asynccontextmanager
-async def running_checks(checks: CatalogChecks) -> AsyncIterator[CheckRunner]:
+async def running_checks(checks: CatalogChecks, sessions: ProbeSessions) -> AsyncIterator[CheckRunner]:
     """A runner whose checks end with the context."""
-    async with open_session(True) as session:
-        runner = CheckRunner(checks, session)
-        try:
-            yield runner
-        finally:
-            await runner.close()
+    runner = CheckRunner(checks, sessions)
+    try:
+        yield runner
+    finally:
+        await runner.close()

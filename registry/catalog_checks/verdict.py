@@ -68,9 +68,12 @@ def status_of(standing: Standing, known: Health) -> Health:
     return Health.CRITICAL if standing.failures >= FAILURES_BEFORE_CRITICAL else known
 
 
-def is_to_be_removed(standing: Standing, *, most_unreached: bool, now_s: float) -> bool:
-    """Whether the registration goes. `most_unreached`: more than half of all workers give no answer at the moment."""
-    if standing.failing_since_s is None or standing.failures < FAILURES_BEFORE_CRITICAL:
+def is_to_be_removed(standing: Standing, *, drained: bool, most_unreached: bool, now_s: float) -> bool:
+    """Whether the registration goes. `most_unreached`: more than half of all workers give no answer at the moment.
+
+    One that an operator has drained stays: its worker would otherwise register without the maintenance when it is back.
+    """
+    if drained or standing.failing_since_s is None or standing.failures < FAILURES_BEFORE_CRITICAL:
         return False
     doubtful = standing.no_answer and most_unreached
     return now_s - standing.failing_since_s >= (REMOVE_UNREACHED_AFTER_S if doubtful else REMOVE_AFTER_S)

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 class Right:
     """`access` ("read", "write") to one `resource` ("service", "node", "key" ...) of the name `segment`.
 
-    For "key" and for an empty name all that begin so are meant.
+    All names that begin so are meant with `prefix`, for an empty name, and for a key that ends with a slash.
     """
 
     resource: str
     access: str
     segment: str
+    prefix: bool = False
 
     @property
     def rule(self) -> str:
         """The right as a rule of a policy."""
-        prefix = "_prefix" if self.resource == "key" or not self.segment else ""
+        folder = self.resource == "key" and self.segment.endswith("/")
+        prefix = "_prefix" if self.prefix or folder or not self.segment else ""
         return f'{self.resource}{prefix} "{self.segment}" {{ policy = "{self.access}" }}'

@@ -16,7 +16,7 @@ from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.selector import ANY, Selector
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.split_rotation import AnyRotation, SplitRotation, present
-from registry.discovery.transition import Observe, ignore
+from registry.discovery.transition import Observe, Transition, ignore
 from registry.discovery.watch import IsHidden, ServiceWatch
 from registry.instances.instance import Instance
 from registry.rollout.record import Rollout, shadows_text, split_text
@@ -63,6 +63,7 @@ class Service:
         self.watch = ServiceWatch(
             source, name, self._changed, saved=saved, is_hidden=is_hidden, observe=observe, datacenter=datacenter
         )
+        self._observe = observe
         self.generation = object()
         self.panic = self.watch.snapshot.panic
         self.rollout: Rollout | None = None
@@ -126,7 +127,8 @@ class Service:
             if isinstance(rotation, SplitRotation) and rollout is not None:
                 rotation.rollout = rollout
         split, shadows = (rollout.split, rollout.shadows) if rollout is not None else ({}, {})
-        logger.info("%s: the split is %s; shadows: %s.", self.name, split_text(split), shadows_text(shadows))
+        said = f"the split is {split_text(split)}; shadows: {shadows_text(shadows)}"
+        self._observe(Transition(self.snapshot, self.snapshot, datacenter=self.datacenter, split=said))
         self._announce()
 
     async def wait_for_change(self, index: int, *, timeout_s: float) -> None:

@@ -21,6 +21,8 @@ def events_in(transition: Transition) -> tuple[Event, ...]:
     """What happened from `old` to `new`: to each worker by its id, then to the service as a whole."""
     old, new = transition.old, transition.new
     name = f"{new.service} in {transition.datacenter}" if transition.datacenter else new.service
+    if transition.split:
+        return (Event(Kind.CONFIGURATION, f"{name}: {transition.split}.", service=new.service),)
     if not old.known and new.known:
         return (*_first(new, name), *_panic(old, new, name), *_stale(transition, name))
     before = {instance.id: instance for instance in old.instances}
@@ -38,7 +40,7 @@ def _first(new: Snapshot, name: str) -> Iterator[Event]:
 def _worker(old: Instance | None, new: Instance | None) -> Iterator[Event]:
     if new is None:
         assert old is not None, "a worker is in one of the snapshots"
-        was = {Health.CRITICAL: ", critical until now", Health.MAINTENANCE: " after leaving the rotation"}
+        was = {Health.CRITICAL: ", critical until now", Health.MAINTENANCE: " in order"}
         yield _event(Kind.LEFT, old, f"has left{was.get(old.health, '')}.")
     elif old is None:
         health = "" if new.health.serving else f", {new.health.value}{_why(new)}"

@@ -64,6 +64,18 @@ class RegisterAt(enum.StrEnum):
     CATALOG = "catalog"
 
 
+class Scheme(enum.StrEnum):
+    """How an instance is asked; one whose registration says nothing is asked over http."""
+
+    HTTP = "http"
+    HTTPS = "https"
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """What a registration says of it."""
+        return {} if self is Scheme.HTTP else {"scheme": self.value}
+
+
 def stable_id(service: str, host: str, port: int) -> str:
     """The id of the worker at one address: the same after a restart, so that registering again replaces it."""
     return f"{service}-{host}-{port}"

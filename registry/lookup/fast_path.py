@@ -3,8 +3,9 @@
 `GET /`, `/next` and `/next/{service}`, with `?scheme=1` or without, are nearly all the requests of a lookup service,
 always with the same few texts. The first time a text comes it is parsed with care; if it is complete and plain, its
 lookup is kept under that very text. From then on the text costs one dictionary access, one step of the rotation and
-one write. All other requests go to aiohttp unchanged, and a connection that once needed aiohttp stays with it. A client
-cannot tell the two apart (tests/unit/registry/lookup/test_fast_path.py).
+one write; the line with a request's id, which differs each time, is taken out before. All other requests go to aiohttp
+unchanged, and a connection that once needed aiohttp stays with it. A client cannot tell the two apart
+(tests/unit/registry/lookup/test_fast_path.py).
 
 Answers are prepared once per service, form and instance, whatever the text of the request
 (docs/decisions/0015-prepared-lookup-answers.md); with tickets once per second and caller, too.
@@ -32,6 +33,9 @@ from registry.lookup.host_match import reachable_hosts
 from registry.lookup.rendering import Form, HandedTicket, render_one
 from registry.lookup.service_resolution import panic_header, stale_header
 from registry.lookup.tickets import LookupTickets
+from registry.runtime.logs.access_log import AccessLog
+from registry.runtime.request_id import HEADER as REQUEST_ID
+from registry.runtime.request_id import RequestIds, without_request_id
 from registry.security.access import AccessDenied, check_service
 from registry.security.access_control import AccessControl
 from registry.security.caller import ANONYMOUS, Caller, Role
@@ -103,7 +107,8 @@ class FastPath:
 
     Whether a text's caller may ask is decided once; a change of the tokens drops all texts. Where `tickets` go with the
     addresses, prepared answers hold for one caller and as long as their tickets are kept. `fails_over`: while no
-    instance of a service is healthy, aiohttp's side answers, from another datacenter.
+    instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the instance in the
+    last answer with a request id; `access_log` is for who writes the answers, with new ids from `request_ids`.
     """
 
     def __init__(
@@ -113,8 +118,12 @@ class FastPath:
         access: AccessControl | None = None,
         *,
         fails_over: bool = False,
+        access_log: AccessLog | None = None,
     ) -> None:
         self.answered = 0
+        self.named: Instance | None = None
+        self.access_log = access_log
+        self.request_ids = RequestIds()
         self._directory = directory
         self._fails_over = fails_over
         self._tickets = tickets or LookupTickets()
@@ -138,10 +147,12 @@ class FastPath:
 
     def answer(self, request: bytes, lookups: Lookups, local_address: str) -> bytes | None:
         """The whole response to a whole plain request; None where aiohttp has to answer."""
+        request_id = ""
         try:
             lookup = lookups[request]
         except KeyError:
-            lookup = self._learn(request, lookups, local_address)
+            text, request_id = without_request_id(request)
+            lookup = lookups[text] if text in lookups else self._learn(text, lookups, local_address)
         if lookup is None:
             return None
         service = self._directory.followed(lookup.service)
@@ -168,6 +179,9 @@ class FastPath:
         service.asked_for = True
         if service.watch.snapshot.stale:
             before = _with_headers(before, stale_header(service))
+        if request_id:
+            self.named = instance
+            after = _with_request_id(after, request_id)
         return before + self._now() + after
 
     def _now(self) -> bytes:
@@ -246,7 +260,10 @@ def _parse(text: bytes, local_address: str, default: str) -> tuple[_Request, Map
     if not _HARMLESS.issuperset(names) or len(set(names)) != len(names) or b"host" not in names:
         return None
     values = {name.decode().title(): value.decode() for name, (_, value) in zip(names, headers, strict=True)}
-    json = "application/json" in values.get("Accept", "")
+    accepts = values.get("Accept", "")
+    if target == "/" and "text/html" in accepts:  # a browser, which may get the page
+        return None
+    json = "application/json" in accepts
     if target != "/":
         path, query, _ = target.partition("?")
         form = Form.OBJECT if json else Form.ORIGIN if query else Form.ADDRESS
@@ -266,6 +283,11 @@ def _with_headers(head: bytes, headers: Mapping[str, str]) -> bytes:
     """The head with headers of ours where aiohttp puts them: behind the status line."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return head.replace(b"\r\n", b"\r\n" + lines.encode(), 1)
+
+
+def _with_request_id(after: bytes, request_id: str) -> bytes:
+    """What stands after the date, with the id as the last header, where aiohttp's side puts it."""
+    return after.replace(b"\r\n\r\n", f"\r\n{REQUEST_ID}: {request_id}\r\n\r\n".encode(), 1)
 
 
 @lru_cache(maxsize=1024)  # few lengths, many workers: heads shared by all of a length stay in the processor's cache

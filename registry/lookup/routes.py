@@ -42,8 +42,10 @@ from registry.security.access import AccessDenied, may_use
 from registry.security.access_control import AccessControl
 from registry.security.caller import Role
 from registry.security.quota import OverQuota
+from registry.ui.routes import UI_PATHS, add_ui_routes, sends_browsers_to_page
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
+from registry.web.request_ids import WORKER, adds_request_ids, logs_access
 
 
 def build_app(
@@ -56,17 +58,23 @@ def build_app(
     events: EventLog | None = None,
     *,
     waiting_at_most: int = WAITING_AT_MOST,
+    ui: bool = True,
 ) -> web.Application:
     """The application that answers from `directory`, behind `fast`; so many requests may wait for a change.
 
     `tickets` (default: none) go with the addresses of workers that want them; `access` (default: all) says who may ask;
-    of `tls` the metrics say when its certificate ends;
+    of `tls` the metrics say when its certificate ends; `ui` says whether there is a web page;
     `others` are asked where `?dc=` names one, or for failover; `events` is what /events tells (default: nothing).
     """
     tickets, access = tickets or LookupTickets(), access or AccessControl()
-    metrics = LookupMetrics(directory, fast, tls)
-    checks = checks_access(access, open_paths=OPEN, roles=dict.fromkeys(OPERATOR_PATHS, Role.OPERATOR))
-    app = web.Application(middlewares=[refusals_as_text(metrics), checks])
+    metrics = LookupMetrics(directory, fast, tickets, tls)
+    open_paths = OPEN | UI_PATHS if ui else OPEN
+    checks = checks_access(access, open_paths=open_paths, roles=dict.fromkeys(OPERATOR_PATHS, Role.OPERATOR))
+    page = [sends_browsers_to_page] if ui else []
+    app = web.Application(middlewares=[refusals_as_text(metrics), *page, checks])
+    app.on_response_prepare.append(adds_request_ids(fast.request_ids))
+    if fast.access_log is not None:
+        app.middlewares.insert(0, logs_access(fast.access_log, fast.request_ids))
     answer_pages(app, access)
     finder = ServiceFinder(directory, others)
     waiting = WaitingRequests(at_most=waiting_at_most)
@@ -85,6 +93,8 @@ def build_app(
     add_redirects(app, directory.default, finder, tickets)
     add_tickets(app, directory, tickets)
     add_operator_routes(app, directory, metrics, events or EventLog(), waiting)
+    if ui:
+        add_ui_routes(app)
     return app
 
 
@@ -165,6 +175,7 @@ class Lookup:
             raise Refusal(503, f"No healthy worker of {service.name}{which} right now: {hint}.", again=True)
         if "application/json" in request.headers.get("Accept", ""):
             form = Form.OBJECT
+        request[WORKER] = chosen[0].address
         workers = [(instance, self._tickets.of(instance, caller_of(request))) for instance in chosen]
         text = render_one(workers[0][0], form, workers[0][1]) if count is None else render_many(workers, form)
         content_type = form.content_type.partition(";")[0]

@@ -36,6 +36,11 @@ class LookupTickets:
         """Whether tickets can be signed, or need not be."""
         return self.signer is None or self.signer.ready
 
+    @property
+    def key_created_s(self) -> float | None:
+        """When the key that signs was made, in seconds since 1970; None where none signs."""
+        return None if self.signer is None else self.signer.key_created_s
+
     def of(self, instance: Instance, caller: Caller) -> HandedTicket | None:
         """The ticket for one instance; None where it wants none, or none is signed. Raises Refusal without a key."""
         if self.signer is None or instance.auth != TICKET_AUTH:

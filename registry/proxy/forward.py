@@ -28,9 +28,11 @@ from registry.instances.instance import Instance
 from registry.proxy.headers import request_headers, response_headers
 from registry.proxy.upload import ContinueTimeoutResponse, IdleTimeout, Upload
 from registry.proxy.upstreams import Workers
+from registry.runtime.request_id import HEADER
 from registry.runtime.tls.trust import verification_fault
 from registry.web.discard_body import discard_body, respond_and_discard_body
 from registry.web.refusal import Refusal, refused
+from registry.web.request_ids import REQUEST_ID, WORKER
 from registry.web.request_target import origin_form
 
 logger = logging.getLogger(__name__)
@@ -141,6 +143,9 @@ class Proxy:
             scheme=request.scheme,
             expects=upload.not_asked_for,
         )
+        request[WORKER] = worker.address
+        if REQUEST_ID in request:  # the access log has a line of it: the worker is to know the id, too
+            headers[HEADER] = request[REQUEST_ID]
         answer = await self._session.request(
             request.method,
             URL(f"{worker.origin}{origin_form(request.raw_path)}", encoded=True),

@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from registry.chosen_backend import BackendSettings, open_source
+from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.events.event_log import EventLog
 from registry.instances.instance import Instance
 from registry.proxy.forward import BUFFER_BYTES, ForwardedResponse, Proxy, open_session
 from registry.proxy.upstreams import FixedWorkers, ServiceWorkers, Workers
+from registry.rollout.record_watch import following_rollouts
 from registry.runtime.address import server_url
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind, port_of
+from registry.runtime.logs.access_log import AccessLog
 from registry.runtime.processes import open_files
+from registry.runtime.request_id import RequestIds
 from registry.runtime.tls.server import TlsFiles, serving_tls
 from registry.runtime.tls.trust import TrustFiles
 from registry.security.access import AccessDenied, check_service
@@ -32,6 +36,7 @@ from registry.security.access_settings import OPEN_TO_ALL, AccessSettings
 from registry.security.caller import Role
 from registry.web.discard_body import respond_and_discard_body
 from registry.web.refusal import Refusal, refused
+from registry.web.request_ids import ResponseSignal, adds_request_ids, logs_access
 from registry.web.serving import serving_app
 
 logger = logging.getLogger(__name__)
@@ -66,6 +71,7 @@ class ProxySettings:
     connect_timeout_s: float = 1.0
     idle_s: float = 60.0
     access: AccessSettings = OPEN_TO_ALL
+    access_log_sample: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,7 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
                 Proxy(workers, session, idle_s=settings.idle_s),
                 access,
                 service=None if settings.workers else settings.service,
+                access_log=None if settings.access_log_sample is None else AccessLog(settings.access_log_sample),
             )
             options = {
                 "access_log": None,
@@ -130,10 +137,16 @@ async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
         logger.info("Stopping: finishing what is under way.")
 
 
-def build_app(proxy: Proxy, access: AccessControl, *, service: str | None) -> web.Application:
+def build_app(
+    proxy: Proxy, access: AccessControl, *, service: str | None, access_log: AccessLog | None = None
+) -> web.Application:
     """The application in which every request goes through `proxy` whose caller may ask the workers of `service`."""
+    ids = RequestIds()
     app = web.Application(middlewares=[_paths_only, _known_callers_only(access, service)])
     app.on_response_prepare.append(_remove_added_headers)
+    app.on_response_prepare.append(_identifies_own_answers(ids))
+    if access_log is not None:
+        app.middlewares.insert(0, logs_access(access_log, ids))
     app.router.add_route("*", r"/{path:[\s\S]*}", proxy.handle, expect_handler=_no_100_continue)
     return app
 
@@ -146,7 +159,10 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
     source = open_source(settings.backend)
     try:
         observe = EventLog().observe
-        async with Directory(source, default=settings.service, followed_at_most=1, observe=observe) as directory:
+        async with (
+            Directory(source, default=settings.service, followed_at_most=1, observe=observe) as directory,
+            _following_rollouts(settings, directory),
+        ):
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
             await service.wait_until_known()
@@ -155,12 +171,30 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
         await source.close()
 
 
+def _following_rollouts(settings: ProxySettings, directory: Directory) -> AbstractAsyncContextManager[None]:
+    """Follows the records of rollouts, which only Consul holds."""
+    if not isinstance(settings.backend, ConsulSettings):
+        return nullcontext()
+    return following_rollouts(settings.backend, directory.use_rollouts)
+
+
 async def _remove_added_headers(_: web.Request, response: web.StreamResponse) -> None:
     """Remove the headers that aiohttp has added to a forwarded response."""
     if isinstance(response, ForwardedResponse):
         for name in ("Content-Type", "Server"):
             if name not in response.worker_headers:
                 response.headers.popall(name, None)
+
+
+def _identifies_own_answers(ids: RequestIds) -> ResponseSignal:
+    """Gives a request id to the proxy's own answers; those of workers carry what the workers say."""
+    add = adds_request_ids(ids)
+
+    async def add_to_own(request: web.Request, response: web.StreamResponse) -> None:
+        if not isinstance(response, ForwardedResponse):
+            await add(request, response)
+
+    return add_to_own
 
 
 async def _no_100_continue(_: web.Request) -> None:

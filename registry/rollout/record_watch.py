@@ -17,9 +17,13 @@ from registry.consul.key_value import Entries, KeyValue
 from registry.consul.settings import ConsulSettings
 from registry.rollout.record import PREFIX, Rollout, read
 from registry.runtime.tasks.backoff import backoff_s
+from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import supervised
 
 logger = logging.getLogger(__name__)
+
+FIRST_ANSWER_WAIT_S = 1.0
+"""How long a server that starts waits for the records, so that it splits its first lookups, too."""
 
 PAUSE_S = 0.01
 """Between two questions, so that a burst of changes costs 100 of them a second at most."""
@@ -28,7 +32,7 @@ PAUSE_S = 0.01
 class RecordWatch:
     """The records by service; `changed` gets all of them when Consul has said something else than before.
 
-    `run` follows them and ends only when it is cancelled.
+    `run` follows them and ends only when it is cancelled. `asked` is set once Consul has answered, or has not.
     """
 
     def __init__(self, store: KeyValue, changed: Callable[[Mapping[str, Rollout]], None]) -> None:
@@ -37,6 +41,7 @@ class RecordWatch:
         self._values: dict[str, bytes] = {}
         self._rollouts: dict[str, Rollout] = {}
         self._trouble = ""
+        self.asked = asyncio.Event()
 
     async def run(self) -> None:
         """Follow the records."""
@@ -46,11 +51,13 @@ class RecordWatch:
                 entries = await self._store.under(PREFIX, index=index)
             except (ConsulUnavailable, ConsulRefused) as error:
                 self._complain(str(error))
+                self.asked.set()
                 await asyncio.sleep(backoff_s(failures, chance))
                 failures, index = failures + 1, 0
                 continue
             failures, index = 0, 0 if entries.index < index else max(1, entries.index)
             self.take(entries)
+            self.asked.set()
             await asyncio.sleep(PAUSE_S)
 
     def take(self, entries: Entries) -> None:
@@ -97,11 +104,12 @@ class RecordWatch:
 async def following_rollouts(
     consul: ConsulSettings, changed: Callable[[Mapping[str, Rollout]], None]
 ) -> AsyncIterator[None]:
-    """Follow the records while the context is open."""
+    """Follow the records while the context is open; it opens once Consul has been asked for them."""
     store = KeyValue(consul)
     watch = RecordWatch(store, changed)
     try:
         async with supervised("follow the records of roll-outs", watch.run):
+            await event_within(watch.asked, FIRST_ANSWER_WAIT_S)
             yield
     finally:
         await store.close()

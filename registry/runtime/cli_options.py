@@ -15,6 +15,7 @@ import typer
 
 from registry.runtime import names
 from registry.runtime.errors import SettingsError
+from registry.runtime.logs.settings import LogFormat, LogLevel, LogSettings
 
 
 def checked(rule: Callable[[str], object]) -> Callable[[Any], Any]:
@@ -164,3 +165,39 @@ AllowedHosts = Annotated[
         help="With --tokens: a further name that clients know this server by. May be repeated.",
     ),
 ]
+
+LogFormatOption = Annotated[
+    LogFormat,
+    typer.Option("--log-format", envvar="P2P_LOG_FORMAT", help="Lines for people, or one JSON object a line."),
+]
+
+LogLevelOption = Annotated[
+    LogLevel, typer.Option("--log-level", envvar="P2P_LOG_LEVEL", help="The least that is worth a line.")
+]
+
+AccessLogOption = Annotated[
+    bool,
+    typer.Option(
+        "--access-log", envvar="P2P_ACCESS_LOG", help="One line a request: status, bytes, time, worker, request id."
+    ),
+]
+
+AccessLogSample = Annotated[
+    float,
+    typer.Option(
+        "--access-log-sample",
+        metavar="PART",
+        envvar="P2P_ACCESS_LOG_SAMPLE",
+        min=0.000001,
+        max=1.0,
+        help="With --access-log: of which part of the requests, such as 0.01.",
+    ),
+]
+"""Of a command that answers requests."""
+
+
+def log_settings(
+    log_format: LogFormat, log_level: LogLevel, access_log: bool = False, access_log_sample: float = 1.0
+) -> LogSettings:
+    """What the flags above give."""
+    return LogSettings(log_format, log_level, access_log_sample if access_log else None)

@@ -44,6 +44,11 @@ class AccessControl:
         """Whether tokens are asked for."""
         return self._tokens is not None
 
+    @property
+    def checks_hosts(self) -> bool:
+        """Whether `check_host` refuses any name."""
+        return self._hosts is not None
+
     def caller(self, headers: Mapping[str, str], role: Role) -> Caller:
         """Who sends a request with these headers, for which `role` is needed. Raises AccessDenied (401, 403)."""
         caller = caller_of(self._tokens.value if self._tokens else None, headers.get("Authorization"))

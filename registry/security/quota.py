@@ -7,7 +7,6 @@ may send that many at once. A place is room for one image in a worker's queue.
 from __future__ import annotations
 
 import math
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 from registry.security.caller import Caller
@@ -151,7 +150,3 @@ def _check_wait(caller: Caller, wait_s: float) -> None:
             f"{max(1, math.ceil(wait_s))} s.",
             retry_after_s=wait_s,
         )
-
-
-held_places: ContextVar[Places | None] = ContextVar("held_places", default=None)
-"""The places that the current request holds, where its caller has a quota of them."""

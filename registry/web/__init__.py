@@ -1,1 +1,1 @@
-"""HTTP that lookup service and proxy share: an application's server, refusals, targets, discarded bodies."""
+"""HTTP that lookup service and proxy share: an application's server, refusals, targets, bodies, request ids."""

@@ -103,7 +103,9 @@ class ZooKeeperRegistrar:
         """Put the instance into or out of maintenance."""
 
         def change() -> None:
-            self._maintenance = reason if enable else None
+            # A worker that leaves keeps an operator's reason, which the next process at its address is not to end.
+            if self._maintenance is None or reason != LEAVING:
+                self._maintenance = reason if enable else None
 
         await self._change(change)
 

@@ -100,7 +100,7 @@ def up(*arguments: str) -> Iterator[Fleet]:
     """`p2p up ARGUMENTS` on a port of its own; killed at the end, its children with it, if it still runs."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "p2pclient", "up", "--port", str(port), *arguments],
+        [sys.executable, "-m", "p2pclient", "up", "--verbose", "--port", str(port), *arguments],
         env={k: v for k, v in os.environ.items() if not k.startswith(("P2P_", "CONSUL_"))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

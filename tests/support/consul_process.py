@@ -73,14 +73,18 @@ class ConsulProcess:
         return f"127.0.0.1:{self._ports['serf_lan']}"
 
     @property
+    def wan_gossip(self) -> str:
+        """Where servers of other datacenters join it, if it was made with `wan`."""
+        return f"127.0.0.1:{self._ports['serf_wan']}"
+
+    @property
     def dns_port(self) -> int:
         """Where it answers as DNS, over UDP and TCP at 127.0.0.1."""
         return self._ports["dns"]
 
     def join_wan(self, other: ConsulProcess) -> None:
         """Make the servers of two datacenters know each other; both were made with `wan`."""
-        address = f"127.0.0.1:{other._ports['serf_wan']}"
-        with urlopen(Request(f"{self.url}/v1/agent/join/{address}?wan=1", method="PUT"), timeout=10):
+        with urlopen(Request(f"{self.url}/v1/agent/join/{other.wan_gossip}?wan=1", method="PUT"), timeout=10):
             pass
 
     @property

@@ -99,7 +99,8 @@ class DeployedConsul:
         files.mkdir(exist_ok=True)
         for path in ("consul.hcl", "server.hcl" if name == "s1" else "client.hcl", "tls.hcl"):
             shutil.copy(FILES / path, files)
-        shutil.copy(host / "host.hcl", files)
+        for name_of_file in ("host.hcl", "default-token.hcl"):
+            shutil.copy(host / name_of_file, files)
         (files / "zz-test.json").write_text(json.dumps(self._overridden(name, host / "tls")))
         with (self._work / f"{name}.log").open("ab") as log:
             command = [self.binary, "agent", "-config-dir", files]

@@ -64,9 +64,10 @@ class EchoWorker:
 
 
 @asynccontextmanager
-async def echo_worker(consul_url: str, **changes: Any) -> AsyncIterator[EchoWorker]:
-    """A worker with the default settings, except for `changes`."""
+async def echo_worker(consul: str | ConsulSettings, **changes: Any) -> AsyncIterator[EchoWorker]:
+    """A worker with the default settings, except for `changes`; `consul` is its URL, or how to reach it."""
     source = ModelSource(engine="echo")
-    settings = WorkerSettings(ConsulSettings(url=consul_url), source, **{"service": "echo", "drain_s": 0.0} | changes)
+    consul_settings = ConsulSettings(url=consul) if isinstance(consul, str) else consul
+    settings = WorkerSettings(consul_settings, source, **{"service": "echo", "drain_s": 0.0} | changes)
     async with running(settings) as worker, aiohttp.ClientSession(auto_decompress=False) as http:
         yield EchoWorker(worker, http)

@@ -26,9 +26,9 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
+from worker.web.access.port_access import PortAccess
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
-from worker.web.port_access import PortAccess
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import traceback
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+
+from registry.runtime.logs.formatters import JsonFormatter
 
 AT_DEBUG = "import logging; logging.basicConfig(level=10); from p2pclient.__main__ import main; main()"
 """`p2p` with all that it logs on standard error: the first configuration of the log counts."""
@@ -24,6 +27,10 @@ class Shown:
     def add(self, where: str, text: str) -> None:
         self.texts.append((where, text))
 
+    def records(self, records: Iterable[logging.LogRecord]) -> None:
+        """Lines of the log as JSON, with the fields that text leaves out."""
+        self.add("the log as JSON", "\n".join(map(JsonFormatter().format, records)))
+
     def error(self, where: str, error: BaseException) -> None:
         """Its traceback, and the reprs of it and of its causes."""
         self.add(where, "".join(traceback.format_exception(error)))
@@ -37,7 +44,9 @@ class Shown:
         names = ("PATH", "HOME")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", AT_DEBUG, *arguments),
-            env={name: os.environ[name] for name in names if name in os.environ} | dict(environ),
+            env={name: os.environ[name] for name in names if name in os.environ}
+            | {"P2P_LOG_LEVEL": "debug"}
+            | dict(environ),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from worker.batching.core_scheduler import CoreScheduler
-from worker.batching.policy import Capacity, Pace, crowded, expected_wait_s, refusal
+from worker.batching.policy import ONLY_CALLER, Capacity, Pace, crowded, expected_wait_s, refusal
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
 from worker.batching.runner import BatchRunner, Predict
 from worker.errors import Busy
 from worker.telemetry.metrics import ModelMetrics
+from worker.telemetry.request_stages import current_stages, note_stage
 
 QUEUE_BYTES = 512 << 20
 """Memory for images that wait, by default: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
@@ -58,6 +59,7 @@ class Batcher:
         self._left = asyncio.Event()  # an image or a request has left
         self._coming = _Coming(self._left.set)
         self._encoded = 0
+        self._encoded_of: dict[str, int] = {}  # by the names of callers, where they have names
         self._held_bytes = 0
         self._crowded = False
         self._runner = BatchRunner(
@@ -119,10 +121,16 @@ class Batcher:
         """A context around receiving and decoding a request: `next_batch` counts it, and `drained` waits for it."""
         return self._coming
 
-    def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0) -> None:
-        """Raise Busy if `images` that arrive now have no room, or no chance by `deadline_s` (monotonic)."""
-        depth = self.depth
-        ahead = depth + self._runner.running
+    def admit(self, *, deadline_s: float, images: int = 1, nbytes: int = 0, caller: str = "") -> None:
+        """Raise Busy if `images` of the caller that arrive now have no room, or no chance by `deadline_s` (monotonic).
+
+        Images of other callers that wait longer than theirs count for the room only.
+        """
+        waiting = len(self._queue)
+        depth = self._encoded + waiting
+        ahead = self._encoded + self._runner.running
+        if waiting:
+            ahead += self._queue.ahead_of(caller, images)
         wait_s = expected_wait_s(self.pace, ahead=ahead, images=images, slower=self._runner.slower)
         refused = refusal(
             self._room,
@@ -130,23 +138,32 @@ class Batcher:
             more=Capacity(images, nbytes),
             wait_s=wait_s,
             left_s=deadline_s - time.monotonic(),
+            share=self._queue.share(caller, self._encoded_of) if depth + images > self._room.images else ONLY_CALLER,
         )
         if refused is not None:
             self._numbers.rejected(refused.reason, images)
             why = f"This worker is busy and {_WHY[refused.reason]}: ask for another one."
             raise Busy(why, retry_after_s=refused.retry_after_s)
 
-    def decoding(self, images: int, *, nbytes: int, deadline_s: float) -> AbstractContextManager[object]:
+    def decoding(
+        self, images: int, *, nbytes: int, deadline_s: float, caller: str = ""
+    ) -> AbstractContextManager[object]:
         """A context around decoding, and waiting for it: the images count as waiting. Raises Busy.
 
         `nbytes` is the memory that the images take, encoded or decoded, whichever is more.
         """
-        self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes)
-        return _Decoding(self._decode, images, nbytes)
+        self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes, caller=caller)
+        return _Decoding(self._decode, images, nbytes, caller)
 
-    def _decode(self, images: int, nbytes: int) -> None:
-        """Count `images` more that are to be decoded; fewer, if the number is negative."""
+    def _decode(self, images: int, nbytes: int, caller: str) -> None:
+        """Count `images` more of the caller that are to be decoded; fewer, if the number is negative."""
         self._encoded += images
+        if caller:
+            left = self._encoded_of.get(caller, 0) + images
+            if left:
+                self._encoded_of[caller] = left
+            else:
+                del self._encoded_of[caller]
         self._held_bytes += nbytes
         if images > 0:
             self._coming.__enter__()
@@ -159,23 +176,28 @@ class Batcher:
         """Scores [classes] of one image; see `submit_all`."""
         return (await self.submit_all([image], deadline_s=deadline_s))[0]
 
-    async def submit_all(self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False) -> list[Scores]:
+    async def submit_all(
+        self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False, caller: str = ""
+    ) -> list[Scores]:
         """Scores [classes] of each image, in order, or the error of the first that has none.
 
-        Raises Busy when there is no room, DeadlinePassed when `deadline_s` passed in the queue. A caller
-        that is cancelled costs no prediction if its batch has not begun. For images that were `admitted` with their
-        request, only their memory is checked again, not the deadline.
+        Callers, who are told apart by their names, take turns. Raises Busy when there is no room, DeadlinePassed when
+        `deadline_s` passed in the queue. A task that is cancelled costs no prediction if its batch has not begun. For
+        images that were `admitted` with their request, only their memory is checked again, not the deadline.
         """
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
-            self.admit(deadline_s=deadline_s, images=len(images), nbytes=nbytes)
+            self.admit(deadline_s=deadline_s, images=len(images), nbytes=nbytes, caller=caller)
         loop = asyncio.get_running_loop()
-        waiting = [QueuedImage(image, deadline_s, loop.create_future()) for image in images]
+        waiting = [QueuedImage(image, deadline_s, loop.create_future(), caller) for image in images]
         self._held_bytes += nbytes
         try:
-            self._queue.add(waiting)
+            self._queue.add(waiting, caller=caller)
             self._runner.arrived()
-            return [await one.answer for one in waiting]
+            scores = [await one.answer for one in waiting]
+            if current_stages.get() is not None:
+                _note_stages(waiting)
+            return scores
         finally:
             self._held_bytes -= nbytes
             self._give_up(waiting)
@@ -193,6 +215,14 @@ class Batcher:
             self._queue.remove(one)
         if gone:
             self._numbers.rejected("gone", gone)
+
+
+def _note_stages(answered: Sequence[QueuedImage]) -> None:
+    """Note how long the images of a request waited, and how long their batches took; both until the last of them."""
+    since_s = min(one.since_s for one in answered)
+    began_s = max(since_s, *(one.began_s for one in answered))
+    note_stage("queue", began_s - since_s)
+    note_stage("predict", time.monotonic() - began_s)
 
 
 class _Coming(AbstractContextManager[object]):
@@ -215,15 +245,16 @@ class _Coming(AbstractContextManager[object]):
 class _Decoding(AbstractContextManager[object]):
     """The images of one request, and their bytes, while they are being decoded."""
 
-    __slots__ = ("_change", "_images", "_nbytes")
+    __slots__ = ("_caller", "_change", "_images", "_nbytes")
 
-    def __init__(self, change: Callable[[int, int], None], images: int, nbytes: int) -> None:
+    def __init__(self, change: Callable[[int, int, str], None], images: int, nbytes: int, caller: str) -> None:
         self._change = change
+        self._caller = caller
         self._images = images
         self._nbytes = nbytes
 
     def __enter__(self) -> None:
-        self._change(self._images, self._nbytes)
+        self._change(self._images, self._nbytes, self._caller)
 
     def __exit__(self, *_: object) -> None:
-        self._change(-self._images, -self._nbytes)
+        self._change(-self._images, -self._nbytes, self._caller)

@@ -159,6 +159,16 @@ class Capacity(NamedTuple):
     nbytes: int
 
 
+class Share(NamedTuple):
+    """How much of what waits belongs to one caller: its `images`; `callers` have some, this one included."""
+
+    images: int
+    callers: int
+
+
+ONLY_CALLER = Share(0, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a request is refused, and after how many seconds it is worth asking again."""
@@ -167,15 +177,24 @@ class Refusal:
     retry_after_s: float
 
 
-def refusal(room: Capacity, *, waiting: Capacity, more: Capacity, wait_s: float, left_s: float) -> Refusal | None:
+def refusal(
+    room: Capacity, *, waiting: Capacity, more: Capacity, wait_s: float, left_s: float, share: Share = ONLY_CALLER
+) -> Refusal | None:
     """Whether to refuse `more`, while `waiting` wait already and the caller's deadline is in `left_s`.
 
     While nothing waits there is room for any request: one that is larger than `room` could otherwise never be served.
+    Where other callers have filled the room, a caller still has its equal share of it, so that nobody keeps others out:
+    twice the room may wait then, and no more. The memory is for all.
     """
-    if waiting.images and waiting.images + more.images > room.images:
+    if waiting.images and waiting.images + more.images > _room_for(share, more.images, room.images):
         return Refusal("queue", wait_s)
     if waiting.nbytes and waiting.nbytes + more.nbytes > room.nbytes:
         return Refusal("memory", wait_s)
     if wait_s > left_s:
         return Refusal("deadline", wait_s - max(0.0, left_s))
     return None
+
+
+def _room_for(share: Share, more: int, room: int) -> int:
+    """How many images may wait in all after `more` of a caller: twice the room where it stays within its share."""
+    return 2 * room if share.callers > 1 and (share.images + more) * share.callers <= room else room

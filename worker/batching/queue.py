@@ -1,4 +1,4 @@
-"""Decoded images that wait for the engine: they enter at one end and leave as batches at the other.
+"""Decoded images that wait for the engine and leave it as batches, in which the callers take turns.
 
 A cancelled image leaves from the middle at once; an image whose deadline has passed gets its error when its batch is
 taken.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.batching.fair_queue import FairQueue
+from worker.batching.policy import Share
 from worker.errors import Busy, DeadlinePassed, WorkerError
 from worker.telemetry.metrics import ModelMetrics
 
@@ -24,12 +25,19 @@ Scores = NDArray[np.float32]
 
 @dataclass(slots=True, eq=False)
 class QueuedImage:
-    """One image and the future that gets its scores; `deadline_s` and `since_s` are monotonic times."""
+    """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
+
+    `began_s` is when its batch began to be predicted; 0.0 before.
+
+    `caller` is the name of who sent it, "" where nobody is asked for one.
+    """
 
     image: Image
     deadline_s: float
     answer: asyncio.Future[Scores]
+    caller: str = ""
     since_s: float = field(default_factory=time.monotonic)
+    began_s: float = 0.0
 
     def wanted(self, now_s: float) -> bool:
         """Whether the caller still waits for the answer, and its deadline has not passed."""
@@ -46,24 +54,33 @@ class ImageQueue:
 
     def __init__(self, *, numbers: ModelMetrics) -> None:
         self._numbers = numbers
-        self._queue: OrderedDict[QueuedImage, None] = OrderedDict()
+        self._queue: FairQueue[QueuedImage] = FairQueue()
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._queue.count
 
-    def add(self, images: Sequence[QueuedImage]) -> None:
-        """Append images."""
-        self._queue.update(dict.fromkeys(images))
+    def add(self, images: Sequence[QueuedImage], *, caller: str) -> None:
+        """Append images of one caller."""
+        self._queue.add(caller, images)
+
+    def share(self, caller: str, encoded: Mapping[str, int]) -> Share:
+        """How much of what waits belongs to the caller, where so many images of each one are still to be decoded."""
+        callers = self._queue.callers | encoded.keys() | {caller}
+        return Share(self._queue.count_of(caller) + encoded.get(caller, 0), len(callers))
+
+    def ahead_of(self, caller: str, images: int) -> int:
+        """How many images leave before the last of `images` that the caller adds now."""
+        return self._queue.ahead_of(caller, images)
 
     def remove(self, image: QueuedImage) -> None:
         """Remove an image that wants no answer any more, if it is still here."""
-        self._queue.pop(image, None)
+        self._queue.discard(image.caller, image)
 
     def take(self, images: int) -> list[QueuedImage]:
         """Take the next batch, of at most `images`; empty if no image is left whose deadline can be met."""
         members: list[QueuedImage] = []
         while self._queue and len(members) < images:
-            members += self.reject_expired([self._queue.popitem(last=False)[0]])
+            members += self.reject_expired([self._queue.pop()])
         return members
 
     def reject_expired(self, members: Sequence[QueuedImage]) -> list[QueuedImage]:

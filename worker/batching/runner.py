@@ -223,6 +223,7 @@ class BatchRunner:
             return
         for image, row in zip(result.members, result.scores, strict=True):
             if not image.answer.done():
+                image.began_s = result.began_s
                 image.answer.set_result(row)
         if len(result.members) < len(members):
             self._queue.reject_expired(members)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.security.permission import UNLIMITED, Permission
 from worker.batching.queue import Image, Scores
 from worker.cascade.combine import answered_labels, combined
 from worker.cascade.crop import encoded
@@ -21,7 +22,6 @@ from worker.cascade.schedule import Outcome
 from worker.engines.base import InputSpec, SingleStream
 from worker.errors import Busy, DeadlinePassed, ModelError
 from worker.inference.model import Model
-from worker.inference.predictor import hold_places
 from worker.telemetry.metrics import CascadeMetrics, ModelMetrics
 from worker.telemetry.step_timings import StepTiming, begin_timings
 
@@ -71,14 +71,20 @@ class CascadePredictor:
         most_s = self._limits.deadline_s
         return time.monotonic() + (most_s if timeout_s is None else min(most_s, timeout_s))
 
-    def receiving(self, *, deadline_s: float) -> AbstractContextManager[object]:
+    def receiving(self, *, deadline_s: float, permission: Permission = UNLIMITED) -> AbstractContextManager[object]:
         """See `ImagePredictor.receiving`."""
         self._admit(1)
         return self.numbers.stage("receive")
 
-    async def predict(self, images: Sequence[bytes], *, deadline_s: float) -> list[Scores]:
-        """See `ImagePredictor.predict`: each image goes through the steps by itself, all at the same time."""
-        hold_places(len(images))
+    async def predict(
+        self, images: Sequence[bytes], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
+        """See `ImagePredictor.predict`: each image goes through the steps by itself, all at the same time.
+
+        In the queues of the steps' models the images of all its callers wait as those of one caller without a name.
+        """
+        if permission.places is not None:
+            permission.places.hold(len(images))
         self._admit(len(images))
         self.under_way += len(images)
         timings = begin_timings()
@@ -95,10 +101,12 @@ class CascadePredictor:
             self.learn(outcomes)
         return [combined(self._definition.answer, outcomes, self._positions) for outcomes in found]
 
-    async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
+    async def predict_arrays(
+        self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
         """See `ImagePredictor.predict_arrays`: the steps get the pixels as PNG, each in its own size."""
         files = [await asyncio.to_thread(encoded, image) for image in images]
-        return await self.predict(files, deadline_s=deadline_s)
+        return await self.predict(files, deadline_s=deadline_s, permission=permission)
 
     def learn(self, outcomes: Mapping[str, Outcome]) -> None:
         """Add labels that are new: of a step that runs for the first time, or of a new version of its model."""

@@ -7,9 +7,21 @@ from typing import Annotated
 
 import typer
 
+from registry.instances.instance import Scheme
 from registry.runtime import names
-from registry.runtime.cli_options import Discovery, Port, RegisteredName, WorkerConsul, checked, host_option
-from worker.cli.options import AllowLoopback, Drain, Register, Weight, advertise_option
+from registry.runtime.cli_options import (
+    Discovery,
+    LogFormatOption,
+    LogLevelOption,
+    Port,
+    RegisteredName,
+    WorkerConsul,
+    checked,
+    host_option,
+    log_settings,
+)
+from registry.runtime.logs.settings import LogFormat, LogLevel
+from worker.cli.options import AgentCheckName, AllowLoopback, Drain, Register, Weight, advertise_option
 from worker.exec.settings import ExecSettings
 
 
@@ -28,6 +40,10 @@ def exec_(
     ] = None,
     allow_loopback: AllowLoopback = False,
     register: Register = ExecSettings.register,
+    scheme: Annotated[
+        Scheme, typer.Option(help="How clients and Consul's check ask COMMAND; https where it serves TLS.")
+    ] = ExecSettings.scheme,
+    agent_check_name: AgentCheckName = None,
     health_path: Annotated[
         str,
         typer.Option(
@@ -50,6 +66,8 @@ def exec_(
     weight: Weight = ExecSettings.weight,
     consul: WorkerConsul = None,
     discovery: Discovery = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Run any server on a free port and keep it registered.
 
@@ -87,6 +105,8 @@ def exec_(
             advertise=None if advertise is None else parse_advertise(advertise),
             allow_loopback=allow_loopback,
             register=register,
+            scheme=scheme,
+            agent_check_name=agent_check_name,
             health_path=health_path,
             start_timeout_s=start_timeout,
             drain_s=drain,
@@ -96,4 +116,4 @@ def exec_(
         )
         return await supervise(settings)
 
-    raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,)))
+    raise typer.Exit(run_with_own_signals(main, failures=(RegistryError,), log=log_settings(log_format, log_level)))

@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.runtime.cli_options import (
+    AccessLogOption,
+    AccessLogSample,
     AllowedHosts,
     CorsOrigins,
     Discovery,
+    LogFormatOption,
+    LogLevelOption,
     TlsCert,
     TlsClientCa,
     TlsKey,
     TokenFile,
     WorkerConsul,
     host_option,
+    log_settings,
     port_option,
     service_option,
 )
+from registry.runtime.logs.settings import LogFormat, LogLevel
 from worker.cli.cascade_options import (
     DEFAULT_LOOKUP,
     Cascade,
@@ -156,6 +162,10 @@ def worker(
     tokens: TokenFile = None,
     cors_origin: CorsOrigins = None,
     allowed_host: AllowedHosts = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    log_level: LogLevelOption = LogLevel.INFO,
+    access_log: AccessLogOption = False,
+    access_log_sample: AccessLogSample = 1.0,
 ) -> None:
     """Serve models: load, register in Consul, answer images.
 
@@ -196,6 +206,7 @@ def worker(
     from worker.settings import Served
     from worker.system.process import end_in_time
 
+    log = log_settings(log_format, log_level, access_log, access_log_sample)
     pixels = Pixels(size=size, resize=resize, channels=channels, mean=mean, std=std, layout=layout, outputs=outputs)
 
     async def main(stop: asyncio.Event) -> None:
@@ -248,9 +259,10 @@ def worker(
             drain_s=drain,
             require_ticket=require_ticket,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
+            access_log_sample=log.access_sample,
         )
         await serve(settings, stop, notifier=SystemdNotifier.from_environment(os.environ))
 
-    code = run(main, failures=(RegistryError, WorkerError))
+    code = run(main, failures=(RegistryError, WorkerError), log=log)
     end_in_time(code)
     raise typer.Exit(code)

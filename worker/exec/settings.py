@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registry.instances.instance import RegisterAt
+from registry.instances.instance import RegisterAt, Scheme
 
 if TYPE_CHECKING:  # importing it takes longer than `p2p --help` may
     from registry.chosen_backend import BackendSettings
@@ -26,6 +26,8 @@ class ExecSettings:
     advertise: Advertise | None = None
     allow_loopback: bool = False
     register: RegisterAt = RegisterAt.AGENT
+    scheme: Scheme = Scheme.HTTP
+    agent_check_name: str | None = None
     health_path: str = "/"
     start_timeout_s: float = 60.0
     drain_s: float = 2.0

@@ -111,6 +111,7 @@ async def _instance(settings: ExecSettings) -> tuple[Instance, int]:
         weight=settings.weight,
         tags=settings.tags,
         boot=uuid.uuid4().hex,
+        meta=settings.scheme.meta,
     )
     return instance, listening
 
@@ -148,7 +149,12 @@ async def _stay_registered(
     settings: ExecSettings, instance: Instance, child: ChildProcess, signals: _Signals, probe: Probe
 ) -> None:
     """Keep the child registered until it ends, or until a signal has come and the drain grace has passed."""
-    checks = Checks(health_url=_url(instance, settings.health_path), timeout_s=TIMEOUT_S, ttl_s=None)
+    checks = Checks(
+        health_url=_url(instance, settings.health_path),
+        tls_server_name=settings.agent_check_name,
+        timeout_s=TIMEOUT_S,
+        ttl_s=None,
+    )
     async with Registration(
         settings.backend,
         instance,
@@ -157,7 +163,7 @@ async def _stay_registered(
         fit=probe.passes,
         allow_loopback=settings.allow_loopback,
     ) as registration:
-        logger.info("Serving on http://%s.", instance.address)
+        logger.info("Serving on %s.", instance.origin)
         await finishes_first(child.ended(), signals.asked.wait())
         if child.exit_code is not None:
             logger.info("The command ended with code %d.", child.exit_code)
@@ -169,14 +175,15 @@ async def _stay_registered(
 
 
 def _url(instance: Instance, path: str) -> str:
-    return f"http://{instance.address}/{path.removeprefix('/')}"
+    return f"{instance.origin}/{path.removeprefix('/')}"
 
 
 class Probe:
     """Requests the child's health path as Consul's check does: a GET, redirects followed, 2xx passes.
 
     A 3xx or 4xx does not pass: a server that Consul's check calls critical must not be registered as passing. A 429
-    is a warning to Consul; from a server that starts it means that the server is not ready.
+    is a warning to Consul; from a server that starts it means that the server is not ready. No certificate is verified:
+    this process started the server, whose certificate need not name this address. Consul's check verifies it.
     """
 
     def __init__(self, url: str, *, port: int, child: int) -> None:
@@ -194,7 +201,10 @@ class Probe:
         """Whether it passes now; `last` then says in words what was answered. May be called from any event loop."""
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self.url) as answer:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(self.url, ssl=False) as answer,
+            ):
                 outcome, passes = f"{answer.status} {answer.reason}", 200 <= answer.status < 300
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: redirected to what is no URL
             self.last = str(error) or "no answer in time"

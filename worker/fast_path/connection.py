@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 
 from registry.runtime.connections.open_connections import Connections
+from registry.runtime.request_id import HEADER as REQUEST_ID
 from worker.fast_path.aiohttp_connection import AiohttpConnection
 from worker.fast_path.body import FastPathBody
 from worker.fast_path.head_parser import Head, read_head
@@ -35,6 +36,7 @@ LINGER_S = 10.0
 PIPELINED_BYTES = 64 << 10
 """A client that has sent more than this after an unanswered request is not read from until it is answered."""
 
+T = TypeVar("T")
 Handler = Callable[[IncomingRequest], Awaitable[JsonResponse]]
 
 
@@ -48,15 +50,22 @@ def connection_factory(
     return lambda server: FastPathConnection(server, handler, connections, **options)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FastPathRequest:
-    """A plain POST, with the interface of `IncomingRequest`."""
+    """A plain POST, with the interface of `IncomingRequest`; it has room for one stored value."""
 
     head: Head
     content: FastPathBody
+    transport: asyncio.BaseTransport | None = None
+    stored: tuple[web.RequestKey[Any], Any] | None = None
     method = "POST"
     path = "/"
-    remote = None
+
+    @property
+    def remote(self) -> str | None:
+        """The IP address of the client, where it is known."""
+        name = self.transport.get_extra_info("peername") if self.transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else None
 
     @property
     def match_info(self) -> Mapping[str, str]:
@@ -77,6 +86,18 @@ class FastPathRequest:
     def content_length(self) -> int | None:
         """The length of the body in bytes."""
         return self.head.content_length
+
+    def get(self, key: web.RequestKey[T], default: T, /) -> T:
+        """What was stored with the request under this key."""
+        stored = self.stored
+        if stored is None or stored[0] is not key:
+            return default
+        value: T = stored[1]
+        return value
+
+    def __setitem__(self, key: web.RequestKey[T], value: T, /) -> None:
+        """Store a value with the request, in place of another one."""
+        self.stored = (key, value)
 
 
 class FastPathConnection(AiohttpConnection):
@@ -118,7 +139,7 @@ class FastPathConnection(AiohttpConnection):
             return
         self._body = FastPathBody(head.content_length, self)
         self._pipelined = self._body.feed(data[head.size :])
-        self._task = self.loop.create_task(self._serve(FastPathRequest(head, self._body)))
+        self._task = self.loop.create_task(self._serve(FastPathRequest(head, self._body, self.transport)))
 
     def _may_begin(self) -> bool:
         return not self.closing and (not self._aiohttp_used or self.waits_for_request())
@@ -203,15 +224,17 @@ class FastPathConnection(AiohttpConnection):
 
 def _encoded(response: JsonResponse) -> bytes:
     """The whole response, header for header as aiohttp writes it."""
-    own = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+    own = request_id = ""
+    if response.headers:
+        sent = response.headers.pop(REQUEST_ID, None)  # which aiohttp writes last, because it comes last
+        request_id = "" if sent is None else f"{REQUEST_ID}: {sent}\r\n"
+        own = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
     closing = "\r\nConnection: close" if response.closing else ""
-    head = (
-        f"{_status_line(response.status)}{own}{_FIXED}{len(response.body)}\r\nDate: {_date(int(time.time()))}{_SERVER}"
-    )
-    return f"{head}{closing}\r\n\r\n".encode() + response.body
+    head = f"{_status_line(response.status)}{own}{_TYPE}{request_id}Content-Length: {len(response.body)}"
+    return f"{head}\r\nDate: {_date(int(time.time()))}{_SERVER}{closing}\r\n\r\n".encode() + response.body
 
 
-_FIXED = f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: "
+_TYPE = f"Content-Type: {CONTENT_TYPE}\r\n"
 _SERVER = f"\r\nServer: {SERVER_SOFTWARE}"
 
 

@@ -13,6 +13,9 @@ from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from registry.runtime.request_id import HEADER as REQUEST_ID
+from registry.runtime.request_id import MARK, without_request_id
+
 HEAD_BYTES_AT_MOST = 4096
 
 _HEAD = re.compile(
@@ -45,12 +48,28 @@ class Head:
 def read_head(data: bytes) -> Head | None:
     """The plain head at the start of `data`; None if it is not plain or not complete."""
     end = data.find(b"\r\n\r\n", 0, HEAD_BYTES_AT_MOST)
-    return _read(data[:end]) if end > 0 else None
+    if end <= 0:
+        return None
+    lines = data[:end]
+    if MARK not in lines:
+        return _read(lines)
+    lines, request_id = without_request_id(data[: end + 2])
+    head = _read(lines[:-2])
+    return head if head is None or not request_id else _with_request_id(head, request_id, size=end + 4)
+
+
+def _with_request_id(head: Head, request_id: str, *, size: int) -> Head | None:
+    """The head with the header that was taken out before it was looked up; None where it stands there twice."""
+    if REQUEST_ID in head.headers:
+        return None
+    headers = CIMultiDict(head.headers)
+    headers[REQUEST_ID] = request_id
+    return Head(size, head.method, head.path, head.query, CIMultiDictProxy(headers), head.content_length)
 
 
 @lru_cache(maxsize=256)
 def _read(lines_of_head: bytes) -> Head | None:
-    """Cached, because a client that keeps its connection sends the same head many times."""
+    """Cached, because a client that keeps its connection sends the same head many times, but for the request's id."""
     match = _HEAD.fullmatch(lines_of_head.decode("latin-1"))
     if match is None:
         return None

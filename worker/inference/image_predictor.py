@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from registry.security.permission import UNLIMITED, Permission
 from worker.batching.queue import Image, Scores
 from worker.inference.model import Model
 from worker.telemetry.metrics import ModelMetrics
@@ -28,15 +29,22 @@ class ImagePredictor(Protocol):
         """The monotonic time by which a request that arrives now must be answered."""
         ...
 
-    def receiving(self, *, deadline_s: float) -> AbstractContextManager[object]:
+    def receiving(self, *, deadline_s: float, permission: Permission = UNLIMITED) -> AbstractContextManager[object]:
         """A context around reading a request's body. Raises Busy, before a byte of it is read."""
         ...
 
-    async def predict(self, encoded: Sequence[bytes], *, deadline_s: float) -> list[Scores]:
-        """Scores [classes] of each encoded image, in order; raises a WorkerError if any of them has none."""
+    async def predict(
+        self, encoded: Sequence[bytes], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
+        """Scores [classes] of each encoded image, in order.
+
+        Raises a WorkerError if any of them has none, OverQuota where the caller has too few places.
+        """
         ...
 
-    async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
+    async def predict_arrays(
+        self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
         """Scores [classes] of each decoded image, uint8 [height, width, 3], in order."""
         ...
 

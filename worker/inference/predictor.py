@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-from registry.security.quota import held_places
+from registry.security.permission import UNLIMITED, Permission
 from worker.batching.batcher import Batcher
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
@@ -21,6 +21,7 @@ from worker.inference.image_decoding import ImageDecoding
 from worker.inference.model import Model
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
+from worker.telemetry.step_timings import StepTiming, timings_wanted
 
 
 class Predictor:
@@ -100,23 +101,40 @@ class Predictor:
         """The monotonic time by which a request that arrives now must be answered."""
         return time.monotonic() + min(self._deadline_s, timeout_s if timeout_s is not None else self._deadline_s)
 
-    def receiving(self, *, deadline_s: float) -> AbstractContextManager[object]:
+    def receiving(self, *, deadline_s: float, permission: Permission = UNLIMITED) -> AbstractContextManager[object]:
         """A context around reading a request's body. Raises Busy, before a byte of it is read."""
-        self.batcher.admit(deadline_s=deadline_s)
+        self.batcher.admit(deadline_s=deadline_s, caller=permission.caller)
         return _Receiving(self.batcher.coming(), self.numbers.stage("receive"))
 
-    async def predict(self, encoded: Sequence[bytes], *, deadline_s: float) -> list[Scores]:
-        """Scores [classes] of each encoded image, in order; raises a WorkerError if any of them has none."""
-        hold_places(len(encoded))
-        nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
-        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s):
-            images = await self._decode(encoded, deadline_s)
-        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True)
+    async def predict(
+        self, encoded: Sequence[bytes], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
+        """Scores [classes] of each encoded image, in order.
 
-    async def predict_arrays(self, images: Sequence[Image], *, deadline_s: float) -> list[Scores]:
+
+        Raises a WorkerError if any of them has none, OverQuota where the caller has too few places.
+        """
+        if permission.places is not None:
+            permission.places.hold(len(encoded))
+        nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
+        caller, timings = permission.caller, timings_wanted()
+        began_s = time.monotonic() if timings is not None else 0.0
+        with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
+            images = await self._decode(encoded, deadline_s)
+        decoded_s = time.monotonic() if timings is not None else 0.0
+        scores = await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
+        if timings is not None:
+            timings.append(StepTiming("decode", "ran", decoded_s - began_s))
+            timings.append(StepTiming("queue-and-predict", "ran", time.monotonic() - decoded_s))
+        return scores
+
+    async def predict_arrays(
+        self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
+    ) -> list[Scores]:
         """Scores [classes] of each decoded image, uint8 [height, width, 3] as `model.decode` gives them, in order."""
-        hold_places(len(images))
-        return await self.batcher.submit_all(images, deadline_s=deadline_s)
+        if permission.places is not None:
+            permission.places.hold(len(images))
+        return await self.batcher.submit_all(images, deadline_s=deadline_s, caller=permission.caller)
 
     async def _decode(self, encoded: Sequence[bytes], deadline_s: float) -> list[Image]:
         """The decoded images; counts those that are late and those whose client is gone."""
@@ -129,13 +147,6 @@ class Predictor:
         except asyncio.CancelledError:
             self.numbers.rejected("gone", len(encoded))
             raise
-
-
-def hold_places(count: int) -> None:
-    """Count the images of the current request among its caller's places. Raises OverQuota."""
-    places = held_places.get()
-    if places is not None:
-        places.hold(count)
 
 
 class _Receiving(AbstractContextManager[object]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,10 +15,12 @@ from worker.errors import BadRequest, WrongMethod
 from worker.protocols.common import timeout_s
 from worker.repository.repository import ModelRepository
 from worker.telemetry.shadow import HEADER
+from worker.telemetry.step_timings import StepTiming, begin_timings
+from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse, to_aiohttp
-from worker.web.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TOP, VERSION, Route
+from worker.web.routes import BYTES, FORM, JSON, PREDICTING, TIMEOUT, TIMINGS, TOP, VERSION, Route
 
 _TAG = "article"
 
@@ -44,7 +47,7 @@ class Article:
         answer: Any = pairs | list[pairs]
         return [
             Route("POST", "/", self.classify, tag=_TAG, summary="The best labels of one image, or of several.",
-                  takes={FORM: Form, BYTES: bytes}, answer={JSON: answer}, parameters=(TOP, VERSION, TIMEOUT),
+                  takes={FORM: Form, BYTES: bytes}, answer={JSON: answer}, parameters=(TOP, VERSION, TIMINGS, TIMEOUT),
                   refuses=PREDICTING),
             Route("GET", "/", self.usage, tag=_TAG, summary="Says how to ask.", answer={}, refuses=(WrongMethod,)),
         ]  # fmt: skip
@@ -58,9 +61,14 @@ class Article:
         top = _top(request.query.get("top"), default=self._top)
         predictor = self._models.find(self._name, version=request.query.get("version"))
         deadline_s = predictor.deadline_s(timeout_s(request))
-        with predictor.receiving(deadline_s=deadline_s):
+        permission = permission_of(request)
+        timings = begin_timings() if "timings" in request.query else None
+        since_s = time.monotonic()
+        with predictor.receiving(deadline_s=deadline_s, permission=permission):
             images = await self._body_reader.images(request)
-        scores = await predictor.predict(images, deadline_s=deadline_s)
+        if timings is not None:
+            timings.append(StepTiming("receive", "ran", time.monotonic() - since_s))
+        scores = await predictor.predict(images, deadline_s=deadline_s, permission=permission)
         if (shadow := request.headers.get(HEADER)) is not None:
             predictor.numbers.compare_shadow(shadow, *predictor.model.top(scores[0], 1)[0])
         with predictor.numbers.stage("encode"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from worker.batching.queue import Image, Scores
 from worker.errors import BadRequest
 from worker.inference.image_predictor import ImagePredictor
+from worker.web.access.request_permission import permission_of
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
-from worker.web.ticket_limits import ticket_limits
 
 Images = list[bytes] | list[Image]
 """The images of one request: all of them encoded, or all of them pixels."""
@@ -15,7 +15,7 @@ Images = list[bytes] | list[Image]
 
 def timeout_s(request: IncomingRequest) -> float | None:
     """The seconds until the caller's deadline: the header `P2P-Timeout-Ms`, or its ticket's if less; None without."""
-    allowed_s = ticket_limits().deadline_s
+    allowed_s = permission_of(request).limits.deadline_s
     text = request.headers.get("P2P-Timeout-Ms")
     if text is None:
         return allowed_s
@@ -25,13 +25,16 @@ def timeout_s(request: IncomingRequest) -> float | None:
     return wanted_s if allowed_s is None else min(wanted_s, allowed_s)
 
 
-async def scores_of(predictor: ImagePredictor, images: Images, *, deadline_s: float) -> list[Scores]:
-    """The scores [classes] of each image, in order."""
+async def scores_of(
+    predictor: ImagePredictor, images: Images, *, deadline_s: float, request: IncomingRequest
+) -> list[Scores]:
+    """The scores [classes] of each image of the request, in order."""
+    permission = permission_of(request)
     encoded = [image for image in images if isinstance(image, bytes)]
     if encoded:
-        return await predictor.predict(encoded, deadline_s=deadline_s)
+        return await predictor.predict(encoded, deadline_s=deadline_s, permission=permission)
     return await predictor.predict_arrays(
-        [image for image in images if not isinstance(image, bytes)], deadline_s=deadline_s
+        [image for image in images if not isinstance(image, bytes)], deadline_s=deadline_s, permission=permission
     )
 
 

@@ -10,8 +10,8 @@ from aiohttp import web
 from worker.repository.repository import ModelRepository
 from worker.repository.served_model import ServedModel
 from worker.telemetry.metrics import WorkerMetrics
+from worker.web.access.port_access import PortAccess
 from worker.web.endpoint_state import EndpointState
-from worker.web.port_access import PortAccess
 from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
 
 _BOOT = Parameter("boot", "query", "string", "The process that is meant.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from registry.runtime.connections.open_connections import Connections
+from registry.runtime.logs.access_log import AccessLog
 from worker.protocols.article import Article
 from worker.protocols.openinference.routes import OpenInference
 from worker.protocols.tfserving.routes import TFServing
@@ -16,12 +17,12 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.server.admin_routes import AdminRoutes
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
+from worker.web.access.port_access import PortAccess
 from worker.web.body_budget import BodyBudget
 from worker.web.body_reader import BodyReader
 from worker.web.endpoint_state import EndpointState
 from worker.web.middleware import RequestFrame, aiohttp_middleware
 from worker.web.openapi import OpenApiRoute
-from worker.web.port_access import PortAccess
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 from worker.web.routes import Route
@@ -29,12 +30,13 @@ from worker.web.routes import Route
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """What all ports of a worker share: metrics, requests, the budget for bodies, and the bounds of connections."""
+    """What all ports of a worker share: metrics, requests, the budget for bodies, bounds of connections, access log."""
 
     metrics: WorkerMetrics
     requests: RequestEpochs
     body_budget: BodyBudget
     connections: Connections
+    access_log: AccessLog | None = None
 
 
 FAST_PATH_HANDLER: web.AppKey[Callable[[IncomingRequest], Awaitable[JsonResponse]]] = web.AppKey("fast_path_handler")
@@ -52,10 +54,17 @@ def build_app(
     body_reader = BodyReader(settings.max_body_bytes, shared.body_budget)
     article = Article(models, models.default, body_reader, top=settings.top)
     frame = RequestFrame(
-        state, models, shared.metrics, shared.requests, answered=shared.body_budget.release, access=access
+        state,
+        models,
+        shared.metrics,
+        shared.requests,
+        answered=shared.body_budget.release,
+        access=access,
+        access_log=shared.access_log,
     )
     app = web.Application(middlewares=[aiohttp_middleware(frame)])
-    app[FAST_PATH_HANDLER] = lambda request: frame.answer(request, article.answer, _unchanged)
+    answer = frame.answer_and_log if frame.logs else frame.answer
+    app[FAST_PATH_HANDLER] = lambda request: answer(request, article.answer, _unchanged)
 
     async def expect_continue(request: web.Request) -> web.Response | None:
         return await frame.expect_continue(request, body_reader.expect_continue)

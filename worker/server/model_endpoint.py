@@ -10,6 +10,8 @@ from registry.instances.instance import (
     TICKET_AUTH,
     TOKEN_AUTH,
     Instance,
+    RegisterAt,
+    Scheme,
     failed_meta,
     stable_id,
     version_tag,
@@ -46,18 +48,19 @@ def health_url(settings: WorkerSettings, instance: Instance) -> str | None:
     """What Consul's agent fetches; None where it fetches nothing, and the heartbeats alone say that the worker lives.
 
     Unless told otherwise it fetches nothing from a port on which clients need a certificate: agents show none unless
-    they are configured to.
+    they are configured to. A worker in the catalogue has no heartbeats that end by themselves: it is always checked.
     """
     wanted = settings.agent_check
     if wanted is None:
-        wanted = settings.tls is None or settings.tls.client_ca is None
+        mutual = settings.tls is not None and settings.tls.client_ca is not None
+        wanted = not mutual or settings.register is RegisterAt.CATALOG
     return f"{instance.origin}/healthz?boot={instance.boot}" if wanted else None
 
 
 def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: Advertised) -> Instance:
     """The registration of one model: its version is the default one, and each version that serves has a tag."""
     store, host, port = endpoint.store, advertised.host, advertised.port(endpoint.number, endpoint.port)
-    scheme = {} if settings.tls is None else {"scheme": "https"}
+    scheme = Scheme.HTTP if settings.tls is None else Scheme.HTTPS
     return Instance(
         service=store.name,
         id=stable_id(store.name, host, port),
@@ -67,7 +70,7 @@ def instance_of(settings: WorkerSettings, endpoint: ModelEndpoint, advertised: A
         version=store.current.model.version,
         tags=tuple(version_tag(version) for version in store.loaded),
         boot=endpoint.state.boot,
-        meta={"model": store.name, "protocol": "article"} | scheme | _auth(settings) | _coming_versions(store),
+        meta={"model": store.name, "protocol": "article", **scheme.meta, **_auth(settings), **_coming_versions(store)},
     )
 
 

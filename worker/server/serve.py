@@ -25,6 +25,7 @@ from registry.runtime.connections.open_connections import bounded_connections, c
 from registry.runtime.connections.serving import serving
 from registry.runtime.exposure import warn_if_exposed
 from registry.runtime.listen import bind
+from registry.runtime.logs.access_log import AccessLog
 from registry.runtime.processes import open_files
 from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.race import finishes_first
@@ -44,16 +45,17 @@ from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
 from worker.repository.served_model import ServedModel
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
+from worker.server.loading import load_models
 from worker.server.model_endpoint import ModelEndpoint, health_url, instance_of
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
 from worker.system.memory import keep_freed_memory, release_memory, return_freed_memory
 from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
+from worker.web.access.port_access import PortAccess
+from worker.web.access.ticket_gate import RequiredTickets
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
-from worker.web.port_access import PortAccess
-from worker.web.ticket_gate import RequiredTickets
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +147,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(bounded_connections(at_most=at_most))
         tls = await stack.enter_async_context(serving_tls(settings.tls))
-        shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections)
+        shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections, _access_log(settings))
         if tls is not None:
             shared.metrics.watch_certificate(tls.expires_at_s)
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
@@ -171,13 +173,16 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
         if settings.advertise is None and not settings.allow_loopback:
             await refuse_loopback_early(settings.host, settings.backend)
-        for endpoint in endpoints:
-            await endpoint.store.load()
+        await load_models(endpoints)
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
         for endpoint in endpoints:
             endpoint.state.ready = True
         instances = await stack.enter_async_context(_registered(settings, endpoints, required))
         yield RunningWorker(instances, endpoints)
+
+
+def _access_log(settings: WorkerSettings) -> AccessLog | None:
+    return None if settings.access_log_sample is None else AccessLog(settings.access_log_sample)
 
 
 def _served_models(

@@ -23,6 +23,7 @@ from prometheus_client import (
 
 from worker.telemetry.histogram import Histogram, Histograms
 from worker.telemetry.request_labels import RequestLabels
+from worker.telemetry.request_stages import current_stages, note_stage
 from worker.telemetry.shadow import ShadowMetrics
 
 Stage = Literal["receive", "decode", "queue", "predict", "encode"]
@@ -137,7 +138,7 @@ class ModelMetrics:
 
     def stage(self, stage: Stage) -> AbstractContextManager[object]:
         """A context that measures how long its block, one stage, takes."""
-        return _StageTimer(self._stages[stage])
+        return _StageTimer(self._stages[stage], stage)
 
     def took(self, stage: Stage, seconds: float) -> None:
         """Record that one stage took so many seconds."""
@@ -203,13 +204,17 @@ class CascadeMetrics:
 class _StageTimer(AbstractContextManager[object]):
     """Observes the seconds of its block; a third of the cost of a context manager made from a generator."""
 
-    __slots__ = ("_histogram", "_since_s")
+    __slots__ = ("_histogram", "_since_s", "_stage")
 
-    def __init__(self, histogram: Histogram) -> None:
+    def __init__(self, histogram: Histogram, stage: Stage) -> None:
         self._histogram = histogram
+        self._stage = stage
 
     def __enter__(self) -> None:
         self._since_s = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        self._histogram.observe(time.monotonic() - self._since_s)
+        seconds = time.monotonic() - self._since_s
+        self._histogram.observe(seconds)
+        if current_stages.get() is not None:
+            note_stage(self._stage, seconds)

@@ -13,13 +13,13 @@ from typing import TypeVar
 from aiohttp import web
 
 from worker.errors import BadRequest, TooLarge
+from worker.web.access.request_permission import permission_of
 from worker.web.body_budget import BodyBudget, check_length
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.large_json import SMALL_BYTES
 from worker.web.multipart import boundary_of, is_form, read_form
 from worker.web.request import IncomingRequest
 from worker.web.responses import error_response, to_aiohttp
-from worker.web.ticket_limits import ticket_limits
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class BodyReader:
                 del thread  # it holds the error of `work`, whose traceback holds this frame
 
     async def _pieces(self, request: IncomingRequest) -> list[bytes]:
-        limit_bytes = ticket_limits().max_body_bytes
+        limit_bytes = permission_of(request).limits.max_body_bytes
         if limit_bytes is None or limit_bytes >= self._limit_bytes:
             return await self._budget.pieces(request, limit_bytes=self._limit_bytes)
         try:

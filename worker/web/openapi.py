@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from aiohttp import web
 
 from worker.errors import Busy, Forbidden, QuotaUsedUp, Unauthorized, WorkerError, WrongWorker
+from worker.web.access.port_access import OPEN
 from worker.web.json_schema import schema
-from worker.web.port_access import OPEN
 from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
 
 _BOOT = Parameter("P2P-Boot", "header", "string", "The boot id of the instance that was looked up; 421 if it is gone.")

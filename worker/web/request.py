@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from aiohttp import web
+
+T = TypeVar("T")
 
 
 class RequestBody(Protocol):
@@ -53,3 +57,9 @@ class IncomingRequest(Protocol):
     @property
     def content(self) -> RequestBody:
         """The body."""
+
+    def get(self, key: web.RequestKey[T], default: T, /) -> T:
+        """What was stored with the request under this key; `default` if nothing was."""
+
+    def __setitem__(self, key: web.RequestKey[T], value: T, /) -> None:
+        """Store a value with the request."""

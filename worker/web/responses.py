@@ -69,13 +69,13 @@ def error_response(error: WorkerError) -> JsonResponse:
     return JsonResponse(_error_body(str(error)), error.status, headers)
 
 
-def to_worker_error(error: Exception, request: IncomingRequest) -> WorkerError:
-    """Any exception as one that a client may see; an unexpected one is logged and becomes a 500."""
+def to_worker_error(error: Exception, request: IncomingRequest, *, request_id: str) -> WorkerError:
+    """Any exception as one that a client may see; an unexpected one is logged with the request's id: a 500."""
     match error:
         case WorkerError():
             return error
         case ExceptionGroup():
-            return to_worker_error(error.exceptions[0], request)
+            return to_worker_error(error.exceptions[0], request, request_id=request_id)
         case AccessDenied():
             return _ACCESS_ERRORS[error.status](str(error))
         case OverQuota():
@@ -88,7 +88,8 @@ def to_worker_error(error: Exception, request: IncomingRequest) -> WorkerError:
             return unreadable_request(error)
         case ConnectionError() | web.HTTPException():
             return BadRequest(f"The request could not be read: {error}.")
-    logger.error("A request failed by a fault of this worker.", exc_info=error)
+    fields = {"request_id": request_id}
+    logger.error("A request failed by a fault of this worker.", exc_info=error, extra={"fields": fields})
     return WorkerError("This worker failed; its log says why.")
 
 

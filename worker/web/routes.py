@@ -79,5 +79,8 @@ DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAW
 TIMEOUT = Parameter(
     "P2P-Timeout-Ms", "header", "string", "What is left of the caller's deadline, in milliseconds.", "^[0-9]{1,11}$"
 )
+TIMINGS = Parameter(
+    "timings", "query", "string", "Whatever it is: the header Server-Timing says how long each stage took."
+)
 TOP = Parameter("top", "query", "integer", "How many labels come at most, from 1 to 1000.")
 VERSION = Parameter("version", "query", "string", "A version of the model; else the default.", example="1")

@@ -6,3 +6,6 @@ node_prefix "" { policy = "read" }
 
 # Sees which servers vote and which one leads, before a server is restarted (consul operator raft list-peers).
 operator = "read"
+
+# Splits the calls of a service among versions (p2p split, promote, rollback).
+key_prefix "p2p-serving/rollouts/" { policy = "write" }

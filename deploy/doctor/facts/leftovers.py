@@ -1,15 +1,16 @@
-"""Looks for registrations of this project's that nobody stands behind: asks Consul, and the addresses of this host."""
+"""Looks for registrations of this project whose process is gone: asks Consul, and the addresses of this host."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import aiohttp
 
 from deploy.doctor.findings.leftovers import LeftoverFacts, Registered
 from registry.consul.agent_info import AgentInfo
 from registry.consul.catalog import Catalog
+from registry.consul.registration.catalog_checks import CatalogChecks
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import TAG, Health, Instance
 from worker.advertising.host_addresses import host_addresses
@@ -19,22 +20,25 @@ TIMEOUT_S = 2.0
 
 async def find_leftovers(consul: ConsulSettings) -> LeftoverFacts:
     """The facts. Raises ConsulUnavailable, ConsulRefused."""
-    agent, catalog = AgentInfo(consul), Catalog(consul)
+    agent, catalog, catalogue = AgentInfo(consul), Catalog(consul), CatalogChecks(consul)
     try:
         _, names = await catalog.services()
         answers = [await catalog.health(name) for name, tags in names.items() if TAG in tags]
         instances = [instance for answer in answers for instance in answer.instances]
-        return LeftoverFacts(await _suspicious(instances), await agent.lost_nodes())
+        suspicious = await _suspicious(instances, ours=set(await catalogue.nodes()))
+        return LeftoverFacts(suspicious, await agent.lost_nodes(), consul.url)
     finally:
         await agent.close()
         await catalog.close()
+        await catalogue.close()
 
 
-async def _suspicious(instances: Sequence[Instance]) -> Sequence[Registered]:
+async def _suspicious(instances: Sequence[Instance], *, ours: Container[str]) -> Sequence[Registered]:
+    """Those that fail their checks or whose process is not there; `ours` are the nodes of workers in the catalogue."""
     own = {entry.text for entry in host_addresses()}
     faults = await asyncio.gather(*(_fault(i) if i.host in own else _unasked() for i in instances))
     return [
-        Registered(i.id, i.address, i.health is Health.CRITICAL, fault, i.output)
+        Registered(i.id, i.address, i.health is Health.CRITICAL, fault, i.output, i.node if i.node in ours else "")
         for i, fault in zip(instances, faults, strict=True)
         if fault or i.health is Health.CRITICAL
     ]

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from deploy.doctor.finding import Finding, error, ok, warning
 from deploy.doctor.role import Role
+from registry.consul.registration.catalog_names import LOCK_KEY, NODE_PREFIX
 from registry.consul.right import Right
+from registry.rollout.record import PREFIX as ROLLOUTS
 from registry.security.tickets.public_key import PREFIX
 
 READ, WRITE = "read", "write"
+
+_OUR_NODES = Right("node", WRITE, NODE_PREFIX, prefix=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Extent:
     """What decides on the needed rights: the roles, the worker's service, and which features are used.
 
     `asks_agent`: a worker here asks the agent for its address. `without_lookup`: clients ask Consul themselves.
+    `in_catalogue`: a worker here registers in the catalogue; `checked_services` are those of the workers there, which a
+    lookup service checks.
     """
 
     roles: Collection[Role]
@@ -45,6 +51,8 @@ class Extent:
     checks_tickets: bool = False
     signs_tickets: bool = False
     without_lookup: bool = False
+    in_catalogue: bool = False
+    checked_services: Collection[str] = ()
 
 
 def needs(extent: Extent) -> Sequence[Need]:
@@ -53,9 +61,11 @@ def needs(extent: Extent) -> Sequence[Need]:
         Need(Role.WORKER, Right("service", WRITE, extent.service), f"register {extent.service}"),
         Need(Role.LOOKUP, Right("service", READ, ""), "see services"),
         Need(Role.LOOKUP, Right("node", READ, ""), "see the instances of services"),
+        Need(Role.LOOKUP, Right("key", READ, ROLLOUTS), "follow splits among versions"),
         Need(Role.OPERATOR, Right("service", WRITE, ""), "set maintenance and remove leftovers"),
         Need(Role.OPERATOR, Right("node", READ, ""), "see the instances of services"),
         Need(Role.OPERATOR, Right("key", WRITE, PREFIX), "rotate and revoke ticket keys"),
+        Need(Role.OPERATOR, Right("key", WRITE, ROLLOUTS), "split calls among versions"),
     ]
     if extent.asks_agent:
         found.append(Need(Role.WORKER, Right("agent", READ, ""), "learn the address to advertise"))
@@ -63,9 +73,23 @@ def needs(extent: Extent) -> Sequence[Need]:
         found.append(Need(Role.WORKER, Right("key", READ, PREFIX), "learn the keys of tickets"))
     if extent.signs_tickets:
         found.append(Need(Role.LOOKUP, Right("key", WRITE, PREFIX), "publish ticket keys"))
+    if extent.in_catalogue:
+        found.append(Need(Role.WORKER, _OUR_NODES, "write its own node in the catalogue"))
+    if extent.checked_services:
+        found += _to_check(extent.checked_services)
     if extent.without_lookup:
         found += [Need(Role.CLIENT, Right(what, READ, ""), "find workers") for what in ("service", "node")]
     return [need for need in found if need.role in extent.roles]
+
+
+def _to_check(services: Collection[str]) -> Sequence[Need]:
+    """What a lookup service needs in order to check workers of these services in the catalogue."""
+    writes = [_OUR_NODES, *(Right("service", WRITE, service) for service in services)]
+    lock = [Right("session", WRITE, ""), Right("key", WRITE, LOCK_KEY)]
+    return [
+        *(Need(Role.LOOKUP, right, "write what it finds of workers in the catalogue") for right in writes),
+        *(Need(Role.LOOKUP, right, "take the lock of the process that checks them") for right in lock),
+    ]
 
 
 def findings(facts: RightsFacts, needed: Sequence[Need], *, asked: bool) -> list[Finding]:

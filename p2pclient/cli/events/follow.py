@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from p2pclient.discovery.operator_pages import EventPage, OperatorPages
+from p2pclient.discovery.operator_pages import OperatorPages
 from p2pclient.errors import AuthenticationError
 from p2pclient.failures import Failure, outcome_of
 
 PAUSE_S = 1.0
 """Between two questions where the lookup service does not answer."""
+
+APART_S = 5.0
+"""How far apart two processes of a lookup service may notice the same event."""
+
+REMEMBERED = 1000
 
 Event = dict[str, Any]
 
@@ -32,8 +38,8 @@ async def show_events(
     first = await outcome_of(pages.events(None, waits=False, limit_s=limit_s))
     if isinstance(first, Failure):
         raise first.error
-    page = first
-    shown_until = _shown(page, show, after=0.0)
+    page, shown = first, _Shown(show)
+    shown.add(page.events)
     told = False
     while follow:
         outcome = await outcome_of(pages.events(page, waits=True, limit_s=limit_s))
@@ -46,19 +52,35 @@ async def show_events(
             await asyncio.sleep(PAUSE_S)
             continue
         told = False
-        # Another process tells the events that it knows from its own beginning: the earlier ones have been shown.
-        after = shown_until if outcome.log != page.log else 0.0
-        shown_until = max(shown_until, _shown(outcome, show, after=after))
+        shown.add(outcome.events if outcome.log == page.log else shown.news(outcome.events))
         page = outcome
 
 
-def _shown(page: EventPage, show: Callable[[Event], None], *, after: float) -> float:
-    """Show the events of a page that happened later than `after`; when the last one happened."""
-    latest = after
-    for event in page.events:
-        at = event.get("at")
-        moment = float(at) if isinstance(at, int | float) else 0.0
-        if moment > after or not after:
-            show(event)
-        latest = max(latest, moment)
-    return latest
+class _Shown:
+    """The events that were shown last, with `show`: another process tells the same ones again, a moment later."""
+
+    def __init__(self, show: Callable[[Event], None]) -> None:
+        self._show = show
+        self._last: deque[tuple[float, str, str]] = deque(maxlen=REMEMBERED)
+        self._until_s = 0.0
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Show events."""
+        for event in events:
+            self._show(event)
+            self._last.append(_identity(event))
+            self._until_s = max(self._until_s, self._last[-1][0])
+
+    def news(self, events: Iterable[Event]) -> list[Event]:
+        """Those of another process's events that were not shown: neither earlier ones nor the same ones."""
+        return [event for event in events if self._is_new(*_identity(event))]
+
+    def _is_new(self, at_s: float, kind: str, text: str) -> bool:
+        if at_s <= self._until_s - APART_S:
+            return False
+        return all(abs(at_s - at) >= APART_S or (kind, text) != tuple(same) for at, *same in self._last)
+
+
+def _identity(event: Event) -> tuple[float, str, str]:
+    at = event.get("at")
+    return float(at) if isinstance(at, int | float) else 0.0, str(event.get("kind")), str(event.get("text"))

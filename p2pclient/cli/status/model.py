@@ -10,10 +10,13 @@ from typing import Any
 from p2pclient.bounds import COUNT_AT_MOST
 from p2pclient.cli.status.summary import NO_SUMMARY, ServiceSummary, WorkerSummary
 from p2pclient.messages import MALFORMED
-from p2pclient.types import Panic, UnusableWorker, Worker
+from p2pclient.types import Panic, Rollout, UnusableWorker, Worker
 
 _SAMPLE = re.compile(r"^(p2p_worker_\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+_WRITTEN = "encode"
+"""The stage in which a prediction's answer is written: descriptions of models and refusals have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class ModelStatus:
 class Load:
     """How busy a worker is, as its /metrics said at the time `at_s` (monotonic seconds).
 
-    `in_flight` counts the requests to all models of its process; `queue` and `answers` are one model's.
+    `in_flight` counts the requests to all models of its process; `queue` and `answers` are one model's. `answers`
+    counts predictions: the answers that were written, or all requests for the model where the worker does not tell.
     """
 
     in_flight: int
@@ -89,7 +93,7 @@ class ServiceStatus:
     """One service and its workers. `age_s`: seconds since the lookup service could last confirm them.
 
     `panic` is set in panic mode, and `unusable` are the workers that are registered as no worker can be. `summary` is
-    what the lookup service says of it.
+    what the lookup service says of it; `rollout` is set while the calls are split among versions, or copied to some.
     """
 
     name: str
@@ -98,6 +102,7 @@ class ServiceStatus:
     panic: Panic | None = None
     unusable: tuple[UnusableWorker, ...] = ()
     summary: ServiceSummary = NO_SUMMARY
+    rollout: Rollout | None = None
 
     def summary_of(self, worker: Worker) -> WorkerSummary | None:
         """What the lookup service says of a worker; None where it does not."""
@@ -136,8 +141,11 @@ def load_of(body: bytes, *, model: str | None, now_s: float) -> Load | None:
     """
     sums: dict[str, float] = {}
     for name, labels, value in _SAMPLE.findall(body.decode("utf-8", "replace")):
-        owner = dict(_LABEL.findall(labels)).get("model")
+        labelled = dict(_LABEL.findall(labels))
+        owner = labelled.get("model")
         if owner is not None and (not owner if model is None else owner != model):
+            continue
+        if labelled.get("stage", _WRITTEN) != _WRITTEN:
             continue
         try:
             number = float(value)
@@ -149,5 +157,6 @@ def load_of(body: bytes, *, model: str | None, now_s: float) -> Load | None:
         return None
     # The request for this page is in flight, too.
     in_flight = max(0, int(sums["p2p_worker_requests_in_flight"]) - 1)
-    queue, answers = sums.get("p2p_worker_queue_depth", 0.0), sums.get("p2p_worker_requests_total", 0.0)
+    queue, requests = sums.get("p2p_worker_queue_depth", 0.0), sums.get("p2p_worker_requests_total", 0.0)
+    answers = sums.get("p2p_worker_stage_seconds_count", requests)
     return Load(in_flight, int(queue), int(answers), now_s)

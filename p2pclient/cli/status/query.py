@@ -103,7 +103,8 @@ async def fetch_statuses(
         )
         statuses = [replace(status, unreachable=unreachable.get(status.worker.id, "")) for status in statuses]
         summary = summaries(service.name)
-        return ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable, summary)
+        state = ServiceStatus(service.name, snapshot.age_s, tuple(statuses), snapshot.panic, snapshot.unusable, summary)
+        return replace(state, rollout=snapshot.rollout)
 
     return list(await asyncio.gather(*map(of_service, sorted(services, key=lambda service: service.name))))
 

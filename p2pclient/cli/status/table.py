@@ -16,6 +16,7 @@ from p2pclient.cli.status.exposure import exposed_workers, exposure_warning
 from p2pclient.cli.status.model import ServiceStatus, WorkerStatus
 from p2pclient.cli.status.summary import WorkerSummary
 from p2pclient.cli.terminal import visible
+from p2pclient.types import Rollout
 
 _HEALTH = {"passing": "ok", "maintenance": "maint"}
 _HEADS = ("worker", "health", "version", "weight", "engine", "busy", "queue", "answers")
@@ -33,6 +34,7 @@ def as_json(statuses: Sequence[ServiceStatus], *, lookups: Sequence[str] = ()) -
             "name": service.name,
             "age_s": round(service.age_s, 3),
             "panic": asdict(service.panic) if service.panic else None,
+            "rollout": asdict(service.rollout) if service.rollout else None,
             "unusable": [asdict(worker) for worker in service.unusable],
             "notes": list(service.summary.notes),
             "workers": [_worker_json(worker, service.summary_of(worker.worker)) for worker in service.workers],
@@ -89,6 +91,8 @@ def as_table(statuses: Sequence[ServiceStatus], *, width: int, lookups: Sequence
 
 def _service(status: ServiceStatus, width: int) -> list[str]:
     lines = [shortened(_heading(status), width)]
+    if status.rollout is not None:
+        lines += wrapped(f"  {visible(_rollout(status.rollout, told=status.summary.workers is not None))}", width)
     for note in status.summary.notes:
         lines += wrapped(f"  {visible(note)}", width)
     if status.workers:
@@ -119,6 +123,17 @@ def _heading(status: ServiceStatus) -> str:
     if versions:
         heading += f", version{'s' if len(versions) > 1 else ''} {visible(', '.join(versions))}"
     return f"{heading}, {'as of now' if status.age_s < 1 else f'not confirmed for {status.age_s:.0f} s'}"
+
+
+def _rollout(rollout: Rollout, *, told: bool) -> str:
+    """How calls are spread over versions; which of them lack a healthy worker, unless the summary has `told` it."""
+    split = " ".join(f"{version}={weight}" for version, weight in rollout.split.items())
+    shadows = " ".join(f"{version}={percent:g}%" for version, percent in rollout.shadows.items())
+    text = f"split: {split or 'none'}{f'; shadows: {shadows}' if shadows else ''}"
+    if told or not rollout.absent:
+        return text
+    others = ", ".join(rollout.shares) or "nobody"
+    return f"{text}; warning: no healthy worker of version {', '.join(rollout.absent)}, whose calls go to {others}"
 
 
 def _notes(status: WorkerStatus) -> Iterator[str]:

@@ -10,11 +10,13 @@ from typing import Any
 
 from consul.base import Response
 
+from registry.backend.entry import maintenance_id
+from registry.backend.registrar import LEAVING
 from registry.backend.source import WAIT_S
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import FOLLOW_TIMEOUT_S
 from registry.consul.health_answer import read_index
-from registry.consul.registration.catalog_registrar import NODE_META
+from registry.consul.registration.catalog_names import NODE_META
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import Health
@@ -24,15 +26,21 @@ OUR_NODES = ("node-meta", ":".join(*NODE_META.items()))
 
 @dataclass(frozen=True, slots=True)
 class CatalogCheck:
-    """A check of a worker's health path, as the catalogue holds it; `index` changes with every write."""
+    """A check of a worker's health path, as the catalogue holds it; `index` changes with every write.
+
+    `drained`: an operator has put the worker into maintenance.
+    """
 
     node: str
     id: str
+    service: str
+    instance_id: str
     url: str
     status: Health
     output: str
     index: int
     entry: Mapping[str, Any]
+    drained: bool = False
 
 
 class CatalogChecks:
@@ -54,10 +62,17 @@ class CatalogChecks:
         index, nodes = await self._read("catalog/nodes", index)
         return index, bool(nodes)
 
+    async def nodes(self) -> Sequence[str]:
+        """The names of the nodes of workers in the catalogue."""
+        _, nodes = await self._read("catalog/nodes", 0)
+        return [node["Node"] for node in nodes]
+
     async def all(self, *, index: int = 0) -> tuple[int, Sequence[CatalogCheck]]:
         """Consul's index, and the checks of all workers in the catalogue; waits for a change."""
         index, entries = await self._read("health/state/any", index)
-        return index, [_check(entry) for entry in entries if (entry.get("Definition") or {}).get("HTTP")]
+        drained = {entry["ServiceID"] for entry in entries if _is_of_operator(entry)}
+        ours = [entry for entry in entries if (entry.get("Definition") or {}).get("HTTP")]
+        return index, [_check(entry, drained=entry["ServiceID"] in drained) for entry in ours]
 
     async def write(self, check: CatalogCheck, status: Health, output: str) -> bool:
         """Write what a check found; False where the check has changed since it was read, or is gone."""
@@ -86,15 +101,22 @@ class CatalogChecks:
         return done
 
 
-def _check(entry: Mapping[str, Any]) -> CatalogCheck:
+def _is_of_operator(entry: Mapping[str, Any]) -> bool:
+    return entry["CheckID"] == maintenance_id(entry["ServiceID"]) and entry.get("Notes") != LEAVING
+
+
+def _check(entry: Mapping[str, Any], *, drained: bool) -> CatalogCheck:
     return CatalogCheck(
         node=entry["Node"],
         id=entry["CheckID"],
+        service=entry["ServiceName"],
+        instance_id=entry["ServiceID"],
         url=entry["Definition"]["HTTP"],
         status=Health(entry["Status"]),
         output=entry.get("Output") or "",
         index=entry["ModifyIndex"],
         entry=entry,
+        drained=drained,
     )
 
 

@@ -23,19 +23,17 @@ from registry.backend.source import CALL_TIMEOUT_S
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import LONGEST_OUTPUT, Catalog
 from registry.consul.errors import ConsulRefused
+from registry.consul.registration.catalog_names import NODE_META, NODE_PREFIX
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import Instance
-
-NODE_META = {"p2p-serving": "catalog"}
-"""The meta of the nodes whose checks lookup services run."""
 
 _NO_LABEL = re.compile("[^A-Za-z0-9]+")
 
 
 def node_of(instance_id: str) -> str:
     """The name of an instance's node, which is a DNS label for addresses of any form."""
-    return f"p2p-{_NO_LABEL.sub('-', instance_id).strip('-')}"
+    return f"{NODE_PREFIX}{_NO_LABEL.sub('-', instance_id).strip('-')}"
 
 
 class CatalogRegistrar:
@@ -66,10 +64,10 @@ class CatalogRegistrar:
 
         So the checks keep their state when a version or a tag changes.
         """
-        if checks.health_url is None:
+        if checks.health_url is None or checks.tls_server_name:
             raise ConsulRefused(
-                "A worker in the catalogue is checked by a lookup service, which has no certificate for its "
-                "--tls-client-ca: register at an agent."
+                "A worker in the catalogue is checked by a lookup service, at the address that it registers: leave out "
+                "--no-agent-check and --agent-check-name, or register at an agent."
             )
         entry: dict[str, Any] = {
             "Node": node_of(instance.id),
@@ -87,12 +85,16 @@ class CatalogRegistrar:
         await self._put("catalog/deregister", {"Node": node_of(instance_id)})
 
     async def maintenance(self, instance_id: str, *, enable: bool, reason: str = "") -> None:
-        """Put the instance into or out of maintenance, by the check that an agent would write."""
-        await self._known_checks(instance_id)
+        """Put the instance into or out of maintenance, by the check that an agent would write.
+
+        A worker that leaves does not replace the reason of an operator: the next process at its address would take the
+        maintenance for the worker's own, and end it.
+        """
         check_id = maintenance_id(instance_id)
-        if enable:
+        in_maintenance = check_id in await self._known_checks(instance_id)
+        if enable and not (in_maintenance and reason == LEAVING):
             await self._write_check(instance_id, check_id, "Service Maintenance Mode", "critical", notes=reason)
-        else:
+        elif in_maintenance and not enable:
             await self._put("catalog/deregister", {"Node": node_of(instance_id), "CheckID": check_id})
 
     async def heartbeat(self, instance_id: str, *, note: str = "") -> None:

@@ -1,7 +1,7 @@
-"""The registrations in Consul, and at which agent each is kept, for an operator's commands.
+"""The registrations in Consul, and where each is kept, for an operator's commands.
 
-Only the agent that keeps a registration can put it into maintenance, and it does so for good: what is written about it
-into the catalogue by others is removed by that agent's next synchronisation.
+Only the agent that keeps a registration can put it into maintenance: the agent's next synchronisation removes what
+others have written about it into the catalogue. No agent keeps the registrations on nodes of our own in the catalogue.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from registry.backend.registrations import Registered
 from registry.backend.source import CALL_TIMEOUT_S
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import Catalog
+from registry.consul.registration.catalog_names import NODE_META
+from registry.consul.registration.catalog_registrar import CatalogRegistrar
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
-from registry.instances.instance import TAG
+from registry.instances.instance import TAG, RegisterAt
 
 
 class AgentRegistrations:
@@ -27,11 +29,13 @@ class AgentRegistrations:
         self.url = settings.url
         self._client = ConsulClient(settings, timeout_s=CALL_TIMEOUT_S)
         self._agent = Catalog(settings)
+        self._catalogue = CatalogRegistrar(settings)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
         await self._agent.close()
+        await self._catalogue.close()
 
     async def changeable(self) -> list[Registered]:
         """The registrations that this agent keeps."""
@@ -39,14 +43,15 @@ class AgentRegistrations:
         return found
 
     async def known(self) -> list[Registered]:
-        """The registrations of this project's services, whichever agents keep them."""
+        """The registrations of this project's services, wherever they are kept."""
         tags: Mapping[str, Sequence[str]] = await self._get("/v1/catalog/services", read_json)
         ours = [name for name, of_service in tags.items() if TAG in of_service]
         return [found for name in ours for found in await self._get(f"/v1/catalog/service/{name}", _catalogued)]
 
     async def maintenance(self, registered: Registered, *, enable: bool, reason: str = "") -> None:
-        """Put a registration of this agent into or out of maintenance. Raises Forgotten where it is gone."""
-        await self._agent.maintenance(registered.id, enable=enable, reason=reason)
+        """Put a registration of this agent, or of the catalogue, into or out of maintenance. Raises Forgotten."""
+        keeper = self._catalogue if registered.place is RegisterAt.CATALOG else self._agent
+        await keeper.maintenance(registered.id, enable=enable, reason=reason)
 
     async def _get(self, path: str, read: Any) -> Any:
         headers = self._client.prepare_headers()
@@ -69,6 +74,7 @@ def _catalogued(response: Response) -> list[Registered]:
             int(entry.get("ServicePort") or 0),
             entry["Node"],
             entry["Address"],
+            RegisterAt.CATALOG if NODE_META.items() <= (entry.get("NodeMeta") or {}).items() else RegisterAt.AGENT,
         )
         for entry in read_json(response)
     ]

@@ -1,7 +1,7 @@
 """One holder at a time among many processes: a key of Consul's that a session locks.
 
-Consul invalidates a session that has not been renewed for its time to live, at the latest after twice that time, and
-one that is destroyed at once. Whoever waits asks with a blocking query, so that it notices at once.
+Consul ends a session at once when it is destroyed, and at the latest after twice its time to live when it is not
+renewed. A process that waits for the lock asks with a blocking query, so that it notices at once.
 """
 
 from __future__ import annotations
@@ -74,6 +74,15 @@ class SessionLock:
         if holder:
             _, holder = await self._holder([("index", index), ("wait", f"{wait_s:g}s")])
         return not holder
+
+    async def holders_node(self) -> str:
+        """The node at whose agent the holder's session was made; "" where nobody holds the lock."""
+        _, session = await self._holder([])
+        if not session:
+            return ""
+        headers = self._client.prepare_headers()
+        found = await awaited(self._client.http.get(read_json, f"/v1/session/info/{session}", [], headers), self.url)
+        return str(found[0]["Node"]) if found else ""
 
     async def _holder(self, params: list[tuple[str, Any]]) -> tuple[int, str]:
         """Consul's index, and the session that holds the lock; "" for none."""

@@ -14,18 +14,22 @@ from prometheus_client.registry import Collector
 from registry.discovery.directory import Directory
 from registry.instances.instance import Health
 from registry.lookup.fast_path import FastPath
+from registry.lookup.tickets import LookupTickets
 from registry.runtime.tls.server import ServerTls
 
 
 class LookupMetrics(Collector):
     """Counters of one lookup process, and gauges that are read from its directory at each scrape.
 
-    `tls`, where there is one, says when its certificate ends.
+    `tls`, where there is one, says when its certificate ends, and `tickets` how old the key is that signs.
     """
 
-    def __init__(self, directory: Directory, fast: FastPath, tls: ServerTls | None = None) -> None:
+    def __init__(
+        self, directory: Directory, fast: FastPath, tickets: LookupTickets, tls: ServerTls | None = None
+    ) -> None:
         self._directory = directory
         self._fast = fast
+        self._tickets = tickets
         self._tls = tls
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -85,6 +89,12 @@ class LookupMetrics(Collector):
                 "p2p_certificate_expiry_timestamp_seconds",
                 "When the certificate in use ends, in seconds since 1970.",
                 value=self._tls.expires_at_s(),
+            )
+        if self._tickets.key_created_s is not None:
+            yield GaugeMetricFamily(
+                "p2p_registry_ticket_key_created_timestamp_seconds",
+                "When the key that signs tickets was made, in seconds since 1970.",
+                value=self._tickets.key_created_s,
             )
         yield from [instances, versions, stale, panic, shares, absent, fast]
 

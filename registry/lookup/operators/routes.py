@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from aiohttp import web
@@ -9,12 +10,14 @@ from aiohttp import web
 from registry.discovery.directory import Directory
 from registry.discovery.service import Service
 from registry.events.event_log import EventLog
-from registry.lookup.operators.events import EventRoute
+from registry.lookup.operators.events import STREAM, EventRoute
 from registry.lookup.operators.metrics import LookupMetrics
 from registry.lookup.operators.scrape_targets import scrape_targets
 from registry.lookup.operators.summary import service_summary
+from registry.lookup.operators.summary_stream import stream_changes
 from registry.lookup.waiting_requests import WaitingRequests
 from registry.security.access import may_use
+from registry.security.caller import Caller
 from registry.web.access_middleware import caller_of
 
 OPERATOR_PATHS = ("/summary", "/events", "/metrics", "/sd/prometheus")
@@ -29,7 +32,7 @@ def add_operator_routes(
     async def end_streams(_: web.Application) -> None:
         events.end()
 
-    routes = _OperatorRoutes(directory)
+    routes = _OperatorRoutes(directory, events, waiting)
     app.add_routes(
         [
             web.get("/summary", routes.summary),
@@ -44,21 +47,38 @@ def add_operator_routes(
 class _OperatorRoutes:
     """The handlers over one directory."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, events: EventLog, waiting: WaitingRequests) -> None:
         self._directory = directory
+        self._events = events
+        self._waiting = waiting
 
-    async def summary(self, request: web.Request) -> web.Response:
-        """`GET /summary`: services and workers, with shares of the lookups and the reasons for what is unusual."""
-        caller, now_s = caller_of(request), time.monotonic()
+    async def summary(self, request: web.Request) -> web.StreamResponse:
+        """`GET /summary`: services and workers, with shares of the lookups and the reasons for what is unusual.
+
+        With `Accept: text/event-stream` the same again whenever it has changed, at most every `PAUSE_S`.
+        """
+        caller = caller_of(request)
+        if STREAM not in request.headers.get("Accept", ""):
+            return web.json_response(text=self._text(caller))
+        with self._waiting.one_more():
+            return await stream_changes(request, lambda: self._text(caller), self._events)
+
+    def _text(self, caller: Caller) -> str:
+        now_s = time.monotonic()
         services = sorted(self._directory.services(), key=lambda service: service.name)
         shown = [self._summary(service, now_s) for service in services if may_use(caller, service.name)]
-        return web.json_response({"services": shown})
+        return json.dumps({"services": shown})
 
     def _summary(self, service: Service, now_s: float) -> dict[str, object]:
         watch = service.watch
-        hint = self._directory.hint(service)
         return service_summary(
-            service.snapshot, stale_s=watch.stale_s(now_s), trouble=watch.trouble, hint=hint, product=watch.product
+            service.snapshot,
+            stale_s=watch.stale_s(now_s),
+            trouble=watch.trouble,
+            hint=self._directory.hint(service),
+            rollout=service.rollout,
+            split=service.shares,
+            product=watch.product,
         )
 
     async def scrape_targets(self, request: web.Request) -> web.Response:

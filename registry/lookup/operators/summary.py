@@ -12,45 +12,77 @@ from typing import Any
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Instance
 from registry.lookup.rendering import as_json
+from registry.rollout.record import Rollout, rollout_entry
+from registry.rollout.shares import Shares, absence
 
 
 def service_summary(
-    snapshot: Snapshot, *, stale_s: float | None, trouble: str, hint: str, product: str = "Consul"
+    snapshot: Snapshot,
+    *,
+    stale_s: float | None,
+    trouble: str,
+    hint: str,
+    rollout: Rollout | None = None,
+    split: Shares | None = None,
+    product: str = "Consul",
 ) -> dict[str, Any]:
     """One service as a JSON object.
 
     `stale_s`: for how long the backend, of the make `product`, has not confirmed it, None while it does; `trouble`:
-    why. `hint`: why it has no worker to hand out, "" where that is not known.
+    why. `hint`: why it has no worker to hand out, "" where that is not known. `rollout` is its record while it is in
+    force, and `split` the shares of the versions by it.
     """
-    shares = shares_percent(snapshot)
+    shares = shares_percent(snapshot, split)
+    shadows = {} if rollout is None else rollout.shadows
     return {
         "name": snapshot.service,
         "known": snapshot.known,
         "stale_s": None if stale_s is None else round(stale_s, 1),
         "total": len(snapshot.instances),
         "healthy": len(snapshot.serving),
-        "handed_out": len(snapshot.eligible),
+        "handed_out": len(shares),
         "panic": None if snapshot.panic is None else asdict(snapshot.panic),
-        "versions": _versions(snapshot, shares),
-        "notes": [*_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint, product=product)],
+        "rollout": None if rollout is None else rollout_entry(rollout),
+        "versions": _versions(snapshot, shares, shadows),
+        "notes": [
+            *_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint, product=product),
+            *([absence(snapshot.service, split.absent, split.weights)] if split is not None and split.absent else []),
+        ],
         "workers": [_worker(instance, snapshot, shares) for instance in snapshot.instances],
         "unusable": [asdict(entry) for entry in snapshot.unusable],
     }
 
 
-def shares_percent(snapshot: Snapshot) -> Mapping[str, float]:
-    """The share of the lookups that each instance is named in, by its id, in per cent; none for those left out."""
-    weight = sum(instance.weight for instance in snapshot.eligible)
-    return {instance.id: round(100 * instance.weight / weight, 2) for instance in snapshot.eligible}
+def shares_percent(snapshot: Snapshot, versions: Shares | None = None) -> Mapping[str, float]:
+    """The share of the lookups that each instance is named in, by its id, in per cent; none for those left out.
+
+    `versions` are the shares of the versions, by default of their instances, where the calls are split among them.
+    """
+    parts = {"": 1.0} if versions is None else versions.fractions
+    groups: dict[str, list[Instance]] = {}
+    for instance in snapshot.eligible:
+        groups.setdefault("" if versions is None else instance.version, []).append(instance)
+    weights = {group: sum(instance.weight for instance in members) for group, members in groups.items()}
+    return {
+        instance.id: round(100 * parts[group] * instance.weight / weights[group], 2)
+        for group, members in groups.items()
+        if group in parts
+        for instance in members
+    }
 
 
-def _versions(snapshot: Snapshot, shares: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The versions that instances serve by default, with how many instances and what share of the lookups."""
+def _versions(snapshot: Snapshot, shares: Mapping[str, float], shadows: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The versions that instances serve by default: how many instances, what share of the lookups and of copies."""
     shares_of: dict[str, list[float]] = {}
     for instance in snapshot.instances:
         shares_of.setdefault(instance.version, []).append(shares.get(instance.id, 0.0))
     return [
-        {"version": version, "workers": len(each), "share_percent": round(sum(each), 2)}
+        {
+            "version": version,
+            "workers": len(each),
+            "share_percent": round(sum(each), 2),
+            "shadow_percent": shadows.get(version, 0.0),
+        }
         for version, each in sorted(shares_of.items())
         if version
     ]

@@ -6,7 +6,6 @@ The first SIGINT or SIGTERM asks for a clean end; the second one ends the proces
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -15,12 +14,20 @@ from typing import Any
 
 import uvloop
 
+from registry.runtime.logs.settings import LogSettings, configure
 from registry.runtime.processes import open_files
-from registry.runtime.visible_text import VisibleFormatter, visible_lines
+from registry.runtime.visible_text import visible_lines
+
+DEFAULT_LOG = LogSettings()
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[type[Exception], ...]) -> int:
-    """Run `main(stop)` until it returns; the process's exit code.
+def run(
+    main: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    failures: tuple[type[Exception], ...],
+    log: LogSettings = DEFAULT_LOG,
+) -> int:
+    """Run `main(stop)` until it returns; the process's exit code. Its lines are written as `log` says.
 
     `stop` is set by the first signal. An error of one of `failures` is shown as its sentence, with code 1.
     """
@@ -29,15 +36,18 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, failures: tuple[typ
         await _until_signalled(main)
         return 0
 
-    return run_with_own_signals(until_signalled, failures=failures)
+    return run_with_own_signals(until_signalled, failures=failures, log=log)
 
 
-def run_with_own_signals(main: Callable[[], Coroutine[Any, Any, int]], *, failures: tuple[type[Exception], ...]) -> int:
-    """Run a `main` that handles signals itself and returns the process's exit code; `failures` as in `run`."""
+def run_with_own_signals(
+    main: Callable[[], Coroutine[Any, Any, int]],
+    *,
+    failures: tuple[type[Exception], ...],
+    log: LogSettings = DEFAULT_LOG,
+) -> int:
+    """Run a `main` that handles signals itself and returns the process's exit code; the rest is as in `run`."""
     open_files.raise_limit()
-    log = logging.StreamHandler(sys.stderr)
-    log.setFormatter(VisibleFormatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[log])
+    configure(log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(main())

@@ -20,6 +20,16 @@ class TrustFiles:
     cert: Path | None = None
     key: Path | None = None
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that are named."""
+        return tuple(path for path in (self.ca, self.cert, self.key) if path is not None)
+
+    def as_flags(self, prefix: str) -> list[str]:
+        """The flags for a child process, whose names begin with `prefix`."""
+        files = {"ca": self.ca, "cert": self.cert, "key": self.key}
+        return [part for what, path in files.items() if path is not None for part in (f"{prefix}-{what}", str(path))]
+
     def verification(self) -> ssl.SSLContext | bool:
         """The context to verify with, or True for the usual one. Raises SettingsError where a file cannot be used."""
         if self.ca is None and self.cert is None:
@@ -29,7 +39,7 @@ class TrustFiles:
             if self.cert is not None:
                 context.load_cert_chain(self.cert, self.key)
         except OSError as error:  # those of TLS among them
-            files = ", ".join(str(path) for path in (self.ca, self.cert, self.key) if path is not None)
+            files = ", ".join(map(str, self.paths))
             raise SettingsError(
                 f"What is trusted and shown as a client cannot be read from {files} ({error}): these are PEM files, "
                 "the authority's certificate, and the client's own with its key."

@@ -17,7 +17,10 @@ _METHODS = "GET, HEAD, POST"
 _REQUEST_HEADERS = (
     "Authorization, Content-Type, Accept, P2P-Boot, P2P-Timeout-Ms, Inference-Header-Content-Length, X-Request-ID"
 )
-_RESPONSE_HEADERS = "Retry-After, WWW-Authenticate, X-Registry-Stale, X-Registry-Panic, Inference-Header-Content-Length"
+_RESPONSE_HEADERS = (
+    "Retry-After, WWW-Authenticate, X-Registry-Stale, X-Registry-Panic, Server-Timing, "
+    "Inference-Header-Content-Length, X-Request-Id"
+)
 _KEPT_S = 600  # for so long a browser need not ask again
 
 

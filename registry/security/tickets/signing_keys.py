@@ -98,7 +98,7 @@ class SigningKeys:
         if key is None:
             self._signer.use(None)
         elif key.key_id != self._signer.key_id:
-            self._signer.use(SigningKey(key.key_id, key.private))
+            self._signer.use(SigningKey(key.key_id, key.private, key.created_s))
             logger.info("Tickets are signed with the key %s.", key.key_id)
 
     def _complain(self, trouble: str) -> None:

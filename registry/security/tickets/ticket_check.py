@@ -6,7 +6,7 @@ the keys are given.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from registry.security.tickets.ticket import SKEW_S, PublicKeys, Ticket, TicketRefused, check_time, verify
@@ -26,9 +26,13 @@ class Asked(NamedTuple):
 
 
 class TicketCheck:
-    """The tickets that one worker has seen; `keys` are the public keys that it knows, None while it knows none."""
+    """The tickets that one worker has seen; `keys` are the public keys that it knows, None while it knows none.
+
+    Functions in `on_new_keys` are called when the keys change: a ticket that was verified before may be revoked.
+    """
 
     def __init__(self) -> None:
+        self.on_new_keys: list[Callable[[], None]] = []
         self._keys: PublicKeys | None = None
         self._kept: dict[str, Ticket] = {}
         self._counts: dict[str, _Count] = {}
@@ -37,6 +41,8 @@ class TicketCheck:
         """Accept from now on what these keys have signed, and nothing else, kept or not."""
         self._keys = keys
         self._kept.clear()
+        for call in self.on_new_keys:
+            call()
 
     def check(
         self, text: str, asked: Asked, *, instance_ids: Collection[str], services: Collection[str], now_s: float

@@ -28,10 +28,11 @@ class NoSigningKey(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key and its id; the key is in no repr."""
+    """A private key, its id, and when it was made, in seconds since 1970; the key is in no repr."""
 
     key_id: str
     private: Ed25519PrivateKey
+    created_s: float = 0.0
 
 
 class TicketSigner:
@@ -57,6 +58,11 @@ class TicketSigner:
     def key_id(self) -> str | None:
         """The id of the key that signs; None without one."""
         return self._key.key_id if self._key is not None else None
+
+    @property
+    def key_created_s(self) -> float | None:
+        """When the key that signs was made, in seconds since 1970; None without one."""
+        return self._key.created_s if self._key is not None else None
 
     def use(self, key: SigningKey | None) -> None:
         """Sign with this key from now on; None: sign nothing."""

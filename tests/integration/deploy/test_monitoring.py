@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,6 +40,17 @@ def prometheus() -> Prometheus:
 def test_promtool_accepts_the_files(prometheus: Prometheus, check: tuple[str, ...]) -> None:
     """The configuration is valid, and every alert fires when it should and stays silent when it should."""
     done = subprocess.run([prometheus.promtool, *check], cwd=MONITORING, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_settings_for_dns_are_valid(prometheus: Prometheus, tmp_path: Path) -> None:
+    """The second scrape configuration, by Consul's DNS, is a comment; without the signs it is what Prometheus takes."""
+    before, _, dns = (MONITORING / "prometheus.yml").read_text().partition("  # - job_name: p2p-dns\n")
+    commented = re.sub("^  # ", "  ", "  # - job_name: p2p-dns\n" + dns, flags=re.MULTILINE)
+    (tmp_path / "prometheus.yml").write_text(before + commented)
+    shutil.copy(MONITORING / "alerts.yml", tmp_path)
+    check = [prometheus.promtool, "check", "config", tmp_path / "prometheus.yml"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -98,7 +110,8 @@ async def test_a_real_prometheus_scrapes_every_worker_and_the_lookup(
     prometheus: Prometheus, consul: ConsulProcess, tmp_path: Path
 ) -> None:
     """Two workers and the lookup service are up; every rule can be evaluated; dashboards and alerts ask for what is."""
-    settings = RegistrySettings(ConsulSettings(url=consul.url), port=0, service="echo")
+    keys = tmp_path / "keys"
+    settings = RegistrySettings(ConsulSettings(url=consul.url), port=0, service="echo", ticket_keys=keys)
     async with (
         running(settings) as registry,
         echo_worker(consul.url) as one,
@@ -128,9 +141,12 @@ async def test_a_real_prometheus_scrapes_every_worker_and_the_lookup(
 
 
 def wanted() -> set[str]:
-    """The metrics that alerts and dashboards ask for, besides those that rules record and that of TLS."""
+    """The metrics that alerts, dashboards and Kubernetes' autoscaler ask for, but for recorded ones and that of TLS."""
     dashboards = [json.loads(path.read_text()) for path in (MONITORING / "grafana").glob("*.json")]
     asked = [target["expr"] for dashboard in dashboards for panel in dashboard["panels"] for target in panel["targets"]]
     rules = re.findall(r"expr: ([^\n]+|\|\n(?: {10,}[^\n]+\n)+)", (MONITORING / "alerts.yml").read_text())
-    names = {name for text in (*asked, *rules) for name in _METRIC.findall(text)}
+    autoscaler = MONITORING.parent / "kubernetes" / "base" / "autoscaler.yaml"
+    scaled = re.findall(r"^ *metric: .*$", autoscaler.read_text(), re.MULTILINE)
+    assert len(scaled) == 1
+    names = {name for text in (*asked, *rules, *scaled) for name in _METRIC.findall(text)}
     return names - {"p2p_certificate_expiry_timestamp_seconds"}

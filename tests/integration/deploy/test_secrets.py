@@ -19,6 +19,7 @@ from registry.consul.settings import ConsulSettings
 from registry.proxy.server import ProxySettings
 from registry.proxy.server import running as proxy_running
 from registry.runtime.errors import RegistryError
+from registry.runtime.logs.settings import LogSettings
 from registry.security.access_settings import AccessSettings
 from registry.security.tokens.token_file_reader import watched_tokens
 from registry.server import running as registry_running
@@ -51,6 +52,8 @@ roles = ["operator"]
 
 NAMES = ("classify", "lookup", "status")
 
+LOG = LogSettings(access_sample=1.0)
+
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
@@ -81,11 +84,13 @@ async def test_no_secret_is_shown(
             {"CONSUL_HTTP_TOKEN": CONSUL_TOKEN, "CONSUL_HTTP_AUTH": f"u:{PASSWORD}"}, url=shared_consul.url
         )
         registry = await stack.enter_async_context(
-            registry_running(RegistrySettings(consul, port=0, service="secrets", access=access))
+            registry_running(RegistrySettings(consul, port=0, service="secrets", access=access, log=LOG))
         )
-        worker = await stack.enter_async_context(echo_worker(shared_consul.url, service="secrets", access=access))
+        worker = await stack.enter_async_context(
+            echo_worker(shared_consul.url, service="secrets", access=access, access_log_sample=1.0)
+        )
         proxy = await stack.enter_async_context(
-            proxy_running(ProxySettings(consul, port=0, service="secrets", access=access))
+            proxy_running(ProxySettings(consul, port=0, service="secrets", access=access, access_log_sample=1.0))
         )
         wrong_port = await stack.enter_async_context(garbage())
         await _until_served(registry.url)
@@ -95,6 +100,9 @@ async def test_no_secret_is_shown(
         await _run_commands(shown, registry.url, wrong_port, photo)
         await _damage_the_token_file(tokens)
     shown.add("the log", caplog.text)
+    shown.records(caplog.records)
+    lines = [record for record in caplog.records if record.name == "registry.runtime.logs.access_log"]
+    assert len(lines) > 20, "there is an access log"
     _add_reprs(shown, consul, access, tokens)
     assert "The token file" in caplog.text
     assert len(shown.texts) > 50
@@ -115,7 +123,15 @@ async def _ask_everything(shown: Shown, urls: list[str]) -> None:
     """Requests with every token to every kind of path, well formed and not."""
     paths = (
         *("/", "/next", "/next/none", "/next/other", "/instances/secrets", "/services", "/metrics", "/readyz"),
-        *("/nowhere", "/v1/models/secrets", "/v1/models/none:predict", "/v2/models/secrets/infer", "/to/secrets/x"),
+        *(
+            "/events",
+            "/summary",
+            "/nowhere",
+            "/v1/models/secrets",
+            "/v1/models/none:predict",
+            "/v2/models/secrets/infer",
+            "/to/secrets/x",
+        ),
     )
     async with aiohttp.ClientSession() as http:
         for url in urls:

@@ -17,6 +17,7 @@ from registry.agent.server import serve_agent
 from registry.consul.settings import ConsulSettings
 from registry.proxy.server import ProxySettings
 from registry.proxy.server import running as proxy_running
+from registry.runtime.logs.settings import LogSettings
 from registry.security.access_settings import AccessSettings
 from registry.security.caller import Caller
 from registry.security.tickets.key_folder import KeyFolder
@@ -28,6 +29,8 @@ from tests.support.photos import chelsea_jpeg
 from tests.support.shown import Shown
 from tests.support.token_file import CLIENT, bearer, write_tokens
 from tests.support.waiting import until
+
+LOG = LogSettings(access_sample=1.0)
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,13 @@ async def everything(folder: Path) -> AsyncIterator[Served]:
     access, keys = AccessSettings(write_tokens(folder)), folder / "keys"
     async with serve_agent(host="127.0.0.1", port=0) as agent:
         consul = ConsulSettings(url=agent.url)
-        lookup = RegistrySettings(consul, port=0, service="secrets", access=access, ticket_keys=keys)
+        lookup = RegistrySettings(consul, port=0, service="secrets", access=access, ticket_keys=keys, log=LOG)
         async with (
             registry_running(lookup) as registry,
-            echo_worker(agent.url, service="secrets", require_ticket=True, access=access) as worker,
-            proxy_running(ProxySettings(consul, port=0, service="secrets")) as proxy,
+            echo_worker(
+                agent.url, service="secrets", require_ticket=True, access=access, access_log_sample=1.0
+            ) as worker,
+            proxy_running(ProxySettings(consul, port=0, service="secrets", access_log_sample=1.0)) as proxy,
         ):
             yield Served(agent.url, registry.url, worker, proxy.url, keys)
 
@@ -74,6 +79,9 @@ async def test_no_ticket_and_no_key_is_shown(caplog: pytest.LogCaptureFixture, t
         await _change_keys(shown, served)
         _add_reprs(shown, served.keys, tickets)
     shown.add("the log", caplog.text)
+    shown.records(caplog.records)
+    lines = [record for record in caplog.records if record.name == "registry.runtime.logs.access_log"]
+    assert len(lines) > 20, "there is an access log"
     assert len(shown.marks) > 5
     assert len(shown.texts) > 40
     assert not shown.leaks(), "\n\n".join(shown.leaks())

@@ -188,7 +188,7 @@ def test_help_lists_what_is_installed(client: BareEnvironment, lookup_host: Bare
         lines = environment.run("p2p", "--help").stdout.partition("Commands:\n")[2].splitlines()
         return [line.split()[0] for line in lines]
 
-    own = ["classify", "lookup", "status"]
+    own = ["classify", "lookup", "status", "events"]
     assert listed(client) == own
     keeping = ["registry", "proxy", "agent", "keys", "tokens", "drain", "undrain"]
     assert listed(lookup_host) == [*own, "up", "doctor", "scale", "worker", *keeping, "exec", "label", "retrain"]

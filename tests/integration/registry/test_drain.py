@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from registry.catalog_checks.leader import checking_catalog
 from registry.consul.catalog import Catalog, Checks
+from registry.consul.registration.catalog_registrar import CatalogRegistrar
 from registry.consul.settings import ConsulSettings
-from registry.instances.instance import Instance
+from registry.instances.instance import Health, Instance
+from registry.runtime.tls.trust import TrustFiles
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
 from tests.support.cluster import rights
@@ -124,6 +128,84 @@ async def test_what_is_not_registered_here_is_said(registry: RunningRegistry, co
     )
 
 
+def in_catalogue(port: int) -> Instance:
+    return Instance("cats", f"cats-10.0.0.5-{port}", "127.0.0.1", port, boot="boot1")
+
+
+@pytest.fixture
+async def registrar(consul: ConsulProcess) -> AsyncIterator[CatalogRegistrar]:
+    registrar = CatalogRegistrar(ConsulSettings(url=consul.url))
+    yield registrar
+    await registrar.close()
+
+
+async def test_a_worker_in_the_catalogue_is_drained(
+    registry: RunningRegistry, consul: ConsulProcess, registrar: CatalogRegistrar
+) -> None:
+    """No agent keeps it, so any agent will do; the drain outlives registrations, by the same process and the next."""
+    worker, checks = in_catalogue(9003), Checks(consul.url + CHECKS)
+    await registrar.register(worker, checks)
+    await handed_out(registry, 3)
+    code, said = await p2p("drain", "127.0.0.1:9003", "--reason", "GPU swap", consul=consul.url)
+    assert (code, said) == (
+        0,
+        "cats-10.0.0.5-9003 (127.0.0.1:9003) is drained: new requests go to others (GPU swap).",
+    )
+    await handed_out(registry, 2)
+    for changed in (replace(worker, version="2"), replace(worker, boot="boot2")):
+        await registrar.register(changed, checks)
+        await registrar.heartbeat(worker.id)
+    assert '"health": "maintenance", "output": "GPU swap"' in await get(registry, "/instances/cats")
+    for _ in range(2):  # ending what has ended is no error
+        assert (await p2p("undrain", worker.id, consul=consul.url))[0] == 0
+    await handed_out(registry, 3)
+
+
+async def test_the_checks_keep_a_drain(
+    consul: ConsulProcess, registrar: CatalogRegistrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that checks the catalogue writes what it finds of a drained worker, and removes it when undrained."""
+    monkeypatch.setattr("registry.catalog_checks.runner.CHECK_INTERVAL_S", 0.05)
+    monkeypatch.setattr("registry.catalog_checks.verdict.REMOVE_AFTER_S", 0.0)
+    settings = ConsulSettings(url=consul.url)
+    drained, other = in_catalogue(free_port()), in_catalogue(free_port())
+    catalog = Catalog(settings)
+
+    async def instances() -> list[tuple[int, Health]]:
+        return [(each.port, each.health) for each in (await catalog.health("cats")).instances]
+
+    async def only_the_drained_one() -> bool:
+        return await instances() == [(drained.port, Health.MAINTENANCE)]
+
+    async def its_check_fails() -> bool:
+        return await registrar.failing_check(drained.id) is not None
+
+    async def none() -> bool:
+        return not await instances()
+
+    for worker in (drained, other):
+        await registrar.register(worker, Checks(f"{worker.origin}/healthz"))
+    await p2p("drain", drained.id, consul=consul.url)
+    async with checking_catalog(settings, TrustFiles()):
+        await until(only_the_drained_one)
+        await until(its_check_fails)
+        assert await only_the_drained_one()
+        await p2p("undrain", drained.id, consul=consul.url)
+        await until(none)
+    await catalog.close()
+
+
+async def drain_in_catalogue(consul: ConsulProcess) -> None:
+    """An operator's rights are enough for a worker in the catalogue: service:write, and node:read to find it."""
+    registrar = CatalogRegistrar(ConsulSettings(url=consul.url, token=consul.new_token(rights.CATALOG_WORKER)))
+    operator = consul.new_token(rights.OPERATOR)
+    await registrar.register(Instance("apart", "apart-1", "127.0.0.1", 9002), Checks(consul.url + CHECKS))
+    await registrar.close()
+    for command_name in ("drain", "undrain"):
+        code, said = await p2p(command_name, "apart-1", consul=consul.url, token=operator)
+        assert (code, said[:25]) == (0, "apart-1 (127.0.0.1:9002) ")
+
+
 async def test_the_token_decides(consul_binary: Path, tmp_path: Path) -> None:
     """In a Consul that denies by default: service:write on the service is enough, less is refused with a sentence."""
     consul = ConsulProcess(consul_binary, tmp_path, management=str(uuid.uuid4()))
@@ -138,6 +220,7 @@ async def test_the_token_decides(consul_binary: Path, tmp_path: Path) -> None:
         for command_name in ("drain", "undrain"):
             code, said = await p2p(command_name, "cats-1", consul=consul.url, token=write)
             assert (code, said[:24]) == (0, "cats-1 (127.0.0.1:9001) ")
+        await drain_in_catalogue(consul)
         code, said = await p2p("drain", "cats-1", consul=consul.url, token=read)
         assert code == 1
         assert "Give a token with the right to do this in CONSUL_HTTP_TOKEN." in said

@@ -100,6 +100,24 @@ def test_pods_have_no_rights() -> None:
             assert "memory" in container["resources"]["limits"]
 
 
+def test_policies_open_the_ports_that_serve() -> None:
+    """Of each pod exactly the container's port is reached; a lookup service reaches the workers', to check them."""
+    documents = base_documents()
+    policies = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "NetworkPolicy"}
+    serving = {}
+    for document in documents:
+        if document["kind"] == "Deployment":
+            (container,) = pod(document)["containers"]
+            serving[document["metadata"]["name"]] = [port["containerPort"] for port in container["ports"]]
+    opened = {
+        name: [port["port"] for rule in spec["ingress"] for port in rule["ports"]] for name, spec in policies.items()
+    }
+    assert opened == serving
+    (to_workers,) = (rule for rule in policies["p2p-lookup"]["egress"] if "to" in rule)
+    assert [port["port"] for port in to_workers["ports"]] == serving["p2p-worker"]
+    assert all(spec["policyTypes"] == ["Ingress", "Egress"] for spec in policies.values())
+
+
 def test_a_worker_has_time_to_leave() -> None:
     """Kubernetes, Nomad and compose wait as long as a worker may take: its drain grace, then bodies, then requests."""
     longest_s = 2 + 30 + 30

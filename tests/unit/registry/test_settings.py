@@ -6,6 +6,7 @@ from pathlib import Path
 
 from registry.consul.settings import ConsulSettings
 from registry.runtime.tls.server import TlsFiles
+from registry.runtime.tls.trust import TrustFiles
 from registry.security.access_settings import AccessSettings
 from registry.settings import RegistrySettings
 
@@ -23,12 +24,14 @@ def test_all_settings_are_passed_on_as_flags() -> None:
         ticket_lifetime_s=30,
         failover_datacenters=("dc2", "dc3"),
         access=AccessSettings(Path("tokens.toml"), ("https://page.example",), ("lookup.example",)),
+        checks=TrustFiles(Path("workers.pem"), Path("me.pem"), Path("me.key")),
     )
     plain = "--host 0.0.0.0 --service cats --state state.json --consul http://consul:8500 --followed-at-most 5"
     tickets = "--ticket-lifetime 30 --failover-dc dc2,dc3 --ticket-keys keys"
     tls = "--tls-cert c.pem --tls-key c.key --tls-client-ca ca.pem"
+    checks = "--check-ca workers.pem --check-cert me.pem --check-key me.key"
     access = "--tokens tokens.toml --cors-origin https://page.example --allowed-host lookup.example"
-    assert settings.as_arguments() == f"{plain} {tickets} {tls} {access}".split()
+    assert settings.as_arguments() == f"{plain} {tickets} {tls} {checks} {access}".split()
     fewer = RegistrySettings(ConsulSettings()).as_arguments()
     assert fewer[fewer.index("--state") + 1] == ""
-    assert not {"--failover-dc", "--ticket-keys", "--tokens", "--tls-cert", "--cors-origin"} & set(fewer)
+    assert not {"--failover-dc", "--ticket-keys", "--tokens", "--tls-cert", "--check-ca", "--cors-origin"} & set(fewer)

@@ -29,6 +29,7 @@ from worker.protocols.openinference.schema import (
     server_metadata,
 )
 from worker.repository.repository import ModelRepository
+from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.routes import BYTES, DOT, JSON, PREDICTING, TIMEOUT, Parameter, Route
 
@@ -92,13 +93,13 @@ class OpenInference:
         predictor = self._predictor(request)
         deadline_s = predictor.deadline_s(timeout_s(request))
         json_bytes = _json_bytes(request)
-        with predictor.receiving(deadline_s=deadline_s):
+        with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
             body = await self._body_reader.body(request)
             reading = partial(read_inference, body, json_bytes=json_bytes, model=predictor.model)
             inference = await self._body_reader.off_loop(0 if json_bytes == 0 else len(body), reading)
         if inference.timeout_s is not None:
             deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
-        scores = await scores_of(predictor, inference.images, deadline_s=deadline_s)
+        scores = await scores_of(predictor, inference.images, deadline_s=deadline_s, request=request)
         accepts = request.headers.get("Accept-Encoding", "")
         writing = partial(write_response, inference, scores, model=predictor.model, accepts=accepts)
         with predictor.numbers.stage("encode"):

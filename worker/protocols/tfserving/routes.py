@@ -27,6 +27,7 @@ from worker.protocols.tfserving.schema import (
     status,
 )
 from worker.repository.repository import ModelRepository
+from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.routes import DOT, JSON, PREDICTING, TIMEOUT, Route
 
@@ -51,11 +52,11 @@ class TFServing:
         """The probabilities of each image."""
         predictor = self._predictor(request)
         deadline_s = predictor.deadline_s(timeout_s(request))
-        with predictor.receiving(deadline_s=deadline_s):
+        with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
             body = await self._body_reader.body(request)
             reading = partial(read_predict, body, model=predictor.model)
             images, columnar = await self._body_reader.off_loop(len(body), reading)
-        scores = await scores_of(predictor, images, deadline_s=deadline_s)
+        scores = await scores_of(predictor, images, deadline_s=deadline_s, request=request)
         with predictor.numbers.stage("encode"):
             numbers = await self._body_reader.off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
         return _json(f'{{"{"outputs" if columnar else "predictions"}":{numbers}}}')
@@ -64,10 +65,10 @@ class TFServing:
         """The best labels of each image."""
         predictor = self._predictor(request)
         deadline_s = predictor.deadline_s(timeout_s(request))
-        with predictor.receiving(deadline_s=deadline_s):
+        with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
             body = await self._body_reader.body(request)
             images = await self._body_reader.off_loop(len(body), partial(read_classify, body, model=predictor.model))
-        scores = await scores_of(predictor, images, deadline_s=deadline_s)
+        scores = await scores_of(predictor, images, deadline_s=deadline_s, request=request)
         with predictor.numbers.stage("encode"):
             return _json(json.dumps({"results": [predictor.model.top(row, self._top) for row in scores]}))
 

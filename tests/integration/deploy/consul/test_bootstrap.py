@@ -33,11 +33,11 @@ def test_a_host_gets_what_it_needs_and_nothing_else(made: DeployedConsul) -> Non
     """No host gets the authority's key, the operator's files, or the token of a part that does not run there."""
     made.bootstrap("files", "--worker", "w1=127.0.0.9")
     got = {path.relative_to(made.folder / "hosts" / "w1").as_posix() for path in contents(made.folder / "hosts" / "w1")}
-    consul = {"consul/host.hcl", "consul/tls/ca.pem", "consul/tls/agent.pem", "consul/tls/agent-key.pem"}
+    settings = {"consul/host.hcl", "consul/default-token.hcl"}
+    consul = settings | {"consul/tls/ca.pem", "consul/tls/agent.pem", "consul/tls/agent-key.pem"}
     assert got == {"node_id", *consul, "p2p/ca.pem", "p2p/client.pem", "p2p/client-key.pem", "p2p/worker.token"}
-    secrets = {
-        path.read_bytes() for path in (made.folder / "tokens").iterdir() if path.name not in ("worker", "agent-w1")
-    }
+    its_own = ("worker", "agent-w1", "agent-default-w1")
+    secrets = {path.read_bytes() for path in (made.folder / "tokens").iterdir() if path.name not in its_own}
     for path, content in contents(made.folder / "hosts" / "w1").items():
         assert not any(secret.strip() in content for secret in secrets), path
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from deploy.doctor.role import Role
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.key_value import KeyValue
+from registry.consul.registration.catalog_checks import CatalogChecks
+from registry.consul.registration.catalog_registrar import CatalogRegistrar
 from registry.consul.settings import ConsulSettings
-from registry.instances.instance import Instance
+from registry.instances.instance import Health, Instance
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
 from registry.security.access_settings import AccessSettings
@@ -195,6 +198,47 @@ async def test_leftovers_of_processes_that_are_gone(shared_consul: ConsulProcess
     assert "is critical" in second
     assert "another process has taken the port over" in third
     assert all("consul services deregister -id=" in text for text in (first, second, third))
+
+
+async def test_workers_in_the_catalogue(consul: ConsulProcess) -> None:
+    """A worker that nobody checks; with a lookup service one does; leftovers go by the commands that are named."""
+    settings = ConsulSettings(url=consul.url)
+    registrar, catalogue = CatalogRegistrar(settings), CatalogChecks(settings)
+    worker = Instance("echo", "gone", "127.0.0.1", free_port(), boot="b")
+    await registrar.register(worker, Checks(f"{worker.origin}/healthz"))
+
+    async def found(group: str = "catalogue") -> list[tuple[str, str]]:
+        return faults((await doctor_findings(consul.url, service="echo")).get(group, []))
+
+    async def checked() -> bool:
+        return not await found()
+
+    ((level, text),) = await found()
+    assert (level, "No lookup service checks the 1 worker" in text) == ("warning", True)
+    ((level, text),) = await found("leftovers")
+    assert "nobody listens there" in text
+    assert """-d '{"Node": "p2p-gone"}'""" in text
+    async with lookup_service(consul):
+        await until(checked, within_s=20)
+    _, (check,) = await catalogue.all()
+    await registrar.maintenance(worker.id, enable=True, reason="disk")
+    assert await catalogue.write(check, Health.CRITICAL, "connection refused")
+    assert "gone is drained and fails its checks" in str(await found())
+    await remove(consul, {"Node": "p2p-gone", "ServiceID": worker.id})
+    ((level, text),) = await found()
+    assert "Nothing on the node p2p-gone is checked" in text
+    await remove(consul, {"Node": "p2p-gone"})
+    assert await found() == []
+    await registrar.close()
+    await catalogue.close()
+
+
+async def remove(consul: ConsulProcess, entry: Mapping[str, str]) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(f"{consul.url}/v1/catalog/deregister", json=entry) as answer,
+    ):
+        assert answer.status == 200
 
 
 async def test_a_cache_folder_that_cannot_be(tmp_path: Path) -> None:

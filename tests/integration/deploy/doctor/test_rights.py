@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,22 +10,40 @@ import pytest
 
 from deploy.doctor.findings.rights import Extent, needs
 from deploy.doctor.role import Role
+from registry.consul.catalog import Checks
+from registry.consul.registration.catalog_registrar import CatalogRegistrar
+from registry.consul.settings import ConsulSettings
+from registry.instances.instance import Instance, RegisterAt
 from tests.support.doctor_run import doctor_findings, faults
 from tests.support.protected_consul import ProtectedConsul
 
-NEEDS = [
-    need
-    for need in needs(Extent(list(Role), "cats", asks_agent=True, checks_tickets=True, signs_tickets=True))
-    if need.role is not Role.CLIENT
-]
+EXTENT = Extent(
+    list(Role),
+    "cats",
+    asks_agent=True,
+    checks_tickets=True,
+    signs_tickets=True,
+    in_catalogue=True,
+    checked_services=("cats",),
+)
+NEEDS = [need for need in needs(EXTENT) if need.role is not Role.CLIENT]
 
 
 @pytest.fixture(scope="module")
 def protected(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtectedConsul]:
     consul = ProtectedConsul(consul_binary, tmp_path_factory.mktemp("consul"))
     consul.start()
+    asyncio.run(register_in_catalogue(consul))
     yield consul
     consul.stop()
+
+
+async def register_in_catalogue(consul: ProtectedConsul) -> None:
+    """A worker that a lookup service has to check."""
+    registrar = CatalogRegistrar(ConsulSettings(url=consul.url, token=consul.management))
+    worker = Instance("cats", "cats-10.0.0.5-9001", "10.0.0.5", 9001)
+    await registrar.register(worker, Checks("http://10.0.0.5:9001/healthz"))
+    await registrar.close()
 
 
 async def rights(consul: ProtectedConsul, role: Role | None, rules: list[str], tmp_path: Path) -> list[tuple[str, str]]:
@@ -37,6 +56,7 @@ async def rights(consul: ProtectedConsul, role: Role | None, rules: list[str], t
         host="0.0.0.0",
         ticket_keys=tmp_path / "keys",
         require_ticket=True,
+        register=RegisterAt.CATALOG,
     )
     return faults(found["rights"])
 

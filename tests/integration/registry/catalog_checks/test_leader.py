@@ -10,12 +10,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 import registry.catalog_checks.verdict
-from registry.catalog_checks.leader import LOCK_KEY, checking_catalog
+from registry.catalog_checks.leader import checking_catalog
 from registry.consul.catalog import Catalog
 from registry.consul.key_value import KeyValue
 from registry.consul.registration.catalog_checks import CatalogChecks
+from registry.consul.registration.catalog_names import LOCK_KEY
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Health, Instance
+from registry.runtime.tls.trust import TrustFiles
 from tests.support.command_process import Command, command
 from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
@@ -93,7 +95,7 @@ async def test_a_killed_worker_is_critical_and_goes(
     """kill -9: critical within two checks, because nobody listens; removed in time. The other one stays."""
     monkeypatch.setattr(registry.catalog_checks.verdict, "REMOVE_AFTER_S", 4.0)
     killed, other = await start_worker(start, catalog), await start_worker(start, catalog)
-    async with checking_catalog(settings):
+    async with checking_catalog(settings, TrustFiles()):
         killed.send(signal.SIGKILL)
         found = await until_health(catalog, Health.CRITICAL, Health.PASSING)
         assert [i.refused for i in found if i.health is Health.CRITICAL] == [True]
@@ -111,7 +113,7 @@ async def test_a_worker_that_does_not_answer_comes_back(
     """A worker that is cut off, here a stopped process, is critical until it answers again; its registration stays."""
     worker = await start_worker(start, catalog)
     (before,) = await instances(catalog)
-    async with checking_catalog(settings):
+    async with checking_catalog(settings, TrustFiles()):
         worker.send(signal.SIGSTOP)
         (cut_off,) = await until_health(catalog, Health.CRITICAL)
         assert (cut_off.refused, cut_off.boot) == (False, before.boot)
@@ -139,7 +141,7 @@ async def test_one_that_ends_hands_over_at_once(settings: ConsulSettings, catalo
     await start_worker(start, catalog)
     first = await start("registry", "--port", "0", "--state", "")
     await until(lambda: LEADS in first.output, within_s=30)
-    async with checking_catalog(settings):
+    async with checking_catalog(settings, TrustFiles()):
         first.send(signal.SIGTERM)
         assert await first.ended() == 0
 
@@ -154,7 +156,7 @@ async def test_consul_away_for_a_while(
 ) -> None:
     """After Consul was away, the lookup service checks on: a worker that died meanwhile becomes critical."""
     worker = await start_worker(start, catalog)
-    async with checking_catalog(settings):
+    async with checking_catalog(settings, TrustFiles()):
         await asyncio.to_thread(consul.kill)
         worker.send(signal.SIGKILL)
         await asyncio.to_thread(consul.start)

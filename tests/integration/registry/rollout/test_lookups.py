@@ -20,6 +20,8 @@ import pytest
 from p2pclient import AsyncClient
 from registry.consul.key_value import KeyValue
 from registry.consul.settings import ConsulSettings
+from registry.proxy.server import ProxySettings
+from registry.proxy.server import running as running_proxy
 from registry.rollout.record import Rollout, key_of, written
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
@@ -108,6 +110,18 @@ async def test_lookups_are_split_exactly(shared_consul: ConsulProcess) -> None:
         assert Counter(it.versions[each.split(",")[0]] for each in answers)["4"] == 10
         # A client that draws among the records by itself draws one of the version whose turn it is.
         assert all(len({it.versions[address] for address in each.split(",")}) == 1 for each in answers)
+
+
+async def test_a_proxy_follows_the_split_from_its_first_request(shared_consul: ConsulProcess) -> None:
+    """It forwards nothing before it has asked for the record."""
+    async with deployment(shared_consul) as it:
+        await it.set(Rollout({"4": 1}))
+        settings = ProxySettings(ConsulSettings(url=shared_consul.url), port=0, service=it.service)
+        async with running_proxy(settings) as proxy:
+            for _ in range(4):
+                async with it.http.post(f"{proxy.url}/", data=b"x") as answer:
+                    assert answer.status == 200
+        assert [worker.answered for worker in it.workers] == [0, 0, 4]
 
 
 async def test_a_named_version_is_not_split(shared_consul: ConsulProcess) -> None:

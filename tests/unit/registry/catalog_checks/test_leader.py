@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from registry.catalog_checks.leader import Candidate
+from registry.catalog_checks.probe_sessions import ProbeSessions
 from registry.consul.errors import TokenRefused
 from registry.runtime.tasks.supervise import cancel_all
+from registry.runtime.tls.trust import TrustFiles
 from tests.support.waiting import until
 
 
@@ -50,15 +52,19 @@ class Lock:
         return
 
 
+def candidate(nodes: Nodes, lock: Lock) -> Candidate:
+    return Candidate(nodes, lock, ProbeSessions(TrustFiles()))  # type: ignore[arg-type]  # fakes
+
+
 async def test_nothing_to_check_is_nothing_to_lead() -> None:
     """Where no worker is in the catalogue no lock is taken; when one comes it is."""
     nodes, lock = Nodes(False, False), Lock()
-    task = asyncio.create_task(Candidate(nodes, lock).run())  # type: ignore[arg-type]  # fakes
+    task = asyncio.create_task(candidate(nodes, lock).run())
     await until(lambda: not nodes.answers)
     assert lock.asked == 0
     await cancel_all(task)
     nodes.answers = [False, True]
-    task = asyncio.create_task(Candidate(nodes, lock).run())  # type: ignore[arg-type]  # fakes
+    task = asyncio.create_task(candidate(nodes, lock).run())
     await until(lambda: lock.asked == 1)
     await cancel_all(task)
 
@@ -66,7 +72,7 @@ async def test_nothing_to_check_is_nothing_to_lead() -> None:
 async def test_the_log_says_which_rights_are_missing(caplog: pytest.LogCaptureFixture) -> None:
     """A token that may not take the lock is said once, with the rights that it needs."""
     lock = Lock(refused=True)
-    task = asyncio.create_task(Candidate(Nodes(True, True, True), lock).run())  # type: ignore[arg-type]  # fakes
+    task = asyncio.create_task(candidate(Nodes(True, True, True), lock).run())
     await until(lambda: lock.asked == 3)
     await cancel_all(task)
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

@@ -48,27 +48,33 @@ def test_one_success_is_enough(finding: Finding) -> None:
 def test_it_is_removed_in_time(finding: Finding) -> None:
     """A worker that fails is removed when it has failed for a minute, not before."""
     standing = after(finding, finding)
-    assert not is_to_be_removed(standing, most_unreached=False, now_s=REMOVE_AFTER_S - 1)
-    assert is_to_be_removed(standing, most_unreached=False, now_s=REMOVE_AFTER_S)
+    assert not is_to_be_removed(standing, drained=False, most_unreached=False, now_s=REMOVE_AFTER_S - 1)
+    assert is_to_be_removed(standing, drained=False, most_unreached=False, now_s=REMOVE_AFTER_S)
 
 
 def test_a_cut_off_checker_removes_nobody_soon() -> None:
     """While most workers give no answer, one that gives none stays for ten minutes: the fault may be the checker's."""
     standing = after(Finding.NO_ANSWER, Finding.NO_ANSWER)
-    assert not is_to_be_removed(standing, most_unreached=True, now_s=REMOVE_UNREACHED_AFTER_S - 1)
-    assert is_to_be_removed(standing, most_unreached=True, now_s=REMOVE_UNREACHED_AFTER_S)
+    assert not is_to_be_removed(standing, drained=False, most_unreached=True, now_s=REMOVE_UNREACHED_AFTER_S - 1)
+    assert is_to_be_removed(standing, drained=False, most_unreached=True, now_s=REMOVE_UNREACHED_AFTER_S)
 
 
 @pytest.mark.parametrize("finding", [Finding.REFUSED, Finding.ANSWERED])
 def test_an_answer_is_proof(finding: Finding) -> None:
     """A port that refuses, or at which another process answers, proves that the worker is gone: the rule stays."""
-    assert is_to_be_removed(after(finding, finding), most_unreached=True, now_s=REMOVE_AFTER_S)
+    assert is_to_be_removed(after(finding, finding), drained=False, most_unreached=True, now_s=REMOVE_AFTER_S)
 
 
 def test_a_healthy_worker_stays() -> None:
     """A worker that passes, or has failed once only, is never removed."""
     for findings in ([], [Finding.PASSING], [Finding.WARNING], [Finding.REFUSED]):
-        assert not is_to_be_removed(after(*findings), most_unreached=False, now_s=1e6)
+        assert not is_to_be_removed(after(*findings), drained=False, most_unreached=False, now_s=1e6)
+
+
+@pytest.mark.parametrize("finding", FAILING)
+def test_a_drained_worker_stays(finding: Finding) -> None:
+    """A worker that an operator has drained is not removed, however long it fails: its drain would go with it."""
+    assert not is_to_be_removed(after(finding, finding), drained=True, most_unreached=False, now_s=1e6)
 
 
 def test_failures_count_from_the_first() -> None:

@@ -38,7 +38,7 @@ def snapshot(*instances: Instance, stale: bool = False, known: bool = True) -> S
             "HTTP GET http://10.0.0.1:9001/healthz: 503 Output: loading.",
         ),
         ((A,), (), Kind.LEFT, "classify at 10.0.0.1:9001 has left."),
-        ((DRAINED,), (), Kind.LEFT, "classify at 10.0.0.1:9001 has left after leaving the rotation."),
+        ((DRAINED,), (), Kind.LEFT, "classify at 10.0.0.1:9001 has left in order."),
         ((CRITICAL,), (A,), Kind.HEALTHY, "classify at 10.0.0.1:9001 is healthy again."),
         ((A,), (DRAINED,), Kind.DRAINED, "classify at 10.0.0.1:9001 is drained: new memory."),
         ((DRAINED,), (A,), Kind.UNDRAINED, "classify at 10.0.0.1:9001 is not drained any more."),
@@ -109,6 +109,12 @@ def test_the_first_answer_is_one_event_however_many_workers_it_names() -> None:
     """Nobody has just joined when the lookup service starts."""
     (event,) = events_in(Transition(snapshot(known=False), snapshot(A, replace(CRITICAL, id="b"))))
     assert (event.kind, event.text) == (Kind.FRESH, "classify is followed from now on: 1 of 2 workers serve.")
+
+
+def test_another_split_is_an_event_of_the_service() -> None:
+    """Because it changes which workers get calls."""
+    (event,) = events_in(Transition(snapshot(A), snapshot(A), split="the split is 3=90 4=10; shadows: none"))
+    assert (event.kind, event.text) == (Kind.CONFIGURATION, "classify: the split is 3=90 4=10; shadows: none.")
 
 
 def test_what_did_not_change_is_no_event() -> None:

@@ -234,6 +234,67 @@ async def test_where_another_model_wants_the_cores_no_batch_is_handed_over() -> 
         await asyncio.gather(*asked)
 
 
+async def waiting_for(
+    queue: Batcher, caller: str, *values: int, deadline_s: float | None = None
+) -> asyncio.Task[object]:
+    """Images of a caller that are in the queue when this returns."""
+    depth = queue.depth
+    images = [image(value) for value in values]
+    asking = queue.submit_all(images, deadline_s=soon() if deadline_s is None else deadline_s, caller=caller)
+    task: asyncio.Task[object] = asyncio.create_task(asking)
+    await until(lambda: queue.depth == depth + len(values))
+    return task
+
+
+async def test_callers_take_turns_in_every_batch() -> None:
+    """The image of a modest caller is in the next batch, though a greedy one has filled several before it came."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=8) as queue:
+        first = await begun(queue, engine, 0)
+        greedy = await waiting_for(queue, "greedy", 10, 11, 12, 13, 14, 15)
+        modest = await waiting_for(queue, "modest", 20)
+        engine.go.set()
+        await asyncio.gather(first, greedy, modest)
+    assert engine.batches == [[0], [10, 20, 11, 12, 13, 14, 15]]
+
+
+async def test_what_others_wait_for_refuses_nobody() -> None:
+    """With a second for each image, 8 of a greedy caller leave time for one of a modest one and none of its own."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=20, image_s=1.0) as queue:
+        first = await begun(queue, engine, 0)
+        greedy = await waiting_for(queue, "greedy", *range(10, 18), deadline_s=time.monotonic() + 60)
+        for caller, refused in (("modest", False), ("greedy", True), ("", False)):
+            if refused:
+                with pytest.raises(Busy, match="deadline could not be met"):
+                    queue.admit(deadline_s=time.monotonic() + 5, caller=caller)
+            else:
+                queue.admit(deadline_s=time.monotonic() + 5, caller=caller)
+        engine.go.set()
+        await asyncio.gather(first, greedy)
+
+
+async def test_a_greedy_caller_fills_the_queue_for_itself_only() -> None:
+    """Where it has all 4 places, another one still gets its share of 2, decoded or not, and an unnamed one too."""
+    engine = Engine()
+    engine.go.clear()
+    async with batcher(engine, cap=20, queue_most=4) as queue:
+        first = await begun(queue, engine, 0)
+        greedy = await waiting_for(queue, "greedy", 10, 11, 12, 13)
+        with pytest.raises(Busy, match="its queue is full"):
+            queue.admit(deadline_s=soon(), caller="greedy")
+        with queue.decoding(1, nbytes=3, deadline_s=soon(), caller="modest"):
+            modest = await waiting_for(queue, "modest", 20)
+            with pytest.raises(Busy, match="its queue is full"):
+                queue.admit(deadline_s=soon(), caller="modest")
+        queue.admit(deadline_s=soon(), caller="modest")
+        queue.admit(deadline_s=soon())
+        engine.go.set()
+        await asyncio.gather(first, greedy, modest)
+
+
 async def test_cancelled_images_cost_no_prediction() -> None:
     """A client that hangs up while it is queued is not predicted."""
     engine = Engine()

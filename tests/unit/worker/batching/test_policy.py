@@ -15,6 +15,7 @@ from worker.batching.policy import (
     Capacity,
     NextBatch,
     Pace,
+    Share,
     Streams,
     batch_size,
     crowded,
@@ -201,3 +202,23 @@ def test_who_is_refused_and_why(
     """No room in images or in bytes, or too late; where nothing waits there is room for any one request."""
     refused = refusal(ROOM, waiting=waiting, more=more, wait_s=2.0, left_s=left_s)
     assert (refused and refused.reason, refused and refused.retry_after_s) == (reason, retry_after_s)
+
+
+@pytest.mark.parametrize(
+    ("waits", "more", "share", "admitted"),
+    [
+        (10, 1, Share(images=0, callers=2), True),
+        (10, 5, Share(images=0, callers=2), True),
+        (10, 1, Share(images=5, callers=2), False),
+        (10, 1, Share(images=10, callers=1), False),
+        (14, 4, Share(images=1, callers=2), True),
+        (17, 4, Share(images=0, callers=2), False),
+        (17, 3, Share(images=0, callers=3), True),
+        (20, 1, Share(images=0, callers=9), False),
+    ],
+)
+def test_a_caller_within_its_share_finds_room(waits: int, more: int, share: Share, admitted: bool) -> None:
+    """Others cannot keep a caller out by filling the room; twice the room is the most for all of them together."""
+    waiting = Capacity(waits, 0)
+    refused = refusal(ROOM, waiting=waiting, more=Capacity(more, 0), wait_s=2.0, left_s=5.0, share=share)
+    assert (refused is None) is admitted

@@ -97,6 +97,7 @@ async def test_each_event_is_shown_once_through_a_restart_and_an_outage(monkeypa
         await until(lambda: shown == ["first", "second"])
         lookup.status = 500
         lookup.restarts()
+        lookup.happens("second")  # which the other process has noticed, too, a moment later
         lookup.happens("third")
         await until(lambda: bool(complaints))
         lookup.status = 0

@@ -81,6 +81,16 @@ async def test_the_next_process_ends_the_last_ones_leaving(catalog: Catalog, reg
     assert (await found(catalog)).health is Health.MAINTENANCE
 
 
+async def test_leaving_does_not_end_a_drain(catalog: Catalog, registrar: CatalogRegistrar) -> None:
+    """A drained worker that leaves and is killed keeps the operator's reason; its next process stays drained."""
+    await registrar.register(instance(), CHECKS)
+    await registrar.maintenance(instance().id, enable=True, reason="disk")
+    await registrar.maintenance(instance().id, enable=True, reason=LEAVING)
+    assert (await found(catalog)).output == "disk"
+    await registrar.register(instance(boot="boot2"), CHECKS)
+    assert (await found(catalog)).health is Health.MAINTENANCE
+
+
 async def test_a_heartbeat_writes_only_a_change(catalog: Catalog, registrar: CatalogRegistrar) -> None:
     """Heartbeats of a healthy worker do not wake those who follow its service."""
     await registrar.register(instance(), CHECKS)
@@ -104,10 +114,11 @@ async def test_the_unknown_is_forgotten(registrar: CatalogRegistrar) -> None:
     assert await registrar.failing_check("nobody") is None
 
 
-async def test_without_a_health_path_nobody_would_check_it(registrar: CatalogRegistrar) -> None:
-    """A worker whose health path needs a client's certificate cannot be checked by a lookup service: it is refused."""
-    with pytest.raises(ConsulRefused, match="register at an agent"):
-        await registrar.register(instance(), replace(CHECKS, health_url=None))
+async def test_what_a_lookup_service_cannot_check_is_refused(registrar: CatalogRegistrar) -> None:
+    """A worker without a health path, or one whose certificate names something else, is not registered unchecked."""
+    for unchecked in (replace(CHECKS, health_url=None), replace(CHECKS, tls_server_name="gpu1")):
+        with pytest.raises(ConsulRefused, match="--no-agent-check and --agent-check-name, or register at an agent"):
+            await registrar.register(instance(), unchecked)
 
 
 async def test_an_agents_sync_leaves_it_alone(

@@ -9,7 +9,18 @@ from deploy.doctor.findings.rights import Extent, RightsFacts, findings, needs
 from deploy.doctor.role import Role
 from registry.consul.right import Right
 
-ALL = needs(Extent(list(Role), "cats", asks_agent=True, checks_tickets=True, signs_tickets=True, without_lookup=True))
+ALL = needs(
+    Extent(
+        list(Role),
+        "cats",
+        asks_agent=True,
+        checks_tickets=True,
+        signs_tickets=True,
+        without_lookup=True,
+        in_catalogue=True,
+        checked_services=("cats",),
+    )
+)
 
 
 def facts(*, lacking: object = None) -> RightsFacts:
@@ -20,13 +31,19 @@ def test_all_rights_are_those_of_the_guide() -> None:
     """As docs/guide/consul.md lists them, a rule for each."""
     rules = {role: [need.right.rule for need in ALL if need.role is role] for role in Role}
     keys = 'key_prefix "p2p-serving/ticket-keys/" { policy = "%s" }'
+    rollouts = 'key_prefix "p2p-serving/rollouts/" { policy = "%s" }'
     read = ['service_prefix "" { policy = "read" }', 'node_prefix "" { policy = "read" }']
     assert rules == {
         Role.WORKER: [
             'service "cats" { policy = "write" }', 'agent_prefix "" { policy = "read" }', keys % "read",
+            'node_prefix "p2p-" { policy = "write" }',
         ],
-        Role.LOOKUP: [*read, keys % "write"],
-        Role.OPERATOR: ['service_prefix "" { policy = "write" }', read[1], keys % "write"],
+        Role.LOOKUP: [
+            *read, rollouts % "read", keys % "write",
+            'node_prefix "p2p-" { policy = "write" }', 'service "cats" { policy = "write" }',
+            'session_prefix "" { policy = "write" }', 'key "p2p-serving/catalog-checks/leader" { policy = "write" }',
+        ],
+        Role.OPERATOR: ['service_prefix "" { policy = "write" }', read[1], keys % "write", rollouts % "write"],
         Role.CLIENT: read,
     }  # fmt: skip
 
@@ -42,7 +59,8 @@ def test_each_missing_right_is_an_error_with_its_rule(need) -> None:  # type: ig
 
 def test_a_token_of_one_part_is_fine_where_no_role_was_asked_about() -> None:
     """A worker's token is no lookup service's; a token that is good for nothing is an error."""
-    worker = {need.right: need.role is Role.WORKER for need in ALL}
+    of_worker = {need.right for need in ALL if need.role is Role.WORKER}
+    worker = {need.right: need.right in of_worker for need in ALL}
     assert worst(findings(RightsFacts(worker), ALL, asked=False)) is Level.OK
     assert worst(findings(RightsFacts(dict.fromkeys(worker, False)), ALL, asked=False)) is Level.ERROR
 

@@ -46,6 +46,16 @@ def test_load_is_one_models(model, queue, answers):
     assert load_of(PAGE, model=model, now_s=1.0) == Load(0, queue, answers, 1.0)
 
 
+def test_only_predictions_are_answers():
+    """What asks for the description of a model, and what is refused, counts as a request for it, but is none."""
+    stages = b"""p2p_worker_stage_seconds_count{model="cats",stage="encode"} 19.0
+p2p_worker_stage_seconds_count{model="cats",stage="predict"} 7.0
+p2p_worker_stage_seconds_count{model="dogs",stage="encode"} 290.0
+"""
+    assert load_of(PAGE + stages, model="cats", now_s=1.0) == Load(0, 5, 19, 1.0)
+    assert load_of(PAGE + stages, model=None, now_s=1.0) == Load(0, 65, 309, 1.0)
+
+
 def test_a_page_that_is_nested_too_deeply_is_another_servers():
     """JSON that the reader cannot follow is no error."""
     assert model_of(b"[" * 200_000) is None

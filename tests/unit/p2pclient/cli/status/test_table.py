@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from p2pclient.cli.status.model import Load, ModelStatus, ServiceStatus, VersionStatus, WorkerStatus
 from p2pclient.cli.status.summary import summary_of
 from p2pclient.cli.status.table import as_json, as_table
-from p2pclient.types import Panic, Worker
+from p2pclient.types import Panic, Rollout, Worker
 
 # An example has no time limit: the machine may be busy with something else.
 in_moderation = settings(max_examples=60, deadline=None)
@@ -65,6 +65,17 @@ def test_json_is_one_line_with_every_worker(statuses):
     assert text.count("\n") == 1
     said = json.loads(text)["services"]
     assert [len(service["workers"]) for service in said] == [len(state.workers) for state in statuses]
+
+
+def test_a_split_is_told_with_what_is_missing():
+    """In a line below the heading, and in the JSON."""
+    rollout = Rollout({"3": 90, "4": 10}, {"5": 2.5}, {"3": 90}, ("4",))
+    status = ServiceStatus("flowers", 0.0, (WorkerStatus(Worker("flowers", "a", "h", 1)),), rollout=rollout)
+    assert as_table([status], width=200).splitlines()[1] == (
+        "  split: 3=90 4=10; shadows: 5=2.5%; warning: no healthy worker of version 4, whose calls go to 3"
+    )
+    (service,) = json.loads(as_json([status]))["services"]
+    assert service["rollout"]["absent"] == ["4"]
 
 
 def test_what_the_lookup_service_says_stands_in_the_table_and_in_the_json():

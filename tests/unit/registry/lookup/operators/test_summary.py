@@ -13,6 +13,8 @@ from registry.instances.instance import Health, Instance, failed_meta
 from registry.lookup.fast_path import FastPath
 from registry.lookup.operators.summary import service_summary, shares_percent
 from registry.lookup.routes import build_app
+from registry.rollout.record import Rollout
+from registry.rollout.shares import Shares, shares
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 
@@ -32,8 +34,8 @@ def test_shares_follow_the_weights_of_those_handed_out() -> None:
     assert shares_percent(snapshot()) == {}
     said = service_summary(snapshot(A, B, drained), stale_s=None, trouble="", hint="")
     assert said["versions"] == [
-        {"version": "3", "workers": 1, "share_percent": 75.0},
-        {"version": "4", "workers": 2, "share_percent": 25.0},
+        {"version": "3", "workers": 1, "share_percent": 75.0, "shadow_percent": 0.0},
+        {"version": "4", "workers": 2, "share_percent": 25.0, "shadow_percent": 0.0},
     ]
     assert (said["total"], said["healthy"], said["handed_out"]) == (3, 2, 2)
     assert [(each["handed_out"], each["share_percent"]) for each in said["workers"]] == [
@@ -41,6 +43,21 @@ def test_shares_follow_the_weights_of_those_handed_out() -> None:
         (True, 25.0),
         (False, 0.0),
     ]
+
+
+def test_shares_follow_the_split_among_versions() -> None:
+    """Within a version by weight; a version without a share in the split is handed out to nobody."""
+    workers = snapshot(A, replace(A, id="a2", weight=1), B, replace(B, id="c", version="5"))
+    rollout = Rollout({"3": 60, "4": 40}, shadows={"5": 10})
+    by_version = shares(rollout, {"3": 4, "4": 1, "5": 1})
+    assert shares_percent(workers, by_version) == {"a": 45.0, "a2": 15.0, "b": 40.0}
+    said = service_summary(workers, stale_s=None, trouble="", hint="", rollout=rollout, split=by_version)
+    assert [(each["version"], each["share_percent"], each["shadow_percent"]) for each in said["versions"]] == [
+        ("3", 60.0, 0.0),
+        ("4", 40.0, 0.0),
+        ("5", 0.0, 10),
+    ]
+    assert said["rollout"] == {"split": {"3": 60, "4": 40}, "shadows": {"5": 10}}
 
 
 @pytest.mark.parametrize(
@@ -97,3 +114,15 @@ async def test_the_lookup_service_tells_the_summary_of_all_services() -> None:
             services = (await answer.json())["services"]
     assert [service["name"] for service in services] == ["classify", "dogs"]
     assert services[0]["workers"][0]["address"] == "10.0.0.1:9001"
+
+
+def test_shares_follow_the_split() -> None:
+    """A version's share is spread over its workers by their weights; a version without a share is not handed out."""
+    other, unnamed = replace(A, id="c", weight=1), replace(B, id="d", version="5")
+    split = Shares({"3": 80, "4": 20}, absent=("9",))
+    assert shares_percent(snapshot(A, B, other, unnamed), split) == {"a": 60.0, "c": 20.0, "b": 20.0}
+    said = service_summary(snapshot(A, B, other, unnamed), stale_s=None, trouble="", hint="", split=split)
+    assert said["handed_out"] == 3
+    assert said["notes"] == [
+        "Version 9 of classify has a weight and no healthy worker: version 3, version 4 get the calls."
+    ]

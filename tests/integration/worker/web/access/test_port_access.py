@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import base64
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from tests.support.photos import chelsea_jpeg
 from tests.support.raw_http import conversation, undated
 from tests.support.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, TABLES, bearer, write_tokens
 from tests.support.waiting import until
+from worker.batching.fair_queue import FairQueue
 
 PAGE = "https://page.example"
 NARROW = "narrow-token-5up3r"
@@ -126,6 +129,35 @@ async def test_a_token_that_leaves_the_file_is_refused_at_once(worker: Ask, toke
         await tokens.look()
         assert (await asked.post(CLIENT))[0] == 401
         assert (await asked.post("the-new-token"))[0] == 200
+
+
+async def test_every_protocol_tells_the_queue_whose_images_come(
+    worker: Ask, tokens: WatchedFiles[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue lets callers take turns by the names of their tokens; without tokens nobody has a name."""
+    callers: list[str] = []
+    add = FairQueue.add
+
+    def noted(self: FairQueue[Any], caller: str, items: Sequence[Any]) -> None:
+        callers.append(caller)
+        add(self, caller, items)
+
+    monkeypatch.setattr(FairQueue, "add", noted)
+    text = base64.b64encode(chelsea_jpeg()).decode()
+    infer = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [text]}]}
+    async with worker(AccessControl(tokens=tokens)) as asked:
+        assert (await asked.post(CLIENT))[0] == 200
+        for path, body in (
+            ("v1/models/classify:predict", {"instances": [{"b64": text}]}),
+            ("v2/models/classify/infer", infer),
+        ):
+            answer = await asked.ask("POST", f"/{path}", OPERATOR, json.dumps(body))
+            assert answer[0] == 200, answer[2]
+    assert callers == ["alice", "olga", "olga"]
+    callers.clear()
+    async with worker(AccessControl()) as asked:
+        assert (await asked.post())[0] == 200
+    assert callers == [""]
 
 
 async def test_a_caller_above_its_rate_is_told_when_to_ask_again(worker: Ask, tokens: WatchedFiles[Any]) -> None:

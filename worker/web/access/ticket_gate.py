@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from multidict import istr
 
 from registry.security.access import bearer_token
-from registry.security.tickets.ticket import Ticket, TicketRefused
-from registry.security.tickets.ticket_check import Asked, TicketCheck
+from registry.security.permission import Permission
+from registry.security.tickets.ticket import NO_LIMITS, NO_QUOTA, SKEW_S, Ticket, TicketRefused
+from registry.security.tickets.ticket_check import KEPT_AT_MOST, Asked, TicketCheck
 from worker.errors import Busy, Forbidden, TooLarge, Unauthorized, WorkerError, WrongWorker
 from worker.repository.repository import ModelRepository
 from worker.web.request import IncomingRequest
 
 METRICS = "/metrics"
+
+_AUTHORIZATION = istr("Authorization")  # the mapping of headers need not change the case of its letters again
 
 _NEEDED = "A ticket is needed here: ask the lookup service for an address (GET /next), which comes with one."
 
@@ -31,12 +37,34 @@ class TicketGate:
     """
 
     def __init__(
-        self, check: TicketCheck, *, service: str, services: Collection[str], instance_ids: Collection[str]
+        self,
+        check: TicketCheck,
+        *,
+        service: str,
+        services: Collection[str],
+        instance_ids: Collection[str],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._check = check
         self._service = service
         self._services = services
         self._instance_ids = instance_ids
+        self._clock = clock
+        self._known: dict[str, _KnownTicket] = {}  # by the Authorization headers that held them
+        check.on_new_keys.append(self._known.clear)
+
+    def known(self, request: IncomingRequest) -> Permission | None:
+        """What permits a `POST /` whose ticket has permitted one before; None where `admit` has to decide.
+
+        Only tickets without limits and quota are known: of these, time and worker are all that can have changed. A
+        function of its own, because every request of the fast path comes through here.
+        """
+        known = self._known.get(request.headers.get(_AUTHORIZATION, ""))
+        if known is None or request.path != "/" or "ticket" in request.query:
+            return None
+        if not known.from_s <= self._clock() < known.until_s:
+            return None
+        return known.permission if known.instance_id is None or known.instance_id in self._instance_ids else None
 
     def admit(self, request: IncomingRequest, *, count: bool = True) -> Ticket | None:
         """The ticket that permits the request; None at /metrics, which needs none on this machine.
@@ -57,10 +85,11 @@ class TicketGate:
         return True
 
     def _permitted(self, request: IncomingRequest, *, count: bool) -> Ticket:
-        text = request.query.get("ticket") or bearer_token(request.headers.get("Authorization"))
+        in_query, header = request.query.get("ticket"), request.headers.get("Authorization")
+        text = in_query or bearer_token(header)
         if not text:
             raise Unauthorized(_NEEDED)
-        now_s = time.time()
+        now_s = self._clock()
         try:
             ticket = self._check.check(
                 text,
@@ -73,7 +102,28 @@ class TicketGate:
                 self._check.count(ticket, now_s)
         except TicketRefused as refused:
             raise _as_worker_error(refused) from None
+        if header is not None and not in_query:
+            self._remember(header, ticket)
         return ticket
+
+    def _remember(self, header: str, ticket: Ticket) -> None:
+        """Let `known` find the ticket in later requests to `/`, where it permits any number of them."""
+        if ticket.service != self._service or ticket.limits is not NO_LIMITS or ticket.quota is not NO_QUOTA:
+            return
+        if len(self._known) >= KEPT_AT_MOST:
+            self._known.clear()
+        self._known[header] = _KnownTicket(
+            ticket.issued_s - SKEW_S, ticket.expires_s + SKEW_S, ticket.instance_id, Permission(ticket.caller)
+        )
+
+
+class _KnownTicket(NamedTuple):
+    """A verified ticket without limits and quota: when and where it permits requests for the port's own service."""
+
+    from_s: int
+    until_s: int
+    instance_id: str | None
+    permission: Permission
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,27 +6,15 @@ permit all of it. OPEN paths answer yes or no to everybody.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from registry.security.access import check_service
 from registry.security.access_control import AccessControl
 from registry.security.caller import ANONYMOUS, Caller, Role
-from registry.security.quota import Places
-from registry.security.tickets.ticket import NO_LIMITS, NO_QUOTA, Limits, Ticket
+from registry.security.permission import UNLIMITED, Permission
+from registry.security.tickets.ticket import NO_LIMITS, Limits, Ticket
+from worker.web.access.ticket_gate import METRICS, TicketGate, asked_service
 from worker.web.request import IncomingRequest
-from worker.web.ticket_gate import METRICS, TicketGate, asked_service
 
 OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
-
-
-class Permission(NamedTuple):
-    """What a request may do: within the limits of its ticket, and with the places that its caller holds for it."""
-
-    limits: Limits = NO_LIMITS
-    places: Places | None = None
-
-
-UNLIMITED = Permission()
 
 
 class PortAccess:
@@ -44,13 +32,18 @@ class PortAccess:
 
         The places of the permission are the caller's to release.
         """
-        self._control.check_host(request.headers)
+        control = self._control
+        if control.checks_hosts:
+            control.check_host(request.headers)
+        if self._tickets is not None:
+            known = self._tickets.known(request)
+            if known is not None:
+                return known
         if request.path in OPEN:
             return UNLIMITED
         caller, limits = self._permitted(request, count=True)
-        self._control.count(caller)
-        places = self._control.quotas.place(caller)
-        return UNLIMITED if limits is NO_LIMITS and places is None else Permission(limits, places)
+        control.count(caller)
+        return Permission(caller.name, limits, control.quotas.place(caller))
 
     def check_ahead(self, request: IncomingRequest) -> None:
         """Raise what `admit` would; counts nothing."""
@@ -82,5 +75,5 @@ class PortAccess:
 
 
 def _holder(ticket: Ticket) -> Caller:
-    """The caller whom the lookup service gave the ticket to, as far as quotas need to know it."""
-    return ANONYMOUS if ticket.quota is NO_QUOTA else Caller(ticket.caller, frozenset(), quota=ticket.quota)
+    """The caller whom the lookup service gave the ticket to, as far as quotas and the queue need to know it."""
+    return Caller(ticket.caller, frozenset(), quota=ticket.quota)

@@ -1,0 +1,86 @@
+// Starts the page: one state, filled by two streams of the lookup service, shown by the view that the address names.
+
+import { follow, useToken } from "./api.js";
+import { h } from "./dom.js";
+import * as events from "./events.js";
+import * as services from "./services.js";
+import * as attempt from "./try.js";
+import * as workers from "./workers.js";
+
+const EVENTS_AT_MOST = 1000;
+const VIEWS = { services, workers, events, try: attempt };
+const state = { summary: null, events: [], log: "" };
+const main = document.querySelector("main");
+const connection = document.querySelector("#connection");
+let view = null;
+let asked = false;
+
+function show() {
+  if (view && !asked) {
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      view?.show(state);
+    });
+  }
+}
+
+function open() {
+  const name = location.hash.slice(1);
+  if (name === "content") return main.focus();
+  const chosen = Object.hasOwn(VIEWS, name) ? name : "services";
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${chosen}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${VIEWS[chosen].title} · p2p-serving`;
+  view = VIEWS[chosen].create();
+  main.replaceChildren(view.element);
+  show();
+}
+
+function connected(now, refusal) {
+  connection.dataset.state = now;
+  const said = { live: "live", lost: "The lookup service does not answer; trying again …", refused: "not signed in" };
+  if (connection.textContent !== said[now]) connection.textContent = said[now];
+  if (now === "refused") logIn(refusal);
+}
+
+function logIn(refusal) {
+  if (document.querySelector(".login")) return;
+  view = null;
+  const input = h("input", { type: "password", autocomplete: "off", required: true, "aria-describedby": "why" });
+  const form = h(
+    "form",
+    { class: "login card" },
+    h("h2", {}, "Operators only"),
+    h("p", { id: "why" }, refusal.message),
+    h("label", {}, "Token", input),
+    h("p", { class: "soft" }, "It stays in this page's memory: closing or reloading the page forgets it."),
+    h("button", {}, "Sign in"),
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    useToken(input.value);
+    open();
+    start();
+  });
+  main.replaceChildren(form);
+  input.focus();
+}
+
+function start() {
+  follow("/summary", (summary) => {
+    state.summary = summary;
+    show();
+  }, connected);
+  follow("/events", (event) => {
+    if (state.events.some((known) => known.number === event.number)) state.events = []; // the log of another process
+    state.events = [...state.events, event].slice(-EVENTS_AT_MOST);
+    show();
+  }, () => {});
+}
+
+window.addEventListener("hashchange", open);
+open();
+start();
