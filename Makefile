@@ -18,7 +18,7 @@ install-test: .venv/.installed-test ## Make .venv with all that running, testing
 # OpenVINO and ONNX Runtime answer about twice as fast as TensorFlow, which makes and checks their models.
 .venv/.installed: pyproject.toml p2pclient/pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv (about a minute the first time) ..."
-	$(PIP) install --quiet --progress-bar on -c constraints.txt -e ./p2pclient -e '.[worker,onnx,openvino]'
+	$(PIP) install --quiet --progress-bar on -c constraints.txt -e ./p2pclient -e '.[train,onnx,openvino]'
 	@# In a .venv of an earlier version p2p belonged to p2p-serving, whose update removes it after the client brought it.
 	@test -x $(BIN)/p2p || $(PIP) install --quiet --no-deps --force-reinstall -e ./p2pclient
 	@touch $@
@@ -44,7 +44,7 @@ test: install-test lint ## Every check and every test, real Consul included
 test-fleet: install-test ## Boot machines, make a fleet of them by deploy/install.sh, and break it (root, podman, runc, debootstrap)
 	$(BIN)/python -m tests.support.consul_binary.fetch
 	@test -d .venv/ansible || { $(PYTHON) -m venv .venv/ansible && .venv/ansible/bin/pip install --quiet ansible; } || rm -rf .venv/ansible
-	$(BIN)/pytest tests/fleet
+	$(BIN)/pytest -s tests/fleet
 
 test-containers: install-test ## The images of deploy/docker, built and run (Debian, root, podman, debootstrap)
 	$(BIN)/python -m tests.support.consul_binary.fetch

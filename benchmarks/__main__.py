@@ -80,6 +80,12 @@ BENCHMARKS = (
     Benchmark("worker.multipart", "a form beside a raw body", (), SHORT),
     Benchmark("worker.json_bodies", "reading large JSON bodies"),
     Benchmark("worker.fast_path", "the event loop with and without the fast path", (), SHORT),
+    Benchmark(
+        "training",
+        "accuracy and time of p2p retrain",
+        (),
+        ("--only", "digits", "--splits", "1"),
+    ),
     Benchmark("worker.tickets", "a worker that requires tickets beside one that does not", (), SHORT),
     Benchmark("worker.quotas", "a modest caller beside a greedy one", (), (*SHORT, "--shares", "0.25")),
     Benchmark("worker.profile_request", "the stages of a lone request", (), ("--seconds", "2")),

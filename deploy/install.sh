@@ -17,6 +17,9 @@ stays as it is, and only what has changed is restarted. Configuration in /etc/p2
   --version VERSION  from the package index, where there are no --wheels
   --extras LIST      what workers need beside the base [default: worker,onnx,openvino]
   --worker NAME      an instance p2p-worker@NAME; may be repeated [default: 1]
+  --tls              lookup service and workers speak HTTPS with the certificate of the host's files
+  --tokens           ... answer only the callers of tokens.toml of the host's files
+  --tickets          workers answer only requests with a ticket of the lookup service
   --python FILE      Python 3.11 or newer [default: python3]
   --uninstall        remove programs and units; configuration, state and users stay
   --purge            ... and those, too
@@ -32,11 +35,14 @@ umask 022 # the services read what is installed
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/consul/install.bash
 . "$here/consul/install.bash"
+# shellcheck source=deploy/systemd/install.bash
+. "$here/systemd/install.bash"
+remake='bootstrap.sh files makes it for the host'
 opt=/opt/p2p-serving
 etc=/etc/p2p-serving
 units=/etc/systemd/system
 roles=() workers=() host_files='' consul='' wheels='' offline='' version='' extras='worker,onnx,openvino' python=python3
-uninstall='' purge='' changed=''
+tls='' tokens='' tickets='' uninstall='' purge='' changed=''
 
 has_role() { [[ " ${roles[*]} " == *" $1 "* ]]; }
 has_consul() { has_role consul-server || has_role consul-client; }
@@ -47,6 +53,9 @@ read_arguments() {
         [[ $1 != --*=* ]] || set -- "${1%%=*}" "${1#*=}" "${@:2}"
         case $1 in
         --offline) offline=yes ;;
+        --tls) tls=yes ;;
+        --tokens) tokens=yes ;;
+        --tickets) tickets=yes ;;
         --uninstall) uninstall=yes ;;
         --purge) purge=yes ;;
         --help | -h) usage; exit ;;
@@ -91,25 +100,6 @@ check_host() {
     trap 'rm -rf "$work"' EXIT
 }
 
-check_p2p() {
-    local role
-    for role in lookup worker; do
-        has_role $role || continue
-        [ -s "${host_files:+$host_files/p2p/$role.token}" ] || [ -s "$etc/consul/$role.token" ] ||
-            fail "there is no $role.token in ${host_files:-$etc}: make the host's files with bootstrap.sh files --$role."
-    done
-    command -v "$python" >/dev/null || apt_install python3
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "$("$python" --version) is too old: name Python 3.11 or newer with --python."
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install "$(basename "$python")-venv"
-    if [ -n "$wheels" ]; then
-        [ "$(find "$wheels" -maxdepth 1 -name 'p2p_serving-*.whl' 2>/dev/null | wc -l)" = 1 ] ||
-            fail "$wheels does not hold one wheel of p2p-serving: make it with make dist."
-        version=$(basename "$wheels"/p2p_serving-*.whl | cut -d- -f2)
-    fi
-    [ -n "$version" ] || fail "say what to install, with --wheels or --version."
-}
-
 apt_install() {
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } \
         >"$work/log" 2>&1 || fail "apt does not install $*: $(grep '^E:' "$work/log" | tail -1)"
@@ -140,83 +130,11 @@ put() {
     note "Wrote $target."
 }
 
-# The environment of one version: its folder is named after what is installed into it, and made once.
-install_environment() {
-    local what spec reason options=(--quiet --disable-pip-version-check --no-input --root-user-action=ignore)
-    spec=
-    if has_role worker || [ -e "$units/p2p-worker@.service" ]; then
-        spec="[$extras]"
-    fi
-    what=$("$python" --version; echo "$spec"; [ -z "$wheels" ] || sha256sum <(cat "$wheels"/p2p_serving*.whl))
-    environment=$opt/versions/$version-$(sha256sum <<<"$what" | cut -c1-12)
-    [ -e "$environment/complete" ] && return
-    [ -z "$wheels" ] || options+=(--find-links "$wheels")
-    [ -z "$offline" ] || options+=(--no-index)
-    rm -rf "$environment"
-    if ! {
-        mkdir -p "$opt/versions" && "$python" -m venv "$environment" &&
-            "$environment/bin/pip" install "${options[@]}" "p2p-serving$spec==$version" &&
-            "$environment/bin/p2p" --version && touch "$environment/complete"
-    } >"$work/log" 2>&1; then
-        reason=$(grep -E 'rror:' "$work/log" | tail -1)
-        [ "$(df --output=avail --block-size=1M "$opt" | tail -1)" -ge 50 ] || reason="the disk of $opt is full."
-        rm -rf "$environment"
-        rmdir --ignore-fail-on-non-empty --parents "$opt/versions" 2>/dev/null || true
-        fail "p2p-serving $version was not installed: $reason"
-    fi
-    note "Installed p2p-serving $version into $environment."
-}
-
-use_environment() {
-    previous=$(readlink "$opt/current" || true)
-    [ "$previous" != "$environment" ] || return 1
-    ln -sfn "$environment" "$opt/current.new"
-    mv -T "$opt/current.new" "$opt/current"
-    ln -sfn "$opt/current/bin/p2p" /usr/local/bin/p2p
-    note "The units use $environment from now on."
-}
-
 # The same for a file whose content is the operator's from then on.
 put_settings() {
     [ -e "$4" ] || put "$@"
     chmod "$1" "$4"
     chgrp "$2" "$4"
-}
-
-install_p2p() {
-    local renewed='' role name
-    add_user p2p-serving
-    install -d -m 750 -o root -g p2p-serving $etc $etc/consul
-    if [ -n "$host_files" ]; then
-        for name in ca.pem client.pem client-key.pem lookup.token worker.token; do
-            [ -e "$host_files/p2p/$name" ] || continue
-            put 640 p2p-serving "$host_files/p2p/$name" "$etc/consul/$name" && renewed=yes
-        done
-    fi
-    put_settings 640 p2p-serving "$here/systemd/consul.env" $etc/consul.env
-    use_environment && renewed=yes
-    if has_role lookup; then
-        put_settings 640 p2p-serving "$here/systemd/registry.env" $etc/registry.env
-        install_unit p2p-registry.service p2p-registry.service $etc/registry.env "$renewed"
-    fi
-    if has_role worker; then
-        for name in "${workers[@]}"; do
-            put_settings 640 p2p-serving "$here/systemd/worker.env" "$etc/worker-$name.env"
-            install_unit p2p-worker@.service "p2p-worker@$name.service" "$etc/worker-$name.env" "$renewed"
-        done
-    fi
-    find $opt/versions -mindepth 1 -maxdepth 1 ! -path "$environment" ! -path "${previous:-$environment}" -exec rm -rf {} +
-}
-
-# install_unit FILE UNIT ENVIRONMENT_FILE RENEWED: a unit is restarted, too, when its settings are newer than its start.
-install_unit() {
-    local renewed=$4 started
-    put 644 root "$here/systemd/$1" "$units/$1" && renewed=yes
-    started=$(systemctl show --property ActiveEnterTimestamp --value "$2")
-    if [ -n "$started" ] && [ "$(stat -c %Y "$3")" -gt "$(date -d "$started" +%s)" ]; then
-        renewed=yes
-    fi
-    run_unit "$2" "$renewed"
 }
 
 # run_unit UNIT RENEWED: it is enabled and runs, anew where RENEWED says so. Where it does not start, all is as before.

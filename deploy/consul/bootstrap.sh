@@ -15,6 +15,8 @@ files   Makes DIR/hosts/NAME for each Consul server, host of workers and host of
 tokens  Makes the policies and tokens at the running servers, and brings policies up to date. Run it when the servers
         have started, and after hosts were added. CONSUL_HTTP_ADDR names a server; by default the first one is asked.
 
+A DIR/tokens.toml of yours, with the callers of lookup services and workers (p2p tokens new), goes to their hosts.
+
 DIR holds the keys of everything: keep it on the operator's machine, and hand out nothing but hosts/NAME.
 Needs consul (CONSUL_BIN, or on the PATH) and, for tokens, curl.
 END
@@ -122,6 +124,8 @@ make_host() {
         certificate cli "" "$host/p2p/client.pem" "$host/p2p/client-key.pem"
         write "$host/p2p/ca.pem" <"$dir/ca/ca.pem"
         write "$host/p2p/$kind.token" <"$dir/tokens/$kind"
+        certificate client "$address" "$host/p2p/server.pem" "$host/p2p/server-key.pem"
+        [ ! -s "$dir/tokens.toml" ] || write "$host/p2p/tokens.toml" <"$dir/tokens.toml"
     fi
 }
 

@@ -2,17 +2,20 @@
 # shellcheck shell=bash disable=SC2154 # $here, $host_files, $units are install.sh's
 
 check_consul() {
-    local other=server
+    local other=server name
     has_role consul-server && other=client
     [ ! -e /etc/consul.d/$other.hcl ] || fail "this host is a Consul $other: first remove that with --uninstall --purge."
     consul=$(command -v "${consul:-consul}") ||
         fail "no consul was found: install it, or name its binary with --consul."
     consul_version=$("$consul" version 2>/dev/null | sed -n '1s/^Consul v\([0-9]*\)\.\([0-9]*\).*/\1 \2/p') || true
     [ -n "$consul_version" ] || fail "$consul is no Consul that runs here."
-    [ "${consul_version% *}" -gt 1 ] || [ "${consul_version#* }" -ge 8 ] || fail "Consul 1.8 or newer is needed."
+    [ "${consul_version% *}" -gt 1 ] || [ "${consul_version#* }" -ge 8 ] || fail "Consul 1.8 or newer is needed, and $consul is ${consul_version/ /.}."
     if [ -n "$host_files" ]; then
         [ -s "$host_files/consul/host.hcl" ] ||
             fail "$host_files is no hosts/NAME of bootstrap.sh: it has no consul/host.hcl."
+        for name in ca agent agent-key; do
+            [ -s "$host_files/consul/tls/$name.pem" ] || fail "there is no consul/tls/$name.pem in $host_files: $remake."
+        done
         if has_role consul-server; then
             [ -s "$host_files/consul/snapshot.token" ] || fail "$host_files belongs to no Consul server."
         fi

@@ -61,8 +61,8 @@ class WorkerSource(Protocol):
         """A ticket for a worker that wants one. Raises Failure."""
         ...
 
-    def refused(self, worker: Worker, ticket: str) -> None:
-        """The worker does not accept this ticket."""
+    def refused(self, worker: Worker, ticket: str) -> bool:
+        """The worker does not accept this ticket; whether another one may do better."""
         ...
 
     async def close(self) -> None:

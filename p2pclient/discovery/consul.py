@@ -107,8 +107,9 @@ class ConsulSource:
         )
         raise Failure(Trouble.FINAL, AuthenticationError(sentence, worker=worker.address))
 
-    def refused(self, worker: Worker, ticket: str) -> None:
+    def refused(self, worker: Worker, ticket: str) -> bool:
         """There are no tickets to refuse."""
+        return False
 
     async def close(self) -> None:
         """Nothing goes on in the background."""

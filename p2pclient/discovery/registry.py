@@ -126,9 +126,9 @@ class RegistrySource:
         """A ticket for a worker: the one that came with its address while that is good, else one of its service."""
         return await self._tickets.ticket(worker, limit_s)
 
-    def refused(self, worker: Worker, ticket: str) -> None:
-        """The worker does not accept this ticket."""
-        self._tickets.refused(worker, ticket)
+    def refused(self, worker: Worker, ticket: str) -> bool:
+        """The worker does not accept this ticket; whether another one may do better."""
+        return self._tickets.refused(worker, ticket)
 
     async def close(self) -> None:
         """Ask for no tickets any more."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -33,6 +34,9 @@ MARGIN_S = 1.0
 AGAIN_S = 1.0
 """The least time between two attempts to renew a ticket that is still good."""
 
+REPLACED_S = 5.0
+"""For so long a ticket that replaced a refused one is believed: a worker that refuses it is at fault itself."""
+
 KEPT_AT_MOST = 4096
 """Tickets of single workers; those that have expired are dropped when there are so many."""
 
@@ -50,6 +54,7 @@ class _Kept:
     text: str = field(repr=False)
     renew_s: float
     until_s: float
+    believed_until_s: float = -math.inf
 
 
 Fetch = Callable[[str, float], Awaitable[HandedTicket]]
@@ -64,6 +69,7 @@ class Tickets:
         self._of_workers: dict[tuple[str, str], _Kept] = {}
         self._of_services: dict[str, _Kept] = {}
         self._fetching: dict[str, asyncio.Task[str]] = {}
+        self._refused_s: dict[str, float] = {}
 
     def note(self, worker: Worker, lifetime_s: float) -> None:
         """Keep the ticket that came with a worker's address."""
@@ -88,14 +94,23 @@ class Tickets:
             self._fetch_once(worker.service)
         return kept.text
 
-    def refused(self, worker: Worker, ticket: str) -> None:
-        """The worker does not accept this ticket: use it no more."""
+    def refused(self, worker: Worker, ticket: str) -> bool:
+        """The worker does not accept this ticket: use it no more, and say whether another one may do better.
+
+        One that replaced a refused one a moment ago is kept. So a worker that refuses every ticket, because its clock
+        is off, does not make each call ask the lookup service.
+        """
+        now_s = time.monotonic()
         own = self._of_workers.get((worker.service, worker.id))
         if own is not None and own.text == ticket:
             del self._of_workers[worker.service, worker.id]
         kept = self._of_services.get(worker.service)
         if kept is not None and kept.text == ticket:
+            if now_s < kept.believed_until_s:
+                return False
             del self._of_services[worker.service]
+            self._refused_s[worker.service] = now_s
+        return True
 
     async def close(self) -> None:
         """Ask for nothing any more."""
@@ -128,7 +143,8 @@ class Tickets:
 
     async def _fetch_one(self, service: str) -> str:
         handed = await self._fetch(service, LOOKUP_TRY_S)
-        self._of_services[service] = _kept(handed, time.monotonic())
+        kept = self._of_services[service] = _kept(handed, time.monotonic())
+        kept.believed_until_s = self._refused_s.get(service, -math.inf) + REPLACED_S
         return handed.text
 
     def _done(self, service: str, task: asyncio.Task[str]) -> None:

@@ -4,8 +4,8 @@
                     X-Request-Id: the id of the call
     errors          {"error": "sentence"}
 400, 413 and 415 say that what was sent is at fault, 401 and 403 that the token is. Every other error speaks of this
-worker alone (421, 429, 5xx, or another program on its port), and another worker may do better: prediction is pure,
-so that a POST may be sent again.
+worker alone (421, 429, 5xx, 401 to a ticket that was just signed, or another program on its port), and another worker
+may do better: prediction is pure, so that a POST may be sent again.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Tickets(Protocol):
         """A ticket for this worker, within `limit_s`. Raises Failure."""
         ...
 
-    def refused(self, worker: Worker, ticket: str) -> None:
-        """The worker does not accept this ticket."""
+    def refused(self, worker: Worker, ticket: str) -> bool:
+        """The worker does not accept this ticket; whether another one may do better."""
         ...
 
 
@@ -77,8 +77,7 @@ class WorkerClient:
         until_s = time.monotonic() + timeout_s
         ticket = await self._tickets.ticket(worker, timeout_s)
         answer = await self._sent(worker, request, until_s - time.monotonic(), bearer(ticket))
-        if answer.status == 401:
-            self._tickets.refused(worker, ticket)
+        if answer.status == 401 and self._tickets.refused(worker, ticket):
             ticket = await self._tickets.ticket(worker, until_s - time.monotonic())
             answer = await self._sent(worker, request, until_s - time.monotonic(), bearer(ticket))
         return answer
@@ -141,7 +140,9 @@ def _refusal(answer: Answer, asked: Worker, faults: Mapping[int, type[BadInput]]
         hint = "" if asked.auth == "ticket" else "; give a token that it accepts"
         denied = f"worker {worker} answered {status}: {answer.sentence()}{hint}"
         error = AuthenticationError(denied, status=status, worker=worker)
-        return Failure(Trouble.FINAL if sure else Trouble.FAILED, error)
+        # A ticket that was just signed is good, so that the worker is at fault: its clock is off, say.
+        final = sure and not (status == 401 and asked.auth == "ticket")
+        return Failure(Trouble.FINAL if final else Trouble.FAILED, error)
     if status in (408, 421, 429) or status >= 500:
         refused = WorkerFailed(f"worker {worker} answered {status}: {answer.sentence()}", status=status, worker=worker)
         trouble = Trouble.REFUSED if status == 421 else Trouble.FAILED

@@ -38,6 +38,35 @@ def state(machine: Machine) -> dict[str, str]:
     return {"files": listed, "units": started}
 
 
+def bare(machine: Machine) -> bool:
+    """Whether nothing of install.sh is there."""
+    files = machine.run("find", "/etc/systemd/system", "/usr/local", "-type", "f")
+    return files == "" and "consul" not in machine.run("cat", "/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("consul/tls/agent.pem", ()),
+        ("p2p/client-key.pem", ()),
+        ("p2p/lookup.token", ()),
+        ("p2p/server.pem", ("--tls",)),
+    ],
+)
+def test_a_missing_file_leaves_a_machine_bare(fleet: Fleet, name: str, options: tuple[str, ...]) -> None:
+    """A certificate, a key or a token that the host's files lack is named before anything is installed."""
+    lookup, kept = fleet.machines["l1"], f"/root/host-files/{name}"
+    lookup.run("mv", kept, "/root/aside")
+    try:
+        with pytest.raises(
+            PodmanError, match=rf"install.sh: there is no [\w/-]*{name.rpartition('/')[2]} in /root/host"
+        ):
+            fleet.install("l1", *options)
+    finally:
+        lookup.run("mv", "/root/aside", kept)
+    assert bare(lookup)
+
+
 def test_a_full_disk_leaves_a_machine_bare(fleet: Fleet) -> None:
     """There is no room for the environment, which comes first: no file, no user and no unit is left."""
     lookup = fleet.machines["l1"]
@@ -48,8 +77,7 @@ def test_a_full_disk_leaves_a_machine_bare(fleet: Fleet) -> None:
         assert lookup.run("ls", "/opt/p2p-serving") == ""
     finally:
         lookup.run("umount", "/opt/p2p-serving")
-    assert lookup.run("find", "/etc/systemd/system", "/usr/local", "-type", "f") == ""
-    assert "consul" not in lookup.run("cat", "/etc/passwd")
+    assert bare(lookup)
 
 
 def test_bare_machines_become_a_fleet(fleet: Fleet) -> None:
@@ -185,14 +213,35 @@ def test_a_taken_port_is_one_sentence(fleet: Fleet) -> None:
         (("--consul", "/bin/true"), "/bin/true is no Consul that runs here."),
         (("--wheels", "/srv"), "/srv does not hold one wheel of p2p-serving: make it with make dist."),
         (("--role", "proxy"), "there is no role proxy."),
+        (("--consul", "/root/old-consul"), "Consul 1.8 or newer is needed, and /root/old-consul is 1.7."),
+        (
+            ("--tokens",),
+            "there is no tokens.toml in /root/host-files/p2p: put it beside hosts, then run bootstrap.sh.",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(fleet: Fleet, options: tuple[str, ...], sentence: str) -> None:
-    before = state(fleet.machines["w1"])
+    worker = fleet.machines["w1"]
+    worker.write("/root/old-consul", "#!/bin/sh\necho Consul v1.7.14\n")
+    worker.run("chmod", "+x", "/root/old-consul")
+    before = state(worker)
     with pytest.raises(PodmanError) as refused:
         fleet.install("w1", *options)
     assert str(refused.value).partition("install.sh: ")[2] == sentence
-    assert state(fleet.machines["w1"]) == before
+    assert state(worker) == before
+
+
+def test_a_wrong_token_is_one_sentence(fleet: Fleet) -> None:
+    """One that Consul does not know changes nothing."""
+    worker, token = fleet.machines["w1"], "/root/host-files/p2p/worker.token"
+    right = worker.run("cat", token)
+    worker.write(token, "00000000-0000-0000-0000-000000000000\n")
+    before = state(worker)
+    with pytest.raises(PodmanError, match=f"Consul does not know the token in {token}: run bootstrap.sh tokens.$"):
+        fleet.install("w1")
+    assert state(worker) == before
+    worker.write(token, f"{right}\n")
+    assert fleet.install("w1") == "Nothing to change."
 
 
 def test_a_machine_is_bare_again(fleet: Fleet) -> None:

@@ -21,7 +21,6 @@ from worker.inference.image_decoding import ImageDecoding
 from worker.inference.model import Model
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
-from worker.telemetry.step_timings import StepTiming, timings_wanted
 
 
 class Predictor:
@@ -111,22 +110,15 @@ class Predictor:
     ) -> list[Scores]:
         """Scores [classes] of each encoded image, in order.
 
-
         Raises a WorkerError if any of them has none, OverQuota where the caller has too few places.
         """
         if permission.places is not None:
             permission.places.hold(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
-        caller, timings = permission.caller, timings_wanted()
-        began_s = time.monotonic() if timings is not None else 0.0
+        caller = permission.caller
         with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
             images = await self._decode(encoded, deadline_s)
-        decoded_s = time.monotonic() if timings is not None else 0.0
-        scores = await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
-        if timings is not None:
-            timings.append(StepTiming("decode", "ran", decoded_s - began_s))
-            timings.append(StepTiming("queue-and-predict", "ran", time.monotonic() - decoded_s))
-        return scores
+        return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)
 
     async def predict_arrays(
         self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED

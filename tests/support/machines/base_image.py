@@ -1,4 +1,4 @@
-"""The image that machines boot from: Debian by debootstrap, with systemd, Python and curl, and nothing of ours.
+"""The image that machines boot from: Debian by debootstrap, with systemd, Python and tools, and nothing of ours.
 
 It is made once (about a minute and 320 MB) and kept in podman's storage.
 """
@@ -23,8 +23,9 @@ PACKAGES = (
     "curl",
     "iproute2",
     "procps",
+    "libfaketime",
 )
-IMAGE = f"localhost/p2p-serving-machine:{SUITE}-1"
+IMAGE = f"localhost/p2p-serving-machine:{SUITE}-2"
 """The number grows with every change of what is in it."""
 
 _PUBLIC_MIRROR = "http://deb.debian.org/debian"

@@ -35,11 +35,20 @@ def test_a_host_gets_what_it_needs_and_nothing_else(made: DeployedConsul) -> Non
     got = {path.relative_to(made.folder / "hosts" / "w1").as_posix() for path in contents(made.folder / "hosts" / "w1")}
     settings = {"consul/host.hcl", "consul/default-token.hcl"}
     consul = settings | {"consul/tls/ca.pem", "consul/tls/agent.pem", "consul/tls/agent-key.pem"}
-    assert got == {"node_id", *consul, "p2p/ca.pem", "p2p/client.pem", "p2p/client-key.pem", "p2p/worker.token"}
+    certificates = {f"p2p/{name}{half}.pem" for name in ("client", "server") for half in ("", "-key")}
+    assert got == {"node_id", *consul, "p2p/ca.pem", *certificates, "p2p/worker.token"}
     its_own = ("worker", "agent-w1", "agent-default-w1")
     secrets = {path.read_bytes() for path in (made.folder / "tokens").iterdir() if path.name not in its_own}
     for path, content in contents(made.folder / "hosts" / "w1").items():
         assert not any(secret.strip() in content for secret in secrets), path
+
+
+def test_callers_go_to_the_hosts_that_they_ask(made: DeployedConsul) -> None:
+    """An operator's token file goes to hosts of workers and lookup services, and to no Consul server."""
+    (made.folder / "tokens.toml").write_text("[visitor]\n")
+    made.make_files()
+    assert (made.folder / "hosts" / "c1" / "p2p" / "tokens.toml").read_text() == "[visitor]\n"
+    assert not list((made.folder / "hosts" / "s1").rglob("tokens.toml"))
 
 
 def test_no_secret_is_printed(deployed: DeployedConsul) -> None:

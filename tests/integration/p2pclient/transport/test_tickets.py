@@ -73,12 +73,22 @@ async def test_a_refused_ticket_is_replaced_once(ticketed):
 
 
 async def test_a_worker_that_refuses_every_ticket_is_an_error(ticketed):
-    """The second 401 is final: the sentence is the worker's, and speaks of no token."""
+    """Where all workers do so, the error has the worker's sentence, and speaks of no token."""
     for worker in ticketed.started:
         worker.behave = ticketed.answers(401, "The ticket is not valid yet")
     async with AsyncClient(ticketed.url, service="classify") as client:
-        with pytest.raises(AuthenticationError, match=r"answered 401: The ticket is not valid yet$"):
+        with pytest.raises(AuthenticationError, match=r"answered 401: The ticket is not valid yet \(3 attempts\)$"):
             await client.classify(ticketed.jpeg)
+    assert len(ticketed.lookup.handed) == 2
+
+
+async def test_a_worker_that_refuses_every_ticket_is_passed_over(ticketed):
+    """One whose clock is off refuses good tickets: another worker answers, and one more ticket is asked for."""
+    ticketed.started[0].behave = ticketed.answers(401, "The ticket has expired")
+    async with AsyncClient(ticketed.url, service="classify") as client:
+        for _ in range(20):
+            await client.classify(ticketed.jpeg)
+    assert len(ticketed.started[1].seen) == 20
     assert len(ticketed.lookup.handed) == 2
 
 

@@ -134,6 +134,18 @@ async def test_a_refused_ticket_is_used_no_more(clock: Clock) -> None:
     assert await tickets.ticket(WORKER, 1) == "cats.2"
 
 
+async def test_a_ticket_that_has_just_replaced_another_is_believed(clock: Clock) -> None:
+    """For 5 s; a worker that refuses every ticket makes the lookup service sign no more than that."""
+    lookup = Lookup()
+    tickets = Tickets(lookup.fetch)
+    assert tickets.refused(WORKER, await tickets.ticket(WORKER, 1))
+    assert not tickets.refused(WORKER, await tickets.ticket(WORKER, 1))
+    assert await tickets.ticket(OTHER, 1) == "cats.2"
+    clock.now_s += 5
+    assert tickets.refused(WORKER, "cats.2")
+    assert await tickets.ticket(WORKER, 1) == "cats.3"
+
+
 async def test_a_call_waits_for_a_ticket_no_longer_than_it_may() -> None:
     lookup = Lookup()
     lookup.answers.clear()

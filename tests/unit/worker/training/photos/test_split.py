@@ -1,16 +1,15 @@
-"""Photos are found by folder and assigned to parts by content."""
+"""Photos are assigned to parts by content; those that are alike stay together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import RetrainError
-from worker.training.photo_split import Part, assign, find_photos
+from worker.training.photos.split import Part, Shares, assign
 
 digests = st.lists(st.text(min_size=1, max_size=12), min_size=5, max_size=40, unique=True)
 
@@ -92,65 +91,44 @@ def test_too_few_photos_are_an_error() -> None:
         parts_of(["a", "b", "a", "b", "a", "b"])
 
 
-def test_folders_are_labels(tmp_path: Path) -> None:
-    """Sub-folders are labels in order; hidden ones, loose files and the out folder are none."""
-    for folder in ("rose", "daisy", ".git", "out"):
-        (tmp_path / folder).mkdir()
-    for file in ("rose/b.jpg", "rose/a.png", "rose/.hidden", "daisy/c", "loose.jpg"):
-        (tmp_path / file).touch()
-    found = find_photos(tmp_path, out=tmp_path / "out", say=print)
-    assert {label: [file.name for file in files] for label, files in found.items()} == {
-        "daisy": ["c"],
-        "rose": ["a.png", "b.jpg"],
-    }
-    assert list(found) == ["daisy", "rose"]
+def test_near_duplicates_stay_together() -> None:
+    """Pairs that are alike are in one part, over labels too, and chains of them as a whole."""
+    photos = [(f"{n}.jpg", f"{n}") for n in range(200)]
+    pairs = [(f"{n}", f"{n + 100}") for n in range(100)] + [("0", "other 0"), ("other 0", "other 1")]
+    found = assign({"a": photos, "b": [(f"{n}.jpg", f"other {n}") for n in range(20)]}, kept={}, alike=pairs)
+    assert all(found[one] == found[other] for one, other in pairs)
 
 
-def test_fewer_than_two_labels_are_an_error(tmp_path: Path) -> None:
-    """No folder, an empty one, and one with a single label: each says what is needed."""
-    with pytest.raises(RetrainError, match="There is no folder"):
-        find_photos(tmp_path / "none", out=tmp_path, say=print)
-    (tmp_path / "photos" / "rose").mkdir(parents=True)
-    with pytest.raises(RetrainError, match="has 1 sub-folder; it needs two or more"):
-        find_photos(tmp_path / "photos", out=tmp_path, say=print)
+def test_a_photo_that_joins_two_parts_is_not_used() -> None:
+    """What is like a photo for testing and like one for training, of an earlier run, would betray the test."""
+    photos = [(f"{n}.jpg", f"{n}") for n in range(40)]
+    first = assign({"label": photos}, kept={})
+    tested = next(digest for digest, part in first.items() if part == "test")
+    trained = next(digest for digest, part in first.items() if part == "train")
+    pairs = [(tested, "between"), ("between", trained)]
+    second = assign({"label": [*photos, ("new.jpg", "between")]}, kept=first, alike=pairs)
+    assert second == first
 
 
-def photos_in(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
+def test_folders_name_parts() -> None:
+    """Photos stay where their folders put them; of a group in two parts, the photos for testing are used."""
+    photos = [(f"{n}.jpg", f"{n}") for n in range(9)]
+    fixed: dict[str, Part] = {f"{n}": "test" if n < 3 else "train" for n in range(9)}
+    found = assign({"a": photos}, kept={}, fixed=fixed, alike=[("0", "5")], shares=Shares(0, 0))
+    assert found == {digest: part for digest, part in fixed.items() if digest != "5"}
 
 
-def test_photos_below_and_linked_folders_count(tmp_path: Path) -> None:
-    """Photos one folder deeper, folders that are links, and a link to a folder above: each photo is taken once."""
-    photos_in(tmp_path, "photos/rose/1.jfif", "photos/rose/garden/2.jpg", "disk/daisy/3.jpg")
-    (tmp_path / "photos" / "daisy").symlink_to(tmp_path / "disk" / "daisy")
-    (tmp_path / "photos" / "rose" / "up").symlink_to(tmp_path / "photos" / "rose")
-    found = find_photos(tmp_path / "photos", out=tmp_path / "out", say=print)
-    assert {label: [file.name for file in files] for label, files in found.items()} == {
-        "daisy": ["3.jpg"],
-        "rose": ["1.jfif", "2.jpg"],
-    }
+def test_shares_are_those_asked_for() -> None:
+    """Per cent for testing and validation hold over many photos; a share of 0 leaves the part empty."""
+    named = [(f"{n}.jpg", f"{n}") for n in range(2000)]
+    parts = list(assign({"a": named}, kept={}, shares=Shares(test=30, validation=0)).values())
+    assert 520 < parts.count("test") < 680
+    assert parts.count("validation") == 0
 
 
-def test_what_a_run_has_written_is_no_label_of_the_next(tmp_path: Path) -> None:
-    """Models below the photos, this one's folder or another's, are left out; --out must not be the photos' folder."""
-    photos_in(tmp_path, "rose/1.jpg", "daisy/2.jpg")
-    for out in ("out/m", "rose/m", "out"):
-        photos_in(tmp_path, f"{out}/saved_model.pb", f"{out}/bottlenecks/1/a.npy")
-        found = find_photos(tmp_path, out=tmp_path / out, say=print)
-        assert {label: len(files) for label, files in found.items()} == {"daisy": 1, "rose": 1}
-    lines: list[str] = []
-    assert list(find_photos(tmp_path, out=tmp_path / "rose" / "m", say=lines.append)) == ["daisy", "rose"]
-    assert lines == [f"{tmp_path / 'out'} is left out: it holds a model."]
-    with pytest.raises(RetrainError, match="the same folder"):
-        find_photos(tmp_path, out=tmp_path, say=print)
-
-
-@pytest.mark.parametrize("name", ["caf\udce9", "a\nb", " a"])
-def test_folders_that_cannot_name_a_label_are_refused_before_training(tmp_path: Path, name: str) -> None:
-    """A label is a line of UTF-8 in labels.txt: other names are refused at once, and shown in ASCII."""
-    photos_in(tmp_path, f"{name}/1.jpg", "rose/1.jpg")
-    with pytest.raises(RetrainError, match=r"cannot name a label: a label is printable text in UTF-8") as refusal:
-        find_photos(tmp_path, out=tmp_path / "out", say=print)
-    assert str(refusal.value).isascii()
+def test_a_label_that_is_only_tested_is_an_error() -> None:
+    """A label without a photo to train on is named."""
+    photos = {"a": [(f"{n}.jpg", f"a{n}") for n in range(6)], "b": [(f"{n}.jpg", f"b{n}") for n in range(6)]}
+    fixed: dict[str, Part] = {f"a{n}": "test" for n in range(6)} | {f"b{n}": "train" for n in range(6)}
+    with pytest.raises(RetrainError, match="'a' has no photo to train on"):
+        assign(photos, kept={}, fixed=fixed, shares=Shares(0, 0))
