@@ -166,7 +166,7 @@ class ServiceWatch:
             self._changed(snapshot)
         if changed or old.stale != snapshot.stale:
             trouble = self.trouble if snapshot.stale else ""
-            self._observe(Transition(old, snapshot, trouble, self._datacenter, self.product))
+            self._observe(Transition(old, snapshot, trouble, self._datacenter, product=self.product))
         if snapshot.known:
             self.first_answer.set()
 
