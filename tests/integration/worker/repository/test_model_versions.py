@@ -66,7 +66,7 @@ def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
 
 def settings(root: Path, *, consul: ConsulSettings = NOWHERE, **changes: Any) -> WorkerSettings:
     brisk = {"service": "shades", "drain_s": 0.1, "watch_s": 0.05} | changes
-    return WorkerSettings(consul=consul, source=ModelSource(path=root), **brisk)
+    return WorkerSettings(backend=consul, source=ModelSource(path=root), **brisk)
 
 
 @asynccontextmanager

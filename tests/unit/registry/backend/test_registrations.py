@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.consul.registration.registrations import Registered, named
+from registry.backend.registrations import Registered, named
 
 CATS = Registered("cats-127.0.0.1-9001", "cats", "127.0.0.1", 9001)
 DOGS = Registered("dogs-127.0.0.1-9001", "dogs", "127.0.0.1", 9001)

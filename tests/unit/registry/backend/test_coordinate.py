@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from registry.consul.coordinate import Coordinate, read_coordinates, round_trip_s
+from registry.backend.coordinate import Coordinate, read_coordinates, round_trip_s
 
 
 def test_an_answer_is_read_and_other_segments_are_left_out() -> None:

@@ -1,21 +1,24 @@
-"""The calls that keep a worker's registration, and the places where it can be kept: at an agent or in the catalogue."""
+"""The calls that keep a worker's registration in a discovery backend."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from registry.consul.catalog import Catalog, Checks
-from registry.consul.registration.catalog_registrar import CatalogRegistrar
-from registry.consul.settings import ConsulSettings
-from registry.instances.instance import Instance, RegisterAt
+from registry.backend.checks import Checks
+from registry.instances.instance import Instance
+
+LEAVING = "leaving"
+"""The reason of the maintenance in which a worker leaves; a worker that starts at the same address ends it."""
 
 
 class Registrar(Protocol):
-    """Keeps registrations of instances.
+    """Keeps registrations of instances in a backend of the make `product`.
 
-    Every method raises ConsulUnavailable when no usable answer came, ConsulRefused when Consul said no; `maintenance`,
-    `heartbeat` and `silence` raise Forgotten for an instance that is not registered (any more).
+    Every method but `has_leader` raises BackendUnavailable when no usable answer came, BackendRefused when the backend
+    said no; `maintenance`, `heartbeat` and `silence` raise Forgotten for an instance that is not registered (any more).
     """
+
+    product: str
 
     async def register(self, instance: Instance, checks: Checks) -> None:
         """Register the instance as passing, so only once it is warm. Repeating the call changes nothing."""
@@ -39,12 +42,7 @@ class Registrar(Protocol):
         """What the check of the instance's health path found, where it is critical; None where it is not."""
 
     async def has_leader(self) -> bool:
-        """Whether Consul's servers have a leader, as far as can be told at once; never raises."""
+        """Whether the backend's servers have a leader, as far as can be told at once; never raises."""
 
     async def close(self) -> None:
         """Close the connections."""
-
-
-def open_registrar(place: RegisterAt, consul: ConsulSettings) -> Registrar:
-    """The registrar for this place."""
-    return CatalogRegistrar(consul) if place is RegisterAt.CATALOG else Catalog(consul)
