@@ -18,7 +18,7 @@ install-test: .venv/.installed-test ## Make .venv with all that running, testing
 # OpenVINO and ONNX Runtime answer about twice as fast as TensorFlow, which makes and checks their models.
 .venv/.installed: pyproject.toml p2pclient/pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv (about a minute the first time) ..."
-	$(PIP) install --quiet --progress-bar on -c constraints.txt -e ./p2pclient -e '.[worker,onnx,openvino]'
+	$(PIP) install --quiet --progress-bar on -c constraints.txt -e ./p2pclient -e '.[train,onnx,openvino]'
 	@# In a .venv of an earlier version p2p belonged to p2p-serving, whose update removes it after the client brought it.
 	@test -x $(BIN)/p2p || $(PIP) install --quiet --no-deps --force-reinstall -e ./p2pclient
 	@touch $@

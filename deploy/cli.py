@@ -14,6 +14,7 @@ import typer
 from registry.runtime.cli_options import (
     AccessLogOption,
     AccessLogSample,
+    Discovery,
     LogFormatOption,
     RegisteredName,
     TlsCert,
@@ -70,6 +71,7 @@ def up(
             "else the embedded agent is started]"
         ),
     ] = None,
+    discovery: Discovery = None,
     tokens: TokenFile = None,
     ticket_keys: Annotated[
         Path | None,
@@ -122,6 +124,7 @@ def up(
         service=service,
         port=port,
         consul=consul,
+        discovery=discovery,
         ticket_keys=ticket_keys,
         tokens=tokens,
         allow_loopback=allow_loopback,

@@ -10,16 +10,16 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import aiohttp
 
+from deploy.backend import children_environment, find_backend
 from deploy.control_socket import accepting_control, control_path
 from deploy.ready_message import plain_example, ready_message, tls_example
 from deploy.up_settings import DEFAULT_PORT, HOST, UpSettings
 from deploy.worker_pool import EndedEarlyError, WorkerPool
-from registry.consul.catalog import Catalog
-from registry.consul.errors import ConsulRefused, ConsulUnavailable
+from registry.backend.errors import BackendUnavailable
+from registry.chosen_backend import BackendSettings, open_source
 from registry.consul.settings import DEFAULT_CONSUL_URL, ConsulSettings
 from registry.instances.instance import Health
 from registry.runtime.errors import SettingsError
@@ -28,7 +28,6 @@ from registry.runtime.processes.children import ChildProcess, WriteLine
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tls.server import server_context
 from registry.runtime.tls.trust import verification_fault
-from worker.advertising.refuse_loopback import refuse_loopback
 
 AGENT_PORT = 8500
 
@@ -36,9 +35,6 @@ _AGENTS_OWN = frozenset(
     f"P2P{command}_TLS_{file}" for command in ("", "_AGENT") for file in ("CERT", "KEY", "CLIENT_CA")
 )
 """Variables that would make the embedded agent speak TLS."""
-
-_OTHER_CONSULS = frozenset(("P2P_CONSUL", "P2P_REGISTRY_CONSUL", "P2P_WORKER_CONSUL"))
-"""Variables that the children would use in place of the Consul that is chosen for all of them."""
 
 POLL_S = 0.2
 TELL_S = 5.0
@@ -92,10 +88,11 @@ class _LocalDeployment:
         self._control_plane: list[ChildProcess] = []
         self._workers = WorkerPool(self._start_worker, write_line)
         self._environ: Mapping[str, str] = settings.environ
-        self._consul = ConsulSettings()
+        self._backend: BackendSettings = ConsulSettings()
 
     async def run(self) -> None:
-        self._environ = await self._with_consul()
+        self._backend = await find_backend(self._settings, self._write_line, start_agent=self._start_agent)
+        self._environ = children_environment(self._settings, self._backend)
         await self._start_registry(self._environ)
         self._write_line(f"Workers: starting {self._settings.workers} with {self._settings.model_served} ...")
         await self._workers.resize(self._settings.workers)
@@ -141,39 +138,6 @@ class _LocalDeployment:
             await child.stop(patience_s=PATIENCE_S)
         if started:
             self._write_line("All stopped.")
-
-    async def _with_consul(self) -> Mapping[str, str]:
-        """The environment in which children reach Consul, which is started where none answers."""
-        settings = self._settings
-        environ = {name: value for name, value in settings.environ.items() if name not in _OTHER_CONSULS}
-        named = settings.consul or settings.environ.get("CONSUL_HTTP_ADDR")
-        consul = ConsulSettings.from_environment(settings.environ, url=named)
-        catalog = Catalog(consul, timeout_s=5.0)
-        try:
-            version = await catalog.version()
-        except ConsulUnavailable as error:
-            if named:
-                raise SettingsError(f"{error} Start it, or unset CONSUL_HTTP_ADDR to use our own.") from error
-            self._consul = replace(consul, url=await self._start_agent())
-            return environ | {"CONSUL_HTTP_ADDR": self._consul.url}
-        finally:
-            await catalog.close()
-        self._consul = consul
-        self._write_line(f"Consul: the one at {consul.url} (version {version}).")
-        await self._refuse_loopback(consul)
-        return environ | consul.as_environment()
-
-    async def _refuse_loopback(self, consul: ConsulSettings) -> None:
-        """Raise SettingsError where other machines take part in this Consul: the workers listen on loopback."""
-        if self._settings.allow_loopback:
-            return
-        try:
-            await refuse_loopback(HOST, consul)
-        except ConsulRefused as error:
-            raise SettingsError(
-                f"{error} --host and --advertise are flags of p2p worker: start the workers with it, or unset "
-                "CONSUL_HTTP_ADDR to use our own Consul."
-            ) from error
 
     async def _start_agent(self) -> str:
         port = _free_port(AGENT_PORT)
@@ -246,7 +210,7 @@ class _LocalDeployment:
 
     async def _wait_until_served(self) -> list[str]:
         """Wait until every worker that still runs is handed out; their addresses."""
-        named = self._named_by_registry if self._settings.tokens is None else self._named_by_consul
+        named = self._named_by_registry if self._settings.tokens is None else self._named_by_backend
         began_s = told_s = time.monotonic()
         while True:
             try:
@@ -268,15 +232,16 @@ class _LocalDeployment:
             found = (await answer.json())["instances"] if answer.status == 200 else []
         return [i["address"] for i in found if Health(i["health"]).serving]
 
-    async def _named_by_consul(self) -> list[str]:
-        """The addresses that Consul gives the lookup service, which this process has no token to ask."""
-        catalog = Catalog(self._consul, timeout_s=5.0)
+    async def _named_by_backend(self) -> list[str]:
+        """The addresses that the backend gives the lookup service, which this process has no token to ask."""
+        source = open_source(self._backend)
         try:
-            instances = (await catalog.health(self._settings.service)).instances
-        except ConsulUnavailable:
+            async with asyncio.timeout(5):
+                instances = (await source.health(self._settings.service)).instances
+        except (BackendUnavailable, TimeoutError):
             return []
         finally:
-            await catalog.close()
+            await source.close()
         return [instance.address for instance in instances if instance.health.serving]
 
     async def _watch_control_plane(self) -> None:

@@ -37,6 +37,7 @@ class UpSettings:
     service: str = "classify"
     port: int = DEFAULT_PORT
     consul: str | None = None
+    discovery: str | None = None
     ticket_keys: Path | None = None
     tokens: Path | None = None
     allow_loopback: bool = False

@@ -15,6 +15,7 @@ from registry.runtime.cli_options import (
     AccessLogSample,
     AllowedHosts,
     CorsOrigins,
+    Discovery,
     Host,
     LogFormatOption,
     LogLevelOption,
@@ -104,6 +105,7 @@ def registry(
     check_key: CheckKey = None,
     no_ui: NoUi = False,
     consul: LookupConsul = None,
+    discovery: Discovery = None,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.INFO,
     access_log: AccessLogOption = False,
@@ -117,7 +119,7 @@ def registry(
       curl localhost:12480         the next worker's port
       curl localhost:12480/next    the next worker's host:port
     """
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import backend_settings
     from registry.discovery.following_limit import FOLLOWED_AT_MOST
     from registry.runtime import names
     from registry.runtime.errors import RegistryError
@@ -133,7 +135,7 @@ def registry(
 
     async def main(stop: asyncio.Event) -> None:
         settings = RegistrySettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            backend=backend_settings(os.environ, consul=consul, discovery=discovery),
             host=host,
             port=port,
             service=service,
@@ -169,7 +171,7 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     check_files(settings)
     command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", *settings.as_arguments()]
     warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
-    environ = without_systemd(os.environ) | settings.consul.as_environment()
+    environ = without_systemd(os.environ) | settings.backend.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:
         await keep_running(
             [*command, *dns],
@@ -209,6 +211,7 @@ def proxy(
     upstream_cert: Annotated[Path | None, cert_option("--upstream-cert", of="workers")] = None,
     upstream_key: Annotated[Path | None, key_option("--upstream-key", cert="--upstream-cert")] = None,
     consul: LookupConsul = None,
+    discovery: Discovery = None,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.INFO,
     access_log: AccessLogOption = False,
@@ -220,7 +223,7 @@ def proxy(
 
     All images pass through it; where clients reach the workers, `p2p registry` serves them better.
     """
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import backend_settings
     from registry.proxy.server import ProxySettings, serve
     from registry.proxy.upstreams import parse_workers
     from registry.runtime.errors import RegistryError
@@ -233,7 +236,7 @@ def proxy(
 
     def settings() -> ProxySettings:
         return ProxySettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            backend=backend_settings(os.environ, consul=consul, discovery=discovery),
             host=host,
             port=port,
             workers=() if workers is None else parse_workers(workers),

@@ -1,4 +1,4 @@
-"""The commands `p2p drain` and `p2p undrain`: they parse, and call what changes the maintenance in Consul."""
+"""The commands `p2p drain` and `p2p undrain`: they parse, and call what changes the maintenance."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.runtime.cli_options import consul_option
+from registry.runtime.cli_options import Discovery, consul_option
 
 if TYPE_CHECKING:
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import BackendSettings
 
 Target = Annotated[
     str,
@@ -24,36 +24,38 @@ Agent = Annotated[
 ]
 
 
-def drain(target: Target, reason: Reason = "drained by an operator", consul: Agent = None) -> None:
+def drain(
+    target: Target, reason: Reason = "drained by an operator", consul: Agent = None, discovery: Discovery = None
+) -> None:
     """Take a worker out of the rotation, without stopping it.
 
-    Sets the maintenance of its registration in Consul: lookups, DNS and p2pclient name it no more,
+    Sets the maintenance of its registration: lookups, DNS and p2pclient name it no more,
     what it has begun it finishes, and it stays out through restarts of its agent until p2p undrain.
 
     The token in CONSUL_HTTP_TOKEN needs service:write on its service.
     """
     from registry.drain import drain as drain_target
 
-    _run(lambda settings: drain_target(settings, target, reason), consul)
+    _run(lambda settings: drain_target(settings, target, reason), consul, discovery)
 
 
-def undrain(target: Target, consul: Agent = None) -> None:
+def undrain(target: Target, consul: Agent = None, discovery: Discovery = None) -> None:
     """Let a drained worker take requests again.
 
     Ends the maintenance that p2p drain or consul maint has set.
     """
     from registry.drain import undrain as undrain_target
 
-    _run(lambda settings: undrain_target(settings, target), consul)
+    _run(lambda settings: undrain_target(settings, target), consul, discovery)
 
 
-def _run(act: Callable[[ConsulSettings], Awaitable[list[str]]], consul: str | None) -> None:
-    from registry.consul.settings import ConsulSettings
+def _run(act: Callable[[BackendSettings], Awaitable[list[str]]], consul: str | None, discovery: str | None) -> None:
+    from registry.chosen_backend import backend_settings
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run_with_own_signals
 
     async def main() -> int:
-        for line in await act(ConsulSettings.from_environment(os.environ, url=consul)):
+        for line in await act(backend_settings(os.environ, consul=consul, discovery=discovery)):
             typer.echo(line)
         return 0
 

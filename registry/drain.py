@@ -4,56 +4,47 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from registry.consul.registration.registrar import open_registrar
-from registry.consul.registration.registrations import Registered, Registrations, named
-from registry.consul.settings import ConsulSettings
+from registry.backend.registrations import Registered, named
+from registry.chosen_backend import BackendSettings, open_registrations
 from registry.instances.instance import RegisterAt
 from registry.runtime.address import bracketed
 from registry.runtime.errors import SettingsError
 
 
-async def drain(consul: ConsulSettings, target: str, reason: str) -> list[str]:
+async def drain(backend: BackendSettings, target: str, reason: str) -> list[str]:
     """Take the registrations that `target` names, an id or an address, out of every rotation; what was done, in lines.
 
-    Raises SettingsError where neither the agent nor the catalogue itself keeps one, ConsulUnavailable, ConsulRefused.
+    Raises SettingsError where neither the agent nor the catalogue itself keeps one, BackendUnavailable, BackendRefused.
     """
-    found = await _set_maintenance(consul, target, enable=True, reason=reason)
+    found = await _set_maintenance(backend, target, enable=True, reason=reason)
     return [f"{each.id} ({each.address}) is drained: new requests go to others ({reason})." for each in found]
 
 
-async def undrain(consul: ConsulSettings, target: str) -> list[str]:
+async def undrain(backend: BackendSettings, target: str) -> list[str]:
     """Let the registrations that `target` names take requests again; what was done, in lines. Raises as `drain`."""
-    found = await _set_maintenance(consul, target, enable=False)
+    found = await _set_maintenance(backend, target, enable=False)
     return [f"{each.id} ({each.address}) is handed out again once its checks pass." for each in found]
 
 
-async def _set_maintenance(consul: ConsulSettings, target: str, *, enable: bool, reason: str = "") -> list[Registered]:
-    found = await _changeable(consul, target)
-    for each in found:
-        registrar = open_registrar(each.place, consul)
-        try:
-            await registrar.maintenance(each.id, enable=enable, reason=reason)
-        finally:
-            await registrar.close()
-    return found
-
-
-async def _changeable(consul: ConsulSettings, target: str) -> list[Registered]:
-    """The registrations that `target` names: those that this agent keeps, else those that no agent keeps."""
-    registrations = Registrations(consul)
+async def _set_maintenance(
+    backend: BackendSettings, target: str, *, enable: bool, reason: str = ""
+) -> list[Registered]:
+    registrations = open_registrations(backend)
     try:
-        if found := named(await registrations.of_agent(), target):
-            return found
-        elsewhere = named(await registrations.of_datacenter(), target)
+        found = named(await registrations.changeable(), target)
+        if not found:
+            elsewhere = named(await registrations.known(), target)
+            found = [each for each in elsewhere if each.place is RegisterAt.CATALOG]
+            if not found:
+                raise SettingsError(_elsewhere(backend, target, elsewhere))
+        for each in found:
+            await registrations.maintenance(each, enable=enable, reason=reason)
+        return found
     finally:
         await registrations.close()
-    in_catalogue = [each for each in elsewhere if each.place is RegisterAt.CATALOG]
-    if not in_catalogue:
-        raise SettingsError(_elsewhere(consul, target, elsewhere))
-    return in_catalogue
 
 
-def _elsewhere(consul: ConsulSettings, target: str, found: list[Registered]) -> str:
+def _elsewhere(backend: BackendSettings, target: str, found: list[Registered]) -> str:
     """Why the agent that was asked cannot do it, and which one can."""
     if not found:
         return (
@@ -61,7 +52,7 @@ def _elsewhere(consul: ConsulSettings, target: str, found: list[Registered]) -> 
             "p2p status --json shows."
         )
     owner = found[0]
-    parts = urlsplit(consul.url)
+    parts = urlsplit(backend.url)
     scheme, port = (parts.scheme, parts.port) if parts.scheme in ("http", "https") else ("http", 8500)
     return (
         f"{owner.id} is registered with the agent on node {owner.node}, and only that agent can change it: run the "

@@ -1,4 +1,4 @@
-"""Runs one lookup process from start to end: bind, follow Consul, answer over HTTP and DNS, stop."""
+"""Runs one lookup process from start to end: bind, follow the backend, answer over HTTP and DNS, stop."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
 
+from registry.backend.source import Source
 from registry.catalog_checks.leader import checking_catalog
-from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
+from registry.chosen_backend import consul_only, open_source
+from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader
 from registry.discovery.other_datacenters import DATACENTERS_AT_MOST, OtherDatacenters
@@ -67,33 +69,32 @@ class RunningRegistry:
 async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
     """A lookup service that answers while the context is open. Raises SettingsError for a taken port."""
     listener = bind(settings.host, settings.port, shared=settings.shared)
-    catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
+    source = open_source(settings.backend)
     events = EventLog()
     try:
         async with (
-            _directory(catalog, settings, events) as directory,
-            _other_datacenters(catalog, settings, events) as others,
-            supervised("watch the leader", partial(watch_leader, catalog, directory)),
-            following_rollouts(settings.consul, directory.use_rollouts),
-            checking_catalog(settings.consul, settings.checks),
+            _directory(source, settings, events) as directory,
+            _other_datacenters(source, settings, events) as others,
+            supervised("watch the leader", partial(watch_leader, source, directory)),
+            _asking_consul(settings, directory),
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
             _serving_http(settings, directory, others, tickets, access, listener, tls, events),
-            serving_dns(directory, catalog, settings) as dns_port,
+            serving_dns(directory, source, settings) as dns_port,
         ):
             port = port_of(listener)
             url = server_url(settings.host, port, tls=tls is not None)
             _record_configuration(events, settings, tickets, access, tls)
             yield RunningRegistry(url, port, directory, dns_port)
     finally:
-        await catalog.close()
+        await source.close()
         listener.close()
 
 
-def _directory(catalog: Catalog, settings: RegistrySettings, events: EventLog) -> Directory:
+def _directory(source: Source, settings: RegistrySettings, events: EventLog) -> Directory:
     return Directory(
-        catalog,
+        source,
         default=settings.service,
         state=settings.state,
         followed_at_most=settings.followed_at_most,
@@ -105,7 +106,9 @@ def _record_configuration(
     events: EventLog, settings: RegistrySettings, tickets: LookupTickets, access: AccessControl, tls: ServerTls | None
 ) -> None:
     """Record the start, and from now on every change of tokens, certificate and ticket key."""
-    events.configured(f"The lookup service has started; it follows {settings.service} at Consul {settings.consul.url}.")
+    backend = settings.backend
+    where = f"{backend.product} {backend.url}"
+    events.configured(f"The lookup service has started; it follows {settings.service} at {where}.")
     access.when_tokens_change(lambda: events.configured("The token file has been read again."))
     if tls is not None:
         tls.when_changed(lambda: events.configured("The certificate has been read again."))
@@ -113,11 +116,27 @@ def _record_configuration(
         tickets.signer.on_new_key.append(events.key_rotated)
 
 
-def _other_datacenters(catalog: Catalog, settings: RegistrySettings, events: EventLog) -> OtherDatacenters:
-    def open_catalog(name: str) -> Catalog:
-        return Catalog(replace(settings.consul, datacenter=name), timeout_s=FOLLOW_TIMEOUT_S)
+def _other_datacenters(source: Source, settings: RegistrySettings, events: EventLog) -> OtherDatacenters:
+    if settings.failover_datacenters:
+        consul_only(settings.backend, "--failover-dc")
 
-    return OtherDatacenters(catalog, open_catalog, failover=settings.failover_datacenters, observe=events.observe)
+    def open_elsewhere(name: str) -> Source:
+        return open_source(settings.backend, datacenter=name)
+
+    return OtherDatacenters(source, open_elsewhere, failover=settings.failover_datacenters, observe=events.observe)
+
+
+@asynccontextmanager
+async def _asking_consul(settings: RegistrySettings, directory: Directory) -> AsyncIterator[None]:
+    """What only Consul holds: rollouts, and workers in the catalogue, which have to be checked."""
+    if not isinstance(settings.backend, ConsulSettings):
+        yield
+        return
+    async with (
+        following_rollouts(settings.backend, directory.use_rollouts),
+        checking_catalog(settings.backend, settings.checks),
+    ):
+        yield
 
 
 @asynccontextmanager
@@ -127,7 +146,8 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
         yield LookupTickets()
         return
     folder = KeyFolder(settings.ticket_keys)
-    async with signing(folder, settings.consul, lifetime_s=settings.ticket_lifetime_s) as signer:
+    consul = consul_only(settings.backend, "--ticket-keys")
+    async with signing(folder, consul, lifetime_s=settings.ticket_lifetime_s) as signer:
         yield LookupTickets(signer)
 
 
@@ -179,10 +199,11 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event, *, notifier: Sy
     """Answer lookups until `stop` is set; systemd, where it started the process, is told so."""
     async with running(settings) as registry:
         logger.info(
-            "Lookup service on %s, following %s at Consul %s.",
+            "Lookup service on %s, following %s at %s %s.",
             registry.url,
             settings.service,
-            settings.consul.url,
+            settings.backend.product,
+            settings.backend.url,
         )
         if not settings.shared:  # else the process that runs them all has warned
             warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)

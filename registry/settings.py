@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from registry.consul.settings import ConsulSettings
+from registry.chosen_backend import BackendSettings
 from registry.discovery.following_limit import FOLLOWED_AT_MOST
 from registry.runtime.logs.settings import LogSettings
 from registry.runtime.tls.server import TlsFiles
@@ -26,7 +27,7 @@ class RegistrySettings:
     `checks`: what checks of workers in the catalogue trust, and what they show to workers.
     """
 
-    consul: ConsulSettings
+    backend: BackendSettings
     host: str = "127.0.0.1"
     port: int = 12480
     service: str = "classify"
@@ -44,26 +45,21 @@ class RegistrySettings:
     log: LogSettings = field(default_factory=LogSettings)
 
     def as_arguments(self) -> list[str]:
-        """The flags with which another process has these settings, but for the ports and the secrets of Consul."""
-        values = {
-            "--host": self.host,
-            "--service": self.service,
-            "--state": self.state or "",
-            "--consul": self.consul.url,
+        """The flags with which another process has these settings, but for the ports and the secrets of the backend."""
+        values = {"--host": self.host, "--service": self.service, "--state": self.state or ""}
+        more: dict[str, object] = {
             "--followed-at-most": self.followed_at_most,
             "--ticket-lifetime": self.ticket_lifetime_s,
         }
         if self.failover_datacenters:
-            values["--failover-dc"] = ",".join(self.failover_datacenters)
+            more["--failover-dc"] = ",".join(self.failover_datacenters)
         if self.ticket_keys is not None:
-            values["--ticket-keys"] = self.ticket_keys
+            more["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
         page = [] if self.ui else ["--no-ui"]
-        return (
-            [str(part) for each in values.items() for part in each]
-            + page
-            + tls
-            + self.checks.as_flags("--check")
-            + self.access.as_arguments()
-            + self.log.as_arguments()
-        )
+        plain = _flags(values) + self.backend.as_arguments() + _flags(more) + page + tls
+        return plain + self.checks.as_flags("--check") + self.access.as_arguments() + self.log.as_arguments()
+
+
+def _flags(values: Mapping[str, object]) -> list[str]:
+    return [str(part) for each in values.items() for part in each]

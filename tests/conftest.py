@@ -1,4 +1,4 @@
-"""Fixtures and plugins for all tests: a real Consul, and the check that nothing holds an event loop."""
+"""Fixtures and plugins for all tests: real Consul and ZooKeeper, and the check that nothing holds an event loop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.consul_binary.fetch import find_or_fetch
 from tests.support.consul_process import ConsulProcess
+from tests.support.zookeeper_process import Ensemble, running_ensemble
 
 pytest_plugins = ["tests.support.callback_check"]
 
@@ -42,6 +43,17 @@ def consul(consul_binary: Path, tmp_path: Path) -> Iterator[ConsulProcess]:
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
+    """A real ZooKeeper server for all tests of a process, which must use nodes of their own.
+
+    SASL authenticates the users worker, lookup and stranger there; nobody has to be authenticated.
+    """
+    users = {"worker": "worker-secret", "lookup": "lookup-secret", "stranger": "stranger-secret"}
+    with running_ensemble(Ensemble(tmp_path_factory.mktemp("zookeeper"), users=users)) as ensemble:
+        yield ensemble
 
 
 @pytest.fixture(scope="module")

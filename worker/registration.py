@@ -1,4 +1,4 @@
-"""A worker's registration in Consul: registers, sends heartbeats, registers again when forgotten, deregisters.
+"""A worker's registration in the backend: registers, sends heartbeats, registers again when forgotten, deregisters.
 
 It runs in a thread with an event loop of its own, so that heartbeats are sent on time however busy the worker is:
 with heartbeats missed under load, a healthy worker would leave and rejoin the rotation again and again.
@@ -16,11 +16,10 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from registry.consul.catalog import Checks
-from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
-from registry.consul.registration.catalog_registrar import LEAVING
-from registry.consul.registration.registrar import Registrar, open_registrar
-from registry.consul.settings import ConsulSettings
+from registry.backend.checks import Checks
+from registry.backend.errors import BackendRefused, BackendUnavailable, CredentialsRefused, Forgotten
+from registry.backend.registrar import LEAVING, Registrar
+from registry.chosen_backend import BackendSettings, open_registrar
 from registry.instances.instance import Instance, RegisterAt
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 from worker.advertising.refuse_loopback import refuse_loopback
@@ -34,30 +33,30 @@ AUDIT_S = 30.0
 """The time between two questions whether the agent still holds the registration, where heartbeats show it too."""
 
 FIRST_AUDIT_S = 8.0
-"""The time before the first of these questions: by then Consul's check has failed if it cannot reach the worker."""
+"""The time before the first of these questions: by then the health check has failed if it cannot reach the worker."""
 
 FAREWELL_S = 3.0
-"""The longest that leaving may take when Consul does not answer; it removes what it cannot reach."""
+"""The longest that leaving may take when the backend does not answer; it removes what it cannot reach."""
 
 
 class Registration:
     """Keeps `instance` registered while the context is open.
 
-    Registers on entry (raises ConsulRefused where Consul refuses; where it does not answer, tries again in the
-    background), sends heartbeats while `moving()` is true, registers again whenever Consul has forgotten the instance,
-    deregisters on exit. `place` says where: at the agent or in the catalogue. Where `checks` have no `ttl_s` there are
-    no heartbeats, and Consul is asked as often whether it still knows the instance.
+    Registers on entry (raises BackendRefused where the backend refuses; where it does not answer, tries again in the
+    background), sends heartbeats while `moving()` is true, registers again whenever the backend has forgotten the
+    instance, deregisters on exit. `place` says where in Consul: at the agent or in the catalogue. Where `checks` have
+    no `ttl_s` there are no heartbeats, and the backend is asked as often whether it still knows the instance.
 
-    `fit()` is called before every registration but the first: a worker that Consul removed because it hangs must
-    not come back as passing while it still hangs. Both are called from the registration's own thread.
+    `fit()` is called before every registration but the first: a worker that was removed because it hangs must not
+    come back as passing while it still hangs. Both are called from the registration's own thread.
 
-    A loopback address is refused (ConsulRefused) where other machines take part in this Consul, unless
+    A loopback address is refused (BackendRefused) where other machines use this backend, unless
     `allow_loopback` says that clients are on this machine.
     """
 
     def __init__(
         self,
-        consul: ConsulSettings,
+        backend: BackendSettings,
         instance: Instance,
         checks: Checks,
         *,
@@ -66,7 +65,7 @@ class Registration:
         fit: Callable[[], Awaitable[bool]] | None = None,
         allow_loopback: bool = False,
     ) -> None:
-        self._consul = consul
+        self._backend = backend
         self._place = place
         self._instance = instance
         self._checks = checks
@@ -81,7 +80,7 @@ class Registration:
         self._updated = asyncio.Event()
         self._left = False
         self._registered = False
-        self._check_failure: str | None = None  # what Consul's own check found at the last audit
+        self._check_failure: str | None = None  # what the check of its health path found at the last audit
 
     async def __aenter__(self) -> Registration:
         self._thread.start()
@@ -111,7 +110,7 @@ class Registration:
         await self._on_thread(self._update(instance))
 
     async def leave(self) -> None:
-        """Leave the rotation, still registered: clients stop being sent here. Returns when Consul knows."""
+        """Leave the rotation, still registered: clients stop being sent here. Returns when the backend knows."""
         await self._on_thread(self._leave())
 
     async def _on_thread(self, work: Coroutine[Any, Any, None]) -> None:
@@ -119,7 +118,7 @@ class Registration:
         await asyncio.wrap_future(future)
 
     async def _begin(self) -> None:
-        self._registrar = open_registrar(self._place, self._consul)
+        self._registrar = open_registrar(self._backend, self._place)
         self._registered = await self._try_to_register(self._registrar)
         self._task = start_supervised(f"heartbeats of {self._instance.id}", partial(self._stay, self._registrar))
 
@@ -154,35 +153,38 @@ class Registration:
                 if self._registered and time.monotonic() >= audit_at_s:
                     audit_at_s = time.monotonic() + self._audit_s
                     self._registered = await self._audit(registrar)
-            except (ConsulUnavailable, ConsulRefused) as error:
-                logger.warning("Consul could not be told or asked: %s", error)
+            except (BackendUnavailable, BackendRefused) as error:
+                logger.warning("%s could not be told or asked: %s", registrar.product, error)
             if not self._registered:
-                self._log_forgotten()
+                self._log_forgotten(registrar)
                 self._registered = await self._register_if_fit(registrar)
 
     async def _audit(self, registrar: Registrar) -> bool:
-        """Whether the agent still holds the registration; a check of Consul's that begins or ceases to fail is logged.
+        """Whether the registration is still held; a health check that begins or ceases to fail is logged.
 
-        Only Consul knows why its check fails: where it cannot reach the advertised address, this worker sees nothing.
+        Only the backend knows why its check fails: where it cannot reach the advertised address, this worker sees
+        nothing.
         """
         known = await registrar.knows(self._instance.id, boot=self._instance.boot)
         try:
             failure = await registrar.failing_check(self._instance.id) if known else self._check_failure
-        except ConsulRefused:  # a token that may register but not read
+        except BackendRefused:  # a token that may register but not read
             return known
+        product, id_ = registrar.product, self._instance.id
         if failure and not self._check_failure:
-            logger.warning("Consul's check of %s fails, so clients are not sent here: %s", self._instance.id, failure)
+            logger.warning("%s's check of %s fails, so clients are not sent here: %s", product, id_, failure)
         elif self._check_failure and not failure:
-            logger.info("Consul's check of %s passes again.", self._instance.id)
+            logger.info("%s's check of %s passes again.", product, id_)
         self._check_failure = failure
         return known
 
-    def _log_forgotten(self) -> None:
+    def _log_forgotten(self, registrar: Registrar) -> None:
+        product, id_ = registrar.product, self._instance.id
         if self._check_failure:
-            sentence = "Consul has removed %s, because its check fails: %s. Registering again."
-            logger.warning(sentence, self._instance.id, self._check_failure.rstrip("."))
+            sentence = "%s has removed %s, because its check fails: %s. Registering again."
+            logger.warning(sentence, product, id_, self._check_failure.rstrip("."))
         else:
-            logger.warning("Consul has forgotten %s: registering again.", self._instance.id)
+            logger.warning("%s has forgotten %s: registering again.", product, id_)
 
     async def _register_if_fit(self, registrar: Registrar) -> bool:
         if self._fit is not None and not await self._fit():
@@ -191,7 +193,7 @@ class Registration:
         return await self._try_to_register(registrar)
 
     async def _heartbeat(self, registrar: Registrar) -> bool:
-        """Send one; whether the agent knows the check. True where there are no heartbeats."""
+        """Send one; whether the backend knows the registration. True where there are no heartbeats."""
         if not self._checks.ttl_s:
             return True
         try:
@@ -206,15 +208,15 @@ class Registration:
     async def _try_to_register(self, registrar: Registrar) -> bool:
         try:
             if not self._allow_loopback:
-                await refuse_loopback(self._instance.host, self._consul)
+                await refuse_loopback(self._instance.host, self._backend)
             await registrar.register(self._instance, self._checks)
-        except ConsulUnavailable as error:
+        except BackendUnavailable as error:
             logger.warning("%s Serving unregistered, trying again.", error)
             return False
-        except ConsulRefused as error:
+        except BackendRefused as error:
             # At the start this is an error of the set-up, later perhaps a rotated token. But an agent that has just
             # started and reaches no server refuses every token, because it cannot look one up.
-            unchecked = isinstance(error, TokenRefused) and not await registrar.has_leader()
+            unchecked = isinstance(error, CredentialsRefused) and not await registrar.has_leader()
             if self._task is None and not unchecked:
                 raise
             logger.warning("%s Serving unregistered, trying again.", error)
@@ -241,8 +243,8 @@ class Registration:
         try:
             async with asyncio.timeout(FAREWELL_S):
                 await say(self._registrar)
-        except (TimeoutError, ConsulUnavailable, ConsulRefused) as error:
-            logger.warning("Leaving without Consul: %s", error or "no answer in time")
+        except (TimeoutError, BackendUnavailable, BackendRefused) as error:
+            logger.warning("Leaving without %s: %s", self._registrar.product, error or "no answer in time")
         except Forgotten:
             return
 

@@ -14,7 +14,7 @@ from worker.artifacts.version_plan import LATEST_ONLY, Policy
 from worker.system.cpu import usable_cores
 
 if TYPE_CHECKING:  # importing them takes longer than `p2p --help` may
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import BackendSettings
     from registry.runtime.tls.server import TlsFiles
     from worker.advertising.advertise_flag import Advertise
     from worker.artifacts.source import ModelSource
@@ -56,7 +56,7 @@ class WorkerSettings:
     `access_log_sample` is the part of the requests that the access log names; None: there is none.
     """
 
-    consul: ConsulSettings
+    backend: BackendSettings
     source: ModelSource
     service: str = "classify"
     more: tuple[Served, ...] = ()

@@ -18,7 +18,8 @@ from typing import Any
 
 from aiohttp import web
 
-from registry.consul.health_answer import HealthAnswer
+from registry.backend.health_answer import HealthAnswer
+from registry.consul.catalog import Catalog
 from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
 from registry.lookup.connection import LookupConnection
@@ -31,6 +32,10 @@ BLOCKS, LOOKUPS_A_BLOCK = 15, 100_000
 
 class FixedCatalog:
     """A Consul in which one service has `workers` workers for ever."""
+
+    product = Catalog.product
+    own_services = Catalog.own_services
+    hint = Catalog.hint
 
     def __init__(self, workers: int) -> None:
         self._instances = tuple(

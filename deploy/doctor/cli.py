@@ -14,7 +14,7 @@ from deploy.doctor.lookup_address import consul_in, lookup_urls
 from deploy.doctor.role import Role
 from registry.instances.instance import RegisterAt
 from registry.runtime import names
-from registry.runtime.cli_options import checked, consul_option, service_option
+from registry.runtime.cli_options import checked, consul_option, discovery_option, service_option
 from worker.advertising.advertise_flag import parse_advertise
 from worker.cli.options import AllowLoopback, cache_folder
 
@@ -31,6 +31,7 @@ def doctor(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     consul: Annotated[str | None, consul_option("Consul agent; CONSUL_HTTP_ADDR is read too.")] = None,
+    discovery: Annotated[str | None, discovery_option("Only Consul is examined: another backend is refused.")] = None,
     registry: Annotated[
         str,
         typer.Option(metavar="URL", envvar="P2P_REGISTRY", help="Lookup services, with commas between."),
@@ -91,6 +92,11 @@ def doctor(
     from registry.runtime.tls.server import TlsFiles
 
     try:
+        if discovery:
+            raise SettingsError(
+                "It examines hosts that use Consul. With --discovery (P2P_DISCOVERY) ask the lookup service, by "
+                "p2p status; docs/guide/zookeeper.md says what to look at."
+            )
         settings = DoctorSettings(
             consul=ConsulSettings.from_environment(os.environ, url=consul or consul_in(registry)),
             cache=cache_folder(),

@@ -35,7 +35,7 @@ NEEDED = {
     "rollback": "p2p-serving",
     "exec": "p2p-serving",
     "label": "p2p-serving[worker]",
-    "retrain": "p2p-serving[worker]",
+    "retrain": "p2p-serving[train]",
 }
 """What each command needs installed, in the order of the help."""
 

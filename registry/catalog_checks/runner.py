@@ -13,9 +13,9 @@ from functools import partial
 from registry.agent.checks.definitions import HttpProbe
 from registry.agent.checks.probes import Outcome, run_probe
 from registry.agent.state.records import Status
+from registry.backend.entry import CONNECTION_REFUSED
 from registry.catalog_checks.probe_sessions import ProbeSessions
 from registry.catalog_checks.verdict import Finding, Standing, is_to_be_removed, next_standing, status_of
-from registry.consul.health_answer import CONNECTION_REFUSED
 from registry.consul.registration.catalog_checks import CatalogCheck, CatalogChecks
 from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import CHECK_INTERVAL_S, next_index

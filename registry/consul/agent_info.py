@@ -11,10 +11,10 @@ from typing import Any, TypeVar, cast
 from consul.base import Response
 
 from registry.consul.calls import awaited, read_json
-from registry.consul.catalog import TAG
 from registry.consul.right import Right
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
+from registry.instances.instance import TAG
 
 TIMEOUT_S = 10.0
 """A leaderless agent takes about 7 s to answer."""

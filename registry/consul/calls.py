@@ -9,7 +9,8 @@ from typing import Any
 import consul
 from consul.base import Response
 
-from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten, TokenRefused
+from registry.backend.errors import Forgotten
+from registry.consul.errors import ConsulRefused, ConsulUnavailable, TokenRefused
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 """What reading raises where an answer is not of Consul's form; the last one for JSON nested too deep."""

@@ -8,31 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from consul.base import Response
 
+from registry.backend.checks import Checks
+from registry.backend.coordinate import Coordinate, read_coordinates
+from registry.backend.entry import ReadEntry, read_entry
+from registry.backend.errors import Forgotten
+from registry.backend.health_answer import HealthAnswer
+from registry.backend.source import CALL_TIMEOUT_S, WAIT_S
 from registry.consul.calls import MALFORMED, awaited, read_json, read_text
-from registry.consul.coordinate import Coordinate, read_coordinates
 from registry.consul.entry_cache import EntryCache
-from registry.consul.errors import ConsulRefused, Forgotten
-from registry.consul.health_answer import HealthAnswer, ReadEntry, health_answer, read_entry, read_index
+from registry.consul.errors import ConsulRefused
+from registry.consul.health_answer import health_answer, read_index
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import Callback, ConsulClient
-from registry.instances.instance import Instance
+from registry.instances.instance import TAG, Instance
 from registry.runtime.errors import RegistryError
-
-WAIT_S = 55.0
-"""How long a blocking query waits: below the minute after which proxies tend to cut idle connections."""
 
 FOLLOW_TIMEOUT_S = WAIT_S * 17 / 16 + 10
 """The server adds up to a sixteenth of jitter to the wait."""
-
-CALL_TIMEOUT_S = 10.0
-"""For every call that is no blocking query; a leaderless agent takes about 7 s to answer."""
 
 ENTRIES_KEPT_AT_MOST = 256
 """Services whose entries are kept parsed, those of the latest answers: more than are followed at a time."""
@@ -40,30 +38,12 @@ ENTRIES_KEPT_AT_MOST = 256
 LEADER_TIMEOUT_S = 3.0
 """A server answers from memory which one leads; an agent that reaches no server says so, or hangs."""
 
-TAG = "p2p"
-"""The tag of every service that this project registered; the lookup service follows those from the start."""
-
 LONGEST_OUTPUT = 300
 """Characters of a check's output in a log line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """How Consul checks the health of a worker.
-
-    The agent fetches `health_url`, where given: 2xx means passing, 429 warning, anything else critical. Over https it
-    must trust the certificate, made out to the URL's host or to `tls_server_name`. `ttl_s`, where given, adds a check
-    that turns critical when no heartbeat has come for that long. Consul deregisters a worker that was critical for
-    `reap_after_s`.
-    """
-
-    health_url: str | None
-    tls_server_name: str | None = None
-    interval_s: float = 2.0
-    timeout_s: float = 1.0
-    failures_before_critical: int = 2
-    ttl_s: float | None = 15.0
-    reap_after_s: int = 60
+SERVICES_UNREADABLE = "Consul may be hiding them, the token in CONSUL_HTTP_TOKEN needs service:read and node:read"
+NODES_UNREADABLE = "Consul lists it and shows none, the token in CONSUL_HTTP_TOKEN needs node:read, too"
 
 
 class Catalog:
@@ -72,6 +52,9 @@ class Catalog:
     Every method raises ConsulUnavailable when no usable answer came, ConsulRefused when Consul said no. Health and
     services are those of the datacenter that `settings` name, else of the agent's own.
     """
+
+    product = "Consul"
+    own_services = frozenset({"consul"})
 
     def __init__(self, settings: ConsulSettings, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.url = settings.url
@@ -138,6 +121,12 @@ class Catalog:
                 return bool(await self._call(self._client.status.leader()))
         except (TimeoutError, RegistryError):
             return False
+
+    def hint(self, *, listed: bool, complete: bool) -> str:
+        """Why a service may have no instances for us; "" if nothing is known."""
+        if listed:
+            return NODES_UNREADABLE
+        return "" if complete else SERVICES_UNREADABLE
 
     async def register(self, instance: Instance, checks: Checks) -> None:
         """Register the instance as passing, so only once it is warm. Repeating the call changes nothing."""

@@ -1,28 +1,26 @@
 """The errors of calls to Consul, each with a sentence that names the cause and what to do.
 
-RegistryError (registry.runtime.errors)
-├── ConsulUnavailable      no answer, or an unusable one (5xx, malformed JSON)
-├── ConsulRefused          Consul understood and refused: a bad request, an unknown certificate, a wrong password
-│   └── TokenRefused       the token does not have the right to do this, or does not exist
-└── Forgotten              the agent does not know this service or check (any more): register again
+registry.backend.errors
+├── BackendUnavailable
+│   └── ConsulUnavailable  no answer, or an unusable one (5xx, malformed JSON)
+└── BackendRefused
+    ├── ConsulRefused      Consul understood and refused: a bad request, an unknown certificate, a wrong password
+    └── CredentialsRefused
+        └── TokenRefused   (a ConsulRefused, too) the token does not have the right to do this, or does not exist
 """
 
 from __future__ import annotations
 
-from registry.runtime.errors import RegistryError
+from registry.backend.errors import BackendRefused, BackendUnavailable, CredentialsRefused
 
 
-class ConsulUnavailable(RegistryError):
+class ConsulUnavailable(BackendUnavailable):
     """Consul did not answer, or answered with a server error: another try is worthwhile."""
 
 
-class ConsulRefused(RegistryError):
+class ConsulRefused(BackendRefused):
     """Consul answered and refused: another try does not help until the request or the set-up has changed."""
 
 
-class TokenRefused(ConsulRefused):
+class TokenRefused(ConsulRefused, CredentialsRefused):
     """The token lacks the right; an agent that has just started and reaches no server answers the same."""
-
-
-class Forgotten(RegistryError):
-    """The agent does not know the service or check that was named."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from consul.base import Response
 
+from registry.backend.source import WAIT_S
 from registry.consul.calls import awaited, read_json
-from registry.consul.catalog import FOLLOW_TIMEOUT_S, WAIT_S
+from registry.consul.catalog import FOLLOW_TIMEOUT_S
 from registry.consul.health_answer import read_index
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient

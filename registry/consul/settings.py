@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from registry.runtime.address import bracketed
@@ -21,6 +22,8 @@ class ConsulSettings:
     authentication. `ca_file`, `cert_file`, `key_file` are PEM files; `verify=False` accepts any certificate
     (CONSUL_HTTP_SSL_VERIFY=false). `datacenter` is the one whose services are read; None: the agent's own.
     """
+
+    product: ClassVar[str] = "Consul"
 
     url: str = DEFAULT_CONSUL_URL
     token: str | None = field(default=None, repr=False)
@@ -51,6 +54,10 @@ class ConsulSettings:
             verify=environ.get("CONSUL_HTTP_SSL_VERIFY", "true").lower() not in ("0", "false"),
             server_name=environ.get("CONSUL_TLS_SERVER_NAME") or None,
         )
+
+    def as_arguments(self) -> list[str]:
+        """The flags with which a child process reaches the same agent, in its environment."""
+        return ["--consul", self.url]
 
     def as_environment(self) -> dict[str, str]:
         """The variables with which a child process reaches the same agent; certificates and token it inherits."""

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from registry.consul.catalog import TAG, Catalog
+from registry.backend.source import Source
 from registry.discovery.following_limit import FOLLOWED_AT_MOST, FollowedService, service_to_give_up
 from registry.discovery.nearness import Nearness
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
-from registry.discovery.service_list import CONSUL_SERVICE, ServiceList
+from registry.discovery.service_list import ServiceList
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.state_file import as_saved, keep_saved, load
 from registry.discovery.transition import Observe, ignore
-from registry.instances.instance import Health
+from registry.instances.instance import TAG, Health
 from registry.rollout.record import Rollout
 from registry.runtime.tasks.race import event_within
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
@@ -30,9 +30,6 @@ logger = logging.getLogger(__name__)
 
 REASONS_SHOWN = 3
 """How many of operators' reasons for a maintenance a sentence names."""
-
-SERVICES_UNREADABLE = "Consul may be hiding them, the token in CONSUL_HTTP_TOKEN needs service:read and node:read"
-NODES_UNREADABLE = "Consul lists it and shows none, the token in CONSUL_HTTP_TOKEN needs node:read, too"
 
 
 class Directory:
@@ -46,7 +43,7 @@ class Directory:
 
     def __init__(
         self,
-        catalog: Catalog,
+        source: Source,
         *,
         default: str,
         state: Path | None = None,
@@ -55,8 +52,9 @@ class Directory:
         observe: Observe = ignore,
     ) -> None:
         self.default = default
+        self.product = source.product
         self.followed_at_most = followed_at_most
-        self._catalog = catalog
+        self._source = source
         self._datacenter = datacenter
         self._observe = observe
         self._state = state
@@ -65,8 +63,8 @@ class Directory:
         self._saved: Mapping[str, SavedSnapshot] = {}
         self._changed = asyncio.Event()
         self._services: dict[str, Service] = {}
-        self.nearness = Nearness(catalog)
-        self._list = ServiceList(catalog, self._follow_listed)
+        self.nearness = Nearness(source)
+        self._list = ServiceList(source, self._follow_listed)
         self._spellings: dict[str, str] = {}
         self._rollouts: Mapping[str, Rollout] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -74,7 +72,7 @@ class Directory:
 
     async def __aenter__(self) -> Directory:
         if self._state is not None:
-            path, consul = self._state, self._catalog.url
+            path, consul = self._state, self._source.url
             self._saved = await asyncio.to_thread(load, path, consul=consul)
             self._rollouts = {name: saved.rollout for name, saved in self._saved.items() if saved.rollout is not None}
             saving = partial(keep_saved, path, self._to_save, self._changed, consul=consul)
@@ -98,19 +96,19 @@ class Directory:
 
     @property
     def listed(self) -> bool:
-        """Whether Consul has said which services there are."""
+        """Whether the backend has said which services there are."""
         return self._list.known
 
     @property
     def names(self) -> Sequence[str]:
         """Every service that may be asked for, followed ones first; sorted only when something has changed."""
         if self._names is None:
-            others = (name for name in self._list.tags if name not in self._services and name != CONSUL_SERVICE)
+            others = (name for name in self._list.tags if self._is_others(name))
             self._names = sorted(name for name in self._services if self.exists(name)) + sorted(others)
         return self._names
 
     async def wait_until_listed(self) -> bool:
-        """Wait until Consul has said which services there are; whether that came within FIRST_ANSWER_WAIT_S."""
+        """Wait until the backend has said which services there are; whether that came within FIRST_ANSWER_WAIT_S."""
         return await event_within(self._list.first_answer, FIRST_ANSWER_WAIT_S)
 
     def services(self) -> Iterable[Service]:
@@ -118,7 +116,7 @@ class Directory:
         return self._services.values()
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a service: Consul lists it, or the last snapshot has instances of it."""
+        """Whether there is such a service: the backend lists it, or the last snapshot has instances of it."""
         service = self._services.get(name)
         return name in self._list or (service is not None and bool(service.snapshot.instances))
 
@@ -131,20 +129,18 @@ class Directory:
     def hint(self, service: Service) -> str:
         """Why a service has no worker to hand out: all are in maintenance, or the token lacks a right; "" if not known.
 
-        Consul leaves out what a token may not read, and answers 200 all the same.
+        Consul leaves out what a token may not read, and answers 200 all the same; ZooKeeper refuses.
         """
         if service.snapshot.instances or not self._list.known:
             return _maintenance(service.snapshot)
-        if service.name in self._list:
-            return NODES_UNREADABLE
-        return "" if self._list.complete else SERVICES_UNREADABLE
+        return self._source.hint(listed=service.name in self._list, complete=self._list.complete)
 
     def followed(self, name: str) -> Service | None:
         """The service if it is followed already."""
         return self._services.get(name)
 
     def find(self, name: str) -> Service | None:
-        """The service, followed from now on if Consul lists it.
+        """The service, followed from now on if the backend lists it.
 
         None where there is none of that name, or where it `exists` and there is no room to follow it.
         """
@@ -162,12 +158,12 @@ class Directory:
             service.use_rollout(self._rollouts.get(name))
 
     def leader_lost(self) -> None:
-        """Consul has lost its leader: all services are queried at once."""
+        """The backend has lost its leader: all services are queried at once."""
         for service in self._services.values():
             service.watch.leader_lost()
 
     def leader_found(self) -> None:
-        """Consul has a leader again: what waits after an error is queried at once."""
+        """The backend has a leader again: what waits after an error is queried at once."""
         self._list.leader_found()
         for service in self._services.values():
             service.watch.leader_found()
@@ -175,7 +171,7 @@ class Directory:
     def _follow(self, name: str) -> Service:
         service = Service(
             name,
-            self._catalog,
+            self._source,
             changed=self._has_changed,
             is_hidden=self._list.hides,
             saved=self._saved.get(name),
@@ -220,6 +216,10 @@ class Directory:
         saved = self._saved.get(name)
         return saved is not None and any(TAG in instance.tags for instance in saved.snapshot.instances)
 
+    def _is_others(self, name: str) -> bool:
+        """Whether a listed service is not followed, and not one that the backend registers of itself."""
+        return name not in self._services and name not in self._source.own_services
+
     def _has_changed(self) -> None:
         self._names = None
         self._changed.set()
@@ -232,7 +232,7 @@ class Directory:
         return [saved for saved in found if saved is not None]
 
     async def _follow_listed(self) -> None:
-        """Follow new services with our tag; stop following what Consul no longer lists and has no instances left."""
+        """Follow new services with our tag; stop following those not listed any more that have no instances left."""
         now_s = time.monotonic()
         for service in self._services.values():
             service.idle_s(now_s)

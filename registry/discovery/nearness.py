@@ -12,8 +12,8 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 
-from registry.consul.catalog import Catalog
-from registry.consul.coordinate import Coordinate, round_trip_s
+from registry.backend.coordinate import Coordinate, round_trip_s
+from registry.backend.source import Source
 from registry.instances.instance import Instance
 from registry.runtime.errors import RegistryError
 
@@ -36,10 +36,10 @@ class UnknownNode(Exception):
 
 
 class Nearness:
-    """The nodes' coordinates in one catalog."""
+    """The coordinates of the nodes that one source knows."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._coordinates: Mapping[str, Coordinate] = {}
         self._agent = ""
         self._until_s = -math.inf
@@ -66,13 +66,13 @@ class Nearness:
         return sorted(instances, key=lambda each: (steps(each), self._chance.expovariate(each.weight)))
 
     async def _refresh(self) -> None:
-        """Ask Consul where that is due; while it does not answer, the last coordinates stay in use."""
+        """Ask the backend where that is due; while it does not answer, the last coordinates stay in use."""
         async with self._asking:
             if time.monotonic() < self._until_s:
                 return
             try:
-                self._coordinates = await self._catalog.coordinates()
-                self._agent = self._agent or await self._catalog.node_name()
+                self._coordinates = await self._source.coordinates()
+                self._agent = self._agent or await self._source.node_name()
             except RegistryError:
                 if not self._coordinates:
                     raise

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from registry.consul.catalog import Catalog
+from registry.backend.source import Source
 from registry.discovery.directory import Directory
 from registry.discovery.service import FIRST_ANSWER_WAIT_S
 from registry.discovery.transition import Observe, ignore
@@ -30,7 +30,7 @@ NAMES_KEPT_S = 10.0
 
 
 class OtherDatacenters:
-    """The directories of other datacenters, whose catalogs `open_catalog(name)` opens; `here` lists the datacenters.
+    """The directories of other datacenters, whose sources `open_source(name)` opens; `here` lists the datacenters.
 
     `failover` are those in which a service is looked for, in this order, when it has no healthy instance here.
     `observe` is told of the transitions of their services.
@@ -39,8 +39,8 @@ class OtherDatacenters:
 
     def __init__(
         self,
-        here: Catalog,
-        open_catalog: Callable[[str], Catalog],
+        here: Source,
+        open_source: Callable[[str], Source],
         *,
         failover: Sequence[str] = (),
         observe: Observe = ignore,
@@ -48,8 +48,8 @@ class OtherDatacenters:
         self.failover = tuple(failover)
         self._observe = observe
         self._here = here
-        self._open_catalog = open_catalog
-        self._followed: dict[str, tuple[Directory, Catalog]] = {}
+        self._open_source = open_source
+        self._followed: dict[str, tuple[Directory, Source]] = {}
         self._opened_s: dict[str, float] = {}
         self._opening = asyncio.Lock()
         self._names: Sequence[str] = ()
@@ -65,7 +65,7 @@ class OtherDatacenters:
             await self._close(name)
 
     async def names(self) -> Sequence[str]:
-        """The names of all datacenters that Consul knows, this one too. Raises RegistryError where it cannot say."""
+        """The names of all datacenters, this one too. Raises RegistryError where the backend cannot say."""
         if time.monotonic() >= self._names_until_s:
             self._names = await self._here.datacenters()
             self._names_until_s = time.monotonic() + NAMES_KEPT_S
@@ -107,15 +107,15 @@ class OtherDatacenters:
         others = [other for other in self._followed if other not in self.failover]
         if len(self._followed) >= DATACENTERS_AT_MOST and others:
             await self._close(others[0])
-        catalog = self._open_catalog(name)
+        source = self._open_source(name)
         directory = Directory(
-            catalog, default="", datacenter=name, followed_at_most=FOLLOWED_AT_MOST, observe=self._observe
+            source, default="", datacenter=name, followed_at_most=FOLLOWED_AT_MOST, observe=self._observe
         )
         await directory.__aenter__()
-        self._followed[name] = directory, catalog
+        self._followed[name] = directory, source
         self._opened_s[name] = time.monotonic()
 
     async def _close(self, name: str) -> None:
-        directory, catalog = self._followed.pop(name)
+        directory, source = self._followed.pop(name)
         await directory.__aexit__(None, None, None)
-        await catalog.close()
+        await source.close()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from registry.consul.health_answer import HealthAnswer
+from registry.backend.health_answer import HealthAnswer
 from registry.discovery.snapshot import Snapshot
 
 GRACE_S = 15.0

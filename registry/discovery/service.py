@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
-from registry.consul.catalog import Catalog
+from registry.backend.source import Source
 from registry.discovery.rotation import Rotation
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.selector import ANY, Selector
@@ -27,7 +27,7 @@ from registry.runtime.tasks.supervise import cancel_all, start_supervised
 logger = logging.getLogger(__name__)
 
 FIRST_ANSWER_WAIT_S = 2.0
-"""How long a request for a service that was never asked for waits for Consul; a DNS client waits 5 s."""
+"""How long a request for a service that was never asked for waits for the backend; a DNS client waits 5 s."""
 
 ROTATIONS_AT_MOST = 256
 """Rotations kept per service; the one whose selector was unused for longest is dropped, and would start anew."""
@@ -50,7 +50,7 @@ class Service:
     def __init__(
         self,
         name: str,
-        catalog: Catalog,
+        source: Source,
         *,
         changed: Callable[[], None],
         is_hidden: IsHidden,
@@ -61,7 +61,7 @@ class Service:
         self.name = name
         self.datacenter = datacenter
         self.watch = ServiceWatch(
-            catalog, name, self._changed, saved=saved, is_hidden=is_hidden, observe=observe, datacenter=datacenter
+            source, name, self._changed, saved=saved, is_hidden=is_hidden, observe=observe, datacenter=datacenter
         )
         self._observe = observe
         self.generation = object()
@@ -142,7 +142,7 @@ class Service:
             self._waiting -= 1
 
     async def wait_until_known(self, *, timeout_s: float = FIRST_ANSWER_WAIT_S) -> bool:
-        """Wait for the first answer of Consul; whether it came within `timeout_s`."""
+        """Wait for the first answer of the backend; whether it came within `timeout_s`."""
         return await event_within(self.watch.first_answer, timeout_s)
 
     async def stop(self) -> None:

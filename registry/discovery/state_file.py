@@ -1,7 +1,7 @@
-"""Keeps the last good snapshots on disk, so that a lookup service that starts while Consul is away still answers.
+"""Keeps the last good snapshots on disk, so that a lookup service that starts while the backend is away still answers.
 
 The file is written when something has changed, and every minute to renew the age; it is read once at the start. It
-says from which Consul it comes, and is ignored where another one is followed. A file that is damaged is set aside, so
+says from which backend it comes, and is ignored where another one is followed. A file that is damaged is set aside, so
 that it can be looked at; `saved_snapshot` reads its entries.
 """
 
@@ -41,7 +41,7 @@ def load(path: Path, *, consul: str) -> dict[str, SavedSnapshot]:
     """The snapshots that were saved, by service.
 
     Nothing where the file is missing, damaged (it is kept under another name then), of another format, or from another
-    Consul than that at URL `consul`.
+    backend than that at URL `consul`.
     """
     try:
         content = _content(path)
@@ -49,7 +49,7 @@ def load(path: Path, *, consul: str) -> dict[str, SavedSnapshot]:
             return {}
         if content["consul"] != consul:
             logger.warning(
-                "The last good set in %s is that of Consul at %a: starting without.", path, content["consul"]
+                "The last good set in %s is that of another backend, %a: starting without.", path, content["consul"]
             )
             return {}
         return {saved.snapshot.service: saved for saved in map(read_saved, content["services"])}
@@ -117,7 +117,7 @@ async def keep_saved(
 
 
 def as_saved(snapshot: Snapshot, confirmed_s: float | None, rollout: Rollout | None = None) -> SavedSnapshot | None:
-    """A snapshot as it is saved; None for one that Consul never confirmed. `confirmed_s` is monotonic."""
+    """A snapshot as it is saved; None for one that the backend never confirmed. `confirmed_s` is monotonic."""
     if confirmed_s is None or not snapshot.known:
         return None
     return SavedSnapshot(snapshot, time.time() - (time.monotonic() - confirmed_s), rollout)

@@ -1,6 +1,6 @@
 """Keeps the snapshot of one service up to date: a blocking query, its answer, a new snapshot, the next query.
 
-Consul is never polled: a query carries the index of the last answer and returns when something has changed. After
+The backend is never polled: a query carries the index of the last answer and returns when something has changed. After
 errors it waits with full jitter; when changes come in quick succession a token bucket limits the queries.
 """
 
@@ -13,9 +13,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from registry.consul.catalog import CALL_TIMEOUT_S, WAIT_S, Catalog
-from registry.consul.errors import ConsulUnavailable
-from registry.consul.health_answer import HealthAnswer
+from registry.backend.errors import BackendUnavailable
+from registry.backend.health_answer import HealthAnswer
+from registry.backend.source import CALL_TIMEOUT_S, WAIT_S, Source
 from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import mark_stale, reconcile
 from registry.discovery.saved_snapshot import SavedSnapshot
@@ -28,7 +28,7 @@ from registry.runtime.tasks.race import event_within
 logger = logging.getLogger(__name__)
 
 CHANGES_A_SECOND = 50.0
-"""The most queries a second under churn: a change is seen within 20 ms, and Consul is spared."""
+"""The most queries a second under churn: a change is seen within 20 ms, and the backend is spared."""
 
 CHANGES_AT_ONCE = 2.0
 
@@ -40,22 +40,22 @@ LEADERLESS_WAIT_S = 1.0
 
 
 IsHidden = Callable[[str], Awaitable[bool]]
-"""Asks Consul whether it hides the instances of a service from our token, rather than having none."""
+"""Asks the backend whether it hides the instances of a service from us, rather than having none."""
 
 
 class ServiceWatch:
     """Follows one service: `snapshot` is the current one; `changed(snapshot)` is called when the set has changed.
 
-    `confirmed_s` is the monotonic time of the last current answer, None before the first. `trouble` says why the last
-    query had no answer, "" if it had one. `saved` is the last snapshot of an earlier process: it counts as the
-    previous snapshot, and is served where Consul does not answer. `is_hidden` is asked before the last instances are
-    dropped. `observe` is told of each change of the set, and of each time Consul begins or ceases to confirm it;
-    `datacenter` goes with that.
+    `product` is the make of the backend. `confirmed_s` is the monotonic time of the last current answer, None before
+    the first. `trouble` says why the last query had no answer, "" if it had one. `saved` is the last snapshot of an
+    earlier process: it counts as the previous snapshot, and is served where the backend does not answer. `is_hidden`
+    is asked before the last instances are dropped. `observe` is told of each change of the set, and of each time the
+    backend begins or ceases to confirm it; `datacenter` goes with that.
     """
 
     def __init__(
         self,
-        catalog: Catalog,
+        source: Source,
         service: str,
         changed: Callable[[Snapshot], None],
         *,
@@ -65,11 +65,12 @@ class ServiceWatch:
         datacenter: str = "",
     ) -> None:
         self.service = service
+        self.product = source.product
         self.snapshot = Snapshot(service)
         self.confirmed_s: float | None = None
         self.trouble = ""
         self.first_answer = asyncio.Event()
-        self._catalog = catalog
+        self._source = source
         self._changed = changed
         self._is_hidden = is_hidden
         self._saved = saved
@@ -99,30 +100,30 @@ class ServiceWatch:
                 raise
 
     def leader_lost(self) -> None:
-        """Consul has lost its leader: give up the waiting query and ask at once what Consul says now."""
+        """The backend has lost its leader: give up the waiting query and ask at once what the backend says now."""
         timeout = self._query_timeout
         if timeout is not None and not timeout.expired() and not self.snapshot.stale:
             timeout.reschedule(asyncio.get_running_loop().time())
 
     def leader_found(self) -> None:
-        """Consul has a leader again: end the pause after an error."""
+        """The backend has a leader again: end the pause after an error."""
         self._wake.set()
 
     def stale_s(self, now_s: float) -> float | None:
-        """For how long Consul has not confirmed the snapshot; None while it does."""
+        """For how long the backend has not confirmed the snapshot; None while it does."""
         if not self.snapshot.stale:
             return None
         return now_s - self.confirmed_s if self.confirmed_s is not None else 0.0
 
     async def _query(self) -> None:
-        # After an error the query does not block: whether Consul is back must be known at once.
+        # After an error the query does not block: whether the backend is back must be known at once.
         index = 0 if self._failures else self.snapshot.index
         wait_s = self._wait_s() if index else 0.0
         try:
             async with asyncio.timeout(wait_s * 17 / 16 + CALL_TIMEOUT_S) as self._query_timeout:
-                answer = await self._catalog.health(self.service, index=index, wait_s=wait_s)
+                answer = await self._source.health(self.service, index=index, wait_s=wait_s)
         except TimeoutError:
-            raise ConsulUnavailable("Consul has no leader, or the agent cannot reach it.") from None
+            raise BackendUnavailable(f"{self.product} has no leader, or it cannot be reached.") from None
         finally:
             self._query_timeout = None
         await self._apply(answer)
@@ -164,7 +165,8 @@ class ServiceWatch:
             self._log_unusable(old, snapshot)
             self._changed(snapshot)
         if changed or old.stale != snapshot.stale:
-            self._observe(Transition(old, snapshot, self.trouble if snapshot.stale else "", self._datacenter))
+            trouble = self.trouble if snapshot.stale else ""
+            self._observe(Transition(old, snapshot, trouble, self._datacenter, product=self.product))
         if snapshot.known:
             self.first_answer.set()
 

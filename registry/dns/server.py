@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
-from registry.consul.catalog import Catalog
+from registry.backend.source import Source
 from registry.dns.message import Query, read
 from registry.dns.resolver import FollowedService, Resolver, Services
 from registry.runtime.errors import RegistryError, SettingsError
@@ -41,7 +41,7 @@ _PORTS_TRIED = 20
 
 
 @asynccontextmanager
-async def serving_dns(services: Services, catalog: Catalog, settings: RegistrySettings) -> AsyncIterator[int | None]:
+async def serving_dns(services: Services, source: Source, settings: RegistrySettings) -> AsyncIterator[int | None]:
     """DNS on `settings.dns_port` while the context is open; gives the port, or None where `dns_port` is None.
 
     Raises SettingsError where the port cannot be bound.
@@ -51,7 +51,7 @@ async def serving_dns(services: Services, catalog: Catalog, settings: RegistrySe
         return
     tcp, udp = _bind_both(settings.host, settings.dns_port, shared=settings.shared)
     resolver = Resolver(services)
-    learn = partial(_learn_datacenter, resolver, catalog, settings)
+    learn = partial(_learn_datacenter, resolver, source, settings)
     async with (
         supervised("learn the datacenter", learn),
         over_udp(resolver, udp),
@@ -230,12 +230,12 @@ class _Streams:
         return self._resolver.answer(query, over_tcp=True)
 
 
-async def _learn_datacenter(resolver: Resolver, catalog: Catalog, settings: RegistrySettings) -> None:
+async def _learn_datacenter(resolver: Resolver, source: Source, settings: RegistrySettings) -> None:
     """Give the resolver the datacenter's name: the one in the settings, else that of the agent once it answers."""
-    failures, chance, name = 0, random.Random(), settings.consul.datacenter
+    failures, chance, name = 0, random.Random(), settings.backend.datacenter
     while not name:
         try:
-            name = await catalog.datacenter()
+            name = await source.datacenter()
         except RegistryError as error:
             logger.debug("The datacenter's name: %s", error)
             await asyncio.sleep(backoff_s(failures, chance))

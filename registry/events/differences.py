@@ -90,11 +90,12 @@ def _panic(old: Snapshot, new: Snapshot, name: str) -> Iterator[Event]:
 def _stale(transition: Transition, name: str) -> Iterator[Event]:
     old, new = transition.old, transition.new
     if new.stale and not old.stale:
-        why = transition.trouble or "What Consul says cannot be relied on: it has no leader, or hides something."
+        doubt = f"What {transition.product} says cannot be relied on: it has no leader, or hides something."
+        why = transition.trouble or doubt
         consequence = "Serving the last good set of" if new.known else "There is no earlier set of"
         yield Event(Kind.STALE, f"{why} {consequence} {name}.", service=new.service)
     elif old.stale and not new.stale and old.known:
-        yield Event(Kind.FRESH, f"Consul confirms {name} again.", service=new.service)
+        yield Event(Kind.FRESH, f"{transition.product} confirms {name} again.", service=new.service)
 
 
 def _event(kind: Kind, instance: Instance, happened: str, *, version: str = "") -> Event:

@@ -11,6 +11,9 @@ from registry.runtime.address import host_port
 
 _VERSION_TAG = "version-"
 
+TAG = "p2p"
+"""The tag of every service that this project registered; the lookup service follows those from the start."""
+
 LOADING_META = "loading"
 """What an instance's meta says while it loads a further version: the version."""
 

@@ -186,6 +186,7 @@ class Lookup:
         rotation = found.service.rotation(selector)
         if not near:
             return rotation.take(count)
+        product = found.directory.product
         candidates = rotation.ahead(len(rotation))
         if found.service.rollout is not None:  # the candidates are those of the version whose turn it was
             rotation.next()
@@ -194,10 +195,10 @@ class Lookup:
         except UnknownNode as error:
             known = ", ".join(error.known[:20]) or "none"
             raise Refusal(
-                400, f"near={near[:40]} cannot be used: Consul has network coordinates of {known}."
+                400, f"near={near[:40]} cannot be used: {product} has network coordinates of {known}."
             ) from error
         except RegistryError as error:
-            raise Refusal(503, f"Consul does not say how near nodes are: {error}", again=True) from error
+            raise Refusal(503, f"{product} does not say how near nodes are: {error}", again=True) from error
 
     async def instances(self, request: web.Request) -> web.Response:
         """`GET /instances/{service}`: all instances with health and check output, now or when they change.

@@ -60,7 +60,10 @@ class ServiceFinder:
             try:
                 names = await others.names()
             except RegistryError as error:
-                raise Refusal(503, f"Consul does not say which datacenters there are: {error}", again=True) from error
+                product = self._directory.product
+                raise Refusal(
+                    503, f"{product} does not say which datacenters there are: {error}", again=True
+                ) from error
             if datacenter not in names:
                 raise Refusal(404, f"There is no datacenter {datacenter[:40]!a}: there are {', '.join(names)}.")
             if await others.is_here(datacenter):

@@ -12,10 +12,10 @@ from registry.web.refusal import Refusal
 
 
 async def service_named(directory: Directory, name: str, caller: Caller) -> Service:
-    """The followed service of that name, once Consul has answered for it.
+    """The followed service of that name, once the backend has answered for it.
 
     Raises AccessDenied where the caller may not use it, and Refusal: 404 and the names that exist, or 503 where the
-    service cannot be followed for lack of room and while Consul has not answered at all.
+    service cannot be followed for lack of room and while the backend has not answered at all.
     """
     check_service(caller, name)
     service = directory.find(name)
@@ -30,7 +30,7 @@ async def service_named(directory: Directory, name: str, caller: Caller) -> Serv
 
 
 def _not_followed(directory: Directory, name: str, caller: Caller, *, listed: bool) -> Refusal:
-    """The refusal for a service that is not followed: only what Consul does not list does not exist."""
+    """The refusal for a service that is not followed: only what the backend does not list does not exist."""
     if directory.exists(name):
         most = directory.followed_at_most
         return Refusal(
@@ -39,14 +39,14 @@ def _not_followed(directory: Directory, name: str, caller: Caller, *, listed: bo
             again=True,
         )
     if not listed:
-        return Refusal(503, f"Consul has not said yet whether there is a service {name!r}.", again=True)
+        return Refusal(503, f"{directory.product} has not said yet whether there is a service {name!r}.", again=True)
     return Refusal(404, f"There is no service {name!r}{_existing_names(directory, caller)}.")
 
 
 def not_answered_yet(service: Service) -> Refusal:
-    """The refusal while Consul has not answered for the service, with the error of the last query."""
-    trouble = service.watch.trouble
-    return Refusal(503, f"Consul has not answered yet{f': {trouble}' if trouble else '.'}", again=True)
+    """The refusal while the backend has not answered for the service, with the error of the last query."""
+    trouble, product = service.watch.trouble, service.watch.product
+    return Refusal(503, f"{product} has not answered yet{f': {trouble}' if trouble else '.'}", again=True)
 
 
 def snapshot_headers(service: Service) -> dict[str, str]:
@@ -56,7 +56,7 @@ def snapshot_headers(service: Service) -> dict[str, str]:
 
 
 def stale_header(service: Service) -> dict[str, str]:
-    """`X-Registry-Stale: SECONDS` while Consul does not confirm the snapshot, else no header."""
+    """`X-Registry-Stale: SECONDS` while the backend does not confirm the snapshot, else no header."""
     stale_s = service.watch.stale_s(time.monotonic())
     return {} if stale_s is None else {"X-Registry-Stale": str(int(stale_s))}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from registry.consul.catalog import FOLLOW_TIMEOUT_S, Catalog
+from registry.chosen_backend import BackendSettings, open_source
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.events.event_log import EventLog
@@ -61,7 +61,7 @@ class ProxySettings:
     `access` says who may ask; each request's Authorization header goes on to the worker all the same.
     """
 
-    consul: ConsulSettings
+    backend: BackendSettings
     host: str = "127.0.0.1"
     port: int = 12479
     workers: tuple[Instance, ...] = ()
@@ -129,7 +129,8 @@ async def running(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
 async def serve(settings: ProxySettings, stop: asyncio.Event) -> None:
     """Forward requests until `stop` is set."""
     async with running(settings) as proxy:
-        workers = ", ".join(w.address for w in settings.workers) or f"{settings.service} as Consul knows it"
+        by_service = f"{settings.service} as {settings.backend.product} knows it"
+        workers = ", ".join(w.address for w in settings.workers) or by_service
         logger.info("Proxy on %s, sending requests on to %s.", proxy.url, workers)
         warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
         await stop.wait()
@@ -155,19 +156,26 @@ async def _workers(settings: ProxySettings) -> AsyncIterator[Workers]:
     if settings.workers:
         yield FixedWorkers(settings.workers)
         return
-    catalog = Catalog(settings.consul, timeout_s=FOLLOW_TIMEOUT_S)
+    source = open_source(settings.backend)
     try:
         observe = EventLog().observe
         async with (
-            Directory(catalog, default=settings.service, followed_at_most=1, observe=observe) as directory,
-            following_rollouts(settings.consul, directory.use_rollouts),
+            Directory(source, default=settings.service, followed_at_most=1, observe=observe) as directory,
+            _following_rollouts(settings, directory),
         ):
             service = directory.followed(settings.service)
             assert service is not None  # the default service is followed from the start
             await service.wait_until_known()
             yield ServiceWorkers(directory)
     finally:
-        await catalog.close()
+        await source.close()
+
+
+def _following_rollouts(settings: ProxySettings, directory: Directory) -> AbstractAsyncContextManager[None]:
+    """Follows the records of rollouts, which only Consul holds."""
+    if not isinstance(settings.backend, ConsulSettings):
+        return nullcontext()
+    return following_rollouts(settings.backend, directory.use_rollouts)
 
 
 async def _remove_added_headers(_: web.Request, response: web.StreamResponse) -> None:

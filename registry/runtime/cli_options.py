@@ -56,6 +56,11 @@ def consul_option(says: str) -> Any:
     return typer.Option("--consul", metavar="URL", envvar="P2P_CONSUL", help=says)
 
 
+def discovery_option(says: str) -> Any:
+    """`--discovery`, the URL of a discovery backend other than Consul, with the help text `says`."""
+    return typer.Option("--discovery", metavar="URL", envvar="P2P_DISCOVERY", help=says)
+
+
 def ticket_keys_option(says: str) -> Any:
     """`--ticket-keys`, the folder of a lookup host's private ticket keys, with the help text `says`."""
     return typer.Option("--ticket-keys", metavar="DIR", envvar="P2P_TICKET_KEYS", help=says)
@@ -125,6 +130,12 @@ LookupConsul = Annotated[
     ),
 ]
 """Of a command that follows services."""
+
+Discovery = Annotated[
+    str | None,
+    discovery_option("ZooKeeper in place of Consul: zookeeper://HOST:PORT,HOST:PORT[/PATH].  [default: Consul]"),
+]
+"""Of a command that registers workers or follows services."""
 
 TokenFile = Annotated[
     Path | None,

@@ -15,7 +15,7 @@ async def main(advertise: str, host: str, port: str, consul: str) -> None:
     flag = parse_advertise(advertise) if advertise else None
     settings = ConsulSettings(url=consul)
     try:
-        found = await find_advertised(flag, host=host, port=int(port), consul=settings)
+        found = await find_advertised(flag, host=host, port=int(port), backend=settings)
     except RegistryError as error:
         print(error)
     else:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from registry.consul.health_answer import HealthAnswer
+from registry.backend.health_answer import HealthAnswer
+from registry.consul.catalog import Catalog
 from registry.instances.instance import Instance
 
 
-class FakeCatalog:
+class LikeConsul:
+    """What a fake source says of its make, as Consul's does."""
+
+    product = Catalog.product
+    own_services = Catalog.own_services
+    hint = Catalog.hint
+
+
+class FakeCatalog(LikeConsul):
     """The two questions that a Directory asks of Consul's catalog, answered from what the test has put here.
 
     `put` replaces a service's instances; waiting questions are answered then. Services are ours unless `untagged`.

@@ -59,7 +59,7 @@ async def fast_and_slow_worker(
 ) -> AsyncIterator[FastAndSlowWorker]:
     """Both ports over one model of the engine `echo`."""
     source = ModelSource(engine="echo")
-    settings = WorkerSettings(consul=ConsulSettings(), source=source, finish_s=finish_s, **more)
+    settings = WorkerSettings(backend=ConsulSettings(), source=source, finish_s=finish_s, **more)
     budget = BodyBudget(most_bytes=body_memory_bytes, total_s=settings.deadline_s, pause_s=pause_s)
     state = EndpointState(boot="b1", ready=True)
     async with bounded_connections(at_most=1000) as connections:

@@ -10,7 +10,7 @@ from functools import partial
 
 from aiohttp import web
 
-from registry.consul.health_answer import HealthAnswer
+from registry.backend.health_answer import HealthAnswer
 from registry.discovery.directory import Directory
 from registry.instances.instance import Health, Instance
 from registry.lookup.connection import LookupConnection
@@ -18,6 +18,7 @@ from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.runtime.connections.open_connections import Connections
 from registry.security.access_control import AccessControl
+from tests.support.fakes import LikeConsul
 from tests.support.raw_http import undated
 from tests.support.waiting import until
 
@@ -27,7 +28,7 @@ PLAIN = b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OPTIONS = {"access_log": None, "keepalive_timeout": 75.0}
 
 
-class OneWorker:
+class OneWorker(LikeConsul):
     """A catalog in which one service has one worker for ever: every rotation gives the same answer.
 
     `leader`: whether Consul knows one; without, what it says is stale, and has never been confirmed. `panic`: the

@@ -52,7 +52,7 @@ def predict(self: Echo, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float
 async def main(stop: asyncio.Event) -> None:
     """Serve as `p2p worker --engine echo` does."""
     settings = WorkerSettings(
-        consul=ConsulSettings(url=sys.argv[1]),
+        backend=ConsulSettings(url=sys.argv[1]),
         source=ModelSource(engine="echo"),
         service=f"slow-{sys.argv[2]}",
         port=int(sys.argv[2]),

@@ -6,17 +6,15 @@ import asyncio
 import logging
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from registry.consul.catalog import Catalog
-from registry.consul.errors import ConsulRefused
-from registry.consul.settings import ConsulSettings
+from registry.backend.errors import BackendRefused
+from registry.chosen_backend import BackendSettings, agent_address, server_addresses
 from registry.runtime.errors import SettingsError
 from registry.runtime.names import is_ip_address
 from worker.advertising.advertise_flag import Advertise, Source
 from worker.advertising.choice import WILDCARDS, Agent, chosen_host, default_host
 from worker.advertising.host_addresses import address_towards, host_addresses, outward_addresses
-from worker.advertising.loopback import is_loopback_url
+from worker.advertising.loopback import is_loopback, is_loopback_url
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +31,14 @@ class Advertised:
         return listening if self.first_port is None else self.first_port + number
 
 
-async def find_advertised(advertise: Advertise | None, *, host: str, port: int, consul: ConsulSettings) -> Advertised:
+async def find_advertised(advertise: Advertise | None, *, host: str, port: int, backend: BackendSettings) -> Advertised:
     """The address for a server that listens on `host` and `port`.
 
-    Raises SettingsError where the flags cannot be followed here; ConsulUnavailable or ConsulRefused where the agent
+    Raises SettingsError where the flags cannot be followed here; BackendUnavailable or BackendRefused where an agent
     has to be asked and does not say.
     """
     if advertise is None:
-        return Advertised(host if host not in WILDCARDS else await _default(host, consul))
+        return Advertised(host if host not in WILDCARDS else await _default(host, backend))
     if advertise.port is not None and not port:
         raise SettingsError(
             f"--advertise names port {advertise.port}, so what leads from there to this server must know its port: "
@@ -69,39 +67,35 @@ def _warn_if_unknown(host: str, interfaces: str) -> None:
         )
 
 
-async def _default(listening: str, consul: ConsulSettings) -> str:
+async def _default(listening: str, backend: BackendSettings) -> str:
     """The address for a server that listens on all addresses."""
-    towards, here = await asyncio.to_thread(_way_to, consul)
+    towards, here = await asyncio.to_thread(_way_to, backend)
     own = host_addresses()
-    if not here:
+    address = await _agent_address(backend) if here else None
+    if address is None:
         return default_host(listening, Agent(towards, towards, here=False), own)
-    address = await _agent_address(consul)
     return default_host(listening, Agent(address, address_towards(address) or address, here=True), own)
 
 
-def _way_to(consul: ConsulSettings) -> tuple[str, bool]:
-    """From which address this host sends to the agent, and whether the agent is on this host."""
-    if is_loopback_url(consul.url):
+def _way_to(backend: BackendSettings) -> tuple[str, bool]:
+    """From which address this host sends to the backend, and whether that answers on this host."""
+    servers = server_addresses(backend)
+    if is_loopback_url(backend.url):
         return "127.0.0.1", True
-    parts = urlsplit(consul.url)
-    host = parts.hostname or ""
+    host, port = next(server for server in servers if not is_loopback(server[0]))
+    name = f"{backend.product} at {backend.url}"
     try:
-        towards = address_towards(host, parts.port or 0)
+        towards = address_towards(host, port)
         itself = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
     except OSError as error:
-        raise SettingsError(f"The host of Consul at {consul.url} cannot be found: {error.strerror}.") from error
+        raise SettingsError(f"The host of {name} cannot be found: {error.strerror}.") from error
     if towards is None:
-        raise SettingsError(
-            f"There is no way to Consul at {consul.url} from this host: name an address in --advertise."
-        )
+        raise SettingsError(f"There is no way to {name} from this host: name an address in --advertise.")
     return towards, towards in itself
 
 
-async def _agent_address(consul: ConsulSettings) -> str:
-    catalog = Catalog(consul)
+async def _agent_address(backend: BackendSettings) -> str | None:
     try:
-        return await catalog.agent_address()
-    except ConsulRefused as error:
-        raise ConsulRefused(f"{error} That is agent:read here; with --advertise HOST it is not asked.") from error
-    finally:
-        await catalog.close()
+        return await agent_address(backend)
+    except BackendRefused as error:
+        raise BackendRefused(f"{error} That is agent:read here; with --advertise HOST it is not asked.") from error

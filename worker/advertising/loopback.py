@@ -1,4 +1,4 @@
-"""Decides whether a loopback address may be registered: only in a Consul that no other machine takes part in. Pure."""
+"""Decides whether a loopback address may be registered: only in a backend that no other machine takes part in. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Who takes part in an agent's Consul: `members` that it shows this token, and the addresses of the servers."""
+    """Who takes part in a discovery backend: `members` that it shows us, and the addresses of its servers."""
 
     members: int
     servers: Collection[str]
@@ -29,13 +29,17 @@ def is_loopback(host: str) -> bool:
 
 def is_loopback_url(url: str) -> bool:
     """Whether only this machine reaches what answers at the URL: a loopback address, or a socket in the file system."""
-    return url.startswith("unix://") or is_loopback(urlsplit(url).hostname or "")
+    if url.startswith("unix://"):
+        return True
+    servers = url.partition("://")[2].partition("/")[0].split(",")  # ZooKeeper's URLs name several
+    return all(is_loopback(urlsplit(f"//{server}").hostname or "") for server in servers)
 
 
 def others_take_part(url: str, membership: Membership, own: Collection[str]) -> str:
-    """Why other machines read what is registered in the Consul at `url`, in a clause; "" where nothing shows that.
+    """Why other machines read what is registered in the backend at `url`, in a clause; "" where nothing shows that.
 
-    `own` are the addresses of this machine. A token without `node:read` is shown no members; servers are always shown.
+    `own` are the addresses of this machine. A token of Consul without `node:read` is shown no members; servers are
+    always shown.
     """
     if not is_loopback_url(url):
         return "is not on this machine's loopback"
@@ -47,10 +51,10 @@ def others_take_part(url: str, membership: Membership, own: Collection[str]) -> 
     return f"has its server at {elsewhere}, which is no address of this machine" if elsewhere else ""
 
 
-def refusal(host: str, url: str, why: str) -> str:
+def refusal(host: str, backend: str, why: str) -> str:
     """The sentence for a loopback address that must not be registered; `why` is what `others_take_part` gave."""
     return (
-        f"{host} is a loopback address, which on every machine means that machine itself, but Consul at {url} {why}: "
+        f"{host} is a loopback address, which on every machine means that machine itself, but {backend} {why}: "
         "clients elsewhere would be sent to themselves. Listen where they reach this worker with --host (0.0.0.0 for "
         "all addresses), name its address with --advertise, or give --allow-loopback where all clients are on this "
         "machine."

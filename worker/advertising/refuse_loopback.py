@@ -1,42 +1,38 @@
-"""Refuses to register a loopback address in a Consul in which other machines take part: asks the agent who does."""
+"""Refuses to register a loopback address in a backend in which other machines take part: asks the backend who does."""
 
 from __future__ import annotations
 
-from registry.consul.agent_info import AgentInfo
-from registry.consul.errors import ConsulRefused, ConsulUnavailable, TokenRefused
-from registry.consul.settings import ConsulSettings
+from registry.backend.errors import BackendRefused, BackendUnavailable, CredentialsRefused
+from registry.chosen_backend import BackendSettings, participants
 from worker.advertising.host_addresses import host_addresses
 from worker.advertising.loopback import Membership, is_loopback, is_loopback_url, others_take_part, refusal
 
 
-async def refuse_loopback(host: str, consul: ConsulSettings) -> None:
-    """Raise ConsulRefused where `host` is a loopback address and other machines take part in this Consul.
+async def refuse_loopback(host: str, backend: BackendSettings) -> None:
+    """Raise BackendRefused where `host` is a loopback address and other machines take part in this backend.
 
-    Raises ConsulUnavailable where the agent has to be asked whether they do, and does not say.
+    Raises BackendUnavailable where an agent has to be asked whether they do, and does not say.
     """
     if not is_loopback(host):
         return
-    why = others_take_part(consul.url, await _membership(consul), {entry.text for entry in host_addresses()})
+    own = {entry.text for entry in host_addresses()}
+    why = others_take_part(backend.url, await _membership(backend), own)
     if why:
-        raise ConsulRefused(refusal(host, consul.url, why))
+        raise BackendRefused(refusal(host, f"{backend.product} at {backend.url}", why))
 
 
-async def refuse_loopback_early(host: str, consul: ConsulSettings) -> None:
-    """As `refuse_loopback`, before anything that takes time is begun; where Consul does not say, nothing is refused.
+async def refuse_loopback_early(host: str, backend: BackendSettings) -> None:
+    """As `refuse_loopback`, before anything that takes time is begun. The registration asks again.
 
-    The registration asks again.
+    Where the backend does not say who takes part, nothing is refused.
     """
     try:
-        await refuse_loopback(host, consul)
-    except (ConsulUnavailable, TokenRefused):
+        await refuse_loopback(host, backend)
+    except (BackendUnavailable, CredentialsRefused):
         return
 
 
-async def _membership(consul: ConsulSettings) -> Membership:
-    if not is_loopback_url(consul.url):  # which decides
+async def _membership(backend: BackendSettings) -> Membership:
+    if not is_loopback_url(backend.url):  # which decides
         return Membership(0, ())
-    agent = AgentInfo(consul)
-    try:
-        return Membership(len(await agent.members()), await agent.servers())
-    finally:
-        await agent.close()
+    return Membership(*await participants(backend))

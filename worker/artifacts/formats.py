@@ -1,4 +1,4 @@
-"""A model's file or folder -> its format, which its name tells; no file is opened.
+"""A model's file or folder -> its format, which its name tells; only a `model.py` is looked into.
 
 The format decides which engines can read a model (`worker.engines.frameworks`).
 """
@@ -10,10 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from worker.artifacts.python_file import python_model_in
 from worker.errors import ModelError
 
 Format = Literal[
-    "savedmodel", "keras", "graph", "onnx", "openvino", "tflite", "torchscript", "torchexport", "caffe"
+    "savedmodel", "keras", "graph", "onnx", "openvino", "tflite", "torchscript", "torchexport", "caffe", "python"
 ]  # fmt: skip
 
 Precision = Literal["f32", "bf16"]
@@ -38,7 +39,7 @@ SUFFIXES: Mapping[str, Format] = MappingProxyType(
 
 WANTED = (
     "a SavedModel's folder, or a .keras, .h5, .onnx, .xml (OpenVINO), .tflite, .pt or .ts (TorchScript), "
-    ".pt2 (torch.export), .caffemodel (with its .prototxt) or .pb (frozen graph) file"
+    ".pt2 (torch.export), .caffemodel (with its .prototxt), .pb (frozen graph) or .py (Python class) file"
 )
 """The formats that can be served, in words for errors."""
 
@@ -47,14 +48,20 @@ def format_of(path: Path) -> Format:
     """The format of the model at `path`; ModelError, with the formats that exist, for anything else."""
     if path.is_dir():
         return "savedmodel"
-    found = SUFFIXES.get(path.suffix.lower())
+    found: Format | None = "python" if path.suffix == ".py" else SUFFIXES.get(path.suffix.lower())
     if found is None:
         raise ModelError(f"{path} is of no kind that is known here: --model wants {WANTED}.")
     return found
 
 
 def model_in(folder: Path) -> Path | None:
-    """The model directly in a folder: the folder itself if it is a SavedModel, or its only model file."""
+    """The model directly in a folder: its `model.py`, the folder itself if it is a SavedModel, or its only model file.
+
+    A Python model goes first, because what lies beside it are its weights.
+    """
+    code = python_model_in(folder)
+    if code is not None:
+        return code
     if (folder / "saved_model.pb").is_file():
         return folder
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]

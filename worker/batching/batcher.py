@@ -177,19 +177,30 @@ class Batcher:
         return (await self.submit_all([image], deadline_s=deadline_s))[0]
 
     async def submit_all(
-        self, images: Sequence[Image], *, deadline_s: float, admitted: bool = False, caller: str = ""
+        self,
+        images: Sequence[Image],
+        *,
+        deadline_s: float,
+        admitted: bool = False,
+        caller: str = "",
+        rows: Sequence[int] = (),
     ) -> list[Scores]:
         """Scores [classes] of each image, in order, or the error of the first that has none.
 
         Callers, who are told apart by their names, take turns. Raises Busy when there is no room, DeadlinePassed when
         `deadline_s` passed in the queue. A task that is cancelled costs no prediction if its batch has not begun. For
-        images that were `admitted` with their request, only their memory is checked again, not the deadline.
+        images that were `admitted` with their request, only their memory is checked again, not the deadline. `rows`
+        says how many images each counts as, where it is not one.
         """
+        rows = rows or [1] * len(images)
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
-            self.admit(deadline_s=deadline_s, images=len(images), nbytes=nbytes, caller=caller)
+            self.admit(deadline_s=deadline_s, images=sum(rows), nbytes=nbytes, caller=caller)
         loop = asyncio.get_running_loop()
-        waiting = [QueuedImage(image, deadline_s, loop.create_future(), caller) for image in images]
+        waiting = [
+            QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count)
+            for image, count in zip(images, rows, strict=True)
+        ]
         self._held_bytes += nbytes
         try:
             self._queue.add(waiting, caller=caller)
@@ -211,7 +222,7 @@ class Batcher:
                 one.answer.exception()  # of several images only the first error is raised
                 continue
             one.answer.cancel()
-            gone += 1
+            gone += one.rows
             self._queue.remove(one)
         if gone:
             self._numbers.rejected("gone", gone)

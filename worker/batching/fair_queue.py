@@ -41,6 +41,11 @@ class FairQueue(Generic[T]):
             mine[item] = None
         self.count += len(items)
 
+    @property
+    def first(self) -> T:
+        """The item that `pop` would take out of a queue that is not empty."""
+        return next(iter(next(iter(self._callers.values()))))
+
     def pop(self) -> T:
         """Take the next item out of a queue that is not empty."""
         caller = next(iter(self._callers))
@@ -54,15 +59,16 @@ class FairQueue(Generic[T]):
                 del self._callers[caller]
         return item
 
-    def discard(self, caller: str, item: T) -> None:
-        """Take out an item of a caller, if it is still here."""
+    def discard(self, caller: str, item: T) -> bool:
+        """Take out an item of a caller, if it is still here; whether it was."""
         items = self._callers.get(caller)
         if items is None or item not in items:
-            return
+            return False
         del items[item]
         self.count -= 1
         if not items and len(self._callers) > 1:
             del self._callers[caller]
+        return True
 
     def clear(self) -> None:
         """Take out all items."""

@@ -27,9 +27,8 @@ Scores = NDArray[np.float32]
 class QueuedImage:
     """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
 
-    `began_s` is when its batch began to be predicted; 0.0 before.
-
-    `caller` is the name of who sent it, "" where nobody is asked for one.
+    `began_s` is when its batch began to be predicted; 0.0 before. `caller` is the name of who sent it, "" where nobody
+    is asked for one. `rows` is how many images it counts as: more than one where it is several rows of tensors.
     """
 
     image: Image
@@ -38,6 +37,7 @@ class QueuedImage:
     caller: str = ""
     since_s: float = field(default_factory=time.monotonic)
     began_s: float = 0.0
+    rows: int = 1
 
     def wanted(self, now_s: float) -> bool:
         """Whether the caller still waits for the answer, and its deadline has not passed."""
@@ -55,32 +55,45 @@ class ImageQueue:
     def __init__(self, *, numbers: ModelMetrics) -> None:
         self._numbers = numbers
         self._queue: FairQueue[QueuedImage] = FairQueue()
+        self._rows = 0
 
     def __len__(self) -> int:
-        return self._queue.count
+        return self._rows
 
     def add(self, images: Sequence[QueuedImage], *, caller: str) -> None:
         """Append images of one caller."""
         self._queue.add(caller, images)
+        self._rows += rows_of(images)
 
     def share(self, caller: str, encoded: Mapping[str, int]) -> Share:
         """How much of what waits belongs to the caller, where so many images of each one are still to be decoded."""
         callers = self._queue.callers | encoded.keys() | {caller}
-        return Share(self._queue.count_of(caller) + encoded.get(caller, 0), len(callers))
+        return Share(self._in_rows(self._queue.count_of(caller)) + encoded.get(caller, 0), len(callers))
 
     def ahead_of(self, caller: str, images: int) -> int:
         """How many images leave before the last of `images` that the caller adds now."""
-        return self._queue.ahead_of(caller, images)
+        return self._in_rows(self._queue.ahead_of(caller, images))
 
     def remove(self, image: QueuedImage) -> None:
         """Remove an image that wants no answer any more, if it is still here."""
-        self._queue.discard(image.caller, image)
+        if self._queue.discard(image.caller, image):
+            self._rows -= image.rows
 
     def take(self, images: int) -> list[QueuedImage]:
-        """Take the next batch, of at most `images`; empty if no image is left whose deadline can be met."""
+        """Take the next batch, of at most `images`; empty if no image is left whose deadline can be met.
+
+        Rows that belong together are more than that only where they are alone.
+        """
         members: list[QueuedImage] = []
-        while self._queue and len(members) < images:
-            members += self.reject_expired([self._queue.pop()])
+        room = images
+        while self._queue and room > 0:
+            first = self._queue.first
+            if members and first.rows > room:
+                break
+            self._rows -= self._queue.pop().rows
+            taken = self.reject_expired([first])
+            members += taken
+            room -= rows_of(taken)
         return members
 
     def reject_expired(self, members: Sequence[QueuedImage]) -> list[QueuedImage]:
@@ -89,7 +102,7 @@ class ImageQueue:
         wanted = [image for image in members if image.wanted(now_s)]
         for image in members:
             if image.deadline_s < now_s and not image.answer.done():
-                self._numbers.rejected("expired")
+                self._numbers.rejected("expired", image.rows)
                 image.fail(DeadlinePassed("The deadline passed before a prediction began."))
         return wanted
 
@@ -97,6 +110,16 @@ class ImageQueue:
         """Answer all images that wait with the error of a worker that closes."""
         reject_closing(tuple(self._queue))
         self._queue.clear()
+        self._rows = 0
+
+    def _in_rows(self, count: int) -> int:
+        """How many images `count` of those that wait count as, on average."""
+        return count * self._rows // self._queue.count if count else 0
+
+
+def rows_of(members: Sequence[QueuedImage]) -> int:
+    """How many images the members count as."""
+    return sum(image.rows for image in members)
 
 
 def reject_closing(members: Sequence[QueuedImage]) -> None:

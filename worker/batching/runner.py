@@ -23,8 +23,8 @@ from registry.runtime.tasks.supervise import cancel_all, start_supervised
 from worker.batching.core_scheduler import CoreScheduler, CoreSlot
 from worker.batching.padding import assemble
 from worker.batching.policy import NextBatch, Pace, next_batch, slowdown
-from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores, reject_closing
-from worker.errors import WorkerError
+from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores, reject_closing, rows_of
+from worker.errors import Busy, WorkerError
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import ModelMetrics
 
@@ -218,6 +218,10 @@ class BatchRunner:
         except asyncio.CancelledError:
             reject_closing(members)
             raise
+        except Busy as error:  # the engine cannot predict now, whichever the images
+            for image in members:
+                image.fail(error)
+            return
         except Exception as error:
             await self._one_by_one(members, batch, error)
             return
@@ -234,7 +238,7 @@ class BatchRunner:
         """After a batch has failed, run its images one by one, so that only the one at fault fails."""
         if len(members) == 1:
             logger.error("A prediction failed.", exc_info=error)
-            members[0].fail(WorkerError("The model could not predict this image; the worker's log says why."))
+            members[0].fail(WorkerError("The model failed on this input; the worker's log says why."))
             return
         for image in members:
             if not image.answer.done():
@@ -245,11 +249,12 @@ class BatchRunner:
     ) -> _Result:
         predict = self._stream if batch.stream else self._predict
         self._given = {**self._given, id(members): time.monotonic()}
-        self.running += len(members)
+        rows = rows_of(members)
+        self.running += rows
         try:
             return await self._threads.submit(self._predicted, predict, members, ready)
         finally:
-            self.running -= len(members)
+            self.running -= rows
             self._given = {key: since_s for key, since_s in self._given.items() if key != id(members)}
 
     def _predicted(self, predict: Predict, batch: list[QueuedImage], ready: Future[Sequence[Image]] | None) -> _Result:
@@ -271,13 +276,14 @@ class BatchRunner:
         """Count a batch, and learn from how long it took since its thread was free, including a wait for images."""
         for image in result.members:
             self._numbers.took("queue", result.began_s - image.since_s)
-        self._numbers.batch(len(result.members), took_s=result.ended_s - result.began_s)
+        rows = rows_of(result.members)
+        self._numbers.batch(rows, took_s=result.ended_s - result.began_s)
         free_s = max((freed_s for freed_s in self._freed_s if freed_s <= result.began_s), default=None)
         if free_s is not None:
             self._freed_s.remove(free_s)
         pace = self._pace.streams.each if batch.stream and self._pace.streams else self._pace
         took_s = result.ended_s - (result.began_s if free_s is None else free_s)
-        self.slower = slowdown(self.slower, pace, images=len(result.members), took_s=took_s)
+        self.slower = slowdown(self.slower, pace, images=rows, took_s=took_s)
         if self._depth() or self._all_busy:
             self._freed_s.append(result.ended_s)
         else:

@@ -23,9 +23,12 @@ from worker.cascade.steps import BoxesStep, LabelsStep, ModelStep, StepRunner
 from worker.engines.base import InputSpec
 from worker.engines.sample_images import sample_images
 from worker.errors import Busy, ModelError, NotFound, WorkerError
+from worker.inference.image_predictor import ImagePredictor
+from worker.inference.tensor_predictor import TensorPredictor
 from worker.repository.loader import WorkerThreads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.request_epochs import RequestEpochs
+from worker.repository.served_model import AnyPredictor
 from worker.settings import CascadeSource, Served, WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
 
@@ -124,6 +127,16 @@ class ServedCascade:
         return all(model.moving for model in self._models.values())
 
     @property
+    def trouble(self) -> str | None:
+        """Why a model of its steps cannot predict at the moment, as a sentence. From any thread."""
+        return next((model.trouble for model in self._models.values() if model.trouble), None)
+
+    @property
+    def fit(self) -> bool:
+        """Whether requests should come here. From any thread."""
+        return self.moving and self.trouble is None
+
+    @property
     def crowded(self) -> bool:
         """Whether it, or a model of its steps, has nearly as many images under way as it may."""
         own = self._predictor is not None and self._predictor.crowded
@@ -177,7 +190,7 @@ class ServedCascade:
             await versions.load()
         except ModelError as error:
             raise ModelError(f"Step {step.name}: {error}") from None
-        return ModelStep(step, versions.find)
+        return ModelStep(step, lambda: _classifier(versions.find(), step))
 
     async def _first_answers(self, definition: Definition, runners: Mapping[str, StepRunner]) -> dict[str, Outcome]:
         """What each step says of a picture made for the purpose: proof that all can be asked, and their labels."""
@@ -203,6 +216,12 @@ def check_labels(definition: Definition, first: Mapping[str, Outcome]) -> None:
                     f"Step {step.name}: when asks for the label {missing[0]}, which {condition.step} does not give; it "
                     f"gives {_some(known)}."
                 )
+
+
+def _classifier(predictor: AnyPredictor, step: Step) -> ImagePredictor:
+    if isinstance(predictor, TensorPredictor):
+        raise ModelError(f"Step {step.name}: {step.model} gives tensors, not labels.")
+    return predictor
 
 
 def _sample() -> bytes:

@@ -10,6 +10,7 @@ import typer
 from registry.instances.instance import Scheme
 from registry.runtime import names
 from registry.runtime.cli_options import (
+    Discovery,
     LogFormatOption,
     LogLevelOption,
     Port,
@@ -64,6 +65,7 @@ def exec_(
     ] = None,
     weight: Weight = ExecSettings.weight,
     consul: WorkerConsul = None,
+    discovery: Discovery = None,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
@@ -86,7 +88,7 @@ def exec_(
     The exit code is its own: 128 + n where signal n ended it, 127 where it was
     not found, 1 where it did not come up in time.
     """
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import backend_settings
     from registry.runtime.errors import RegistryError
     from registry.runtime.processes.lifecycle import run_with_own_signals
     from worker.advertising.advertise_flag import parse_advertise
@@ -94,7 +96,7 @@ def exec_(
 
     async def main() -> int:
         settings = ExecSettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            backend=backend_settings(os.environ, consul=consul, discovery=discovery),
             service=service,
             command=tuple(command),
             environ=os.environ,

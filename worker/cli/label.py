@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -36,6 +36,9 @@ from worker.cli.options import (
 )
 from worker.cli.printing import write_line
 from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from worker.cli.label_formats import Format
 
 
 def label(
@@ -68,6 +71,7 @@ def label(
     outputs: Outputs = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV with a header: file, rank, label, score, error.")] = False,
 ) -> None:
     """Label images here, without a server.
 
@@ -79,6 +83,8 @@ def label(
     """
     from worker.errors import WorkerError
 
+    if json and csv:
+        raise typer.BadParameter("choose one of --json and --csv.")
     source = source_of(
         model=model,
         graph=graph,
@@ -102,18 +108,30 @@ def label(
     write_line("Loading the model; at its first use engines are compared, which can take half a minute ...", sys.stderr)
     try:
         from worker.cli.label_files import label_files
-        from worker.inference.model import load
+        from worker.inference.load_model import load_classifier
 
-        loaded = load(source, name="label")
+        loaded = load_classifier(source, name="label")
     except WorkerError as error:
         write_line(f"error: {error}", sys.stderr)
         raise typer.Exit(1) from None
     try:
-        names = _names(files, sys.stdin.buffer)
-        code = label_files(names, model=loaded, top=num_top_predictions, as_json=json, out=sys.stdout, err=sys.stderr)
+        names = _names(files, _standard_input())
+        form: Format = "json" if json else "csv" if csv else "text"
+        code = label_files(names, model=loaded, top=num_top_predictions, form=form, out=sys.stdout, err=sys.stderr)
     finally:
         loaded.close()
     raise typer.Exit(code)
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input with a buffer of its own.
+
+    A thread waits for names when the program ends. Python would then wait for the lock of sys.stdin's own buffer.
+    """
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except (OSError, ValueError):  # replaced by something that is no file
+        return sys.stdin.buffer
 
 
 def _names(files: Sequence[str], stdin: BinaryIO) -> Iterator[str]:

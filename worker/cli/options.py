@@ -32,8 +32,8 @@ DEFAULT_MAX_PIXELS = 50_000_000
 
 _MODEL = (
     "SavedModel folder, folder of numbered versions, or a file: ONNX (.onnx), Keras (.keras, .h5, .hdf5), TFLite "
-    "(.tflite), TorchScript (.pt, .ts, .torchscript), torch.export (.pt2), OpenVINO (.xml), Caffe (.caffemodel) or a "
-    "frozen graph (.pb)"
+    "(.tflite), TorchScript (.pt, .ts, .torchscript), torch.export (.pt2), OpenVINO (.xml), Caffe (.caffemodel), a "
+    "frozen graph (.pb) or a Python class (.py)"
 )
 _DEFAULT_MODEL = "[default: the ImageNet model EfficientNet-Lite0]"
 
@@ -145,7 +145,8 @@ Std = Annotated[
 AllowUnsafeModel = Annotated[
     bool,
     typer.Option(
-        "--allow-unsafe-model", help="Serve models that can run code or touch files (Lambda layers, ReadFile, pickles)."
+        "--allow-unsafe-model",
+        help="Serve models that can run code or touch files (Lambda layers, ReadFile, pickles, model.py in a folder).",
     ),
 ]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Largest image decoded, width x height.")]

@@ -14,6 +14,7 @@ from registry.runtime.cli_options import (
     AccessLogSample,
     AllowedHosts,
     CorsOrigins,
+    Discovery,
     LogFormatOption,
     LogLevelOption,
     TlsCert,
@@ -118,6 +119,7 @@ def worker(
     gpu_memory_growth: GpuMemoryGrowth = False,
     allow_unsafe_model: AllowUnsafeModel = False,
     consul: WorkerConsul = None,
+    discovery: Discovery = None,
     graph: Graph = None,
     labels: Labels = None,
     input_layer: InputLayer = None,
@@ -191,7 +193,7 @@ def worker(
     \b
       p2p worker --cascade pets.toml --service pets
     """
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import backend_settings
     from registry.runtime.errors import RegistryError, SettingsError
     from registry.runtime.processes.lifecycle import run
     from registry.runtime.processes.sd_notify import SystemdNotifier
@@ -232,7 +234,7 @@ def worker(
             own = (graph, labels, input_layer, output_layer, signature, *pixels)
             refuse_for_several(own, port=port, count=1 + len(others))
         settings = WorkerSettings(
-            consul=ConsulSettings.from_environment(os.environ, url=consul),
+            backend=backend_settings(os.environ, consul=consul, discovery=discovery),
             source=source(path),
             service=first,
             cascade=cascade_source(cascade, registry=registry, token_file=lookup_token_file),

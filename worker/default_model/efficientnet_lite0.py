@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,25 @@ def features(weights: Weights) -> keras.Model:
     x = keras.layers.Rescaling(1 / 127.5, -1.0)(images)
     x = _relu(_norm(_conv(x, weights, "_conv_stem", 32, kernel=3, stride=2), weights, "_bn0"))
     for number, (kernel, stride, expansion, channels) in enumerate(_blocks()):
-        x = _block(x, weights, f"_blocks.{number}.", kernel, stride, expansion, channels)
+        x = _block(x, weights, number, kernel, stride, expansion, channels)
     x = _relu(_norm(_conv(x, weights, "_conv_head", FEATURES), weights, "_bn1"))
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+
+
+class BlockOutputs(NamedTuple):
+    """Symbolic outputs of one block: after its filter of each channel, and at its end."""
+
+    depthwise: Any
+    end: Any
+
+
+def activations(body: keras.Model) -> list[BlockOutputs]:
+    """The outputs of the blocks of `features`, in order."""
+    blocks = []
+    for number, _ in enumerate(_blocks()):
+        depthwise = body.get_layer(f"block{number}_depthwise").output
+        blocks.append(BlockOutputs(depthwise, body.get_layer(f"block{number}_end").output))
+    return blocks
 
 
 def with_head(body: keras.Model, kernel: NDArray[Any], bias: NDArray[Any]) -> keras.Model:
@@ -73,14 +89,16 @@ def _blocks() -> Iterable[tuple[int, int, int, int]]:
             yield kernel, stride if place == 0 else 1, expansion, channels
 
 
-def _block(x: Any, weights: Weights, name: str, kernel: int, stride: int, expansion: int, channels: int) -> Any:
+def _block(x: Any, weights: Weights, number: int, kernel: int, stride: int, expansion: int, channels: int) -> Any:
     """An inverted bottleneck: widen, filter each channel separately, narrow; plus its input if the shapes are equal."""
-    start, width = x, x.shape[-1]
+    start, width, name = x, x.shape[-1], f"_blocks.{number}."
     if expansion > 1:
         x = _relu(_norm(_conv(x, weights, f"{name}_expand_conv", width * expansion), weights, f"{name}_bn0"))
-    x = _relu(_norm(_depthwise(x, weights, f"{name}_depthwise_conv", kernel, stride), weights, f"{name}_bn1"))
-    x = _norm(_conv(x, weights, f"{name}_project_conv", channels), weights, f"{name}_bn2")
-    return keras.layers.Add()([x, start]) if (stride, channels) == (1, width) else x
+    filtered = _norm(_depthwise(x, weights, f"{name}_depthwise_conv", kernel, stride), weights, f"{name}_bn1")
+    x = _relu(filtered, name=f"block{number}_depthwise")
+    added, end = (stride, channels) == (1, width), f"block{number}_end"
+    x = _norm(_conv(x, weights, f"{name}_project_conv", channels), weights, f"{name}_bn2", name=None if added else end)
+    return keras.layers.Add(name=end)([x, start]) if added else x
 
 
 def _conv(x: Any, weights: Weights, name: str, channels: int, *, kernel: int = 1, stride: int = 1) -> Any:
@@ -93,14 +111,14 @@ def _depthwise(x: Any, weights: Weights, name: str, kernel: int, stride: int) ->
     return _filled(layer, x, [weights[f"{name}.weight"].transpose(2, 3, 0, 1)])
 
 
-def _norm(x: Any, weights: Weights, name: str) -> Any:
+def _norm(x: Any, weights: Weights, source: str, *, name: str | None = None) -> Any:
     parts = ("weight", "bias", "running_mean", "running_var")
-    layer = keras.layers.BatchNormalization(epsilon=_EPSILON)
-    return _filled(layer, x, [weights[f"{name}.{part}"] for part in parts])
+    layer = keras.layers.BatchNormalization(epsilon=_EPSILON, name=name)
+    return _filled(layer, x, [weights[f"{source}.{part}"] for part in parts])
 
 
-def _relu(x: Any) -> Any:
-    return keras.layers.ReLU(6.0)(x)
+def _relu(x: Any, *, name: str | None = None) -> Any:
+    return keras.layers.ReLU(6.0, name=name)(x)
 
 
 def _filled(layer: Any, x: Any, values: list[NDArray[Any]]) -> Any:

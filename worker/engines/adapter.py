@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from worker.engines.base import InputSpec
 from worker.engines.sample_images import sample_images
-from worker.errors import ModelError
+from worker.errors import Busy, ModelError
 
 Forward = Callable[[Sequence[NDArray[np.uint8]]], NDArray[Any]]
 """Images of one size, exactly as many as the model takes in one call -> scores [n, ...] or [classes]."""
@@ -76,6 +76,8 @@ class EngineAdapter:
         filled = images if missing <= 0 else [*images, *[images[-1]] * missing]
         try:
             scores = np.asarray(forward(filled), np.float32).reshape(len(filled), -1)
+        except Busy:  # its process has ended, which is no fault of the images
+            raise
         except Exception as error:  # the layers of a framework may raise anything
             raise ModelError(f"The model failed on {len(images)} images: {first_line(error)}") from error
         return scores[: len(images)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from registry.instances.instance import RegisterAt, Scheme
 
 if TYPE_CHECKING:  # importing it takes longer than `p2p --help` may
-    from registry.consul.settings import ConsulSettings
+    from registry.chosen_backend import BackendSettings
     from worker.advertising.advertise_flag import Advertise
 
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # importing it takes longer than `p2p --help` may
 class ExecSettings:
     """What `p2p exec` takes: see its --help for the meaning of each. `environ` is what the command sees."""
 
-    consul: ConsulSettings
+    backend: BackendSettings
     service: str
     command: tuple[str, ...]
     environ: Mapping[str, str] = field(repr=False)

@@ -27,7 +27,8 @@ from functools import partial
 
 import aiohttp
 
-from registry.consul.catalog import Checks
+from registry.backend.checks import Checks
+from registry.chosen_backend import check_place
 from registry.instances.instance import Instance, stable_id
 from registry.runtime.listen import bind, port_of
 from registry.runtime.processes.children import ChildProcess
@@ -93,11 +94,12 @@ async def supervise(settings: ExecSettings) -> int:
 
 async def _instance(settings: ExecSettings) -> tuple[Instance, int]:
     """What is registered, and the port on which the child is to listen."""
+    check_place(settings.backend, settings.register)
     advertised = await find_advertised(
-        settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
+        settings.advertise, host=settings.host, port=settings.port, backend=settings.backend
     )
     if not settings.allow_loopback:
-        await refuse_loopback_early(advertised.host, settings.consul)
+        await refuse_loopback_early(advertised.host, settings.backend)
     with bind(settings.host, settings.port) as listener:
         listening = port_of(listener)
     host, port = advertised.host, advertised.port(0, listening)
@@ -154,7 +156,7 @@ async def _stay_registered(
         ttl_s=None,
     )
     async with Registration(
-        settings.consul,
+        settings.backend,
         instance,
         checks,
         place=settings.register,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"})
@@ -12,28 +13,40 @@ LeftOut = Callable[[Path, str], None]
 """Called with a folder that is left out, and the reason."""
 
 
-def files_below(folder: Path, *, left_out: LeftOut, skip: Callable[[Path], bool] = lambda _: False) -> list[Path]:
+def files_below(
+    folder: Path,
+    *,
+    left_out: LeftOut,
+    skip: Callable[[Path], bool] = lambda _: False,
+    hidden: Callable[[Path], None] = lambda _: None,
+) -> list[Path]:
     """All files in `folder` and below it, sorted, without hidden ones and without folders for which `skip` is true.
 
-    A link to a folder above itself is not followed. `left_out` is called for folders that cannot be read.
+    A link to a folder above itself is not followed. `left_out` is called for folders that cannot be read, `hidden` for
+    hidden files and folders.
     """
-    return sorted(_below(folder, left_out, skip, frozenset()))
+    return sorted(_below(folder, _Rules(left_out, skip, hidden), frozenset()))
 
 
-def _below(
-    folder: Path, left_out: LeftOut, skip: Callable[[Path], bool], above: frozenset[tuple[int, int]]
-) -> Iterator[Path]:
+@dataclass(frozen=True)
+class _Rules:
+    left_out: LeftOut
+    skip: Callable[[Path], bool]
+    hidden: Callable[[Path], None]
+
+
+def _below(folder: Path, rules: _Rules, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
     try:
         status, content = folder.stat(), list(folder.iterdir())
     except OSError as error:
-        left_out(folder, error.strerror or str(error))
+        rules.left_out(folder, error.strerror or str(error))
         return
     here = (status.st_dev, status.st_ino)
     for path in () if here in above else content:
         if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            if not skip(path):
-                yield from _below(path, left_out, skip, above | {here})
+            rules.hidden(path)
+        elif path.is_dir():
+            if not rules.skip(path):
+                yield from _below(path, rules, above | {here})
         elif path.is_file():
             yield path

@@ -23,7 +23,11 @@ from numpy.typing import NDArray
 
 from worker.batching.padding import assemble
 from worker.batching.policy import Pace, Streams, learn_pace
+from worker.engines.tensors import repeated
+from worker.errors import ModelError
+from worker.inference.load_model import AnyModel
 from worker.inference.model import Model
+from worker.inference.tensor_model import TensorModel
 from worker.system.file_lock import file_lock
 
 logger = logging.getLogger(__name__)
@@ -31,12 +35,18 @@ logger = logging.getLogger(__name__)
 BatchGate = Callable[[], AbstractContextManager[object]]
 """A context around each measured batch: `CoreScheduler.background_steps` lets batches of serving models go first."""
 
-Batch = Sequence[NDArray[np.uint8]]
-Predict = Callable[[Batch], object]
+Batch = Callable[[], object]
+"""Predicts a batch that was made before."""
 
 SIZES = (1, 2, 4, 8, 16)
 STREAM_SIZES = (1, 2, 4)
 """Batch sizes of a stream: one core soon reaches its best throughput."""
+
+ROW_SIZES = (1, 4, 16, 64, 256, 1024)
+"""Batch sizes of rows of tensors: many such models take hardly longer for a thousand rows than for one."""
+
+UNMEASURED = Pace(cap=32, batch_s=0.032, single_s=0.001)
+"""The pace of a model for which no batch can be made up; while it serves, its slowdown is learned as any other's."""
 
 ROUNDS = 5
 SLOW_S = 1.0
@@ -50,6 +60,16 @@ REST = 3.0
 """A rest is this many times as long as the batch before it: warming takes a quarter of the time."""
 
 
+class _Work(NamedTuple):
+    """What is measured of a model: functions from a size to a batch of it, on all cores or in one of `streams`."""
+
+    noun: str
+    streams: int
+    sizes: Sequence[int]
+    whole: Callable[[int], Batch]
+    stream: Callable[[int], Batch]
+
+
 class _Shape(NamedTuple):
     """A batch of `size` images on all cores, or one of them in each stream at the same time."""
 
@@ -58,7 +78,7 @@ class _Shape(NamedTuple):
 
 
 def measure_exclusively(
-    model: Model, *, lock: Path, gate: BatchGate = nullcontext, within_s: float = OTHERS_FIRST_S
+    model: AnyModel, *, lock: Path, gate: BatchGate = nullcontext, within_s: float = OTHERS_FIRST_S
 ) -> Pace:
     """The pace of a process's first model, measured when other workers that start at this moment have measured.
 
@@ -76,41 +96,44 @@ def measure_exclusively(
         return measure_pace(model, gate=gate)
 
 
-def measure_pace(model: Model, *, gate: BatchGate = nullcontext) -> Pace:
+def measure_pace(model: AnyModel, *, gate: BatchGate = nullcontext) -> Pace:
     """The pace of a freshly loaded model; blocks for as long as the predictions take."""
-    count = model.engine.streams
-    shapes = [_Shape(stream=False, size=size) for size in sorted({1, *(model.engine.fixed_batches or SIZES)})]
+    work = _work_of(model)
+    if work is None:
+        return UNMEASURED
+    count = work.streams
+    shapes = [_Shape(stream=False, size=size) for size in sorted({1, *work.sizes})]
     if count > 1:
         shapes += [_Shape(stream=True, size=size) for size in STREAM_SIZES]
-    batch_of = _batches_of(model)
     with ThreadPoolExecutor(count, thread_name_prefix="warm") as threads:
 
         def seconds_of(shape: _Shape) -> float:
-            batch = batch_of(shape.size)
             if not shape.stream:
-                return _timed(model.predict, batch)
-            return fmean(threads.map(partial(_timed, model.stream), [batch] * count))
+                return _timed(work.whole(shape.size))
+            return fmean(threads.map(_timed, [work.stream(shape.size)] * count))
 
         seconds = _measured(shapes, seconds_of, gate)
     all_cores = {shape.size: took_s for shape, took_s in seconds.items() if not shape.stream}
     each = {shape.size: took_s for shape, took_s in seconds.items() if shape.stream}
     pace = learn_pace(all_cores, streams=Streams(count, learn_pace(each)) if each else None)
-    _log_pace(pace, all_cores, each)
+    _log_pace(work.noun, pace, all_cores, each)
     return pace
 
 
-def warm_while_serving(model: Model, *, serving: Pace, gate: BatchGate = nullcontext) -> Pace:
+def warm_while_serving(model: AnyModel, *, serving: Pace, gate: BatchGate = nullcontext) -> Pace:
     """Run each batch size that `serving` has some times; the pace of the new model, with the cap of `serving`.
 
     `gate` is a context around each batch: batches of the version that serves go first. A measurement while other
     models use the cores says little about the best batch size, so that is not learned again.
     """
-    batch_of = _batches_of(model)
-    all_cores = _measured_with_rests(model.predict, batch_of, serving.cap, gate)
-    if serving.streams is None or model.engine.streams == 1:
+    work = _work_of(model)
+    if work is None:
+        return UNMEASURED
+    all_cores = _measured_with_rests(work.whole, serving.cap, gate)
+    if serving.streams is None or work.streams == 1:
         return all_cores
-    each = _measured_with_rests(model.stream, batch_of, serving.streams.each.cap, gate)
-    return replace(all_cores, streams=Streams(model.engine.streams, each))
+    each = _measured_with_rests(work.stream, serving.streams.each.cap, gate)
+    return replace(all_cores, streams=Streams(work.streams, each))
 
 
 def sizes_up_to(cap: int) -> list[int]:
@@ -142,45 +165,74 @@ def _measured(
     return seconds
 
 
-def _measured_with_rests(predict: Predict, batch_of: Callable[[int], Batch], cap: int, gate: BatchGate) -> Pace:
+def _measured_with_rests(batch_of: Callable[[int], Batch], cap: int, gate: BatchGate) -> Pace:
     seconds: dict[int, float] = {}
     for size in sizes_up_to(cap):
         batch = batch_of(size)
-        seconds[size] = min(_timed_with_rest(predict, batch, gate) for _ in range(SERVING_ROUNDS))
+        seconds[size] = min(_timed_with_rest(batch, gate) for _ in range(SERVING_ROUNDS))
         if seconds[size] > SLOW_S:
             break
     cap = max(seconds)
     return Pace(cap=cap, batch_s=seconds[cap], single_s=seconds[1])
 
 
-def _timed_with_rest(predict: Predict, batch: Batch, gate: BatchGate) -> float:
+def _timed_with_rest(batch: Batch, gate: BatchGate) -> float:
     with gate():
-        took_s = _timed(predict, batch)
+        took_s = _timed(batch)
     time.sleep(REST * took_s)
     return took_s
 
 
-def _timed(predict: Predict, batch: Batch) -> float:
+def _timed(batch: Batch) -> float:
     """The seconds that one prediction takes."""
     started_s = time.perf_counter()
-    predict(batch)
+    batch()
     return time.perf_counter() - started_s
 
 
-def _batches_of(model: Model) -> Callable[[int], Batch]:
-    """A function that makes batches of n example images, padded as the engine wants them.
+def _work_of(model: AnyModel) -> _Work | None:
+    """The batches of a model; None, with a line in the log, where it does not predict what was made up for it."""
+    return _work_of_tensors(model) if isinstance(model, TensorModel) else _work_of_images(model)
+
+
+def _work_of_images(model: Model) -> _Work:
+    """Batches of n example images, padded as the engine wants them.
 
     The example is made once: that takes longer than many a prediction.
     """
     example, sizes = model.example(), model.engine.fixed_batches or ()
-    return lambda size: assemble([example] * size, sizes)
+
+    def batches(predict: Callable[[Sequence[NDArray[np.uint8]]], object]) -> Callable[[int], Batch]:
+        return lambda size: partial(predict, assemble([example] * size, sizes))
+
+    return _Work("Images", model.engine.streams, sizes or SIZES, batches(model.predict), batches(model.stream))
 
 
-def _log_pace(pace: Pace, all_cores: Mapping[int, float], each: Mapping[int, float]) -> None:
+def _work_of_tensors(model: TensorModel) -> _Work | None:
+    try:
+        example = model.example()
+        if example is not None:
+            model.predict([example])
+    except ModelError as error:
+        logger.info("%s does not predict rows that were made up for it: %s", model.name, error)
+        example = None
+    if example is None:
+        logger.info("Batches of %s have up to %d rows: give it example(self).", model.name, UNMEASURED.cap)
+        return None
+
+    def batch(size: int) -> Batch:
+        return partial(model.predict, [repeated(example, size)])
+
+    if model.signature.images:
+        return _Work("Images", 1, SIZES, batch, batch)
+    return _Work("Rows", 1, ROW_SIZES, batch, batch)
+
+
+def _log_pace(noun: str, pace: Pace, all_cores: Mapping[int, float], each: Mapping[int, float]) -> None:
     chosen = f"{pace.streams.count} streams of up to {pace.streams.each.cap}" if pace.streams else "no streams"
     streams = f"; of each stream: {_rates(each)}" if each else ""
     logger.info(
-        "Images a second by batch size: %s%s. Batches of up to %d, %s.", _rates(all_cores), streams, pace.cap, chosen
+        "%s a second by batch size: %s%s. Batches of up to %d, %s.", noun, _rates(all_cores), streams, pace.cap, chosen
     )
 
 

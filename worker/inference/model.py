@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from worker.artifacts.safety.check import refuse_link
 from worker.artifacts.source import ModelSource, Place, locate
 from worker.default_model import export
 from worker.engines import echo
-from worker.engines.base import FILELESS, Engine
+from worker.engines.base import FILELESS, Engine, InputSpec
 from worker.engines.outputs import SLACK, ensure_finite
 from worker.engines.sample_images import sample_images
 from worker.engines.selection.report import Choice
@@ -37,7 +37,10 @@ _MILLION = 1_000_000  # scores are rounded down to six digits, so that no choice
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model; call `decode` from any thread, `predict` and `stream` as its engine allows."""
+    """A loaded model; call `decode` from any thread, `predict` and `stream` as its engine allows.
+
+    trouble_of: says why the model cannot predict at the moment, where it runs in a process of its own
+    """
 
     name: str
     version: str
@@ -45,6 +48,17 @@ class Model:
     engine: Engine
     max_pixels: int
     choice: Choice | None = None
+    trouble_of: Callable[[], str | None] | None = None
+
+    @property
+    def input(self) -> InputSpec:
+        """The images that the engine takes."""
+        return self.engine.input
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the model cannot predict at the moment, as a sentence; None if it can."""
+        return self.trouble_of() if self.trouble_of else None
 
     def decode(self, data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
         """Decode one image to what this model takes: uint8 [height, width, 3]; errors as of `images.decode`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,11 +10,14 @@ from typing import Annotated, Any
 
 from aiohttp import web
 
+from registry.security.permission import Permission
 from worker.errors import BadRequest, WrongMethod
-from worker.protocols.common import timeout_s
+from worker.inference.tensor_predictor import TensorPredictor
+from worker.protocols.common import tensor_paths, timeout_s
+from worker.protocols.tensor_json import rows_json
 from worker.repository.repository import ModelRepository
+from worker.telemetry.request_stages import noting_stages, server_timing
 from worker.telemetry.shadow import HEADER
-from worker.telemetry.step_timings import StepTiming, begin_timings
 from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.request import IncomingRequest
@@ -57,22 +59,47 @@ class Article:
         return to_aiohttp(await self.answer(request))
 
     async def answer(self, request: IncomingRequest) -> JsonResponse:
-        """One image: a list of pairs, best first; several: a list of those, in order. Raises WorkerError."""
+        """One image: a list of pairs, best first; several: a list of those, in order. Raises WorkerError.
+
+        Of a model that gives tensors: the outputs of each image. With `?timings` the header Server-Timing says how long
+        each stage took.
+        """
+        if "timings" not in request.query:
+            return await self._answer(request)
+        with noting_stages() as stages:
+            response = await self._answer(request)
+        response.headers["Server-Timing"] = server_timing(stages)
+        return response
+
+    async def _answer(self, request: IncomingRequest) -> JsonResponse:
         top = _top(request.query.get("top"), default=self._top)
         predictor = self._models.find(self._name, version=request.query.get("version"))
+        if isinstance(predictor, TensorPredictor) and not predictor.model.signature.images:
+            raise BadRequest(f"The model {self._name} takes tensors, not images: ask {tensor_paths(self._name)}.")
         deadline_s = predictor.deadline_s(timeout_s(request))
         permission = permission_of(request)
-        timings = begin_timings() if "timings" in request.query else None
-        since_s = time.monotonic()
         with predictor.receiving(deadline_s=deadline_s, permission=permission):
             images = await self._body_reader.images(request)
-        if timings is not None:
-            timings.append(StepTiming("receive", "ran", time.monotonic() - since_s))
+        if isinstance(predictor, TensorPredictor):
+            return await self._outputs(predictor, images, deadline_s=deadline_s, permission=permission)
         scores = await predictor.predict(images, deadline_s=deadline_s, permission=permission)
         if (shadow := request.headers.get(HEADER)) is not None:
             predictor.numbers.compare_shadow(shadow, *predictor.model.top(scores[0], 1)[0])
         with predictor.numbers.stage("encode"):
             return JsonResponse(f"{labelled([predictor.model.top(row, top) for row in scores])}\n".encode())
+
+    async def _outputs(
+        self, predictor: TensorPredictor, images: Sequence[bytes], *, deadline_s: float, permission: Permission
+    ) -> JsonResponse:
+        """The outputs of a model that gives tensors: those of one image, or a list of those of several."""
+        parts = await predictor.predict_encoded(images, deadline_s=deadline_s, permission=permission)
+
+        def text() -> bytes:
+            rows = rows_json(parts)
+            return (rows[0] if len(rows) == 1 else f"[{', '.join(rows)}]").encode() + b"\n"
+
+        with predictor.numbers.stage("encode"):
+            return JsonResponse(await self._body_reader.off_loop(sum(part.nbytes for part in parts), text))
 
     async def usage(self, _: web.Request) -> web.Response:
         """Always raises WrongMethod, whose sentence says how to send an image."""

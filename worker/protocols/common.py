@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from worker.batching.queue import Image, Scores
+from worker.engines.tensors import Tensors
 from worker.errors import BadRequest
 from worker.inference.image_predictor import ImagePredictor
+from worker.inference.tensor_model import Parts
+from worker.inference.tensor_predictor import TensorPredictor
+from worker.repository.served_model import AnyPredictor
 from worker.web.access.request_permission import permission_of
 from worker.web.image_limit import IMAGES_AT_MOST, too_many_images
 from worker.web.request import IncomingRequest
@@ -36,6 +40,33 @@ async def scores_of(
     return await predictor.predict_arrays(
         [image for image in images if not isinstance(image, bytes)], deadline_s=deadline_s, permission=permission
     )
+
+
+async def outputs_of(
+    predictor: TensorPredictor, given: Tensors | Images, *, deadline_s: float, request: IncomingRequest
+) -> Parts:
+    """The outputs of each row, or of each image of the request, in order."""
+    permission = permission_of(request)
+    if isinstance(given, Tensors):
+        return await predictor.predict(given, deadline_s=deadline_s, permission=permission)
+    encoded = [image for image in given if isinstance(image, bytes)]
+    if encoded:
+        return await predictor.predict_encoded(encoded, deadline_s=deadline_s, permission=permission)
+    return await predictor.predict_pixels(
+        [image for image in given if not isinstance(image, bytes)], deadline_s=deadline_s, permission=permission
+    )
+
+
+def classifier(predictor: AnyPredictor) -> ImagePredictor:
+    """The predictor of a classifier. Raises BadRequest for that of a model that gives tensors."""
+    if isinstance(predictor, TensorPredictor):
+        raise BadRequest(f"The model gives tensors, not classes: ask {tensor_paths(predictor.model.name)}.")
+    return predictor
+
+
+def tensor_paths(model: str) -> str:
+    """Where tensors are taken, for a sentence."""
+    return f"/v2/models/{model}/infer or /v1/models/{model}:predict"
 
 
 def of_one_kind(images: list[bytes | Image]) -> Images:

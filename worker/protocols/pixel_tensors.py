@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worker.batching.queue import Image
 from worker.errors import BadRequest, TooLarge
-from worker.inference.model import Model
+from worker.inference.load_model import AnyModel
 
 
 def whole_pixels(values: Any, *, where: str) -> Image:
@@ -34,9 +34,9 @@ def whole_pixels(values: Any, *, where: str) -> Image:
     return array.astype(np.uint8)
 
 
-def fitting(shape: Sequence[int], *, model: Model, where: str) -> None:
+def fitting(shape: Sequence[int], *, model: AnyModel, where: str) -> None:
     """Raise BadRequest unless an image of this shape can go to the model; TooLarge above its limit of pixels."""
-    size = model.engine.input.size
+    size = model.input.size
     wanted = f"[{size.height}, {size.width}, 3]" if size else "[height, width, 3]"
     fits = len(shape) == 3 and shape[2] == 3 and min(shape) > 0
     if not fits or (size is not None and tuple(shape[:2]) != (size.height, size.width)):

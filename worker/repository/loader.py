@@ -12,15 +12,21 @@ from functools import partial
 
 from worker.artifacts.source import ModelSource
 from worker.batching.core_scheduler import CoreScheduler
+from worker.batching.policy import Pace
 from worker.inference.calibration import measure_exclusively, warm_while_serving
-from worker.inference.model import load
+from worker.inference.load_model import AnyModel, load_model
+from worker.inference.model_predictor import ModelPredictor
 from worker.inference.predictor import Predictor
+from worker.inference.tensor_model import TensorModel
+from worker.inference.tensor_predictor import TensorPredictor
 from worker.settings import WorkerSettings
 from worker.system.loop_threads import LoopThreads
 from worker.system.memory import release_memory
 from worker.telemetry.metrics import WorkerMetrics
 
 _log = logging.getLogger(__name__)
+
+LoadedPredictor = Predictor | TensorPredictor
 
 CLOSE_S = 5.0
 """How long a worker that ends waits for the thread that loads models, which may hang in a framework."""
@@ -59,17 +65,17 @@ async def open_predictor(
     name: str,
     version: str | None,
     settings: WorkerSettings,
-    serving: Predictor | None,
+    serving: ModelPredictor | None,
     threads: WorkerThreads,
     scheduler: CoreScheduler,
     numbers: WorkerMetrics,
-) -> Predictor:
+) -> LoadedPredictor:
     """Load and calibrate `source` and start its batcher, disturbing `serving`, if there is one, as little as possible.
 
     The model's version is `version`, or else the one that `locate` finds. Raises ModelError.
     """
     loop = asyncio.get_running_loop()
-    model = await loop.run_in_executor(threads.loading, partial(load, source, name=name))
+    model = await loop.run_in_executor(threads.loading, partial(load_model, source, name=name))
     try:
         model = replace(model, version=version or model.version)
         calibrate = (
@@ -79,7 +85,28 @@ async def open_predictor(
         )
         gate = scheduler.background_steps(loop)
         pace = await loop.run_in_executor(threads.loading, partial(calibrate, model, gate=gate))
-        predictor = Predictor.over(
+        predictor = _predictor_over(
+            model, pace, settings=settings, threads=threads, scheduler=scheduler, numbers=numbers
+        )
+        await predictor.__aenter__()
+        return predictor
+    except BaseException:
+        model.close()
+        raise
+
+
+def _predictor_over(
+    model: AnyModel,
+    pace: Pace,
+    *,
+    settings: WorkerSettings,
+    threads: WorkerThreads,
+    scheduler: CoreScheduler,
+    numbers: WorkerMetrics,
+) -> LoadedPredictor:
+    """The predictor for the kind of model that was loaded."""
+    if isinstance(model, TensorModel):
+        return TensorPredictor.over(
             model,
             pace,
             decoding=threads.decoding,
@@ -88,20 +115,25 @@ async def open_predictor(
             numbers=numbers,
             scheduler=scheduler,
         )
-        return await predictor.__aenter__()
-    except BaseException:
-        model.close()
-        raise
+    return Predictor.over(
+        model,
+        pace,
+        decoding=threads.decoding,
+        queue_most=settings.queue_most,
+        deadline_s=settings.deadline_s,
+        numbers=numbers,
+        scheduler=scheduler,
+    )
 
 
-async def unload(predictor: Predictor, *, threads: WorkerThreads) -> None:
+async def unload(predictor: ModelPredictor, *, threads: WorkerThreads) -> None:
     """Wait for the batches that run, however long they take, then close the predictor and release its memory."""
     await predictor.batcher.drained()
     await predictor.__aexit__()
     await _free(predictor, threads)
 
 
-async def close_at_exit(predictor: Predictor, *, threads: WorkerThreads) -> None:
+async def close_at_exit(predictor: ModelPredictor, *, threads: WorkerThreads) -> None:
     """Close the predictor without waiting for its batches; leave the rest to the process's end after `CLOSE_S`."""
     await predictor.__aexit__()
     try:
@@ -111,7 +143,7 @@ async def close_at_exit(predictor: Predictor, *, threads: WorkerThreads) -> None
         _log.warning("The thread that loads models hangs: %s is left to the process's end.", predictor.model.name)
 
 
-async def _free(predictor: Predictor, threads: WorkerThreads) -> None:
+async def _free(predictor: ModelPredictor, threads: WorkerThreads) -> None:
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(threads.loading, predictor.model.close)
     await loop.run_in_executor(threads.loading, release_memory)

@@ -24,8 +24,7 @@ from worker.artifacts.version_plan import (
 )
 from worker.batching.core_scheduler import CoreScheduler
 from worker.errors import Busy, ModelError, NotFound
-from worker.inference.predictor import Predictor
-from worker.repository.loader import WorkerThreads, close_at_exit, open_predictor, unload
+from worker.repository.loader import LoadedPredictor, WorkerThreads, close_at_exit, open_predictor, unload
 from worker.repository.request_epochs import RequestEpochs
 from worker.repository.trial_load import trial_load
 from worker.settings import Served, WorkerSettings
@@ -68,9 +67,9 @@ class ModelVersions:
         self._numbers = numbers
         self._requests = requests
         # Replaced, never changed: other threads (heartbeats) iterate over it.
-        self._loaded: Mapping[str, Predictor] = {}
-        self._draining: list[Predictor] = []
-        self._unloading: list[Predictor] = []
+        self._loaded: Mapping[str, LoadedPredictor] = {}
+        self._draining: list[LoadedPredictor] = []
+        self._unloading: list[LoadedPredictor] = []
         self._failed: dict[str, _Failure] = {}
         self._loading: str | None = None
         self._plan = VersionPlan()
@@ -104,12 +103,12 @@ class ModelVersions:
         self._start(self._watch(), name=f"versions of {self.name}")
 
     @property
-    def current(self) -> Predictor:
+    def current(self) -> LoadedPredictor:
         """The default version's predictor. Raises Busy before it is loaded."""
         return self.find()
 
     @property
-    def loaded(self) -> Mapping[str, Predictor]:
+    def loaded(self) -> Mapping[str, LoadedPredictor]:
         """The predictors that serve, by version, the highest first."""
         return {version: self._loaded[version] for version in sorted(self._loaded, key=int, reverse=True)}
 
@@ -125,6 +124,20 @@ class ModelVersions:
         return all(predictor.moving for predictor in self._loaded.values())
 
     @property
+    def trouble(self) -> str | None:
+        """Why some version cannot predict at the moment, as a sentence; None if all can. From any thread."""
+        return next((found for predictor in self._loaded.values() if (found := predictor.model.trouble)), None)
+
+    @property
+    def fit(self) -> bool:
+        """Whether requests should come here. From any thread.
+
+        A Python model whose process has ended makes its service unfit, and nothing else of the worker: it comes back
+        by itself, so that no service manager must start the worker again.
+        """
+        return self.moving and self.trouble is None
+
+    @property
     def crowded(self) -> bool:
         """Whether some version's queue is nearly full."""
         return any(predictor.batcher.crowded for predictor in self._loaded.values())
@@ -134,7 +147,7 @@ class ModelVersions:
         """An event that is set when a version begins to serve or ceases to, begins to be loaded, or fails."""
         return self._change
 
-    def find(self, *, version: str | None = None, label: str | None = None) -> Predictor:
+    def find(self, *, version: str | None = None, label: str | None = None) -> LoadedPredictor:
         """See `ModelRepository.find`."""
         wanted = self._resolved(version=version, label=label)
         found = self._loaded.get(wanted or "")
@@ -218,7 +231,7 @@ class ModelVersions:
             self._loading = None
             self._changed()
 
-    async def _open(self, version: str | None, *, background: bool = False) -> Predictor:
+    async def _open(self, version: str | None, *, background: bool = False) -> LoadedPredictor:
         source = self._source
         if version is not None:
             assert source.path is not None
@@ -244,7 +257,7 @@ class ModelVersions:
         self._changed()
         self._start(self._unload_when_unused(predictor), name=f"unload {self.name} {version}")
 
-    async def _unload_when_unused(self, predictor: Predictor) -> None:
+    async def _unload_when_unused(self, predictor: LoadedPredictor) -> None:
         await asyncio.sleep(self._settings.drain_s)
         self._draining.remove(predictor)
         self._unloading.append(predictor)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from worker.artifacts.version_plan import VersionStatus
 from worker.errors import NotFound
-from worker.inference.image_predictor import ImagePredictor
-from worker.repository.served_model import ServedModel
+from worker.repository.served_model import AnyPredictor, ServedModel
 
 
 class ModelRepository:
@@ -29,7 +28,7 @@ class ModelRepository:
         except KeyError:
             raise NotFound(f"There is no model {name!r} here; there is {', '.join(self._models)}.") from None
 
-    def find(self, name: str, *, version: str | None = None, label: str | None = None) -> ImagePredictor:
+    def find(self, name: str, *, version: str | None = None, label: str | None = None) -> AnyPredictor:
         """The predictor of `version`, or of the version that `label` means, or else of the default version.
 
         Raises NotFound for a name, version or label that does not exist, Busy for a version that is loading.

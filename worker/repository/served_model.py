@@ -8,6 +8,10 @@ from typing import Protocol
 
 from worker.artifacts.version_plan import Policy, VersionStatus
 from worker.inference.image_predictor import ImagePredictor
+from worker.inference.tensor_predictor import TensorPredictor
+
+AnyPredictor = ImagePredictor | TensorPredictor
+"""The predictor of a classifier of images, or of a model of tensors."""
 
 
 class ServedModel(Protocol):
@@ -21,12 +25,12 @@ class ServedModel(Protocol):
         ...
 
     @property
-    def current(self) -> ImagePredictor:
+    def current(self) -> AnyPredictor:
         """The default version's predictor. Raises Busy before it is loaded."""
         ...
 
     @property
-    def loaded(self) -> Mapping[str, ImagePredictor]:
+    def loaded(self) -> Mapping[str, AnyPredictor]:
         """The predictors that serve, by version, the highest first."""
         ...
 
@@ -41,6 +45,16 @@ class ServedModel(Protocol):
         ...
 
     @property
+    def trouble(self) -> str | None:
+        """Why some version cannot predict at the moment, as a sentence; None if all can. From any thread."""
+        ...
+
+    @property
+    def fit(self) -> bool:
+        """Whether requests should come here. From any thread."""
+        ...
+
+    @property
     def crowded(self) -> bool:
         """Whether some version's queue is nearly full."""
         ...
@@ -50,7 +64,7 @@ class ServedModel(Protocol):
         """An event that is set when the set of serving versions changes."""
         ...
 
-    def find(self, *, version: str | None = None, label: str | None = None) -> ImagePredictor:
+    def find(self, *, version: str | None = None, label: str | None = None) -> AnyPredictor:
         """See `ModelRepository.find`."""
         ...
 

@@ -30,6 +30,6 @@ async def trial_load(source: ModelSource, *, name: str, within_s: float) -> None
 
 
 def _load_once(source: ModelSource, name: str) -> None:
-    from worker.inference.model import load  # only the child imports what this loads
+    from worker.inference.load_model import load_model  # only the child imports what this loads
 
-    load(source, name=name, trial=True).close()
+    load_model(source, name=name, trial=True).close()

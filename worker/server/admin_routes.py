@@ -48,14 +48,16 @@ class AdminRoutes:
     async def alive(self, request: web.Request) -> web.Response:
         """`GET /healthz?boot=ID`: 200; 409 for another process's boot id; 429 while the queue is nearly full.
 
-        503 before the model is loaded. The bodies are constant, because every change of a check's output would wake
-        every watcher of the service.
+        503 before the model is loaded, and while the process of a Python model is started again. The bodies are
+        constant, because every change of a check's output would wake every watcher of the service.
         """
         boot = request.query.get("boot")
         if boot is not None and boot != self._state.boot:
             return web.Response(status=409, text="another process\n")
         if not self._store.loaded:
             return web.Response(status=503, text="loading\n")
+        if self._store.trouble is not None:
+            return web.Response(status=503, text="starting a model again\n")
         return web.Response(status=429, text="busy\n") if self._store.crowded else web.Response(text="ok\n")
 
     async def ready(self, request: web.Request) -> web.Response:
@@ -91,6 +93,8 @@ def reasons_not_ready(store: ServedModel, *, ready: bool, leaving: bool) -> Sequ
     if not store.loaded:
         coming = [f"version {v} is being {'copied' if s == 'START' else 'loaded'}" for v, s in states.items()]
         return [f"The model {store.name} is not loaded yet{': ' if coming else ''}{', '.join(coming)}."]
+    if store.trouble is not None:
+        return [store.trouble]
     return [] if ready else ["The other models of this worker are not loaded yet."]
 
 

@@ -17,7 +17,8 @@ from functools import partial
 
 from aiohttp import web
 
-from registry.consul.catalog import Checks
+from registry.backend.checks import Checks
+from registry.chosen_backend import check_place, consul_only
 from registry.instances.instance import Instance
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections, connections_at_most
@@ -138,6 +139,7 @@ async def _stopped_before(ready: asyncio.Event, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     """A worker, registered on entry; on exit it has left, drained and closed."""
+    check_place(settings.backend, settings.register)
     most_bytes = max(settings.body_memory_bytes, settings.max_body_bytes)
     body_budget = BodyBudget(most_bytes=most_bytes, total_s=settings.deadline_s)
     at_most = connections_at_most(open_files.limit(), aside=FILES_ASIDE)
@@ -158,7 +160,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             endpoints.append(ModelEndpoint(number, store, listener, EndpointState(boot=uuid.uuid4().hex)))
         required = None
         if settings.require_ticket:
-            required = RequiredTickets(await stack.enter_async_context(checking_tickets(settings.consul)))
+            consul = consul_only(settings.backend, "--require-ticket")
+            required = RequiredTickets(await stack.enter_async_context(checking_tickets(consul)))
         names = [settings.host, "" if settings.advertise is None else settings.advertise.name]
         control = await stack.enter_async_context(
             access_control(settings.access, hosts=names, places=settings.queue_most)
@@ -169,7 +172,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
             access = PortAccess(control, service=models.default, tickets=tickets)
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
         if settings.advertise is None and not settings.allow_loopback:
-            await refuse_loopback_early(settings.host, settings.consul)
+            await refuse_loopback_early(settings.host, settings.backend)
         await load_models(endpoints)
         await asyncio.get_running_loop().run_in_executor(threads.loading, release_memory)
         for endpoint in endpoints:
@@ -240,7 +243,7 @@ async def _registered(
 ) -> AsyncIterator[Sequence[Instance]]:
     """The registrations of all models; at the end all leave the rotation together, and the drain grace passes."""
     advertised = await find_advertised(
-        settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
+        settings.advertise, host=settings.host, port=settings.port, backend=settings.backend
     )
     if required is not None:
         required.instance_ids.update(instance_of(settings, each, advertised).id for each in endpoints)
@@ -272,14 +275,14 @@ def _registration(settings: WorkerSettings, endpoint: ModelEndpoint, advertised:
     checks = Checks(health_url=health_url(settings, instance), tls_server_name=settings.agent_check_name)
 
     async def fit() -> bool:
-        return endpoint.store.moving
+        return endpoint.store.fit
 
     return Registration(
-        settings.consul,
+        settings.backend,
         instance,
         checks,
         place=settings.register,
-        moving=lambda: endpoint.store.moving,
+        moving=lambda: endpoint.store.fit,
         fit=fit,
         allow_loopback=settings.allow_loopback,
     )

@@ -1,4 +1,4 @@
-"""Which steps or stages ran for the current request, and how long each took: the header `Server-Timing`.
+"""Which steps of a cascade ran for the current request, and how long each took: the header `Server-Timing`.
 
 Its form is that of the W3C's recommendation Server Timing: `quick;dur=3.1, exact;desc="skipped"`, in milliseconds.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class StepTiming(NamedTuple):
-    """A step or stage, what became of it, and the seconds that it took."""
+    """A step, what became of it, and the seconds that it took."""
 
     step: str
     status: str
@@ -27,11 +27,6 @@ def begin_timings() -> list[StepTiming]:
         timings = []
         _timings.set(timings)
     return timings
-
-
-def timings_wanted() -> list[StepTiming] | None:
-    """The list of the current request, if its timings are wanted."""
-    return _timings.get()
 
 
 def take_timings() -> str | None:

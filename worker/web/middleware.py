@@ -118,7 +118,8 @@ class RequestFrame:
             response.headers.update(self._access.origins.headers(request.headers))
         steps = take_timings()
         if steps is not None:
-            response.headers["Server-Timing"] = steps
+            stages = response.headers.get("Server-Timing")
+            response.headers["Server-Timing"] = f"{steps}, {stages}" if stages else steps
         if self._state.leaving:
             response.force_close()
         return response

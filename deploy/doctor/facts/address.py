@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from deploy.doctor.facts.lookup_client import LookupClient, LookupFailed
 from deploy.doctor.findings.address import AddressFacts, RegisteredAddress
 from deploy.doctor.settings import DoctorSettings
-from registry.consul.errors import ConsulRefused, ConsulUnavailable
+from registry.backend.errors import BackendRefused, BackendUnavailable
 from registry.runtime.errors import RegistryError
 from worker.advertising.advertised import find_advertised
 from worker.advertising.host_addresses import host_addresses
@@ -27,7 +27,7 @@ async def advertised_host(settings: DoctorSettings) -> tuple[str, str]:
     """The host at which a worker here is advertised, and the sentence why there is none."""
     try:
         found = await find_advertised(
-            settings.advertise, host=settings.host, port=settings.port, consul=settings.consul
+            settings.advertise, host=settings.host, port=settings.port, backend=settings.consul
         )
     except RegistryError as error:
         return "", str(error)
@@ -39,9 +39,9 @@ async def _refusal(host: str, settings: DoctorSettings) -> str:
         return ""
     try:
         await refuse_loopback(host, settings.consul)
-    except ConsulRefused as error:
+    except BackendRefused as error:
         return str(error)
-    except ConsulUnavailable:
+    except BackendUnavailable:
         return ""
     return ""
 

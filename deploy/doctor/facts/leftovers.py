@@ -9,10 +9,10 @@ import aiohttp
 
 from deploy.doctor.findings.leftovers import LeftoverFacts, Registered
 from registry.consul.agent_info import AgentInfo
-from registry.consul.catalog import TAG, Catalog
+from registry.consul.catalog import Catalog
 from registry.consul.registration.catalog_checks import CatalogChecks
 from registry.consul.settings import ConsulSettings
-from registry.instances.instance import Health, Instance
+from registry.instances.instance import TAG, Health, Instance
 from worker.advertising.host_addresses import host_addresses
 
 TIMEOUT_S = 2.0

@@ -10,11 +10,13 @@ from typing import Any
 
 from consul.base import Response
 
+from registry.backend.entry import maintenance_id
+from registry.backend.registrar import LEAVING
+from registry.backend.source import WAIT_S
 from registry.consul.calls import awaited, read_json
-from registry.consul.catalog import FOLLOW_TIMEOUT_S, WAIT_S
+from registry.consul.catalog import FOLLOW_TIMEOUT_S
 from registry.consul.health_answer import read_index
 from registry.consul.registration.catalog_names import NODE_META
-from registry.consul.registration.catalog_registrar import LEAVING, maintenance_id
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import Health

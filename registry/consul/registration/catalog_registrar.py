@@ -15,16 +15,18 @@ from typing import Any
 
 from consul.base import Response
 
+from registry.backend.checks import Checks
+from registry.backend.entry import maintenance_id, service_entry
+from registry.backend.errors import Forgotten
+from registry.backend.registrar import LEAVING
+from registry.backend.source import CALL_TIMEOUT_S
 from registry.consul.calls import awaited, read_json
-from registry.consul.catalog import CALL_TIMEOUT_S, LONGEST_OUTPUT, TAG, Catalog, Checks
-from registry.consul.errors import ConsulRefused, Forgotten
+from registry.consul.catalog import LONGEST_OUTPUT, Catalog
+from registry.consul.errors import ConsulRefused
 from registry.consul.registration.catalog_names import NODE_META, NODE_PREFIX
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient
 from registry.instances.instance import Instance
-
-LEAVING = "leaving"
-"""The reason of the maintenance in which a worker leaves; a worker that starts at the same address ends it."""
 
 _NO_LABEL = re.compile("[^A-Za-z0-9]+")
 
@@ -40,6 +42,8 @@ class CatalogRegistrar:
     The calls and their errors are those of `Registrar`. There are no times to live in the catalogue: a heartbeat
     reads whether the registration is there, and writes only where its check does not say passing.
     """
+
+    product = "Consul"
 
     def __init__(self, settings: ConsulSettings) -> None:
         self.url = settings.url
@@ -69,7 +73,7 @@ class CatalogRegistrar:
             "Node": node_of(instance.id),
             "Address": instance.host,
             "NodeMeta": NODE_META,
-            "Service": _service(instance),
+            "Service": service_entry(instance),
         }
         if not await self.knows(instance.id, boot=instance.boot):
             await self._end_earlier_leaving(instance.id)
@@ -156,18 +160,6 @@ class CatalogRegistrar:
 _LOOP_NAME = "its prediction loop moves"
 
 
-def _service(instance: Instance) -> dict[str, Any]:
-    return {
-        "ID": instance.id,
-        "Service": instance.service,
-        "Address": instance.host,
-        "Port": instance.port,
-        "Tags": [TAG, *instance.tags],
-        "Meta": {**instance.meta, "boot": instance.boot, "version": instance.version},
-        "Weights": {"Passing": instance.weight, "Warning": 1},
-    }
-
-
 def _checks(instance: Instance, health_url: str, *, heartbeats: bool) -> list[dict[str, Any]]:
     passing = {"Status": "passing", "ServiceID": instance.id}
     definition = {"HTTP": health_url, "Interval": "2s", "Timeout": "1s"}
@@ -181,11 +173,6 @@ def _http_id(instance_id: str) -> str:
 
 def _loop_id(instance_id: str) -> str:
     return f"{instance_id}:loop"
-
-
-def maintenance_id(instance_id: str) -> str:
-    """The id of the check by which an instance is in maintenance, as agents name it."""
-    return f"_service_maintenance:{instance_id}"
 
 
 def _found(response: Response) -> Any:

@@ -12,9 +12,9 @@ from typing import Any
 
 from consul.base import Response
 
+from registry.backend.errors import Forgotten
 from registry.consul.calls import awaited, read_json
 from registry.consul.catalog import FOLLOW_TIMEOUT_S
-from registry.consul.errors import Forgotten
 from registry.consul.health_answer import read_index
 from registry.consul.settings import ConsulSettings
 from registry.consul.transport import ConsulClient

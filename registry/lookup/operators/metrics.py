@@ -52,7 +52,7 @@ class LookupMetrics(Collector):
         )
         stale = GaugeMetricFamily(
             "p2p_registry_stale_seconds",
-            "Since when Consul has not confirmed the set; 0 while it does.",
+            "Since when the discovery backend has not confirmed the set; 0 while it does.",
             labels=["service"],
         )
         panic = GaugeMetricFamily(

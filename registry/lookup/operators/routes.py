@@ -78,6 +78,7 @@ class _OperatorRoutes:
             hint=self._directory.hint(service),
             rollout=service.rollout,
             split=service.shares,
+            product=watch.product,
         )
 
     async def scrape_targets(self, request: web.Request) -> web.Response:

@@ -24,12 +24,13 @@ def service_summary(
     hint: str,
     rollout: Rollout | None = None,
     split: Shares | None = None,
+    product: str = "Consul",
 ) -> dict[str, Any]:
     """One service as a JSON object.
 
-    `stale_s`: for how long Consul has not confirmed it, None while it does; `trouble`: why. `hint`: why it has no
-    worker to hand out, "" where that is not known. `rollout` is its record while it is in force, and `split` the
-    shares of the versions by it.
+    `stale_s`: for how long the backend, of the make `product`, has not confirmed it, None while it does; `trouble`:
+    why. `hint`: why it has no worker to hand out, "" where that is not known. `rollout` is its record while it is in
+    force, and `split` the shares of the versions by it.
     """
     shares = shares_percent(snapshot, split)
     shadows = {} if rollout is None else rollout.shadows
@@ -44,7 +45,7 @@ def service_summary(
         "rollout": None if rollout is None else rollout_entry(rollout),
         "versions": _versions(snapshot, shares, shadows),
         "notes": [
-            *_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint),
+            *_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint, product=product),
             *([absence(snapshot.service, split.absent, split.weights)] if split is not None and split.absent else []),
         ],
         "workers": [_worker(instance, snapshot, shares) for instance in snapshot.instances],
@@ -102,7 +103,7 @@ def _worker(instance: Instance, snapshot: Snapshot, shares: Mapping[str, float])
 
 
 def _worker_notes(instance: Instance, snapshot: Snapshot) -> Iterator[str]:
-    """What is unusual about an instance: Consul's check, word for word, refused connections, versions."""
+    """What is unusual about an instance: its check, word for word, refused connections, versions."""
     for line in instance.output.splitlines():
         if line.strip():
             yield f"{instance.health}: {line}"
@@ -114,12 +115,14 @@ def _worker_notes(instance: Instance, snapshot: Snapshot) -> Iterator[str]:
         yield f"version {version} failed: {error}"
 
 
-def _service_notes(snapshot: Snapshot, *, stale_s: float | None, trouble: str, hint: str) -> Iterator[str]:
-    """What is unusual about a service: panic mode, no worker, Consul that does not confirm it."""
+def _service_notes(
+    snapshot: Snapshot, *, stale_s: float | None, trouble: str, hint: str, product: str
+) -> Iterator[str]:
+    """What is unusual about a service: panic mode, no worker, a backend that does not confirm it."""
     panic = snapshot.panic
     if panic is not None:
         yield f"{panic.healthy} of {panic.total} healthy: all {panic.total} are handed out"
     if not snapshot.eligible and hint:
         yield f"no worker can be handed out: {hint}"
     if stale_s is not None:
-        yield f"Consul has not confirmed this for {stale_s:.0f} s{f': {trouble}' if trouble else ''}"
+        yield f"{product} has not confirmed this for {stale_s:.0f} s{f': {trouble}' if trouble else ''}"

@@ -32,7 +32,7 @@ async def registry(consul: ConsulProcess) -> AsyncIterator[RunningRegistry]:
     """A lookup service with two registered workers, on ports 9001 and 9002."""
     settings = ConsulSettings(url=consul.url)
     catalog = Catalog(settings)
-    async with running(RegistrySettings(consul=settings, port=0, service="cats")) as registry:
+    async with running(RegistrySettings(backend=settings, port=0, service="cats")) as registry:
         for port in (9001, 9002):
             await catalog.register(
                 Instance("cats", f"cats-127.0.0.1-{port}", "127.0.0.1", port), Checks(consul.url + CHECKS)

@@ -46,6 +46,19 @@ def refuse_unsafe(path: Path, model_format: Format) -> None:
         raise unsafe_model(path, found)
 
 
+def refuse_unnamed_code(code: Path, *, named: Path | None) -> None:
+    """Raise ModelError for a Python model that was found in a folder: only `named`, a file itself, was agreed to.
+
+    Who names a Python file wants it to run. Who names a folder may not know that there is code in it, or that somebody
+    has copied some into it since.
+    """
+    if named is None or not named.is_file():
+        raise ModelError(
+            f"{code} is a Python program, which may do anything on this machine. If you trust who made it, and all who "
+            f"can write into its folder, serve it with {FLAG}, or name the file itself: --model {code}."
+        )
+
+
 def refuse_link(labels: Path, model: Path) -> None:
     """Raise ModelError if the labels beside or in a model are a link to a file elsewhere, whose lines answers show."""
     if _leads_outside(labels, model):
@@ -71,7 +84,7 @@ def unsafe_model(path: Path, found: str) -> ModelError:
     )
 
 
-def _bytes_of(path: Path) -> memoryview:
+def bytes_of(path: Path) -> memoryview:
     """A file's content, of which only the parts that are looked at are read; unmapped with its last view."""
     with open(path, "rb") as file:
         empty = path.stat().st_size == 0
@@ -79,15 +92,15 @@ def _bytes_of(path: Path) -> memoryview:
 
 
 def _saved_model(path: Path) -> str | None:
-    return unsafe_in_saved_model(_bytes_of(path / "saved_model.pb"))
+    return unsafe_in_saved_model(bytes_of(path / "saved_model.pb"))
 
 
 def _graph(path: Path) -> str | None:
-    return unsafe_in_graph(_bytes_of(path))
+    return unsafe_in_graph(bytes_of(path))
 
 
 def _onnx(path: Path) -> str | None:
-    for place in map(Path, external_files(_bytes_of(path))):
+    for place in map(Path, external_files(bytes_of(path))):
         if place.is_absolute() or ".." in place.parts or _leads_outside(path.parent / place, path):
             return f"weights in {place}, outside its folder"
     return None

@@ -20,6 +20,18 @@ class Damaged(ValueError):
 
 def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """The number and content of each field of strings, bytes or messages, in order. Raises Damaged."""
+    for number, content in _items(message):
+        if isinstance(content, memoryview):
+            yield number, content
+
+
+def numbers(message: memoryview, wanted: int) -> list[int]:
+    """The values of a field of whole numbers, enumerations or truth values. Raises Damaged."""
+    return [value for number, value in _items(message) if number == wanted and isinstance(value, int)]
+
+
+def _items(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """The number and content of each field of strings, bytes or messages, and of each whole number, in order."""
     at, end, depth = 0, len(message), 0
     while at < end:
         key, at = _varint(message, at)
@@ -32,7 +44,9 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
                 yield key >> 3, message[at : at + length]
             at += length
         elif kind == _VARINT:
-            _, at = _varint(message, at)
+            value, at = _varint(message, at)
+            if not depth:
+                yield key >> 3, value
         elif kind in (_FIXED64, _FIXED32):
             at += 8 if kind == _FIXED64 else 4
         elif kind == _GROUP and depth < _DEEPEST:  # nobody writes groups any more, but readers skip them

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from worker.artifacts.preprocess_config import Channels
 from worker.artifacts.source import ModelSource
-from worker.engines.adapter import EngineAdapter, Forward, first_line
-from worker.engines.device import GPU_BATCHES, name_of, pick
+from worker.engines.adapter import EngineAdapter, Forward
+from worker.engines.device import GPU_BATCHES, name_of
 from worker.engines.input_plan import (
     SIGNED,
     SLIM,
@@ -35,7 +35,7 @@ from worker.engines.input_plan import (
 )
 from worker.engines.layer_names import choose_layer, zeros_for
 from worker.engines.onnx.class_scores import array_of, holds_maps, keys_of, scores_output
-from worker.engines.onnx.runtime import onnxruntime
+from worker.engines.onnx.session import session_of, session_on_device
 from worker.engines.pixel_range import probed
 from worker.engines.sample_images import sample_images
 from worker.errors import ModelError
@@ -56,16 +56,13 @@ _RANGES: Mapping[str, Scaling] = MappingProxyType(
     {"NominalRange_0_255": UNTOUCHED, "Normalized_0_1": UNIT, "Normalized_1_1": SLIM}
 )
 _ORDERS: Mapping[str, Channels] = MappingProxyType({"Rgb8": "rgb", "Bgr8": "bgr"})
-_CUDA = "CUDAExecutionProvider"
-_MOST_GPUS = 16
-_QUIET = 3  # ONNX Runtime's severities: 3 is errors only
 
 
 def load(source: ModelSource) -> EngineAdapter:
     """Load the .onnx file of `source`; raises ModelError with the cause and the cure."""
     if source.path is None or source.path.suffix.lower() != ".onnx":
         raise ModelError(f"ONNX Runtime reads .onnx files, not {source.path or source.graph}.")
-    session, number = _session_on_device(source)
+    session, number = session_on_device(source)
     entry = choose_layer({node.name: node for node in session.get_inputs()}, source.input_layer, "--input-layer")
     exit_ = scores_output(session.get_outputs(), source.output_layer)
     dtype = _TYPES.get(entry.type)
@@ -80,7 +77,7 @@ def load(source: ModelSource) -> EngineAdapter:
     if holds_maps(exit_):
         keys = keys_of(_run(session, exit_, fill(sample_images(spec, spec.batch or 1))))
     streams = usable_cores() if number is None else 1
-    one_core = session if streams == 1 else _session(source, threads=1, number=None)
+    one_core = session if streams == 1 else session_of(source, threads=1, number=None)
     return EngineAdapter(
         _forward(session, exit_, fill, keys),
         spec,
@@ -92,17 +89,6 @@ def load(source: ModelSource) -> EngineAdapter:
         device=name_of(number),
         fixed_batches=None if number is None else GPU_BATCHES,
     )
-
-
-def _session_on_device(source: ModelSource) -> tuple[Any, int | None]:
-    """The model on the device that `source` asks for, and the GPU's number, if it is one."""
-    number = _gpu(source)
-    session = _session(source, threads=usable_cores(), number=number)
-    if number is None or _CUDA in session.get_providers():
-        return session, number
-    if source.device != "auto":  # ONNX Runtime ignores a GPU that it cannot use
-        raise ModelError(f"--device {source.device}: ONNX Runtime cannot use it: check CUDA and cuDNN.")
-    return session, None
 
 
 def _plan(source: ModelSource, layout: Layout, entry: str, dtype: Any, metadata: Mapping[str, str]) -> InputPlan:
@@ -146,36 +132,3 @@ def _forward(session: Any, exit_: Any, fill: Callable[[Images], Mapping[str, Any
 
 def _run(session: Any, exit_: Any, values: Mapping[str, Any]) -> Any:
     return session.run([exit_.name], values)[0]
-
-
-def _session(source: ModelSource, *, threads: int, number: int | None) -> Any:
-    """The model on GPU `number`, or on `threads` cores."""
-    try:
-        return onnxruntime.InferenceSession(
-            str(source.path), sess_options=_options(threads), providers=_providers(number, source.gpu_memory_growth)
-        )
-    except Exception as error:  # its errors have no common base class
-        raise ModelError(f"{source.path} cannot be loaded by ONNX Runtime: {first_line(error)}") from error
-
-
-def _options(threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _QUIET
-    options.intra_op_num_threads = threads
-    # Threads that spin between predictions take cores from decoding, and predict no faster.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
-
-
-def _gpu(source: ModelSource) -> int | None:
-    # It does not say how many GPUs there are; the session shows whether it uses this one.
-    seen = _MOST_GPUS if _CUDA in onnxruntime.get_available_providers() else 0
-    return pick(source.device, seen=seen, framework="ONNX Runtime")
-
-
-def _providers(number: int | None, growth: bool) -> list[Any]:
-    cpu = "CPUExecutionProvider"
-    if number is None:
-        return [cpu]
-    strategy = "kSameAsRequested" if growth else "kNextPowerOfTwo"
-    return [(_CUDA, {"device_id": number, "arena_extend_strategy": strategy}), cpu]

@@ -62,7 +62,7 @@ class TensorFlowEngine(EngineAdapter):
 
 def load(source: ModelSource) -> EngineAdapter:
     """Load the model of `source`; raises ModelError with the cause and the cure."""
-    device = _prepare_devices(source)
+    device = prepare_devices(source)
     try:
         if source.path is not None and source.path.suffix == OPTIMIZED_SUFFIX:
             return SessionEngine(source.path, source.preprocess)
@@ -73,7 +73,7 @@ def load(source: ModelSource) -> EngineAdapter:
         raise ModelError(f"The model cannot be run by this TensorFlow: {error}") from error
 
 
-def _prepare_devices(source: ModelSource) -> str:
+def prepare_devices(source: ModelSource) -> str:
     """Make only the device to use visible to TensorFlow, before it starts; returns the device's name."""
     gpus = tf.config.list_physical_devices("GPU")
     number = pick(source.device, seen=len(gpus), framework="TensorFlow")

@@ -25,10 +25,7 @@ def from_saved_model(
     `input_layer` and `output_layer` choose among several inputs and outputs of the signature.
     Raises ModelError, with the names that exist.
     """
-    try:
-        model = tf.saved_model.load(str(path))
-    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise ModelError(f"The SavedModel in {path} cannot be loaded: {error}") from error
+    model = _loaded(path)
     chosen, function = _signature(model.signatures, signature, path)
     if _parses_examples(function):
         others = sorted(set(model.signatures) - {chosen})
@@ -53,6 +50,12 @@ def from_saved_model(
 
     spec = inputs[feed]
     return Program(call, tf.TensorSpec(spec.shape, spec.dtype, name="images"), "tensorflow_savedmodel", UNIT)
+
+
+def load_signature(path: Path, signature: str | None) -> tuple[Any, Any]:
+    """A SavedModel, and its function `signature`, else `serving_default`, else the only one; or ModelError."""
+    model = _loaded(path)
+    return model, _signature(model.signatures, signature, path)[1]
 
 
 def from_keras(path: Path, *, safe: bool, input_layer: str | None = None, output_layer: str | None = None) -> Program:
@@ -113,6 +116,13 @@ class _Keras2DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc
         if groups != 1:
             raise ValueError(f"DepthwiseConv2D has {groups} groups; it can only have 1.")
         super().__init__(*args, **kwargs)
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        return tf.saved_model.load(str(path))
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise ModelError(f"The SavedModel in {path} cannot be loaded: {error}") from error
 
 
 def _parses_examples(signature: Any) -> bool:

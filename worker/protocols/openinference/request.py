@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from worker.batching.queue import Image
+from worker.engines.tensors import DTYPES
 from worker.errors import BadRequest
+from worker.inference.load_model import AnyModel
 from worker.inference.model import Model
 from worker.protocols.base64_text import decode_base64
 from worker.protocols.common import Images, check_count
@@ -26,13 +28,7 @@ from worker.protocols.pixel_tensors import fitting, whole_pixels
 from worker.web.json_schema import read
 from worker.web.large_json import parse_json
 
-_DTYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
-        "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
-        "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
-    }
-)  # fmt: skip
+_DTYPES: Mapping[str, str] = MappingProxyType({name: dtype for name, dtype in DTYPES.items() if name != "BOOL"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +60,37 @@ def read_inference(body: bytes, *, json_bytes: int | None, model: Model) -> Infe
     """
     if json_bytes == 0:
         return Inference([body], RAW)
+    request, binary = parsed(body, json_bytes)
+    wanted = _wanted(request.outputs, binary=request.parameters.binary_data_output)
+    images = images_of(request.inputs, binary, model)
+    return Inference(images, wanted, request.id, timeout_of(request))
+
+
+def parsed(body: bytes, json_bytes: int | None) -> tuple[InferRequest, bytes | None]:
+    """The JSON of a body, and the bytes after it; None where the body is nothing but JSON. Raises BadRequest."""
     size = len(body) if json_bytes is None else json_bytes
     if size > len(body):
         raise BadRequest(f"Inference-Header-Content-Length says {size} bytes of JSON, and the body has {len(body)}.")
-    request = read(InferRequest, parse_json(body[:size]))
-    binary = None if json_bytes is None else body[size:]
+    return read(InferRequest, parse_json(body[:size])), None if json_bytes is None else body[size:]
+
+
+def timeout_of(request: InferRequest) -> float | None:
+    """The seconds that a request allows itself; None where it does not say. Raises BadRequest."""
     timeout = request.parameters.timeout or 0
     if not 0 <= timeout < 1 << 63:
         raise BadRequest("parameters.timeout must be a number of microseconds that 63 bits hold, or 0 for none.")
-    wanted = _wanted(request.outputs, binary=request.parameters.binary_data_output)
-    images = _images(_one_input(request.inputs), binary, model)
-    return Inference(images, wanted, request.id, timeout / 1e6 if timeout else None)
+    return timeout / 1e6 if timeout else None
+
+
+def images_of(inputs: Sequence[InputTensor], binary: bytes | None, model: AnyModel) -> Images:
+    """The images in the one input of a request. Raises BadRequest or TooLarge."""
+    return _images(_one_input(inputs), binary, model)
 
 
 def _one_input(inputs: Sequence[InputTensor]) -> InputTensor:
     names = [each.name for each in inputs]
     if names != [INPUT]:
-        raise BadRequest(f"The model takes one input, {INPUT!r}, once; the request has {_few(names)}.")
+        raise BadRequest(f"The model takes one input, {INPUT!r}, once; the request has {quoted_names(names)}.")
     if inputs[0].parameters.shared_memory_region is not None:
         raise BadRequest("Shared memory is not taken: send the tensor in the body.")
     return inputs[0]
@@ -91,7 +101,7 @@ def _wanted(outputs: Sequence[RequestedOutput], *, binary: bool) -> WantedOutput
         return WantedOutput(binary=binary)
     names = [each.name for each in outputs]
     if names != [OUTPUT]:
-        raise BadRequest(f"The model has one output, {OUTPUT!r}; the request asks for {_few(names)}.")
+        raise BadRequest(f"The model has one output, {OUTPUT!r}; the request asks for {quoted_names(names)}.")
     parameters = outputs[0].parameters
     if parameters.shared_memory_region is not None:
         raise BadRequest("Shared memory is not taken: ask for the output in the body.")
@@ -101,7 +111,7 @@ def _wanted(outputs: Sequence[RequestedOutput], *, binary: bool) -> WantedOutput
     return WantedOutput(binary=chosen, classes=parameters.classification)
 
 
-def _images(tensor: InputTensor, binary: bytes | None, model: Model) -> Images:
+def _images(tensor: InputTensor, binary: bytes | None, model: AnyModel) -> Images:
     shape = tensor.shape
     if not shape or min(shape) < 0:
         raise BadRequest(f"The shape {shape[:9]} cannot be: give the number of images, then their size if in pixels.")
@@ -110,7 +120,7 @@ def _images(tensor: InputTensor, binary: bytes | None, model: Model) -> Images:
     if tensor.datatype == "BYTES":
         if math.prod(shape) != shape[0]:
             raise BadRequest(f"Encoded images come in the shape [n] or [n, 1], not {shape[:9]}.")
-        return _of_bytes(content, shape[0]) if isinstance(content, bytes) else _of_base64(content, shape[0])
+        return elements_of(content, shape[0]) if isinstance(content, bytes) else _of_base64(content, shape[0])
     if tensor.datatype not in _DTYPES:
         raise BadRequest(f"The datatype {tensor.datatype[:20]!r} is not taken: BYTES, or {', '.join(_DTYPES)}.")
     fitting(shape[1:], model=model, where=f"An image of {INPUT!r}")
@@ -133,7 +143,7 @@ def _content(tensor: InputTensor, binary: bytes | None) -> Any:
     return binary
 
 
-def _of_bytes(binary: bytes, count: int) -> list[bytes]:
+def elements_of(binary: bytes, count: int) -> list[bytes]:
     """The elements of a binary BYTES tensor; before each stands its length as a little-endian uint32."""
     found: list[bytes] = []
     at = 0
@@ -172,5 +182,6 @@ def _listed(data: Any) -> list[Any]:
     return data
 
 
-def _few(names: Sequence[str]) -> str:
+def quoted_names(names: Sequence[str]) -> str:
+    """A few names, for a sentence."""
     return ", ".join(repr(name[:40]) for name in names[:5]) or "none"

@@ -39,7 +39,7 @@ def write_response(
     Compressed by the first of gzip and deflate that `accepts`, an Accept-Encoding, names. Raises ModelError.
     """
     plain = _plain(inference, scores, model)
-    body, coding = _compressed(plain.body, accepts)
+    body, coding = compressed(plain.body, accepts)
     return EncodedResponse(body, plain.json_bytes, coding)
 
 
@@ -58,7 +58,8 @@ def _plain(inference: Inference, scores: Sequence[Scores], model: Model) -> Enco
     return EncodedResponse(f'{before},"outputs":[{json.dumps(output)[:-1]},"data":{data}}}]}}\n'.encode())
 
 
-def _compressed(body: bytes, accepts: str) -> tuple[bytes, str | None]:
+def compressed(body: bytes, accepts: str) -> tuple[bytes, str | None]:
+    """A body, compressed by the first of gzip and deflate that `accepts` names, and the name; None for neither."""
     if len(body) < _WORTH_BYTES:
         return body, None
     for coding in accepts.lower().split(","):

@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import web
 
 from worker.errors import BadRequest
-from worker.inference.image_predictor import ImagePredictor
-from worker.protocols.common import scores_of, timeout_s
+from worker.inference.tensor_predictor import TensorPredictor
+from worker.protocols.common import outputs_of, scores_of, timeout_s
 from worker.protocols.openinference.request import read_inference
 from worker.protocols.openinference.response import EncodedResponse, write_response
 from worker.protocols.openinference.schema import (
@@ -28,7 +28,9 @@ from worker.protocols.openinference.schema import (
     model_metadata,
     server_metadata,
 )
+from worker.protocols.openinference.tensors import read_tensor_inference, write_tensor_response
 from worker.repository.repository import ModelRepository
+from worker.repository.served_model import AnyPredictor
 from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.routes import BYTES, DOT, JSON, PREDICTING, TIMEOUT, Parameter, Route
@@ -88,9 +90,11 @@ class OpenInference:
         return _json(model_metadata(model, self._models.statuses(model.name)))
 
     async def infer(self, request: web.Request) -> web.Response:
-        """The scores of each image, or its best classes."""
+        """The scores of each image, or its best classes; the outputs of tensors."""
         arrived_s = time.monotonic()
         predictor = self._predictor(request)
+        if isinstance(predictor, TensorPredictor):
+            return await self._infer_tensors(request, predictor, arrived_s)
         deadline_s = predictor.deadline_s(timeout_s(request))
         json_bytes = _json_bytes(request)
         with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
@@ -105,7 +109,22 @@ class OpenInference:
         with predictor.numbers.stage("encode"):
             return _to_aiohttp(await self._body_reader.off_loop(sum(row.nbytes for row in scores), writing))
 
-    def _predictor(self, request: web.Request) -> ImagePredictor:
+    async def _infer_tensors(self, request: web.Request, predictor: TensorPredictor, arrived_s: float) -> web.Response:
+        deadline_s = predictor.deadline_s(timeout_s(request))
+        json_bytes = _json_bytes(request)
+        with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
+            body = await self._body_reader.body(request)
+            reading = partial(read_tensor_inference, body, json_bytes=json_bytes, model=predictor.model)
+            inference = await self._body_reader.off_loop(0 if json_bytes == 0 else len(body), reading)
+        if inference.timeout_s is not None:
+            deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
+        parts = await outputs_of(predictor, inference.given, deadline_s=deadline_s, request=request)
+        accepts = request.headers.get("Accept-Encoding", "")
+        writing = partial(write_tensor_response, inference, parts, model=predictor.model, accepts=accepts)
+        with predictor.numbers.stage("encode"):
+            return _to_aiohttp(await self._body_reader.off_loop(sum(part.nbytes for part in parts), writing))
+
+    def _predictor(self, request: web.Request) -> AnyPredictor:
         return self._models.find(request.match_info["name"], version=request.match_info.get("version"))
 
     def _of_model(self, path: str) -> list[Route]:
@@ -115,7 +134,7 @@ class OpenInference:
                   answer={JSON: ModelReady}, **describing),
             Route("GET", path, self.model, summary="What a model takes and gives.",
                   answer={JSON: ModelMetadata}, **describing),
-            Route("POST", f"{path}/infer", self.infer, tag=_TAG, summary="The scores of images, or their best classes.",
+            Route("POST", f"{path}/infer", self.infer, tag=_TAG, summary="Scores of images, outputs of tensors.",
                   takes={JSON: InferRequest, BYTES: bytes}, example=_EXAMPLE, answer={JSON: InferAnswer, BYTES: bytes},
                   parameters=(_SPLIT, TIMEOUT), refuses=PREDICTING),
         ]  # fmt: skip

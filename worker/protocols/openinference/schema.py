@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from worker.artifacts.version_plan import VersionStatus
-from worker.inference.model import Model
+from worker.engines.tensors import TensorSpec
+from worker.inference.load_model import AnyModel
+from worker.inference.tensor_model import TensorModel
 from worker.web.json_schema import Shown
 from worker.web.openapi import own_version
 
@@ -81,7 +83,10 @@ class InputParameters:
 
 @dataclass(frozen=True, slots=True)
 class InputTensor:
-    """Images: BYTES of shape [n] are encoded, in JSON as base64; numbers of [n, height, width, 3] are pixels."""
+    """Images: BYTES of shape [n] are encoded, in JSON as base64; numbers of [n, height, width, 3] are pixels.
+
+    For a model of tensors: what its metadata say, texts of BYTES in JSON as they are.
+    """
 
     name: str
     shape: list[int]
@@ -117,7 +122,7 @@ class RequestParameters:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """Images for one model, in its one input."""
+    """Images for one model, in its one input; or the inputs of a model of tensors."""
 
     inputs: list[InputTensor]
     id: str | None = None
@@ -151,12 +156,17 @@ def server_metadata() -> ServerMetadata:
     return ServerMetadata("p2p-serving", own_version(), list(EXTENSIONS))
 
 
-def model_metadata(model: Model, versions: Sequence[VersionStatus]) -> ModelMetadata:
+def model_metadata(model: AnyModel, versions: Sequence[VersionStatus]) -> ModelMetadata:
     """The document of a model, of which `versions` are known."""
-    return ModelMetadata(
-        model.name,
-        [each.version for each in versions if each.state == "AVAILABLE"],
-        model.engine.platform,
-        [TensorMetadata(INPUT, "BYTES", [-1])],
-        [TensorMetadata(OUTPUT, "FP32", [-1, model.engine.classes])],
-    )
+    if isinstance(model, TensorModel):
+        inputs, outputs = map(_of_specs, (model.signature.inputs, model.signature.outputs))
+    else:
+        inputs = [TensorMetadata(INPUT, "BYTES", [-1])]
+        outputs = [TensorMetadata(OUTPUT, "FP32", [-1, model.engine.classes])]
+    available = [each.version for each in versions if each.state == "AVAILABLE"]
+    return ModelMetadata(model.name, available, model.engine.platform, inputs, outputs)
+
+
+def _of_specs(specs: Sequence[TensorSpec] | None) -> list[TensorMetadata]:
+    """Those of tensors whose names are known before a request comes."""
+    return [TensorMetadata(spec.name, spec.datatype, spec.whole_shape) for spec in specs or ()]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
+from worker.engines.tensors import Tensors
 from worker.errors import BadRequest, NotFound
-from worker.inference.image_predictor import ImagePredictor
-from worker.protocols.common import scores_of, timeout_s
+from worker.inference.tensor_model import TensorModel
+from worker.inference.tensor_predictor import TensorPredictor
+from worker.protocols.common import Images, classifier, outputs_of, scores_of, timeout_s
+from worker.protocols.tensor_json import columns_json, rows_json
 from worker.protocols.tfserving.codec import decimal_rows
 from worker.protocols.tfserving.schema import (
     ClassifyRequest,
@@ -26,7 +30,9 @@ from worker.protocols.tfserving.schema import (
     read_predict,
     status,
 )
+from worker.protocols.tfserving.tensors import read_tensors, tensor_metadata
 from worker.repository.repository import ModelRepository
+from worker.repository.served_model import AnyPredictor
 from worker.web.access.request_permission import permission_of
 from worker.web.body_reader import BodyReader
 from worker.web.routes import DOT, JSON, PREDICTING, TIMEOUT, Route
@@ -49,8 +55,10 @@ class TFServing:
         return [route for path in _ANY_VERSION for route in self._routes(path)]
 
     async def predict(self, request: web.Request) -> web.Response:
-        """The probabilities of each image."""
+        """The probabilities of each image, or the outputs of each row."""
         predictor = self._predictor(request)
+        if isinstance(predictor, TensorPredictor):
+            return await self._predict_tensors(request, predictor)
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
             body = await self._body_reader.body(request)
@@ -61,9 +69,30 @@ class TFServing:
             numbers = await self._body_reader.off_loop(sum(row.nbytes for row in scores), partial(decimal_rows, scores))
         return _json(f'{{"{"outputs" if columnar else "predictions"}":{numbers}}}')
 
+    async def _predict_tensors(self, request: web.Request, predictor: TensorPredictor) -> web.Response:
+        deadline_s = predictor.deadline_s(timeout_s(request))
+        model = predictor.model
+        reading: Callable[[bytes], tuple[Tensors | Images, bool]] = (
+            partial(read_predict, model=model)
+            if model.signature.images
+            else partial(read_tensors, signature=model.signature)
+        )
+        with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
+            body = await self._body_reader.body(request)
+            given, columnar = await self._body_reader.off_loop(len(body), partial(reading, body))
+        parts = await outputs_of(predictor, given, deadline_s=deadline_s, request=request)
+
+        def text() -> str:
+            if columnar:
+                return f'{{"outputs": {columns_json(parts)}}}'
+            return f'{{"predictions": [{", ".join(rows_json(parts))}]}}'
+
+        with predictor.numbers.stage("encode"):
+            return _json(await self._body_reader.off_loop(sum(part.nbytes for part in parts), text))
+
     async def classify(self, request: web.Request) -> web.Response:
         """The best labels of each image."""
-        predictor = self._predictor(request)
+        predictor = classifier(self._predictor(request))
         deadline_s = predictor.deadline_s(timeout_s(request))
         with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
             body = await self._body_reader.body(request)
@@ -90,9 +119,11 @@ class TFServing:
 
     async def metadata(self, request: web.Request) -> web.Response:
         """The signatures."""
-        return _json(json.dumps(asdict(metadata(self._predictor(request).model))))
+        model = self._predictor(request).model
+        document = tensor_metadata(model) if isinstance(model, TensorModel) else metadata(model)
+        return _json(json.dumps(asdict(document)))
 
-    def _predictor(self, request: web.Request) -> ImagePredictor:
+    def _predictor(self, request: web.Request) -> AnyPredictor:
         path = request.match_info
         return self._models.find(path["name"], version=path.get("version"), label=path.get("label"))
 
@@ -101,7 +132,7 @@ class TFServing:
         describing: dict[str, Any] = {"tag": _TAG, "refuses": PREDICTING[1:]}
         predicted: Any = Predictions | Outputs
         return [
-            Route("POST", f"{path}:predict", self.predict, summary="Probabilities of all classes, for each image.",
+            Route("POST", f"{path}:predict", self.predict, summary="Scores of images, outputs of tensors.",
                   takes={JSON: PredictRequest}, example={"instances": [{"b64": DOT}]},
                   answer={JSON: predicted}, **predicting),
             Route("POST", f"{path}:classify", self.classify, summary="The best labels of each image.",

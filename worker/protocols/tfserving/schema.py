@@ -14,6 +14,7 @@ import numpy as np
 from worker.artifacts.version_plan import State, VersionStatus
 from worker.batching.queue import Image
 from worker.errors import BadRequest
+from worker.inference.load_model import AnyModel
 from worker.inference.model import Model
 from worker.protocols.base64_text import decode_base64
 from worker.protocols.common import Images, check_count, of_one_kind
@@ -51,7 +52,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class PredictRequest:
-    """Images by rows (`instances`) or by columns (`inputs`), one of the two."""
+    """Images, or what the model takes instead, by rows (`instances`) or by columns (`inputs`), one of the two."""
 
     signature_name: str | None = None
     instances: Annotated[Any, Shown(list[Encoded | Named | Pixels])] = None
@@ -60,16 +61,16 @@ class PredictRequest:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """To `instances`: the probability of each class, for each image."""
+    """To `instances`: the probability of each class, for each image; of tensors each row's outputs."""
 
-    predictions: list[list[float]]
+    predictions: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """To `inputs`: the same under another name."""
 
-    outputs: list[list[float]]
+    outputs: Annotated[Any, Shown(list[Any] | dict[str, Any])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Metadata:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def read_predict(body: bytes, *, model: Model) -> tuple[Images, bool]:
+def read_predict(body: bytes, *, model: AnyModel) -> tuple[Images, bool]:
     """The images of a predict request, and whether they came by columns. Raises BadRequest or TooLarge."""
     request = read(PredictRequest, parse_json(body, images_in=("instances", "inputs")))
     _check_signature(request.signature_name)
@@ -164,19 +165,24 @@ def status(versions: Sequence[VersionStatus]) -> ModelStatus:
 def metadata(model: Model) -> Metadata:
     """The signatures of a model, as TensorFlow's SignatureDef in JSON."""
 
-    def tensor(name: str, dtype: str, *shape: int) -> dict[str, Any]:
-        dim = [{"size": str(size), "name": ""} for size in shape]
-        return {"dtype": dtype, "tensor_shape": {"dim": dim, "unknown_rank": False}, "name": f"{name}:0"}
-
-    inputs = {INPUT: tensor(INPUT, "DT_STRING", -1)}
-    scores = {OUTPUT: tensor(OUTPUT, "DT_FLOAT", -1, model.engine.classes)}
-    classes = {"classes": tensor("classes", "DT_STRING", -1, -1), "scores": tensor("scores", "DT_FLOAT", -1, -1)}
+    inputs = {INPUT: tensor_info(INPUT, "DT_STRING", [-1])}
+    scores = {OUTPUT: tensor_info(OUTPUT, "DT_FLOAT", [-1, model.engine.classes])}
+    classes = {
+        "classes": tensor_info("classes", "DT_STRING", [-1, -1]),
+        "scores": tensor_info("scores", "DT_FLOAT", [-1, -1]),
+    }
     signatures = {
         "serving_default": {"inputs": inputs, "outputs": scores, "method_name": "tensorflow/serving/predict"},
         "classify": {"inputs": inputs, "outputs": classes, "method_name": "tensorflow/serving/classify"},
     }
     spec = ModelSpec(model.name, "", model.version)
     return Metadata(spec, {"signature_def": {"signature_def": signatures}})
+
+
+def tensor_info(name: str, dtype: str, shape: Sequence[int]) -> dict[str, Any]:
+    """One tensor of a signature, as TensorFlow's TensorInfo in JSON."""
+    dim = [{"size": str(size), "name": ""} for size in shape]
+    return {"dtype": dtype, "tensor_shape": {"dim": dim, "unknown_rank": False}, "name": f"{name}:0"}
 
 
 def _check_signature(name: str | None) -> None:
@@ -202,11 +208,11 @@ def _named(value: Any, where: str) -> Any:
     return value[INPUT]
 
 
-def _images(rows: list[Any], where: str, model: Model) -> Images:
+def _images(rows: list[Any], where: str, model: AnyModel) -> Images:
     return of_one_kind([_image(row, f"{where}[{i}]", model) for i, row in enumerate(rows)])
 
 
-def _image(value: Any, where: str, model: Model) -> bytes | Image:
+def _image(value: Any, where: str, model: AnyModel) -> bytes | Image:
     if isinstance(value, dict):
         return decode_base64(read(Encoded, value, where=where).b64)
     if isinstance(value, list | np.ndarray):

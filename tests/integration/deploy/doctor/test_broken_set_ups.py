@@ -39,7 +39,7 @@ from tests.support.waiting import until
 @asynccontextmanager
 async def lookup_service(consul: ConsulProcess, *, tokens: Path | None = None) -> AsyncIterator[str]:
     access = AccessSettings(tokens)
-    settings = RegistrySettings(consul=ConsulSettings(url=consul.url), port=0, service="echo", access=access)
+    settings = RegistrySettings(backend=ConsulSettings(url=consul.url), port=0, service="echo", access=access)
     async with running(settings) as registry:
         yield registry.url
 

@@ -16,13 +16,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from registry.backend.errors import Forgotten
 from registry.consul.bounded_body import BODY_AT_MOST_BYTES
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.errors import ConsulRefused, ConsulUnavailable, Forgotten
+from registry.consul.errors import ConsulRefused, ConsulUnavailable
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
 from tests.support.callback_check import LONGEST_S
+from tests.support.fakes import LikeConsul
 from tests.support.slow_callbacks import slow_callbacks
 from tests.support.waiting import until
 
@@ -214,7 +216,7 @@ async def test_ids_that_two_agents_share_are_told_apart(told: Told, catalog: Cat
     assert len({i.id for i in found}) == 2
 
 
-class Counting:
+class Counting(LikeConsul):
     """A catalog that counts the questions that wait, by service."""
 
     def __init__(self) -> None:
@@ -226,7 +228,7 @@ class Counting:
         return 1, {name: frozenset[str]() for name in ("consul", "classify", "other")}
 
     async def health(self, service: str, *, index: int = 0, wait_s: float = 0) -> Any:
-        from registry.consul.health_answer import HealthAnswer
+        from registry.backend.health_answer import HealthAnswer
 
         if index:
             self.waiting[service] = self.waiting.get(service, 0) + 1

@@ -36,7 +36,7 @@ async def register(consul: ConsulProcess, *ports: int) -> None:
 @asynccontextmanager
 async def lookup_service(consul: ConsulProcess, *, state: Path | None = None) -> AsyncIterator[RunningRegistry]:
     consul_settings = ConsulSettings(url=consul.url)
-    async with running(RegistrySettings(consul=consul_settings, port=0, state=state)) as registry:
+    async with running(RegistrySettings(backend=consul_settings, port=0, state=state)) as registry:
         yield registry
 
 

@@ -60,7 +60,7 @@ async def test_killed_workers_are_not_handed_out_while_one_lives(
     catalog = Catalog(settings)
     async with AsyncExitStack() as alive, aiohttp.ClientSession() as http:
         living = await alive.enter_async_context(healthy_worker(catalog))
-        async with running(RegistrySettings(consul=settings, port=0)) as registry:
+        async with running(RegistrySettings(backend=settings, port=0)) as registry:
             async with AsyncExitStack() as killed:
                 for _ in range(3):
                     await killed.enter_async_context(healthy_worker(catalog))
@@ -86,7 +86,7 @@ async def test_an_agent_that_restarts_empties_nothing(consul: ConsulProcess) -> 
     catalog = Catalog(settings)
     async with AsyncExitStack() as alive, aiohttp.ClientSession() as http:
         workers = {await alive.enter_async_context(healthy_worker(catalog)) for _ in range(3)}
-        async with running(RegistrySettings(consul=settings, port=0)) as registry:
+        async with running(RegistrySettings(backend=settings, port=0)) as registry:
             service = registry.directory.followed("classify")
             assert service is not None
             await until(lambda: len(service.rotation()) == 3)

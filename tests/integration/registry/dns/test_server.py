@@ -92,7 +92,7 @@ def _put(url: str, service: dict[str, object]) -> None:
 @pytest.fixture
 async def registry(dns_consul: ConsulProcess) -> AsyncIterator[RunningRegistry]:
     """A lookup service with DNS that knows the fleet and its datacenter."""
-    settings = RegistrySettings(consul=ConsulSettings(url=dns_consul.url), port=0, dns_port=0)
+    settings = RegistrySettings(backend=ConsulSettings(url=dns_consul.url), port=0, dns_port=0)
     async with running(settings) as registry:
 
         async def knows_all() -> bool:
@@ -412,7 +412,7 @@ async def test_only_so_many_queries_wait() -> None:
 
 async def test_a_stop_closes_connections(dns_consul: ConsulProcess) -> None:
     """The end of the service ends open connections at once, however idle."""
-    settings = RegistrySettings(consul=ConsulSettings(url=dns_consul.url), port=0, dns_port=0)
+    settings = RegistrySettings(backend=ConsulSettings(url=dns_consul.url), port=0, dns_port=0)
     async with asyncio.timeout(10):
         async with running(settings) as registry:
             reader, writer = await asyncio.open_connection("127.0.0.1", port(registry))
@@ -423,7 +423,7 @@ async def test_a_stop_closes_connections(dns_consul: ConsulProcess) -> None:
 
 async def test_without_consul_another_server_is_asked() -> None:
     """While Consul never answered, a service is SERVFAIL, and what needs no Consul is answered."""
-    settings = RegistrySettings(consul=ConsulSettings(url=f"http://127.0.0.1:{free_port()}"), port=0, dns_port=0)
+    settings = RegistrySettings(backend=ConsulSettings(url=f"http://127.0.0.1:{free_port()}"), port=0, dns_port=0)
     async with running(settings) as registry:
         names = ("classify.service.consul", "other.service.consul", "7f000001.addr.consul")
         answers = await asyncio.gather(
@@ -434,7 +434,7 @@ async def test_without_consul_another_server_is_asked() -> None:
 
 async def test_without_the_flag_there_is_no_dns(dns_consul: ConsulProcess) -> None:
     """DNS is off unless asked for."""
-    async with running(RegistrySettings(consul=ConsulSettings(url=dns_consul.url), port=0)) as registry:
+    async with running(RegistrySettings(backend=ConsulSettings(url=dns_consul.url), port=0)) as registry:
         assert registry.dns_port is None
 
 
@@ -446,7 +446,7 @@ async def test_a_taken_port_is_named_with_its_cure(kind: socket.SocketKind, dns_
         if kind == socket.SOCK_STREAM:
             holder.listen()
         taken = holder.getsockname()[1]
-        settings = RegistrySettings(consul=ConsulSettings(url=dns_consul.url), port=0, dns_port=taken)
+        settings = RegistrySettings(backend=ConsulSettings(url=dns_consul.url), port=0, dns_port=taken)
         with pytest.raises(SettingsError, match=rf"Port {taken} on 127\.0\.0\.1 .*another with --dns-port\."):
             async with running(settings):
                 pass

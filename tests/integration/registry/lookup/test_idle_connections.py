@@ -23,7 +23,7 @@ def short_idle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(consul: ConsulProcess) -> RegistrySettings:
-    return RegistrySettings(consul=ConsulSettings(url=consul.url), port=0, service="idle")
+    return RegistrySettings(backend=ConsulSettings(url=consul.url), port=0, service="idle")
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /next HT", PLAIN[:-2], PLAIN.replace(b"/next", b"/healthz") + b"GET"])

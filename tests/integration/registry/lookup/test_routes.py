@@ -64,7 +64,7 @@ class Lookups:
 async def lookups(shared_consul: ConsulProcess, request: pytest.FixtureRequest) -> AsyncIterator[Lookups]:
     name = request.node.name.replace("_", "-").partition("[")[0]
     consul = ConsulSettings(url=shared_consul.url)
-    settings = RegistrySettings(consul=consul, port=0, service=name)
+    settings = RegistrySettings(backend=consul, port=0, service=name)
     catalog = Catalog(consul)
     async with running(settings) as registry, aiohttp.ClientSession() as http:
         yield Lookups(registry, catalog, http, name)

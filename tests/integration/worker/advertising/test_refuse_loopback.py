@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from registry.backend.errors import BackendRefused
 from registry.consul.agent_info import AgentInfo
 from registry.consul.catalog import Catalog
-from registry.consul.errors import ConsulRefused
 from registry.consul.settings import ConsulSettings
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
@@ -70,7 +70,7 @@ async def test_it_is_registered_where_the_user_says_so(agent: ConsulProcess) -> 
 
 async def test_a_consul_beyond_loopback_is_refused_without_being_asked() -> None:
     """The address of Consul decides: whoever reaches it finds the worker there."""
-    with pytest.raises(ConsulRefused, match="not on this machine's loopback"):
+    with pytest.raises(BackendRefused, match="not on this machine's loopback"):
         await refuse_loopback("127.0.0.1", ConsulSettings(url="http://198.18.0.1:8500"))
 
 

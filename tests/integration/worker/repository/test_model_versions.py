@@ -59,14 +59,14 @@ BLACK, WHITE = png(), png(255)
 def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
     """Models that load in no time, or when told to."""
     loader = Loader()
-    monkeypatch.setattr(worker.repository.loader, "load", loader.load)
+    monkeypatch.setattr(worker.repository.loader, "load_model", loader.load)
     monkeypatch.setattr(worker.repository.model_versions, "trial_load", loader.trial_load)
     return loader
 
 
 def settings(root: Path, *, consul: ConsulSettings = NOWHERE, **changes: Any) -> WorkerSettings:
     brisk = {"service": "shades", "drain_s": 0.1, "watch_s": 0.05} | changes
-    return WorkerSettings(consul=consul, source=ModelSource(path=root), **brisk)
+    return WorkerSettings(backend=consul, source=ModelSource(path=root), **brisk)
 
 
 @asynccontextmanager

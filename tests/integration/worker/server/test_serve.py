@@ -32,7 +32,7 @@ def png(width: int, height: int) -> bytes:
 @asynccontextmanager
 async def worker_on(consul: ConsulProcess, **changes: Any) -> AsyncIterator[RunningWorker]:
     settings = WorkerSettings(
-        consul=ConsulSettings(url=consul.url),
+        backend=ConsulSettings(url=consul.url),
         source=ModelSource(engine="echo"),
         **{"service": "echo", "drain_s": 0.2} | changes,
     )
@@ -288,7 +288,7 @@ async def test_a_signal_while_loading_ends_the_worker_at_once(
 
     monkeypatch.setattr("worker.repository.model_versions.ModelVersions.load", hangs)
     settings = WorkerSettings(
-        consul=ConsulSettings(url=shared_consul.url), source=ModelSource(engine="echo"), service="never-there"
+        backend=ConsulSettings(url=shared_consul.url), source=ModelSource(engine="echo"), service="never-there"
     )
     serving = asyncio.create_task(serve(settings, stop))
     await loading.wait()

@@ -45,7 +45,7 @@ BLACK, WHITE = png(0), png(255)
 def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
     """Models that load in no time; white images wait for `hold`."""
     loader = Loader()
-    monkeypatch.setattr(worker.repository.loader, "load", loader.load)
+    monkeypatch.setattr(worker.repository.loader, "load_model", loader.load)
     monkeypatch.setattr(worker.repository.model_versions, "trial_load", loader.trial_load)
     return loader
 
@@ -56,7 +56,7 @@ def cats_and_dogs(root: Path, consul: ConsulProcess, **changes: Any) -> WorkerSe
     publish(root / "dogs", 7, bright=0.2)
     said = {"drain_s": 0.1, "watch_s": 0.05, "queue_most": 2} | changes
     return WorkerSettings(
-        consul=ConsulSettings(url=consul.url),
+        backend=ConsulSettings(url=consul.url),
         source=ModelSource(path=root / "cats"),
         service=f"cats-{root.name}",
         more=(Served(f"dogs-{root.name}", ModelSource(path=root / "dogs")),),
@@ -90,7 +90,7 @@ class Two:
 @pytest.fixture
 async def two(shared_consul: ConsulProcess, tmp_path: Path, loader: Loader) -> AsyncIterator[Two]:
     said = cats_and_dogs(tmp_path, shared_consul)
-    catalog = Catalog(said.consul)
+    catalog = Catalog(said.backend)
     async with running(said) as worker, aiohttp.ClientSession() as http:
         yield Two(worker, catalog, http)
         loader.hold.set()
@@ -166,7 +166,7 @@ async def test_one_models_swap_leaves_the_other_alone(two: Two, tmp_path: Path) 
 async def test_all_rotations_are_left_together(shared_consul: ConsulProcess, tmp_path: Path, loader: Loader) -> None:
     """At the end both are out of their rotations while both still answer; then both are gone."""
     said = cats_and_dogs(tmp_path, shared_consul, drain_s=1.0)
-    catalog = Catalog(said.consul)
+    catalog = Catalog(said.backend)
     started, end = asyncio.Event(), asyncio.Event()
     two: list[Two] = []
 

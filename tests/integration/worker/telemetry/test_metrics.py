@@ -61,7 +61,7 @@ class Answering:
 @asynccontextmanager
 async def answering(consul: ConsulProcess, **changes: Any) -> AsyncIterator[Answering]:
     settings = WorkerSettings(
-        consul=ConsulSettings(url=consul.url),
+        backend=ConsulSettings(url=consul.url),
         source=ModelSource(engine="echo"),
         **{"service": "numbers", "drain_s": 0.0} | changes,
     )

@@ -76,7 +76,7 @@ class Target:
 @asynccontextmanager
 async def worker_on(consul: ConsulProcess, **changes: Any) -> AsyncIterator[Target]:
     settings = WorkerSettings(
-        consul=ConsulSettings(url=consul.url),
+        backend=ConsulSettings(url=consul.url),
         source=ModelSource(engine="echo", max_pixels=50_000_000),
         **{"service": "abused", "drain_s": 0.0, "finish_s": 1.0} | changes,
     )

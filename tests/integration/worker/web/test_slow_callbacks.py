@@ -70,7 +70,7 @@ async def status(port: int, path: bytes, content_type: bytes, body: bytes, *head
 async def test_no_body_holds_the_loop(shared_consul: ConsulProcess, packed: bool) -> None:
     """JSON of many values, forms of many or strange parts, and large bodies, plain and compressed, share the loop."""
     settings = WorkerSettings(
-        consul=ConsulSettings(url=shared_consul.url),
+        backend=ConsulSettings(url=shared_consul.url),
         source=ModelSource(engine="echo"),
         service="slow",
         drain_s=0.0,

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from registry.backend.entry import read_entry
+from registry.backend.health_answer import HealthAnswer
 from registry.consul.entry_cache import EntryCache
-from registry.consul.health_answer import HealthAnswer, health_answer, read_entry
+from registry.consul.health_answer import health_answer
 from registry.discovery.reconcile import reconcile
 from registry.discovery.snapshot import Snapshot
 from tests.support.consul_health_cases import CASES, HEADER_CASES, HEADERS, Case, Expected, HeaderCase

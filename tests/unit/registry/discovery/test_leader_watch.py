@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from registry.backend.health_answer import HealthAnswer
 from registry.consul.errors import ConsulUnavailable
-from registry.consul.health_answer import HealthAnswer
 from registry.discovery import watch
 from registry.discovery.directory import Directory
 from registry.discovery.leader_watch import watch_leader

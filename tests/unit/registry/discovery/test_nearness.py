@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from registry.consul.coordinate import Coordinate
+from registry.backend.coordinate import Coordinate
 from registry.consul.errors import ConsulUnavailable
 from registry.discovery import nearness as module
 from registry.discovery.nearness import Nearness, UnknownNode

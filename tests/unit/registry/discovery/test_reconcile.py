@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from registry.backend.health_answer import HealthAnswer
 from registry.consul.catalog import Checks
-from registry.consul.health_answer import HealthAnswer
 from registry.discovery.reconcile import CHECK_INTERVAL_S, GRACE_S, mark_stale, next_index, reconcile
 from registry.discovery.snapshot import Panic, Snapshot
 from registry.instances.instance import Health, Instance

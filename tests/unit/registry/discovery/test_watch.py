@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from registry.backend.health_answer import HealthAnswer
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, WAIT_S
 from registry.consul.errors import ConsulUnavailable
-from registry.consul.health_answer import HealthAnswer
 from registry.discovery.reconcile import CHECK_INTERVAL_S
 from registry.discovery.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
@@ -19,13 +19,14 @@ from registry.instances.instance import Health, Instance
 from registry.instances.usability import Unusable
 from registry.runtime.tasks import backoff
 from registry.runtime.tasks.supervise import cancel_all, supervised
+from tests.support.fakes import LikeConsul
 from tests.support.waiting import until
 
 A = Instance("classify", "a", "127.0.0.1", 9001)
 B = Instance("classify", "b", "127.0.0.1", 9002)
 
 
-class Script:
+class Script(LikeConsul):
     """A catalog that gives what it was told to, one by one, then waits for ever; `asked` holds the indexes.
 
     `hides`: what it says when it is asked whether it hides a service's instances.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.consul.health_answer import read_entry
+from registry.backend.entry import read_entry
 from registry.instances.instance import Instance
 from registry.instances.usability import WEIGHT_AT_MOST, Unusable
 from tests.support.consul_health_cases import check, entry

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from registry.consul.health_answer import HealthAnswer
+from registry.backend.health_answer import HealthAnswer
 from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
 from registry.lookup.connection import LookupConnection
@@ -25,6 +25,7 @@ from registry.runtime.connections.open_connections import bounded_connections
 from registry.security.tickets.key_folder import new_key
 from registry.security.tickets.ticket import Limits, Ticket, verify
 from registry.security.tickets.ticket_signer import SigningKey, TicketSigner
+from tests.support.fakes import LikeConsul
 from tests.support.lookup_app import OPTIONS
 from tests.support.raw_http import conversation, undated
 from tests.support.waiting import until
@@ -38,7 +39,7 @@ WORKERS = {
 }
 
 
-class ThreeServices:
+class ThreeServices(LikeConsul):
     """A catalog with a worker that wants tickets, one that speaks TLS besides, and one that wants nothing."""
 
     async def services(self, *, index: int = 0) -> tuple[int, Mapping[str, frozenset[str]]]:

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 
 import worker.registration
+from registry.backend.errors import Forgotten
+from registry.backend.registrar import LEAVING
 from registry.consul.catalog import Catalog, Checks
-from registry.consul.errors import ConsulRefused, Forgotten
-from registry.consul.registration.catalog_registrar import LEAVING, CatalogRegistrar, node_of
+from registry.consul.errors import ConsulRefused
+from registry.consul.registration.catalog_registrar import CatalogRegistrar, node_of
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Health, Instance, RegisterAt
 from tests.support.consul_process import ConsulProcess

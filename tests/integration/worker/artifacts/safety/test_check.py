@@ -205,7 +205,7 @@ async def test_a_new_version_obeys_the_same_rule(tmp_path: Path) -> None:
     write_onnx(root / "1" / "m.onnx")
     made = RUNNING["frozen_graph_writing"](tmp_path, marker)
     settings = WorkerSettings(
-        consul=ConsulSettings(url="http://127.0.0.1:9"),
+        backend=ConsulSettings(url="http://127.0.0.1:9"),
         source=source(root, tmp_path / "cache", engine="onnx"),
         watch_s=0.05,
     )

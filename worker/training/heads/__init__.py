@@ -1,0 +1,1 @@
+"""Features and labels -> a softmax layer, chosen among several by cross-validation."""

@@ -1,0 +1,190 @@
+"""Features and labels -> the head that cross-validation finds best, with its predictions of photos it has not seen.
+
+The candidates are logistic regressions over several sets of layers, each averaged over some neighbouring strengths of
+the L2 penalty: after AutoGluon's few-shot way, Head2Toe (Evci et al., 2022) and the finding of FEWTRANS that an
+ensemble over strengths needs no fine search. An average of logits is one linear layer again, so it costs nothing when
+it serves.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from worker.training.features.network import Layer
+from worker.training.heads.head import Head, Logits, Rows, log_loss
+from worker.training.heads.standardize import Space, space
+from worker.training.interruption import Stopped
+from worker.training.progress import Progress
+
+STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
+"""Inverse strengths of the L2 penalty (scikit-learn's C)."""
+
+WINDOWS = ((0, 1, 2), (1, 2, 3), (0, 1), (1, 2), (2, 3))
+"""The strengths that are averaged, by number: a candidate for each."""
+
+_ITERATIONS, _TOLERANCE = 200, 1e-3
+_MOST_PHOTOS = 3000
+"""Photos that the cross-validation uses: more change no choice and cost minutes."""
+
+
+# Of matrices as small as these, a second thread gains little; where other programs run, threads that wait for each
+# other make the fits ten times slower.
+_one_thread = partial(threadpool_limits, limits=1)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What heads are learned from.
+
+    rows:  features of all layers [n, width]
+    truth: each photo's label's number [n]
+    folds: each photo's fold [n]
+    """
+
+    rows: Rows
+    truth: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    labels: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidate that cross-validation found best.
+
+    layers, strengths: what it is made of
+    temperature: by which its logits are divided, so that its probabilities are right on photos it has not seen
+    logits:   of the photos that the cross-validation used, each from a fold without it [n, labels]
+    photos:   the numbers of these photos
+    accuracy: on them
+    tried:    the accuracy of every candidate, by its name
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    strengths: tuple[float, ...]
+    temperature: float
+    logits: Logits
+    photos: NDArray[np.int64]
+    accuracy: float
+    tried: Mapping[str, float]
+
+    def over(self, layers: Sequence[Layer]) -> Choice:
+        """The same over other layers, with logits as they come."""
+        return replace(self, layers=tuple(layers), temperature=1.0)
+
+
+def choose(
+    examples: Examples, sets: Mapping[str, Sequence[Layer]], *, progress: Progress, stopped: Stopped, seed: int
+) -> Choice:
+    """Compare all candidates by cross-validation; the one with the lowest log loss at its best temperature wins.
+
+    The log loss changes less by chance than the accuracy. If the training is to stop, the best so far.
+    """
+    with _one_thread():
+        return _choose(examples, sets, progress, stopped, seed)
+
+
+def _choose(
+    examples: Examples, sets: Mapping[str, Sequence[Layer]], progress: Progress, stopped: Stopped, seed: int
+) -> Choice:
+    photos = _sample(examples, seed)
+    part = Examples(examples.rows[photos], examples.truth[photos], examples.folds[photos], examples.labels)
+    progress.stage("Comparing heads", len(sets) * len(STRENGTHS))
+    best: tuple[float, Choice] | None = None
+    tried: dict[str, float] = {}
+    for set_name, layers in sets.items():
+        logits = list(_out_of_fold(part, layers, progress))
+        for window in WINDOWS:
+            strengths = tuple(STRENGTHS[number] for number in window)
+            mean: Logits = np.mean([logits[number] for number in window], axis=0)
+            temperature = temperature_of(mean, part.truth)
+            accuracy = float((mean.argmax(axis=1) == part.truth).mean())
+            name = f"{set_name}, C = {', '.join(f'{strength:g}' for strength in strengths)}"
+            tried[name] = accuracy
+            loss = log_loss(mean / temperature, part.truth)
+            if best is None or loss < best[0]:
+                fitting = Choice(
+                    name, tuple(layers), strengths, temperature, mean / temperature, photos, accuracy, tried
+                )
+                best = (loss, fitting)
+        if stopped():
+            break
+    assert best is not None  # there is a first set
+    return best[1]
+
+
+def fit(examples: Examples, choice: Choice) -> Head:
+    """The chosen head, learned from all examples."""
+    everything = np.arange(len(examples.truth))
+    with _one_thread():
+        spanned = space(examples.rows, choice.layers, everything)
+        fitted = list(_fits(spanned, examples.truth, choice.strengths, examples.labels))
+        kernel = np.mean([kernel for kernel, _ in fitted], axis=0) / choice.temperature
+        bias = np.mean([bias for _, bias in fitted], axis=0) / choice.temperature
+        return spanned.head(kernel, bias)
+
+
+def temperature_of(logits: Logits, truth: NDArray[np.int64]) -> float:
+    """The number to divide logits by for the lowest log loss (temperature scaling, Guo et al., 2017)."""
+    found = minimize_scalar(lambda log: log_loss(logits / np.exp(log), truth), bounds=(-3.0, 3.0), method="bounded")
+    return float(np.exp(found.x))
+
+
+def _sample(examples: Examples, seed: int) -> NDArray[np.int64]:
+    """The photos for the cross-validation: all, or a random part that has photos of every label in every fold."""
+    everything = np.arange(len(examples.truth))
+    if len(everything) <= _MOST_PHOTOS:
+        return everything
+    random = np.random.default_rng(seed)
+    order = random.permutation(everything)
+    _, first = np.unique(examples.truth[order] * (examples.folds.max() + 1) + examples.folds[order], return_index=True)
+    needed = order[first]
+    rest = order[~np.isin(order, needed)]
+    return np.sort(np.concatenate([needed, rest[: max(0, _MOST_PHOTOS - len(needed))]]))
+
+
+def _out_of_fold(examples: Examples, layers: Sequence[Layer], progress: Progress) -> Iterator[Logits]:
+    """For each strength the logits of all photos, each from the fits without its fold."""
+    everything = np.arange(len(examples.truth))
+    spanned = space(examples.rows, layers, everything)  # the span knows no labels
+    for strength in STRENGTHS:
+        logits = np.zeros((len(everything), examples.labels))
+        for fold in range(int(examples.folds.max()) + 1):
+            held = examples.folds == fold
+            if not held.any():
+                continue
+            within = Space(spanned.layers, spanned.rows[~held], None, spanned.centre, spanned.scale)
+            ((kernel, bias),) = _fits(within, examples.truth[~held], (strength,), examples.labels)
+            logits[held] = spanned.rows[held] @ kernel + bias
+        progress.advance()
+        yield logits
+
+
+def _fits(
+    spanned: Space, truth: NDArray[np.int64], strengths: Sequence[float], labels: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Kernel [rank, labels] and bias [labels] of a logistic regression of each strength.
+
+    A label without photos in this fold gets a bias that excludes it.
+    """
+    for strength in strengths:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = LogisticRegression(C=strength, max_iter=_ITERATIONS, tol=_TOLERANCE).fit(spanned.rows, truth)
+        kernel, bias = np.zeros((spanned.rows.shape[1], labels)), np.full(labels, -50.0)
+        coefficients, offsets = fitted.coef_, fitted.intercept_
+        if len(fitted.classes_) == 2:  # scikit-learn gives one row for both
+            coefficients, offsets = np.concatenate([-coefficients, coefficients]) / 2, np.array([-1, 1]) * offsets / 2
+        kernel[:, fitted.classes_] = coefficients.T
+        bias[fitted.classes_] = offsets
+        yield kernel, bias

@@ -1,0 +1,1 @@
+"""What a training has used, left out and learned -> report.json and one HTML page."""
