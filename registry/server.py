@@ -67,7 +67,8 @@ class RunningRegistry:
 
 @asynccontextmanager
 async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
-    """A lookup service that answers while the context is open. Raises SettingsError for a taken port."""
+    """A lookup service that answers while the context is open. Raises SettingsError for a taken port or a bad file."""
+    settings.checks.verification()  # before anything is followed, so that the fault is all that is said
     listener = bind(settings.host, settings.port, shared=settings.shared)
     source = open_source(settings.backend)
     events = EventLog()

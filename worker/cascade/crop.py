@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from worker.images.decode import decode
@@ -24,10 +26,10 @@ def cropped(data: bytes, box: Box, *, max_pixels: int) -> bytes:
     return encoded(pixels[top:bottom, left:right])
 
 
-def encoded(pixels: object) -> bytes:
+def encoded(pixels: NDArray[np.uint8]) -> bytes:
     """Pixels, uint8 [height, width, 3], as PNG, which loses nothing."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=_FAST)  # type: ignore[arg-type]  # any array interface
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=_FAST)
     return buffer.getvalue()
 
 

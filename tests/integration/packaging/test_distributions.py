@@ -191,7 +191,19 @@ def test_help_lists_what_is_installed(client: BareEnvironment, lookup_host: Bare
     own = ["classify", "lookup", "status", "events"]
     assert listed(client) == own
     keeping = ["registry", "proxy", "agent", "keys", "tokens", "drain", "undrain"]
-    assert listed(lookup_host) == [*own, "up", "doctor", "scale", "worker", *keeping, "exec", "label", "retrain"]
+    rolling_out = ["split", "promote", "rollback"]
+    assert listed(lookup_host) == [
+        *own,
+        "up",
+        "doctor",
+        "scale",
+        "worker",
+        *keeping,
+        *rolling_out,
+        "exec",
+        "label",
+        "retrain",
+    ]
 
 
 @pytest.mark.parametrize(("role", "engine"), [("lookup", ""), ("worker", "No engine is installed")])
