@@ -27,7 +27,8 @@ from registry.runtime.cli_options import (
     ticket_keys_option,
 )
 from registry.runtime.logs.settings import LogFormat, LogLevel
-from worker.cli.options import AllowLoopback, EngineName, Labels, ModelPath, Size
+from worker.cli.options import EngineName, Labels, ModelPath, Size
+from worker.cli.registration_options import AllowLoopback
 
 if TYPE_CHECKING:
     import asyncio

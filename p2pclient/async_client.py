@@ -104,8 +104,8 @@ class AsyncClient:
         )
 
     def __repr__(self) -> str:
-        name = type(self).__name__
-        return f"{name}({self._core.shown!r}, service={self._options.service!r}, routing={self._routing!r})"
+        about = f"{self._core.shown!r}, service={self._options.service!r}, routing={self._routing!r}"
+        return f"{type(self).__name__}({about})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -253,9 +253,8 @@ class AsyncClient:
 
     async def services(self, *, timeout_s: float | None = None) -> list[Service]:
         """Every service that can be asked for. Raises LookupUnavailable, AuthenticationError, ProtocolError."""
-        options = self._options.but(timeout_s=timeout_s)
-        source = self._core.source
-        return await self._ask(lambda limit_s: source.services(limit_s=limit_s), options, self._deadline(options))
+        options, ask = self._options.but(timeout_s=timeout_s), self._core.source.services
+        return await self._ask(lambda limit_s: ask(limit_s=limit_s), options, self._deadline(options))
 
     def _call(
         self,
@@ -264,8 +263,7 @@ class AsyncClient:
         options: CallOptions,
         deadline: Deadline,
     ) -> Coroutine[Any, Any, Answered[T]]:
-        core = self._core
-        post = core.worker_client.post
+        core, post = self._core, self._core.worker_client.post
         return core.executor.call(
             lambda worker, timeout_s: post(worker, request(worker), read, timeout_s),
             core.channel(options.service),

@@ -25,8 +25,8 @@ import dns.edns
 import dns.message
 import dns.rcode
 
-from registry.discovery.rotation import Rotation
-from registry.discovery.selector import ANY, Selector
+from registry.discovery.rotations.rotation import Rotation
+from registry.discovery.rotations.selector import ANY, Selector
 from registry.discovery.snapshot import Snapshot
 from registry.dns.message import TCP_MOST_BYTES, UDP_MOST_BYTES, UDP_PLAIN_BYTES, Query, read
 from registry.dns.resolver import FollowedService, Resolver

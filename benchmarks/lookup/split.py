@@ -37,8 +37,8 @@ from benchmarks.harness.summary import percentile, spread_table
 from p2pclient import AsyncClient
 from registry.consul.key_value import KeyValue
 from registry.consul.settings import ConsulSettings
-from registry.discovery.rotation import Rotation
-from registry.discovery.split_rotation import SplitRotation
+from registry.discovery.rotations.rotation import Rotation
+from registry.discovery.rotations.split_rotation import SplitRotation
 from registry.instances.instance import Instance
 from registry.rollout.record import Rollout, key_of, written
 

@@ -16,7 +16,8 @@ from registry.instances.instance import RegisterAt
 from registry.runtime import names
 from registry.runtime.cli_options import checked, consul_option, discovery_option, service_option
 from worker.advertising.advertise_flag import parse_advertise
-from worker.cli.options import AllowLoopback, cache_folder
+from worker.cli.options import cache_folder
+from worker.cli.registration_options import AllowLoopback
 
 if TYPE_CHECKING:
     from registry.runtime.tls.trust import TrustFiles

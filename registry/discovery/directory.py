@@ -15,11 +15,11 @@ from pathlib import Path
 from registry.backend.source import Source
 from registry.discovery.following_limit import FOLLOWED_AT_MOST, FollowedService, service_to_give_up
 from registry.discovery.nearness import Nearness
-from registry.discovery.saved_snapshot import SavedSnapshot
+from registry.discovery.saved.saved_snapshot import SavedSnapshot
+from registry.discovery.saved.state_file import as_saved, keep_saved, load
 from registry.discovery.service import FIRST_ANSWER_WAIT_S, Service
 from registry.discovery.service_list import ServiceList
 from registry.discovery.snapshot import Snapshot
-from registry.discovery.state_file import as_saved, keep_saved, load
 from registry.discovery.transition import Observe, ignore
 from registry.instances.instance import TAG, Health
 from registry.rollout.record import Rollout

@@ -11,11 +11,11 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from registry.backend.source import Source
-from registry.discovery.rotation import Rotation
-from registry.discovery.saved_snapshot import SavedSnapshot
-from registry.discovery.selector import ANY, Selector
+from registry.discovery.rotations.rotation import Rotation
+from registry.discovery.rotations.selector import ANY, Selector
+from registry.discovery.rotations.split_rotation import AnyRotation, SplitRotation, present
+from registry.discovery.saved.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
-from registry.discovery.split_rotation import AnyRotation, SplitRotation, present
 from registry.discovery.transition import Observe, Transition, ignore
 from registry.discovery.watch import IsHidden, ServiceWatch
 from registry.instances.instance import Instance

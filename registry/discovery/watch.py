@@ -18,7 +18,7 @@ from registry.backend.health_answer import HealthAnswer
 from registry.backend.source import CALL_TIMEOUT_S, WAIT_S, Source
 from registry.discovery.pacing import TokenBucket
 from registry.discovery.reconcile import mark_stale, reconcile
-from registry.discovery.saved_snapshot import SavedSnapshot
+from registry.discovery.saved.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.transition import Observe, Transition, ignore
 from registry.runtime.errors import RegistryError

@@ -16,9 +16,9 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 
-from registry.discovery.selector import ANY, Selector
+from registry.discovery.rotations.selector import ANY, Selector
+from registry.discovery.rotations.split_rotation import AnyRotation
 from registry.discovery.snapshot import Snapshot
-from registry.discovery.split_rotation import AnyRotation
 from registry.dns.message import TCP_MOST_BYTES, Query, Reply, write
 from registry.dns.records import Records, address_records, apex_records, existing, nonexistent, service_records
 from registry.dns.zone import OtherName, ServiceName, parse_name

@@ -24,10 +24,10 @@ from weakref import WeakKeyDictionary
 from aiohttp.http import SERVER_SOFTWARE
 
 from registry.discovery.directory import Directory
-from registry.discovery.rotation import Rotation
-from registry.discovery.selector import ANY, Selector
+from registry.discovery.rotations.rotation import Rotation
+from registry.discovery.rotations.selector import ANY, Selector
+from registry.discovery.rotations.split_rotation import AnyRotation
 from registry.discovery.service import ROTATIONS_AT_MOST, Service
-from registry.discovery.split_rotation import AnyRotation
 from registry.instances.instance import Instance
 from registry.lookup.host_match import reachable_hosts
 from registry.lookup.rendering import Form, HandedTicket, render_one

@@ -9,7 +9,7 @@ import re
 
 from aiohttp import web
 
-from registry.discovery.selector import ANY, Selector
+from registry.discovery.rotations.selector import ANY, Selector
 from registry.lookup.rendering import Form
 from registry.web.refusal import Refusal
 

@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 from registry.discovery.directory import Directory
 from registry.discovery.nearness import UnknownNode
 from registry.discovery.other_datacenters import OtherDatacenters
-from registry.discovery.selector import Selector
+from registry.discovery.rotations.selector import Selector
 from registry.discovery.service import Service, first_change
 from registry.discovery.snapshot import Snapshot
 from registry.events.event_log import EventLog

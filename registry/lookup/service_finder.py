@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from registry.discovery.directory import Directory
 from registry.discovery.other_datacenters import OtherDatacenters
-from registry.discovery.selector import ANY, Selector
+from registry.discovery.rotations.selector import ANY, Selector
 from registry.discovery.service import Service
 from registry.lookup.service_resolution import service_named
 from registry.runtime.errors import RegistryError

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from registry.discovery.directory import Directory
-from registry.discovery.rotation import Rotation
+from registry.discovery.rotations.rotation import Rotation
 from registry.instances.instance import Instance
 from registry.runtime.errors import SettingsError
 

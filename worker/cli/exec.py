@@ -21,7 +21,7 @@ from registry.runtime.cli_options import (
     log_settings,
 )
 from registry.runtime.logs.settings import LogFormat, LogLevel
-from worker.cli.options import AgentCheckName, AllowLoopback, Drain, Register, Weight, advertise_option
+from worker.cli.registration_options import AgentCheckName, AllowLoopback, Drain, Register, Weight, advertise_option
 from worker.exec.settings import ExecSettings
 
 

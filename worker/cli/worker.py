@@ -37,13 +37,9 @@ from worker.cli.cascade_options import (
 )
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
-    AgentCheck,
-    AgentCheckName,
-    AllowLoopback,
     AllowUnsafeModel,
     Channels,
     Device,
-    Drain,
     EngineName,
     GpuMemoryGrowth,
     Graph,
@@ -57,18 +53,24 @@ from worker.cli.options import (
     Outputs,
     Pixels,
     Precision,
-    Register,
-    RequireTicket,
     Resize,
     Signature,
     Size,
     Std,
     Top,
-    Weight,
-    advertise_option,
     named_models,
     refuse_for_several,
     source_of,
+)
+from worker.cli.registration_options import (
+    AgentCheck,
+    AgentCheckName,
+    AllowLoopback,
+    Drain,
+    Register,
+    RequireTicket,
+    Weight,
+    advertise_option,
 )
 from worker.settings import WorkerSettings
 

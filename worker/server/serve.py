@@ -36,17 +36,16 @@ from registry.security.tickets.key_ring import checking_tickets
 from worker.advertising.advertised import Advertised, find_advertised
 from worker.advertising.refuse_loopback import refuse_loopback_early
 from worker.batching.core_scheduler import CoreScheduler
-from worker.cascade.served import ServedCascade
 from worker.fast_path.connection import connection_factory
 from worker.registration import Registration
-from worker.repository.loader import WorkerThreads, running_threads
-from worker.repository.model_versions import ModelVersions
+from worker.repository.loader import running_threads
 from worker.repository.repository import ModelRepository
 from worker.repository.request_epochs import RequestEpochs
 from worker.repository.served_model import ServedModel
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.server.loading import load_models
 from worker.server.model_endpoint import ModelEndpoint, health_url, instance_of
+from worker.server.served_models import served_models
 from worker.settings import WorkerSettings
 from worker.system.cpu import usable_cores
 from worker.system.memory import keep_freed_memory, release_memory, return_freed_memory
@@ -154,7 +153,7 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         await stack.enter_async_context(supervised("return freed memory", return_freed_memory))
         endpoints: list[ModelEndpoint] = []
         listeners = stack.enter_context(_listening(settings))
-        served = _served_models(settings, shared, threads, scheduler)
+        served = served_models(settings, shared, threads, scheduler)
         for number, (store, listener) in enumerate(zip(served, listeners, strict=True)):
             await stack.enter_async_context(store)
             endpoints.append(ModelEndpoint(number, store, listener, EndpointState(boot=uuid.uuid4().hex)))
@@ -183,22 +182,6 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
 
 def _access_log(settings: WorkerSettings) -> AccessLog | None:
     return None if settings.access_log_sample is None else AccessLog(settings.access_log_sample)
-
-
-def _served_models(
-    settings: WorkerSettings, shared: SharedState, threads: WorkerThreads, scheduler: CoreScheduler
-) -> list[ModelVersions | ServedCascade]:
-    """What answers for each name: a model's versions, or a cascade for the first."""
-    numbers, requests = shared.metrics, shared.requests
-    served: list[ModelVersions | ServedCascade] = [
-        ModelVersions(each, settings, threads=threads, scheduler=scheduler, numbers=numbers, requests=requests)
-        for each in settings.models
-    ]
-    if settings.cascade is not None:
-        served[0] = ServedCascade(
-            settings.cascade, settings, threads=threads, scheduler=scheduler, numbers=numbers, requests=requests
-        )
-    return served
 
 
 @contextmanager

@@ -23,8 +23,8 @@ import pytest
 
 from registry.consul.catalog import Catalog, Checks
 from registry.consul.settings import ConsulSettings
-from registry.discovery.rotation import Rotation
-from registry.discovery.selector import ANY, Selector
+from registry.discovery.rotations.rotation import Rotation
+from registry.discovery.rotations.selector import ANY, Selector
 from registry.discovery.snapshot import Snapshot
 from registry.dns.resolver import TCP_RECORDS_AT_MOST, Resolver
 from registry.dns.server import WAITING_AT_MOST, over_tcp, over_udp

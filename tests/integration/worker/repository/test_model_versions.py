@@ -24,7 +24,7 @@ import worker.repository.model_versions
 from registry.agent.server import serve_agent
 from registry.consul.catalog import Catalog
 from registry.consul.settings import ConsulSettings
-from registry.discovery.selector import Selector
+from registry.discovery.rotations.selector import Selector
 from registry.instances.instance import Health, Instance
 from registry.runtime.listen import bind, port_of
 from tests.support.consul_process import ConsulProcess

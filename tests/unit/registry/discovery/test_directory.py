@@ -10,7 +10,7 @@ from registry.consul.errors import ConsulUnavailable
 from registry.discovery import directory as discovery_directory
 from registry.discovery import service_list
 from registry.discovery.directory import Directory
-from registry.discovery.selector import Selector
+from registry.discovery.rotations.selector import Selector
 from registry.instances.instance import Instance
 from registry.lookup.service_resolution import service_named
 from registry.security.caller import ANONYMOUS

@@ -12,7 +12,7 @@ from registry.backend.health_answer import HealthAnswer
 from registry.consul.catalog import FOLLOW_TIMEOUT_S, WAIT_S
 from registry.consul.errors import ConsulUnavailable
 from registry.discovery.reconcile import CHECK_INTERVAL_S
-from registry.discovery.saved_snapshot import SavedSnapshot
+from registry.discovery.saved.saved_snapshot import SavedSnapshot
 from registry.discovery.snapshot import Snapshot
 from registry.discovery.watch import UNUSABLE_LOGGED_AT_MOST, ServiceWatch
 from registry.instances.instance import Health, Instance

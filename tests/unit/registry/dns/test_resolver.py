@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.discovery.rotation import Rotation
-from registry.discovery.selector import ANY, Selector
+from registry.discovery.rotations.rotation import Rotation
+from registry.discovery.rotations.selector import ANY, Selector
 from registry.discovery.snapshot import Snapshot
 from registry.dns.message import Query, read
 from registry.dns.resolver import TCP_RECORDS_AT_MOST, WORKERS_AT_MOST, FollowedService, Resolver

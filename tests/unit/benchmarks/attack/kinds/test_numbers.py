@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.attack.kinds.numbers import state, state_files
 from benchmarks.attack.targets import SERVICE, Targets
-from registry.discovery.state_file import load
+from registry.discovery.saved.state_file import load
 
 TARGETS = Targets(agent=1, relay=2, lookup=3, dns=4, proxy=5, workers=(6,))
 

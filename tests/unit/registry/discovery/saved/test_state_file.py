@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from registry.discovery.saved_snapshot import SavedSnapshot
+from registry.discovery.saved.saved_snapshot import SavedSnapshot
+from registry.discovery.saved.state_file import load, save
 from registry.discovery.snapshot import Snapshot
-from registry.discovery.state_file import load, save
 from registry.instances.instance import Health, Instance
 
 CONSUL = "http://127.0.0.1:8500"

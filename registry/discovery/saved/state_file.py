@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from registry.discovery.saved_snapshot import SavedSnapshot, as_entry, read_saved
+from registry.discovery.saved.saved_snapshot import SavedSnapshot, as_entry, read_saved
 from registry.discovery.snapshot import Snapshot
 from registry.rollout.record import Rollout
 

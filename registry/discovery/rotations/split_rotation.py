@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Container, Iterable, Sequence
 from typing import TypeAlias
 
-from registry.discovery.rotation import Rotation
+from registry.discovery.rotations.rotation import Rotation
 from registry.instances.instance import Instance
 from registry.rollout.record import Rollout, Weights
 from registry.rollout.shares import shares

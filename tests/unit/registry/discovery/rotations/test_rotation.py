@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.discovery.rotation import Rotation
+from registry.discovery.rotations.rotation import Rotation
 from registry.instances.instance import Instance
 
 seeds = st.integers(0, 2**32).map(random.Random)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from registry.discovery.split_rotation import SplitRotation
+from registry.discovery.rotations.split_rotation import SplitRotation
 from registry.instances.instance import Health, Instance
 from registry.rollout.record import Rollout
 
