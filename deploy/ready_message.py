@@ -38,6 +38,7 @@ def ready_message(lookup_url: str, workers: list[str], example: Example, *, toke
         f"    {example.curl}\n"
         f"    {example.p2p} classify{example.registry} {_cat()}\n"
         f"    {example.p2p} status{example.registry}\n\n"
+        f"In a browser: {lookup_url}\n"
         "Ctrl-C stops everything."
     )
 
