@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
 import PIL.Image
 import pytest
 
+from registry.backend.registrations import Registrations
+from registry.backend.source import Source
+from registry.chosen_backend import BackendSettings, open_registrations, open_source
+from registry.consul.settings import ConsulSettings
 from tests.support.consul_binary.fetch import find_or_fetch
 from tests.support.consul_process import ConsulProcess
 from tests.support.zookeeper_process import Ensemble, running_ensemble
@@ -63,3 +68,26 @@ def shared_consul(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory)
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture(params=["consul", "zookeeper"])
+def backend(request: pytest.FixtureRequest) -> BackendSettings:
+    """Both backends in turn; each test has a ZooKeeper folder of its own."""
+    if request.param == "consul":
+        return ConsulSettings(url=request.getfixturevalue("shared_consul").url)
+    settings: BackendSettings = request.getfixturevalue("zookeeper").settings(root=f"/{uuid.uuid4().hex}")
+    return settings
+
+
+@pytest.fixture
+async def source(backend: BackendSettings) -> AsyncIterator[Source]:
+    source = open_source(backend)
+    yield source
+    await source.close()
+
+
+@pytest.fixture
+async def registrations(backend: BackendSettings) -> AsyncIterator[Registrations]:
+    registrations = open_registrations(backend)
+    yield registrations
+    await registrations.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -14,8 +13,7 @@ import worker.registration
 from registry.backend.checks import Checks
 from registry.backend.registrations import Registrations
 from registry.backend.source import Source
-from registry.chosen_backend import BackendSettings, open_registrar, open_registrations, open_source
-from registry.consul.settings import ConsulSettings
+from registry.chosen_backend import BackendSettings, open_registrar
 from registry.instances.instance import Health, Instance, RegisterAt
 from tests.support.waiting import until
 from worker.registration import Registration
@@ -27,28 +25,6 @@ LONG_S = 30.0
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heartbeats often, so that what takes seconds does not take minutes in all."""
     monkeypatch.setattr(worker.registration, "HEARTBEAT_S", 0.1)
-
-
-@pytest.fixture(params=["consul", "zookeeper"])
-def backend(request: pytest.FixtureRequest) -> BackendSettings:
-    if request.param == "consul":
-        return ConsulSettings(url=request.getfixturevalue("shared_consul").url)
-    settings: BackendSettings = request.getfixturevalue("zookeeper").settings(root=f"/{uuid.uuid4().hex}")
-    return settings
-
-
-@pytest.fixture
-async def source(backend: BackendSettings) -> AsyncIterator[Source]:
-    source = open_source(backend)
-    yield source
-    await source.close()
-
-
-@pytest.fixture
-async def registrations(backend: BackendSettings) -> AsyncIterator[Registrations]:
-    registrations = open_registrations(backend)
-    yield registrations
-    await registrations.close()
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from worker.errors import BadRequest
 from worker.inference.tensor_predictor import TensorPredictor
 from worker.protocols.common import outputs_of, scores_of, timeout_s
-from worker.protocols.openinference.request import read_inference
+from worker.protocols.openinference.request import Inference, read_inference
 from worker.protocols.openinference.response import EncodedResponse, write_response
 from worker.protocols.openinference.schema import (
     INPUT,
@@ -28,7 +28,7 @@ from worker.protocols.openinference.schema import (
     model_metadata,
     server_metadata,
 )
-from worker.protocols.openinference.tensors import read_tensor_inference, write_tensor_response
+from worker.protocols.openinference.tensors import TensorInference, read_tensor_inference, write_tensor_response
 from worker.repository.repository import ModelRepository
 from worker.repository.served_model import AnyPredictor
 from worker.web.access.request_permission import permission_of
@@ -44,6 +44,9 @@ _SPLIT = Parameter(
     JSON_BYTES, "header", "string", "How many bytes of the body are JSON; 0: the body is one image.", "^[0-9]{1,11}$"
 )
 _EXAMPLE: Any = {"inputs": [{"name": INPUT, "shape": [1], "datatype": "BYTES", "data": [DOT]}]}
+
+
+InferenceT = TypeVar("InferenceT", Inference, TensorInference)
 
 
 class OpenInference:
@@ -91,38 +94,39 @@ class OpenInference:
 
     async def infer(self, request: web.Request) -> web.Response:
         """The scores of each image, or its best classes; the outputs of tensors."""
-        arrived_s = time.monotonic()
         predictor = self._predictor(request)
         if isinstance(predictor, TensorPredictor):
-            return await self._infer_tensors(request, predictor, arrived_s)
-        deadline_s = predictor.deadline_s(timeout_s(request))
-        json_bytes = _json_bytes(request)
-        with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
-            body = await self._body_reader.body(request)
-            reading = partial(read_inference, body, json_bytes=json_bytes, model=predictor.model)
-            inference = await self._body_reader.off_loop(0 if json_bytes == 0 else len(body), reading)
-        if inference.timeout_s is not None:
-            deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
+            return await self._infer_tensors(request, predictor)
+        inference, deadline_s = await self._read(request, predictor, partial(read_inference, model=predictor.model))
         scores = await scores_of(predictor, inference.images, deadline_s=deadline_s, request=request)
         accepts = request.headers.get("Accept-Encoding", "")
         writing = partial(write_response, inference, scores, model=predictor.model, accepts=accepts)
         with predictor.numbers.stage("encode"):
             return _to_aiohttp(await self._body_reader.off_loop(sum(row.nbytes for row in scores), writing))
 
-    async def _infer_tensors(self, request: web.Request, predictor: TensorPredictor, arrived_s: float) -> web.Response:
-        deadline_s = predictor.deadline_s(timeout_s(request))
-        json_bytes = _json_bytes(request)
-        with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
-            body = await self._body_reader.body(request)
-            reading = partial(read_tensor_inference, body, json_bytes=json_bytes, model=predictor.model)
-            inference = await self._body_reader.off_loop(0 if json_bytes == 0 else len(body), reading)
-        if inference.timeout_s is not None:
-            deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
+    async def _infer_tensors(self, request: web.Request, predictor: TensorPredictor) -> web.Response:
+        reading = partial(read_tensor_inference, model=predictor.model)
+        inference, deadline_s = await self._read(request, predictor, reading)
         parts = await outputs_of(predictor, inference.given, deadline_s=deadline_s, request=request)
         accepts = request.headers.get("Accept-Encoding", "")
         writing = partial(write_tensor_response, inference, parts, model=predictor.model, accepts=accepts)
         with predictor.numbers.stage("encode"):
             return _to_aiohttp(await self._body_reader.off_loop(sum(part.nbytes for part in parts), writing))
+
+    async def _read(
+        self, request: web.Request, predictor: AnyPredictor, read: Callable[..., InferenceT]
+    ) -> tuple[InferenceT, float]:
+        """What the request asks for, read from its body off the loop, and its deadline (monotonic)."""
+        arrived_s = time.monotonic()
+        deadline_s = predictor.deadline_s(timeout_s(request))
+        json_bytes = _json_bytes(request)
+        with predictor.receiving(deadline_s=deadline_s, permission=permission_of(request)):
+            body = await self._body_reader.body(request)
+            reading = partial(read, body, json_bytes=json_bytes)
+            inference = await self._body_reader.off_loop(0 if json_bytes == 0 else len(body), reading)
+        if inference.timeout_s is not None:
+            deadline_s = min(deadline_s, arrived_s + inference.timeout_s)
+        return inference, deadline_s
 
     def _predictor(self, request: web.Request) -> AnyPredictor:
         return self._models.find(request.match_info["name"], version=request.match_info.get("version"))

@@ -16,27 +16,11 @@ from registry.backend.errors import Forgotten
 from registry.backend.registrar import Registrar
 from registry.backend.registrations import Registrations, named
 from registry.backend.source import Source
-from registry.chosen_backend import BackendSettings, open_registrar, open_registrations, open_source
-from registry.consul.settings import ConsulSettings
+from registry.chosen_backend import BackendSettings, open_registrar
 from registry.instances.instance import TAG, Health, Instance, RegisterAt
 from tests.support.waiting import until
 
 HEARTBEATS = Checks(health_url=None)
-
-
-@pytest.fixture(params=["consul", "zookeeper"])
-def backend(request: pytest.FixtureRequest) -> BackendSettings:
-    if request.param == "consul":
-        return ConsulSettings(url=request.getfixturevalue("shared_consul").url)
-    settings: BackendSettings = request.getfixturevalue("zookeeper").settings(root=f"/{uuid.uuid4().hex}")
-    return settings
-
-
-@pytest.fixture
-async def source(backend: BackendSettings) -> AsyncIterator[Source]:
-    source = open_source(backend)
-    yield source
-    await source.close()
 
 
 @pytest.fixture
@@ -44,13 +28,6 @@ async def registrar(backend: BackendSettings) -> AsyncIterator[Registrar]:
     registrar = open_registrar(backend, RegisterAt.AGENT)
     yield registrar
     await registrar.close()
-
-
-@pytest.fixture
-async def registrations(backend: BackendSettings) -> AsyncIterator[Registrations]:
-    registrations = open_registrations(backend)
-    yield registrations
-    await registrations.close()
 
 
 @pytest.fixture
