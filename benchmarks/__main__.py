@@ -87,7 +87,7 @@ BENCHMARKS = (
         ("--only", "digits", "--splits", "1"),
     ),
     Benchmark("worker.tickets", "a worker that requires tickets beside one that does not", (), SHORT),
-    Benchmark("worker.python_model", "what a Python model's own process adds to a batch", (), ("--batches", "50")),
+    Benchmark("worker.parts.python_model", "what a Python model's own process adds to a batch", (), ("--batches", "50")),
     Benchmark("worker.quotas", "a modest caller beside a greedy one", (), (*SHORT, "--shares", "0.25")),
     Benchmark("worker.profile_request", "the stages of a lone request", (), ("--seconds", "2")),
     Benchmark("worker.cascade", "a small network first, a large one if it is unsure", (), (*SHORT, "--crops", "12")),

@@ -18,7 +18,7 @@ from p2pclient.calls.call_state import Answered
 from p2pclient.calls.deadline import Deadline
 from p2pclient.calls.worker_finder import Question
 from p2pclient.client_core import ClientCore
-from p2pclient.concurrent_map import ConcurrentMap, numbered
+from p2pclient.concurrency.concurrent_map import ConcurrentMap, numbered
 from p2pclient.errors import ClientClosed, DeadlineExceeded, P2PError
 from p2pclient.messages import Answer, Request
 from p2pclient.options import TLS, Balancing, CallOptions

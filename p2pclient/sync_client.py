@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from p2pclient.async_client import AsyncClient
-from p2pclient.concurrent_map import WINDOW
+from p2pclient.concurrency.concurrent_map import WINDOW
 from p2pclient.errors import ClientClosed
 from p2pclient.types import Image, Result
 

@@ -29,7 +29,7 @@ from benchmarks.harness.processes import free_port, get, server
 from benchmarks.harness.requests import FORM_TYPE, form, post
 from benchmarks.harness.summary import markdown_table
 from benchmarks.plots import save_request_stages
-from benchmarks.worker.decode import photographs
+from benchmarks.worker.parts.decode import photographs
 
 STAGES = ("kernel, HTTP, client", "receive", "decode", "predict", "labels", "hand over, queue, answer")
 WARM_UP = 5

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from p2pclient.calls.call_state import CallState
-from p2pclient.interruption import Interruption
+from p2pclient.concurrency.interruption import Interruption
 
 
 class Race:

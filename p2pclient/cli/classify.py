@@ -20,14 +20,14 @@ from p2pclient.cli.evaluation.ground_truth import GroundTruth
 from p2pclient.cli.evaluation.metrics import Accuracy
 from p2pclient.cli.inputs import LeftOut, files, images_in
 from p2pclient.cli.results_file import ResultsFile
-from p2pclient.cli.terminal import complain, printable, visible, write
-from p2pclient.concurrent_map import ConcurrentMap
+from p2pclient.cli.terminal_output.terminal import complain, printable, visible, write
+from p2pclient.concurrency.concurrent_map import ConcurrentMap
 from p2pclient.errors import P2PError
 from p2pclient.types import Classification
 
 if TYPE_CHECKING:
     from p2pclient.async_client import AsyncClient
-    from p2pclient.cli.progress import ProgressBar
+    from p2pclient.cli.terminal_output.progress import ProgressBar
 
 Outcome: TypeAlias = Classification | P2PError | OSError
 
@@ -79,7 +79,7 @@ class ClassifyRun:
             write(formats.csv_row(*formats.CSV_HEADER))
         with contextlib.ExitStack() as stack:
             if _bar_fits(total):
-                from p2pclient.cli.progress import ProgressBar
+                from p2pclient.cli.terminal_output.progress import ProgressBar
 
                 self._bar = stack.enter_context(ProgressBar(None if total is None else len(total)))
                 self._name_columns = _name_columns(total)

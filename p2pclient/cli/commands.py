@@ -32,7 +32,7 @@ from p2pclient.cli.arguments import (
 )
 from p2pclient.cli.connection import client_for
 from p2pclient.cli.exit_codes import FAILED, INTERRUPTED
-from p2pclient.cli.terminal import complain, show_warnings, terminal_width, write
+from p2pclient.cli.terminal_output.terminal import complain, show_warnings, terminal_width, write
 from p2pclient.types import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def _report_accuracy(run: ClassifyRun, options: ClassifyOptions, plot: str | Non
     True labels that the model gave to no image at all are a failure: they are hardly labels of this model.
     """
     from p2pclient.cli.classify import Form
-    from p2pclient.cli.columns import shortened
     from p2pclient.cli.evaluation.report import report
+    from p2pclient.cli.terminal_output.columns import shortened
 
     text = report(run.accuracy, failed=run.failed, unlabelled=run.unlabelled, width=terminal_width())
     if options.form in (Form.JSON, Form.CSV):

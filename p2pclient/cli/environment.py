@@ -16,7 +16,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperOption
 
-from p2pclient.cli.terminal import complain
+from p2pclient.cli.terminal_output.terminal import complain
 
 FORMER = frozenset((
     "ADVERTISE", "BODY_MEMORY", "CHANNELS", "DEADLINE", "DEVICE", "DNS_PORT", "DRAIN", "ENGINE",

@@ -10,7 +10,7 @@ import io
 import json
 
 from p2pclient.cli.inputs import IMAGE_SUFFIXES
-from p2pclient.cli.terminal import visible
+from p2pclient.cli.terminal_output.terminal import visible
 from p2pclient.errors import P2PError
 from p2pclient.types import Classification, Worker
 

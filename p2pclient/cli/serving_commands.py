@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeAlias
 import typer
 
 from p2pclient.cli.environment import EnvironmentCommand
-from p2pclient.cli.terminal import complain
+from p2pclient.cli.terminal_output.terminal import complain
 
 GROUP = "p2pclient.commands"
 """The entry points' group: a command's name, and the function that typer makes a command of."""

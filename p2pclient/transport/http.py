@@ -17,9 +17,9 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from p2pclient.concurrency.interruption import Interruption
 from p2pclient.errors import ClientClosed
 from p2pclient.failures import without_frames
-from p2pclient.interruption import Interruption
 from p2pclient.messages import Answer, one_line
 from p2pclient.transport.base import ExchangeFailed
 from p2pclient.transport.connection_pool import ConnectionPool, reused

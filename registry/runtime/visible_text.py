@@ -1,7 +1,7 @@
 """Makes text from elsewhere harmless to terminals, in log lines and in sentences: escapes for what controls them. Pure.
 
 Consul, workers, names of files and labels can bring any character. `p2p`'s own commands have the same rule in
-p2pclient/cli/terminal.py, which imports nothing of this package.
+p2pclient/cli/terminal_output/terminal.py, which imports nothing of this package.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from worker.artifacts.source import ModelSource
 from worker.engines.adapter import first_line
 from worker.engines.base import Engine
 from worker.engines.frameworks import framework
-from worker.engines.outputs import SoftmaxEngine, nearly_equal, outputs_of
+from worker.engines.model_io.outputs import SoftmaxEngine, nearly_equal, outputs_of
 from worker.engines.sample_images import ANY_SIZE, sample_images
 from worker.errors import ModelError
 from worker.images.decode import ImageSize

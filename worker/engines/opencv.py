@@ -17,7 +17,7 @@ from worker.artifacts.formats import caffe_pair, format_of
 from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter, Forward, first_line
 from worker.engines.device import pick
-from worker.engines.input_plan import (
+from worker.engines.model_io.input_plan import (
     CAFFE,
     Images,
     feed,

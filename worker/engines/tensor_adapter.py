@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.engines.adapter import first_line
-from worker.engines.outputs import nearly_equal
+from worker.engines.model_io.outputs import nearly_equal
 from worker.engines.tensors import Signature, Tensors, example_of, joined
 from worker.errors import ModelError
 

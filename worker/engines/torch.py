@@ -25,7 +25,7 @@ from worker.artifacts.safety.check import unsafe_model
 from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter, Forward, first_line
 from worker.engines.device import GPU_BATCHES, name_of, pick
-from worker.engines.input_plan import Images, feed, layout_of, plan, scaling_of, spec_of, usual_scaling
+from worker.engines.model_io.input_plan import Images, feed, layout_of, plan, scaling_of, spec_of, usual_scaling
 from worker.errors import ModelError
 from worker.system.cpu import usable_cores
 

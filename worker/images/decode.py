@@ -51,7 +51,7 @@ _JPEG_GAP = 1.3
 """The same for JPEGs, which are decoded reduced: one grey level off, as two JPEG decoders are from each other.
 
 2 would be half a grey level off, and cost nearly twice the time at 1 megapixel and a third more at 12; what is
-exact here is the place, to fractions of a pixel. `python -m benchmarks.worker.decode` measures both.
+exact here is the place, to fractions of a pixel. `python -m benchmarks.worker.parts.decode` measures both.
 """
 
 # The readers themselves, not Image.open: it tries others, and its own guard against large images warns.

@@ -23,7 +23,7 @@ from worker.artifacts.source import ModelSource, Place, locate
 from worker.default_model import export
 from worker.engines import echo
 from worker.engines.base import FILELESS, Engine, InputSpec
-from worker.engines.outputs import SLACK, ensure_finite
+from worker.engines.model_io.outputs import SLACK, ensure_finite
 from worker.engines.sample_images import sample_images
 from worker.engines.selection.report import Choice
 from worker.engines.selection.select import open_model

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.outputs import ensure_finite
+from worker.engines.model_io.outputs import ensure_finite
 from worker.engines.tensors import Tensors, joined
 from worker.protocols.tfserving.codec import decimals
 

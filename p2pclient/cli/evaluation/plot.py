@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from p2pclient.cli.columns import shortened
 from p2pclient.cli.evaluation.metrics import OTHER, Accuracy
 from p2pclient.cli.evaluation.report import summary
+from p2pclient.cli.terminal_output.columns import shortened
 
 _CLASSES_WITH_NAMES = 60
 _CLASSES_WITH_COUNTS = 40

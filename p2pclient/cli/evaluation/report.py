@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from p2pclient.cli.columns import aligned, shortened, table_width
 from p2pclient.cli.evaluation.metrics import OTHER, Accuracy
-from p2pclient.cli.terminal import visible
+from p2pclient.cli.terminal_output.columns import aligned, shortened, table_width
+from p2pclient.cli.terminal_output.terminal import visible
 
 _NAME_COLUMNS = 24
 _CONFUSIONS = 15

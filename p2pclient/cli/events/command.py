@@ -9,7 +9,7 @@ import typer
 from p2pclient.cli.arguments import Follow, Json, Registry, Timeout, TokenFile
 from p2pclient.cli.connection import credentials
 from p2pclient.cli.exit_codes import FAILED, INTERRUPTED
-from p2pclient.cli.terminal import complain, write
+from p2pclient.cli.terminal_output.terminal import complain, write
 from p2pclient.types import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from p2pclient.cli.terminal import visible
+from p2pclient.cli.terminal_output.terminal import visible
 
 _KIND_COLUMNS = 16
 _NO_TIME = "-" * 19

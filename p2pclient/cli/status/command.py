@@ -9,7 +9,7 @@ import typer
 from p2pclient.cli.arguments import Interval, Json, Registry, Timeout, TokenFile, Watch
 from p2pclient.cli.connection import client_for, credentials
 from p2pclient.cli.exit_codes import FAILED, INTERRUPTED
-from p2pclient.cli.terminal import complain, show_warnings, terminal_width
+from p2pclient.cli.terminal_output.terminal import complain, show_warnings, terminal_width
 from p2pclient.types import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from yarl import URL
 
 from p2pclient.cli.status.model import ServiceStatus, WorkerStatus, load_of, model_of
 from p2pclient.cli.status.summary import NO_SUMMARY, ServiceSummary, summary_of
-from p2pclient.cli.terminal import clear_screen, write
+from p2pclient.cli.terminal_output.terminal import clear_screen, write
 from p2pclient.discovery.operator_pages import OperatorPages
 from p2pclient.errors import AuthenticationError, P2PError, UnknownService
 from p2pclient.failures import Failure, outcome_of

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from p2pclient.cli.columns import aligned, shortened, wrapped
 from p2pclient.cli.status.exposure import exposed_workers, exposure_warning
 from p2pclient.cli.status.model import ServiceStatus, WorkerStatus
 from p2pclient.cli.status.summary import WorkerSummary
-from p2pclient.cli.terminal import visible
+from p2pclient.cli.terminal_output.columns import aligned, shortened, wrapped
+from p2pclient.cli.terminal_output.terminal import visible
 from p2pclient.types import Rollout
 
 _HEALTH = {"passing": "ok", "maintenance": "maint"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from registry.agent.agent import Agent
-from registry.agent.api.blocking_query import query_options
+from registry.agent.api.blocking.blocking_query import query_options
+from registry.agent.api.blocking.waiting import WaitingRequests
 from registry.agent.api.formats.filter_fields import HEALTH_CHECK, NODE_SERVICE
 from registry.agent.api.formats.json_body import decode_object
 from registry.agent.api.formats.json_views import (
@@ -20,7 +21,6 @@ from registry.agent.api.formats.message import Query, Request, Response, boolean
 from registry.agent.api.formats.registration_body import check_definition, service_definition
 from registry.agent.api.selection import filter_of
 from registry.agent.api.self_description import describe, member
-from registry.agent.api.waiting import WaitingRequests
 from registry.agent.errors import ApiError, BadRequest
 from registry.agent.state.catalog import SERVICES
 from registry.agent.state.index import Topic

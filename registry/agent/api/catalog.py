@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from registry.agent.api.blocking_query import BlockingReads, ReadResult, refuse_other_datacenter
+from registry.agent.api.blocking.blocking_query import BlockingReads, ReadResult, refuse_other_datacenter
 from registry.agent.api.formats.catalog_body import deregistration, registration
 from registry.agent.api.formats.filter_fields import NODE, NODE_SERVICE, SERVICE_NODE
 from registry.agent.api.formats.json_body import decode_object

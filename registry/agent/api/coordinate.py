@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isfinite
 
-from registry.agent.api.blocking_query import BlockingReads, ReadResult, refuse_other_datacenter
+from registry.agent.api.blocking.blocking_query import BlockingReads, ReadResult, refuse_other_datacenter
 from registry.agent.api.formats.json_body import Fields, decode_object
 from registry.agent.api.formats.json_views import coordinate_entry
 from registry.agent.api.formats.message import Request, Response, json_response

@@ -10,11 +10,11 @@ import re
 import uuid
 
 from registry.agent.agent import Agent
-from registry.agent.api.blocking_query import refuse_other_datacenter, wait_index, wait_s
+from registry.agent.api.blocking.blocking_query import refuse_other_datacenter, wait_index, wait_s
+from registry.agent.api.blocking.waiting import WaitingRequests
 from registry.agent.api.formats.json_views import event_entry
 from registry.agent.api.formats.message import Request, Response, json_response
 from registry.agent.api.selection import name_in
-from registry.agent.api.waiting import WaitingRequests
 from registry.agent.errors import ApiError
 from registry.agent.state.events import EVENTS, Event
 from registry.agent.state.index import Topic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from registry.agent.api.blocking_query import BlockingReads, ReadResult
+from registry.agent.api.blocking.blocking_query import BlockingReads, ReadResult
 from registry.agent.api.formats.filter_fields import CHECK_SERVICE_NODE, HEALTH_CHECK
 from registry.agent.api.formats.json_views import Json, catalog_check, health_service, node_entry
 from registry.agent.api.formats.message import Request, Response, flag

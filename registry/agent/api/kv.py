@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from registry.agent.api.blocking_query import BlockingReads, ReadResult, query_options
+from registry.agent.api.blocking.blocking_query import BlockingReads, ReadResult, query_options
 from registry.agent.api.formats.json_views import pair_entry
 from registry.agent.api.formats.message import Query, Request, Response, json_response
 from registry.agent.errors import BadRequest

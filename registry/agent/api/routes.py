@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from registry.agent.agent import Agent
 from registry.agent.api.agent import AgentApi
-from registry.agent.api.blocking_query import BlockingReads
+from registry.agent.api.blocking.blocking_query import BlockingReads
+from registry.agent.api.blocking.waiting import WaitingRequests
 from registry.agent.api.catalog import CatalogApi
 from registry.agent.api.coordinate import CoordinateApi
 from registry.agent.api.event import EventApi
@@ -18,7 +19,6 @@ from registry.agent.api.operator import OperatorApi
 from registry.agent.api.session import SessionApi
 from registry.agent.api.switched_off import switched_off
 from registry.agent.api.txn import TxnApi
-from registry.agent.api.waiting import WaitingRequests
 from registry.agent.state.records import Status
 
 Routes = Mapping[str, Mapping[str, Handler]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from registry.agent.api.blocking_query import FAILED_READ_HEADERS
+from registry.agent.api.blocking.blocking_query import FAILED_READ_HEADERS
 from registry.agent.api.formats.filter_expression import FilterError, compile_filter
 from registry.agent.api.formats.filter_fields import Struct
 from registry.agent.api.formats.message import Request

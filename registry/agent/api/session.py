@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from registry.agent.api.blocking_query import (
+from registry.agent.api.blocking.blocking_query import (
     FAILED_READ_HEADERS,
     BlockingReads,
     ReadResult,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from registry.agent.agent import Agent
-from registry.agent.api.blocking_query import FAILED_READ_HEADERS, BlockingReads, ReadResult
+from registry.agent.api.blocking.blocking_query import FAILED_READ_HEADERS, BlockingReads, ReadResult
 from registry.agent.api.formats.message import Handler, Request, Response, json_response
 from registry.agent.errors import ApiError, BadRequest
 from registry.agent.state.index import Topic

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.agent.api.blocking_query import query_options, refuse_other_datacenter
+from registry.agent.api.blocking.blocking_query import query_options, refuse_other_datacenter
 from registry.agent.api.formats.json_views import Json
 from registry.agent.api.formats.message import Request, Response, json_response
 from registry.agent.api.formats.txn_body import failure_entry, operations, result_entry, writes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.layer_names import choose_layer
+from worker.engines.model_io.layer_names import choose_layer
 
 _MAPS = "seq(map("
 _LABELS = ("tensor(string)", "tensor(int64)")

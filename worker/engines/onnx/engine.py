@@ -17,7 +17,7 @@ from worker.artifacts.preprocess_config import Channels
 from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter, Forward
 from worker.engines.device import GPU_BATCHES, name_of
-from worker.engines.input_plan import (
+from worker.engines.model_io.input_plan import (
     SIGNED,
     SLIM,
     UNIT,
@@ -33,10 +33,10 @@ from worker.engines.input_plan import (
     spec_of,
     usual_scaling,
 )
-from worker.engines.layer_names import choose_layer, zeros_for
+from worker.engines.model_io.layer_names import choose_layer, zeros_for
+from worker.engines.model_io.pixel_range import probed
 from worker.engines.onnx.class_scores import array_of, holds_maps, keys_of, scores_output
 from worker.engines.onnx.session import session_of, session_on_device
-from worker.engines.pixel_range import probed
 from worker.engines.sample_images import sample_images
 from worker.errors import ModelError
 from worker.system.cpu import usable_cores

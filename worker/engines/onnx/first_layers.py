@@ -1,4 +1,4 @@
-"""The operations of an .onnx file between its input and its first real layer, for `worker.engines.pixel_range`.
+"""The operations of an .onnx file between its input and its first real layer, which tell the range of its pixels.
 
 The package onnx cuts them out; `p2p-serving[onnx]` installs it. Without it nothing is detected.
 """
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from worker.engines.input_plan import Scaling
+from worker.engines.model_io.input_plan import Scaling
+from worker.engines.model_io.pixel_range import measured_range
 from worker.engines.onnx.runtime import onnxruntime
-from worker.engines.pixel_range import measured_range
 
 _PASSING = frozenset(
     (

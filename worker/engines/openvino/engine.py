@@ -16,7 +16,7 @@ from worker.artifacts.formats import Format, format_of
 from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter, Forward
 from worker.engines.device import GPU_BATCHES, name_of, pick
-from worker.engines.input_plan import (
+from worker.engines.model_io.input_plan import (
     SLIM,
     UNTOUCHED,
     Images,
@@ -30,11 +30,11 @@ from worker.engines.input_plan import (
     spec_of,
     usual_scaling,
 )
-from worker.engines.layer_names import choose_layer, zeros_for
+from worker.engines.model_io.layer_names import choose_layer, zeros_for
+from worker.engines.model_io.pixel_range import probed
 from worker.engines.openvino.first_layers import detect_scaling
 from worker.engines.openvino.quantization import dequantized, quantized_scaling
 from worker.engines.openvino.runtime import PrePostProcessor, openvino
-from worker.engines.pixel_range import probed
 from worker.errors import ModelError
 from worker.system.cpu import usable_cores
 

@@ -1,12 +1,12 @@
-"""The operations of an OpenVINO model between its input and its first real layer, for `worker.engines.pixel_range`."""
+"""The operations of an OpenVINO model between its input and its first real layer, which tell its range of pixels."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from worker.engines.input_plan import Scaling
+from worker.engines.model_io.input_plan import Scaling
+from worker.engines.model_io.pixel_range import measured_range
 from worker.engines.openvino.runtime import openvino
-from worker.engines.pixel_range import measured_range
 
 _PASSING = frozenset(
     (

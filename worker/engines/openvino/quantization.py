@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.input_plan import SIGNED, SLIM, UNIT, UNTOUCHED, Scaling
+from worker.engines.model_io.input_plan import SIGNED, SLIM, UNIT, UNTOUCHED, Scaling
 
 _WIDE = 10.0
 """A wider range of real numbers is that of pixels, 0..255, and not of scaled ones."""

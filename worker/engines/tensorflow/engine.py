@@ -20,9 +20,9 @@ from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter
 from worker.engines.base import InputSpec
 from worker.engines.device import GPU_BATCHES, name_of, pick
-from worker.engines.input_plan import UNTOUCHED, Images, InputPlan, Scaling, plan, scaling_of, spec_of, stacked
-from worker.engines.outputs import nearly_equal
-from worker.engines.pixel_range import probed
+from worker.engines.model_io.input_plan import UNTOUCHED, Images, InputPlan, Scaling, plan, scaling_of, spec_of, stacked
+from worker.engines.model_io.outputs import nearly_equal
+from worker.engines.model_io.pixel_range import probed
 from worker.engines.sample_images import sample_images
 from worker.engines.tensorflow.quiet_import import quiet_tensorflow
 from worker.errors import ModelError

@@ -1,4 +1,4 @@
-"""The operations of a frozen graph between its input and its first real layer, for `worker.engines.pixel_range`."""
+"""The operations of a frozen graph between its input and its first real layer, which tell the range of its pixels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from worker.engines.input_plan import Scaling
-from worker.engines.pixel_range import measured_range
+from worker.engines.model_io.input_plan import Scaling
+from worker.engines.model_io.pixel_range import measured_range
 
 _PASSING = frozenset(
     (

@@ -16,8 +16,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it publishes no types
 from numpy.typing import NDArray
 
-from worker.engines.input_plan import SLIM, UNIT, Scaling
-from worker.engines.layer_names import zeros_for
+from worker.engines.model_io.input_plan import SLIM, UNIT, Scaling
+from worker.engines.model_io.layer_names import zeros_for
 from worker.engines.tensorflow.program import Program, Tensor
 from worker.errors import ModelError
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from worker.artifacts.preprocess_config import Preprocess
-from worker.engines.input_plan import InputPlan, Layout, layout_of
+from worker.engines.model_io.input_plan import InputPlan, Layout, layout_of
 from worker.engines.tensorflow.program import Program, Tensor
 from worker.errors import ModelError
 

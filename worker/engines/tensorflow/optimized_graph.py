@@ -19,7 +19,7 @@ from tensorflow.python.grappler import tf_optimizer
 
 from worker.artifacts.preprocess_config import Preprocess
 from worker.engines.adapter import EngineAdapter
-from worker.engines.input_plan import UNTOUCHED, Images, layout_of, plan, spec_of, stacked
+from worker.engines.model_io.input_plan import UNTOUCHED, Images, layout_of, plan, spec_of, stacked
 from worker.errors import ModelError
 
 SUFFIX = ".session"

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from worker.engines.adapter import first_line
-from worker.engines.input_plan import Scaling
+from worker.engines.model_io.input_plan import Scaling
 from worker.errors import ModelError
 
 _log = logging.getLogger(__name__)

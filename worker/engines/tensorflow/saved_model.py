@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from worker.engines.input_plan import UNIT
-from worker.engines.layer_names import choose_layer, zeros_for
+from worker.engines.model_io.input_plan import UNIT
+from worker.engines.model_io.layer_names import choose_layer, zeros_for
 from worker.engines.tensorflow.program import Program, Tensor
 from worker.errors import ModelError
 

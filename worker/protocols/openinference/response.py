@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from worker.batching.queue import Scores
-from worker.engines.outputs import ensure_finite
+from worker.engines.model_io.outputs import ensure_finite
 from worker.inference.model import Model
 from worker.protocols.openinference.request import Inference
 from worker.protocols.openinference.schema import OUTPUT

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.outputs import ensure_finite
+from worker.engines.model_io.outputs import ensure_finite
 
 
 def decimals(row: NDArray[np.float32]) -> str:

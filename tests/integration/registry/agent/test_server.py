@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 import aiohttp
 import pytest
 
-from registry.agent.api import waiting
+from registry.agent.api.blocking import waiting
 from registry.agent.server import FILES_ASIDE, RunningAgent, serve_agent
 from registry.runtime.connections import open_connections, unsent
 from registry.runtime.processes import open_files

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from p2pclient.cli import terminal
+from p2pclient.cli.terminal_output import terminal
 from registry.runtime.visible_text import VisibleFormatter, visible, visible_lines
 
 HOSTILE = "\x1b[2J\x1b]0;evil\x07 a\r\nb\u202egnp\u2028\ud800\x9b"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tests.support.photos import chelsea_jpeg
 from tests.support.small_models import Brightness, brightness
-from worker.engines.outputs import SoftmaxEngine
+from worker.engines.model_io.outputs import SoftmaxEngine
 from worker.errors import BadRequest, ModelError, TooLarge
 from worker.inference.model import Model
 

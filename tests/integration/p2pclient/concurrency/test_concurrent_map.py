@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from p2pclient import AsyncClient, BadImage, Client, WorkerFailed
-from p2pclient.concurrent_map import WINDOW
+from p2pclient.concurrency.concurrent_map import WINDOW
 
 
 @pytest.fixture

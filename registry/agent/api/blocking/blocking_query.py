@@ -12,9 +12,9 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from registry.agent.api.blocking.waiting import WaitingRequests
 from registry.agent.api.formats.go_duration import parse_duration
 from registry.agent.api.formats.message import Query, Request, Response, json_response
-from registry.agent.api.waiting import WaitingRequests
 from registry.agent.errors import ApiError, BadRequest
 from registry.agent.state.index import ChangeIndex, Topic
 from registry.agent.state.records import Node

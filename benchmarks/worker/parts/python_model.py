@@ -1,10 +1,10 @@
 """What a Python model's process costs a batch, over calling its `predict` in the same process.
 
-    python -m benchmarks.worker.python_model [--batches 300]
+    python -m benchmarks.worker.parts.python_model [--batches 300]
 
 The same class is loaded twice: as a worker loads it, in a process of its own, and directly. Both predict the same batch
 in turns, and the median of the differences counts. The models do next to nothing, so that the batch's way to the other
-process and back is all that is measured. `python -m benchmarks.worker.python_model` ends with 1 above the bar.
+process and back is all that is measured. `python -m benchmarks.worker.parts.python_model` ends with 1 above the bar.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The processor time of a form beside that of the raw body, for the whole worker and for readers of forms alone.
 
-    python -m benchmarks.worker.multipart [--seconds 3] [--rounds 5]
+    python -m benchmarks.worker.parts.multipart [--seconds 3] [--rounds 5]
 
 A worker with the engine that predicts nothing answers one client, which posts the same image raw and as the form that
 curl sends, in turns. The image is a BMP of 2 x 2 pixels followed by padding: it passes through the whole worker, but

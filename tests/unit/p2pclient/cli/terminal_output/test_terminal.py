@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pclient.cli.terminal import Warnings, visible
+from p2pclient.cli.terminal_output.terminal import Warnings, visible
 
 
 @given(st.text(st.characters()))
@@ -40,7 +40,7 @@ def test_escapes_can_be_seen(text, shown):
 def test_warnings_become_sentences():
     """A warning of the library is said, with what an exception is, and nothing below a warning."""
     said: list[str] = []
-    logger = logging.getLogger("tests of p2pclient.cli.terminal")
+    logger = logging.getLogger("tests of p2pclient.cli.terminal_output.terminal")
     logger.addHandler(Warnings(said.append))
     logger.propagate = False
     logger.info("not this")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.artifacts.preprocess_config import Preprocess
-from worker.engines.input_plan import InputPlan, Layout, feed, layout_of, plan
+from worker.engines.model_io.input_plan import InputPlan, Layout, feed, layout_of, plan
 from worker.errors import ModelError
 
 numbers = st.floats(-300, 300, width=32)

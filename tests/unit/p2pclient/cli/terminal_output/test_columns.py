@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from p2pclient.cli.columns import aligned, shortened, table_width, wrapped
+from p2pclient.cli.terminal_output.columns import aligned, shortened, table_width, wrapped
 
 # An example has no time limit: the machine may be busy with something else.
 in_moderation = settings(max_examples=100, deadline=None)

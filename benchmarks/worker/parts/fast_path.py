@@ -1,6 +1,6 @@
 """The processor time that a request takes from the worker's event loop, with and without the fast path.
 
-    python -m benchmarks.worker.fast_path [--seconds 2] [--rounds 5]
+    python -m benchmarks.worker.parts.fast_path [--seconds 2] [--rounds 5]
 
 Two workers with the engine that predicts nothing, one as it is and one whose connections are all aiohttp's, answer in
 turns over 16 connections: raw bodies and forms of 35 kB, and requests for another process (421), which are refused
@@ -87,7 +87,7 @@ def main() -> None:
     ports = {variant: free_port() for variant in VARIANTS}
     programs = {
         "fast": [*P2P, "worker"],
-        "aiohttp": [sys.executable, "-m", "benchmarks.worker.fast_path", "--be-the-worker"],
+        "aiohttp": [sys.executable, "-m", "benchmarks.worker.parts.fast_path", "--be-the-worker"],
     }
     with ExitStack() as stack:
         consul, pids = stack.enter_context(agent()), {}

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from p2pclient.concurrent_map import WINDOW, ConcurrentMap
+from p2pclient.concurrency.concurrent_map import WINDOW, ConcurrentMap
 
 
 async def numbers(count, asked):

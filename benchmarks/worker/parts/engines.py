@@ -1,6 +1,6 @@
 """Every engine that can run a model: images per second at several batch sizes, and how far its answers differ.
 
-    python -m benchmarks.worker.engines [--model PATH] [--rounds 15] [--sizes 1,8,32]
+    python -m benchmarks.worker.parts.engines [--model PATH] [--rounds 15] [--sizes 1,8,32]
 
 The default model unless another is given. All engines are loaded in one process, as a worker loads them; in each round
 every engine predicts one batch; medians count. Other programs that run at the same time falsify the figures.

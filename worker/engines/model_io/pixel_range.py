@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from worker.engines.input_plan import UNIT, UNTOUCHED, Scaling
+from worker.engines.model_io.input_plan import UNIT, UNTOUCHED, Scaling
 
 _log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What checking tickets costs a worker: its processor time per request, with and without.
 
-    python -m benchmarks.worker.tickets [--seconds 2] [--rounds 7]
+    python -m benchmarks.worker.parts.tickets [--seconds 2] [--rounds 7]
 
 Two workers with the engine that predicts nothing answer raw bodies of 35 kB in turns over 16 connections: one as it is,
 and one that requires tickets. Both are sent the same requests: with the ticket of one caller, and with those of 1,000

@@ -1,6 +1,6 @@
 """The processor time of decoding, in ms, from a file's bytes to the array of 224 x 224 pixels that a model takes.
 
-    python -m benchmarks.worker.decode [--rounds 15] [--file PHOTO.jpg ...]
+    python -m benchmarks.worker.parts.decode [--rounds 15] [--file PHOTO.jpg ...]
 
 Beside ours: Pillow without reduced decoding, and simplejpeg and OpenCV where they are installed, each with the reduced
 decoding that it offers, followed by the same crop and scaling by Pillow. The contestants take turns; medians count.

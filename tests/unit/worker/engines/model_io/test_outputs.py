@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.small_models import Brightness
-from worker.engines.outputs import SoftmaxEngine, outputs_of, softmax
+from worker.engines.model_io.outputs import SoftmaxEngine, outputs_of, softmax
 from worker.engines.sample_images import sample_images
 
 

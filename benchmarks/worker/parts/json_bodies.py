@@ -1,6 +1,6 @@
 """How long reading a large JSON body takes, and how long it keeps another thread from running.
 
-    python -m benchmarks.worker.json_bodies
+    python -m benchmarks.worker.parts.json_bodies
 
 A thread reads each body, of about 32 MB, with the standard library's parser (followed by numpy, for numbers) and with
 ours. Meanwhile another thread sleeps for half a millisecond again and again; the longest such sleep is the gap.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worker.engines.pixel_range import measured_range, pixel_range, probed
+from worker.engines.model_io.pixel_range import measured_range, pixel_range, probed
 
 
 @pytest.mark.parametrize(

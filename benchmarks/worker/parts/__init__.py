@@ -1,0 +1,1 @@
+"""What single parts of the worker cost, mostly in processor time."""

@@ -1,0 +1,1 @@
+"""Lines, columns and progress bars on a terminal."""

@@ -1,0 +1,1 @@
+"""Bounded work on many items, and stopping what a task awaits."""
