@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.support.dense_model import IMAGENET, answers, write_onnx
+from tests.support.models.dense_model import IMAGENET, answers, write_onnx
 from tests.support.photos import chelsea_jpeg
 from worker.artifacts.source import ModelSource
 from worker.engines.base import Engine
