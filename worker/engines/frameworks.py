@@ -87,7 +87,15 @@ _IN_ORDER = (
         frozenset({"onnx"}),
         converted="model.onnx",
     ),
-    Framework("torch", "worker.engines.torch", "torch", "torch", "torch", frozenset({"torchscript", "torchexport"})),
+    Framework(
+        "torch",
+        "worker.engines.torch.engine",
+        "torch",
+        "torch",
+        "torch",
+        frozenset({"torchscript", "torchexport"}),
+        precisions=frozenset({"f32", "bf16"}),
+    ),
     Framework(
         "openvino",
         "worker.engines.openvino.engine",
