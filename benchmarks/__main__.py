@@ -108,6 +108,12 @@ BENCHMARKS = (
         (),
         ("--kind", "3", "--workers", "1", "--seconds", "1"),
     ),
+    Benchmark(
+        "soak",
+        "half an hour of mixed load and faults: what grows, which calls fail",
+        ("curl",),
+        ("--minutes", "1"),
+    ),
     Benchmark("simulations.batching", "batching policies, simulated", (), ("--images", "2000")),
     Benchmark("simulations.balancing", "ways to pick a worker, simulated", (), ("--sizes", "20")),
     Benchmark("simulations.quotas", "a greedy and a modest caller, simulated", (), ("--requests", "2000")),
