@@ -168,6 +168,7 @@ def worker(
     tokens: TokenFile = None,
     cors_origin: CorsOrigins = None,
     allowed_host: AllowedHosts = None,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="No web pages at /ui/ and /docs.")] = False,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.INFO,
     access_log: AccessLogOption = False,
@@ -268,6 +269,7 @@ def worker(
             require_ticket=require_ticket,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
             access_log_sample=log.access_sample,
+            ui=not no_ui,
         )
         await serve(settings, stop, notifier=SystemdNotifier.from_environment(os.environ))
 
