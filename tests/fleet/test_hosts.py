@@ -23,7 +23,7 @@ UNITS = {
     "l1": ("consul.service", "p2p-registry.service"),
 }
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(600, method="signal")
 
 
 def curl(*arguments: str) -> str:
