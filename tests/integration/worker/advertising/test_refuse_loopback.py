@@ -13,8 +13,8 @@ from registry.consul.catalog import Catalog
 from registry.consul.settings import ConsulSettings
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 from worker.advertising.refuse_loopback import refuse_loopback
 
 WORKER = ("worker", "--engine", "echo", "--service", "alone", "--drain", "0")

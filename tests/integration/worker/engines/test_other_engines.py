@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.dense_model import EDGE, IMAGENET, answers, write_caffe, write_onnx, write_torch
+from tests.support.models.dense_model import EDGE, IMAGENET, answers, write_caffe, write_onnx, write_torch
 from tests.support.photos import chelsea_jpeg, china_jpeg, coffee_jpeg
 from worker.artifacts.preprocess_config import Preprocess
 from worker.artifacts.source import ModelSource
@@ -49,7 +49,7 @@ def needs_torch() -> None:
 @pytest.fixture(scope="module")
 def tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dense network as TFLite, with channels last and pixels of -1..1."""
-    from tests.support.dense_model import CLASSES, weights
+    from tests.support.models.dense_model import CLASSES, weights
     from worker.engines.tensorflow.quiet_import import quiet_tensorflow
 
     with quiet_tensorflow():

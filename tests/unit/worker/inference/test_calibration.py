@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.small_models import Brightness, brightness
+from tests.support.models.small_models import Brightness, brightness
 from worker.batching.policy import Pace, Streams
 from worker.inference.calibration import (
     ROUNDS,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.dense_model import IMAGENET, answers, write_onnx
+from tests.support.models.dense_model import IMAGENET, answers, write_onnx
 from tests.support.photos import chelsea_jpeg
 from worker.artifacts.source import ModelSource
 from worker.engines.selection.compare import compare

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.consul_binary.errors import FetchFailed
-from tests.support.debian_package import unpacked_package
+from tests.support.packaging.debian_package import unpacked_package
 
 _SUITE = "bookworm"  # Prometheus 2.42
 

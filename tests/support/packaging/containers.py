@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BASE = "localhost/p2p-test-base:bookworm"
 
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")

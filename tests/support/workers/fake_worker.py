@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tests.support.fake_server import Server
+from tests.support.servers.fake_server import Server
 
 Behaviour = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 KEPT = web.RequestKey("kept", bool)  # whether the connection has carried a request before

@@ -19,9 +19,9 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support import fake_worker
-from tests.support.fake_registry import FakeRegistry
-from tests.support.fake_worker import Behaviour, FakeWorker, sentence
+from tests.support.lookups.fake_registry import FakeRegistry
+from tests.support.workers import fake_worker
+from tests.support.workers.fake_worker import Behaviour, FakeWorker, sentence
 
 
 class WorkerProcess:
@@ -32,7 +32,7 @@ class WorkerProcess:
     unreachable = ""
 
     def __init__(self, takes_s: float) -> None:
-        program = Path(__file__).with_name("worker_process.py")
+        program = Path(__file__).parents[1] / "workers" / "worker_process.py"
         self.process = subprocess.Popen([sys.executable, str(program), str(takes_s)], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())

@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 
 from registry.consul.settings import ConsulSettings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILES = ROOT / "deploy" / "consul"
 _PATIENCE_S = 30.0
 

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from registry.consul.settings import ConsulSettings
-from tests.support.echo_worker import EchoWorker
+from tests.support.workers.echo_worker import EchoWorker
 from worker.artifacts.source import ModelSource
 from worker.server.serve import running
 from worker.settings import Served, WorkerSettings

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.support.slow_callbacks import slow_callbacks
+from tests.support.event_loops.slow_callbacks import slow_callbacks
 
 LONGEST_S = 0.04
 """Processor time, without garbage collections.

@@ -1,7 +1,8 @@
 """The versions that our pyproject.toml files allow, as arguments of pip: the oldest of each dependency, or all of them.
 
-`python -m tests.support.dependency_bounds oldest FILE...` prints NAME==LOWEST a line, `allowed` each requirement as the
-files have it. Where several files bound one dependency, the highest lowest version counts, as it does for pip.
+`python -m tests.support.packaging.dependency_bounds oldest FILE...` prints NAME==LOWEST a line, `allowed` each
+requirement as the files have it. Where several files bound one dependency, the highest lowest version counts, as it
+does for pip.
 """
 
 from __future__ import annotations

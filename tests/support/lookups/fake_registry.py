@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from tests.support.fake_server import Server
-from tests.support.fake_worker import Behaviour
+from tests.support.servers.fake_server import Server
+from tests.support.workers.fake_worker import Behaviour
 
 
 class Named(Protocol):

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tests.support.dense_model import EDGE, write_torch
+from tests.support.models.dense_model import EDGE, write_torch
 
 TEXT = "the model ran"
 
