@@ -17,7 +17,7 @@ from tests.support.machines.large_fleet import PICTURE, LargeFleet, running_larg
 from tests.support.machines.machine import Machine
 from tests.support.machines.playbook import missing_ansible
 from tests.support.machines.podman import missing, podman
-from tests.support.prometheus_binary import find_or_skip
+from tests.support.servers.prometheus_binary import find_or_skip
 
 pytestmark = pytest.mark.timeout(900, method="signal")
 
