@@ -212,8 +212,10 @@ def test_a_host_leaves(fleet: LargeFleet) -> None:
 def test_prometheus_has_seen_it_all(fleet: LargeFleet) -> None:
     """All its targets are up again, no alert is left, and nobody was ever told that no worker serves.
 
-    P2PSlow is about what this machine does beside: it may fire.
+    P2PSlow may fire: it depends on what else this machine does.
     """
+    if not fleet.prometheus.started:
+        pytest.skip("Prometheus was not started")
     wait(lambda: scraped(fleet, *THREE), lambda: str(fleet.prometheus.targets()))
     wait(lambda: fleet.prometheus.firing() <= {"P2PSlow"}, lambda: str(fleet.prometheus.firing()))
     print(f"\ntargets: {fleet.prometheus.targets()}; alerts that fired: {fleet.prometheus.fired() or 'none'}")

@@ -31,6 +31,7 @@ class PrometheusMachine:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self.started = False
 
     def start(self, binary: Path, *, lookup: str, authority: Path, token: str) -> None:
         """Scrape from now on what this lookup service names; `token` is an operator's."""
@@ -46,6 +47,7 @@ class PrometheusMachine:
         }
         program = (f"{_FOLDER}/prometheus", *(f"--{name}={value}" for name, value in options.items()))
         self._machine.run("systemd-run", "--quiet", "--unit", "prometheus", *program)
+        self.started = True
 
     def targets(self) -> Mapping[str, str]:
         """What each target's last scrape came to: "up", or the complaint; none while Prometheus starts."""
