@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
+import numpy as np
+
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import ONLY_CALLER, Capacity, Pace, crowded, expected_wait_s, refusal
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
@@ -20,6 +22,9 @@ from worker.telemetry.request_stages import current_stages, note_stage
 
 QUEUE_BYTES = 512 << 20
 """Memory for images that wait, by default: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
+
+UNDECODED: Image = np.empty((0, 0, 3), np.uint8)
+"""Stands for the pixels of an image until the thread that predicts it has decoded it."""
 
 _WHY = {
     "queue": "its queue is full",
@@ -175,6 +180,25 @@ class Batcher:
         if not self.depth:
             self._runner.emptied()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being received, waits or is being predicted, here or by others on the same cores."""
+        return not self._coming.count and not self.depth and self._runner.idle
+
+    async def submit_encoded(
+        self, decode: Callable[[], Image], *, nbytes: int, deadline_s: float, caller: str = ""
+    ) -> Scores:
+        """Scores [classes] of an image that the thread which predicts it decodes first; while `idle`.
+
+        A lone image is answered sooner that way, for it passes from thread to thread once less; others would wait.
+        Raises what `decode` and `submit_all` raise. `nbytes` as for `decoding`.
+        """
+        self.admit(deadline_s=deadline_s, nbytes=nbytes, caller=caller)
+        answer: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
+        image = QueuedImage(UNDECODED, deadline_s, answer, caller, decode=decode)
+        (scores,) = await self._scores([image], nbytes=nbytes, caller=caller)
+        return scores
+
     async def submit(self, image: Image, *, deadline_s: float) -> Scores:
         """Scores [classes] of one image; see `submit_all`."""
         return (await self.submit_all([image], deadline_s=deadline_s))[0]
@@ -204,11 +228,18 @@ class Batcher:
             QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count)
             for image, count in zip(images, rows, strict=True)
         ]
+        return await self._scores(waiting, nbytes=nbytes, caller=caller)
+
+    async def _scores(self, waiting: list[QueuedImage], *, nbytes: int, caller: str) -> list[Scores]:
+        """Queue the images of one request, and wait for their scores."""
         self._held_bytes += nbytes
         try:
             self._queue.add(waiting, caller=caller)
             self._runner.arrived()
-            scores = [await one.answer for one in waiting]
+            try:
+                scores = [await one.answer for one in waiting]
+            finally:
+                self._note_decoding(waiting)
             if current_stages.get() is not None:
                 _note_stages(waiting)
             return scores
@@ -216,6 +247,13 @@ class Batcher:
             self._held_bytes -= nbytes
             self._give_up(waiting)
             self._left.set()
+
+    def _note_decoding(self, waiting: Sequence[QueuedImage]) -> None:
+        """Count how long images took that the predicting thread has decoded."""
+        for one in waiting:
+            if one.decoding_s:
+                self._numbers.took("decode", one.decoding_s)
+                note_stage("decode", one.decoding_s)
 
     def _give_up(self, waiting: list[QueuedImage]) -> None:
         """Images without an answer by now want none, so their places become free at once."""
