@@ -17,6 +17,7 @@ from registry.instances.instance import Health
 from registry.lookup.fast_path import FastPath
 from registry.lookup.tickets import LookupTickets
 from registry.runtime.exposition import content_type, exposition, wants_openmetrics
+from registry.runtime.tasks.count import unfinished_tasks
 from registry.runtime.tls.server import ServerTls
 from registry.runtime.tracing.current import current_trace
 
@@ -95,6 +96,11 @@ class LookupMetrics(Collector):
         trace_id = self._fast.last_trace_id
         exemplar = Exemplar({"trace_id": trace_id}, 1.0) if trace_id else None
         fast.add_metric([], self._fast.answered, exemplar=exemplar)
+        tasks = GaugeMetricFamily(
+            "p2p_registry_tasks",
+            "Tasks of the event loop that have not ended; more and more of them are a leak.",
+            value=unfinished_tasks(),
+        )
         if self._tls is not None:
             yield GaugeMetricFamily(
                 "p2p_certificate_expiry_timestamp_seconds",
@@ -107,7 +113,7 @@ class LookupMetrics(Collector):
                 "When the key that signs tickets was made, in seconds since 1970.",
                 value=self._tickets.key_created_s,
             )
-        yield from [instances, versions, stale, panic, shares, absent, fast]
+        yield from [instances, versions, stale, panic, shares, absent, fast, tasks]
 
     async def handle(self, request: web.Request) -> web.Response:
         """`GET /metrics`: as Prometheus text, or as OpenMetrics where `Accept` asks for it."""
