@@ -47,6 +47,7 @@ from registry.ui.routes import UI_PATHS, add_ui_routes
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
 from registry.web.request_ids import WORKER, adds_request_ids, logs_access
+from registry.worker_figures.collector import FiguresCollector
 
 
 def build_app(
@@ -57,6 +58,7 @@ def build_app(
     tls: ServerTls | None = None,
     others: OtherDatacenters | None = None,
     events: EventLog | None = None,
+    figures: FiguresCollector | None = None,
     *,
     waiting_at_most: int = WAITING_AT_MOST,
     ui: bool = True,
@@ -65,7 +67,8 @@ def build_app(
 
     `tickets` (default: none) go with the addresses of workers that want them; `access` (default: all) says who may ask;
     of `tls` the metrics say when its certificate ends; `ui` says whether there is a web page;
-    `others` are asked where `?dc=` names one, or for failover; `events` is what /events tells (default: nothing).
+    `others` are asked where `?dc=` names one, or for failover; `events` is what /events tells (default: nothing);
+    `figures` are the workers' rates and times (default: none).
     """
     tickets, access = tickets or LookupTickets(), access or AccessControl()
     metrics = LookupMetrics(directory, fast, tickets, tls)
@@ -93,7 +96,7 @@ def build_app(
     )
     add_redirects(app, directory.default, finder, tickets)
     add_tickets(app, directory, tickets)
-    add_operator_routes(app, directory, metrics, events or EventLog(), waiting)
+    add_operator_routes(app, directory, metrics, events or EventLog(), waiting, figures)
     if ui:
         add_ui_routes(app)
     return app

@@ -37,6 +37,7 @@ from worker.cli.cascade_options import (
 )
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
+    Agreement,
     AllowUnsafeModel,
     Channels,
     Device,
@@ -54,6 +55,7 @@ from worker.cli.options import (
     Pixels,
     Precision,
     Resize,
+    Samples,
     Signature,
     Size,
     Std,
@@ -117,6 +119,8 @@ def worker(
     ] = None,
     engine: EngineName = "auto",
     precision: Precision = "f32",
+    agreement: Agreement = None,
+    samples: Samples = None,
     device: Device = "auto",
     gpu_memory_growth: GpuMemoryGrowth = False,
     allow_unsafe_model: AllowUnsafeModel = False,
@@ -223,6 +227,8 @@ def worker(
                 signature=signature,
                 engine=engine,
                 precision=precision,
+                agreement=agreement,
+                samples=samples,
                 device=device,
                 gpu_memory_growth=gpu_memory_growth,
                 allow_unsafe=allow_unsafe_model,
