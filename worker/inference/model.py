@@ -145,7 +145,15 @@ def load(source: ModelSource, *, name: str, trial: bool = False) -> Model:
     if engine.labels and place.labels:
         _log.info("The model contains its labels: those in %s are not used.", place.labels)
     _log.info("Loaded %s version %s from %s: %d classes.", name, place.version, place.path, engine.classes)
-    return Model(name, place.version, labels, engine, source.max_pixels, choice, precision=choice.precision if choice else source.precision)
+    return Model(
+        name,
+        place.version,
+        labels,
+        engine,
+        source.max_pixels,
+        choice,
+        precision=choice.precision if choice else source.precision,
+    )
 
 
 def _place(source: ModelSource) -> Place:
