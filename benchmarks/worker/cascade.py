@@ -84,7 +84,7 @@ def small_model() -> Iterator[Path]:
 
 
 def cascade_file(folder: Path, threshold: float, steps: Mapping[str, str]) -> Path:
-    """The file of a cascade with this threshold; `steps` has the lines that say what the small and the large one ask."""
+    """The file of a cascade with this threshold; `steps` has what the small and the large step ask, as TOML."""
     file = folder / f"{folder.name}-{threshold}.toml"
     file.write_text(
         f"[steps.small]\n{steps['small']}\n"
