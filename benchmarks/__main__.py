@@ -76,6 +76,7 @@ BENCHMARKS = (
     Benchmark("network.tls", "what TLS costs a lookup service and a worker", (), SHORT),
     Benchmark("worker", "the worker beside the bare loop and six rivals", (), ("--quick", "--only", "Flask")),
     Benchmark("worker.parts.engines", "images per second of every engine", (), ("--rounds", "1", "--sizes", "1")),
+    Benchmark("worker.parts.precision", "what bf16 costs and saves", (), ("--rounds", "1", "--images", "10")),
     Benchmark("worker.parts.decode", "processor time of decoding", (), ("--rounds", "1")),
     Benchmark("worker.parts.multipart", "a form beside a raw body", (), SHORT),
     Benchmark("worker.parts.json_bodies", "reading large JSON bodies"),

@@ -14,7 +14,7 @@ from benchmarks.harness.consul import consul_command
 from benchmarks.harness.p2p import ROOT, Running, lookup_service, wait_for_workers, worker
 from benchmarks.harness.processes import free_ports, get, server, wait_until
 from benchmarks.soak.targets import IMAGES, TENSORS, Targets
-from tests.support.dense_model import CLASSES, write_onnx
+from tests.support.models.dense_model import CLASSES, write_onnx
 
 STEADY = {IMAGES: 2, TENSORS: 2}
 """How many workers of each service live as long as the deployment; one more of IMAGES is killed again and again."""

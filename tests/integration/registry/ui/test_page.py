@@ -16,11 +16,11 @@ from registry.server import running
 from registry.settings import RegistrySettings
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
-from tests.support.fleet_page import MARKUP, fleet_page, strange_worker, workers
+from tests.support.lookups.fleet_page import MARKUP, fleet_page, strange_worker, workers
 from tests.support.photos import chelsea_jpeg
-from tests.support.token_file import CLIENT, OPERATOR, write_tokens
+from tests.support.security.token_file import CLIENT, OPERATOR, write_tokens
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 # A browser and its driver are started and told much in one step of the loop.
 pytestmark = pytest.mark.long_callbacks(reason="the browser's driver holds the loop, not what is tested")

@@ -17,8 +17,8 @@ from registry.consul.catalog import Catalog
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Health
 from tests.support.consul_process import ConsulProcess
-from tests.support.held_engine import held_engine
 from tests.support.waiting import until
+from tests.support.workers.held_engine import held_engine
 from worker.artifacts.source import ModelSource
 from worker.server.serve import RunningWorker, running, serve
 from worker.settings import WorkerSettings
