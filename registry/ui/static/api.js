@@ -28,7 +28,7 @@ export async function ask(path, more = {}, signal = undefined) {
 }
 
 /**
- * Follows server-sent events at `path`, for ever: `told` gets each event's data, `state` is told "live", "lost", and
+ * Follows server-sent events at `path`, for ever: `told` gets each event's data and name, `state` is told "live", "lost", and
  * "refused" with the refusal, which ends it. A fetch and not an EventSource, which cannot send a token.
  */
 export async function follow(path, told, state) {
@@ -40,9 +40,9 @@ export async function follow(path, told, state) {
       const response = await ask(path, more);
       state("live");
       pause = 250;
-      await read(response.body, (id, data) => {
+      await read(response.body, (id, data, name) => {
         last = id || last;
-        told(JSON.parse(data));
+        told(JSON.parse(data), name);
       });
     } catch (error) {
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) return state("refused", error);
@@ -65,7 +65,7 @@ async function read(body, told) {
     for (const part of parts) {
       const fields = part.split("\n").map((line) => line.split(/: (.*)/s));
       const field = (name) => fields.filter(([key]) => key === name).map(([, rest]) => rest).join("\n");
-      if (field("data")) told(field("id"), field("data"));
+      if (field("data")) told(field("id"), field("data"), field("event"));
     }
   }
 }
