@@ -17,9 +17,9 @@ from registry.chosen_backend import BackendSettings, open_registrations, open_so
 from registry.consul.settings import ConsulSettings
 from tests.support.consul_binary.fetch import find_or_fetch
 from tests.support.consul_process import ConsulProcess
-from tests.support.zookeeper_process import Ensemble, running_ensemble
+from tests.support.servers.zookeeper_process import Ensemble, running_ensemble
 
-pytest_plugins = ["tests.support.callback_check"]
+pytest_plugins = ["tests.support.event_loops.callback_check"]
 
 # An example has no time limit, and drawing it neither: the machine may be busy with something else.
 _unhurried = [hypothesis.HealthCheck.too_slow]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.harness.inputs import PHOTO
 from registry.agent.server import serve_agent
-from tests.support.echo_worker import echo_worker
+from tests.support.workers.echo_worker import echo_worker
 
 PACKAGES = {
     "triton": ["tritonclient[http]"],

@@ -33,7 +33,7 @@ from registry.dns.resolver import FollowedService, Resolver
 from registry.dns.server import over_tcp, over_udp
 from registry.instances.instance import Instance
 from registry.runtime.listen import bind, port_of
-from tests.support.slow_callbacks import slow_callbacks
+from tests.support.event_loops.slow_callbacks import slow_callbacks
 
 NAMES = (
     *(

@@ -16,9 +16,9 @@ import random
 import sys
 import time
 
-from tests.support.lookup_app import PLAIN, PLAIN_TARGETS, alike, served
+from tests.support.event_loops.slow_callbacks import slow_callbacks
+from tests.support.lookups.lookup_app import PLAIN, PLAIN_TARGETS, alike, served
 from tests.support.raw_http import conversation
-from tests.support.slow_callbacks import slow_callbacks
 
 SLOW_CALLBACK_S = 0.02
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from registry.agent.server import serve_agent
-from tests.support.echo_worker import echo_worker
+from tests.support.workers.echo_worker import echo_worker
 
 CHECKS = (
     "not_a_server_error",

@@ -20,8 +20,8 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.hostile_pictures import FOUND_LATER, NAMED_IN_THE_ISSUE
-from tests.support.picture_mutations import MOST_BYTES, mutated, seeds
+from tests.support.pictures.hostile_pictures import FOUND_LATER, NAMED_IN_THE_ISSUE
+from tests.support.pictures.picture_mutations import MOST_BYTES, mutated, seeds
 from worker.errors import WorkerError
 from worker.images.decode import ImageSize, decode
 from worker.images.sniff import kind_of

@@ -24,7 +24,7 @@ from registry.security.tickets.key_folder import PrivateKey, new_key
 from registry.security.tickets.ticket import Limits, Ticket, TicketRefused, sign
 from registry.security.tickets.ticket_check import Asked, TicketCheck
 from tests.support.plain_post import PlainPost, with_header, with_query
-from tests.support.ticket_mutations import TicketMutations
+from tests.support.security.ticket_mutations import TicketMutations
 from worker.errors import WorkerError
 from worker.web.access.port_access import PortAccess
 from worker.web.access.ticket_gate import TicketGate

@@ -27,8 +27,8 @@ from PIL import Image
 
 from benchmarks.harness.p2p import agent
 from registry.consul.settings import ConsulSettings
+from tests.support.event_loops.slow_callbacks import slow_callbacks
 from tests.support.photos import chelsea, encode
-from tests.support.slow_callbacks import slow_callbacks
 from worker.artifacts.source import ModelSource
 from worker.server.serve import running
 from worker.settings import WorkerSettings

@@ -26,7 +26,7 @@ from benchmarks.harness.p2p import P2P, agent
 from benchmarks.harness.processes import free_port, server, thread_cpu_s, wait_until
 from benchmarks.harness.requests import post
 from benchmarks.harness.summary import markdown_row, markdown_table
-from tests.support.certificates import Authority
+from tests.support.security.certificates import Authority
 
 CONNECTIONS = 16
 IDLE_CONNECTIONS = 200

@@ -12,7 +12,6 @@ all of it runs on the same cores.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import statistics
 import subprocess
@@ -23,15 +22,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-import numpy as np
-from PIL import Image
-
 from benchmarks.harness.connections import Target
 from benchmarks.harness.inputs import default_model
 from benchmarks.harness.load_generator import closed_loop
 from benchmarks.harness.p2p import ROOT, Running, agent, worker
 from benchmarks.harness.requests import post
 from benchmarks.harness.summary import markdown_table
+from benchmarks.worker.photo_crops import crops, photos
 
 CONNECTIONS = 16
 SMALL_EDGE = 128
@@ -44,29 +41,6 @@ from worker.default_model import efficientnet_lite0, export
 efficientnet_lite0.EDGE = {SMALL_EDGE}
 export.make(pathlib.Path(sys.argv[1]))
 """
-
-
-def crops(count: int) -> list[bytes]:
-    """JPEGs of random parts of photos."""
-    random = np.random.default_rng(7)
-    photos = _photos()
-    made = []
-    for number in range(count):
-        photo = photos[number % len(photos)]
-        edge = int(min(photo.size) * random.uniform(0.35, 1.0))
-        left, top = (int(random.integers(0, length - edge + 1)) for length in photo.size)
-        file = io.BytesIO()
-        photo.crop((left, top, left + edge, top + edge)).resize((320, 320)).save(file, "JPEG", quality=90)
-        made.append(file.getvalue())
-    return made
-
-
-def _photos() -> list[Image.Image]:
-    from skimage import data
-    from sklearn.datasets import load_sample_images
-
-    shipped = [getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
-    return [Image.fromarray(pixels).convert("RGB") for pixels in (*shipped, *load_sample_images().images)]
 
 
 @contextmanager
@@ -158,7 +132,9 @@ def main() -> None:
         for threshold in THRESHOLDS:
             flags = ("--cascade", str(cascade_file(folder, threshold)), "--registry", registry)
             servers[f"large below {threshold}"] = serve(f"below-{threshold:.0%}".rstrip("%"), *flags)
-        table = rows(servers, crops(options.crops), seconds=options.seconds, rounds=options.rounds)
+        table = rows(
+            servers, crops(list(photos().values()), options.crops), seconds=options.seconds, rounds=options.rounds
+        )
     head = ["", "images a second", "x large", "seen by large", "x allowed", "agrees with large"]
     print(markdown_table(head, table))
 

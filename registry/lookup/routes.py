@@ -37,12 +37,13 @@ from registry.lookup.service_resolution import not_answered_yet, service_named, 
 from registry.lookup.tickets import LookupTickets, add_tickets
 from registry.lookup.waiting_requests import WAITING_AT_MOST, WaitingRequests
 from registry.runtime.errors import RegistryError
+from registry.runtime.pages.page_files import sends_browsers_to_page
 from registry.runtime.tls.server import ServerTls
 from registry.security.access import AccessDenied, may_use
 from registry.security.access_control import AccessControl
 from registry.security.caller import Role
 from registry.security.quota import OverQuota
-from registry.ui.routes import UI_PATHS, add_ui_routes, sends_browsers_to_page
+from registry.ui.routes import UI_PATHS, add_ui_routes
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
 from registry.web.request_ids import WORKER, adds_request_ids, logs_access

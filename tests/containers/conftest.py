@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containers import ROOT, Podman, why_unavailable
+from tests.support.packaging.containers import ROOT, Podman, why_unavailable
 
 DOCKER = ROOT / "deploy" / "docker"
 

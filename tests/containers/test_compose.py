@@ -14,7 +14,7 @@ import pytest
 
 from tests.containers.conftest import DOCKER, Images
 from tests.support.command_process import free_port
-from tests.support.containers import BASE, ROOT, Podman, run
+from tests.support.packaging.containers import BASE, ROOT, Podman, run
 
 pytestmark = pytest.mark.timeout(900)
 

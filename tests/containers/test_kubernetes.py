@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tests.containers.conftest import Images
-from tests.support.containers import ROOT, Podman, run
+from tests.support.packaging.containers import ROOT, Podman, run
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -25,7 +25,7 @@ from tests.containers.conftest import Images
 from tests.support.cluster.network import Host, Namespaces
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.containers import ROOT, Podman, run
+from tests.support.packaging.containers import ROOT, Podman, run
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -113,7 +113,7 @@ class Api:
 @pytest.fixture(scope="session")
 def embedded_agent() -> Iterator[Consul]:
     """Ours, in a process of its own that must not print a single warning or traceback."""
-    command = [sys.executable, "-W", "error", Path(__file__).parents[1] / "support" / "run_agent.py"]
+    command = [sys.executable, "-W", "error", Path(__file__).parents[1] / "support" / "servers" / "run_agent.py"]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, env=environ, **pipes) as process:  # type: ignore[call-overload]  # dict

@@ -21,9 +21,9 @@ import pytest
 from p2pclient import TLS, Client
 from registry.runtime.processes.parent_death import die_with_parent
 from tests.e2e.conftest import Fleet, eventually, up
-from tests.support.certificates import Authority, Pem
 from tests.support.command_process import free_port
-from tests.support.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, write_tokens
+from tests.support.security.certificates import Authority, Pem
+from tests.support.security.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, write_tokens
 
 CAT = Path(__file__).parents[2] / "deploy" / "cat.jpg"
 

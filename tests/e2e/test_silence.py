@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command_process import Command
-from tests.support.dense_model import write_caffe, write_onnx, write_torch
+from tests.support.models.dense_model import write_caffe, write_onnx, write_torch
 from tests.support.photos import chelsea, coffee
 from tests.support.silence.silent_network import SilentNetwork, silent_network, why_not
 from tests.support.waiting import until

@@ -14,7 +14,7 @@ import pytest
 
 from p2pclient import TLS, Client
 from tests.e2e.conftest import Fleet, eventually, up
-from tests.support.certificates import Authority, Pem
+from tests.support.security.certificates import Authority, Pem
 
 CAT = Path(__file__).parents[2] / "deploy" / "cat.jpg"
 

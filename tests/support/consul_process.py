@@ -19,7 +19,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from tests.support.certificates import Pem
+from tests.support.security.certificates import Pem
 
 _READY_S = 30.0
 _STOP_S = 10.0

@@ -8,7 +8,7 @@ from functools import partial
 
 from benchmarks.attack.targets import SERVICE, Findings, Targets
 from p2pclient import AsyncClient, P2PError
-from tests.support.hostile_pictures import AT_THE_LIMIT, FOUND_LATER, NAMED_IN_THE_ISSUE
+from tests.support.pictures.hostile_pictures import AT_THE_LIMIT, FOUND_LATER, NAMED_IN_THE_ISSUE
 
 AT_ONCE = 2
 TIMEOUT_S = 30.0

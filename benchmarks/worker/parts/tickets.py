@@ -25,7 +25,7 @@ from benchmarks.harness.processes import threads_cpu_s
 from benchmarks.harness.requests import post
 from benchmarks.harness.summary import markdown_table
 from registry.security.tickets.ticket import Ticket, sign
-from tests.support.ticket_issuer import Issuer, issuing
+from tests.support.security.ticket_issuer import Issuer, issuing
 
 CONNECTIONS = 16
 BODY_BYTES = 35_000

@@ -19,11 +19,11 @@ from registry.runtime.errors import SettingsError
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
 from tests.support import photos
-from tests.support.certificates import Authority
 from tests.support.command_process import children_of, free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.running_up import running_up
-from tests.support.token_file import CLIENT, bearer, write_tokens
+from tests.support.lookups.running_up import running_up
+from tests.support.security.certificates import Authority
+from tests.support.security.token_file import CLIENT, bearer, write_tokens
 
 
 def arguments_of(pid: int) -> list[str]:

@@ -20,10 +20,10 @@ from registry.server import running
 from registry.settings import RegistrySettings
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
 from tests.support.photos import chelsea_jpeg
-from tests.support.prometheus_binary import Prometheus, find_or_skip
+from tests.support.servers.prometheus_binary import Prometheus, find_or_skip
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
 LOOKUP = "http://127.0.0.1:12480/sd/prometheus"

@@ -19,7 +19,7 @@ from registry.consul.settings import ConsulSettings
 from registry.server import running
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
+from tests.support.workers.echo_worker import echo_worker
 
 ROOT = Path(__file__).parents[3]
 MENTIONED = {"p2p drain", "p2p scale", "p2p up"}

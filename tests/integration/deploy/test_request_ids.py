@@ -16,9 +16,9 @@ from registry.proxy.server import running as proxy_running
 from registry.runtime.logs.settings import LogSettings
 from registry.server import running as registry_running
 from registry.settings import RegistrySettings
-from tests.support.echo_worker import echo_worker
 from tests.support.photos import chelsea_jpeg
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

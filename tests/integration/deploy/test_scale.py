@@ -14,7 +14,7 @@ from deploy.control_socket import accepting_control, ask_to_scale, control_path
 from registry.runtime.errors import SettingsError
 from tests.support.command_process import children_of, command
 from tests.support.consul_process import ConsulProcess
-from tests.support.running_up import running_up
+from tests.support.lookups.running_up import running_up
 
 
 async def requests_until(done: asyncio.Event, port: int) -> list[int]:

@@ -25,11 +25,11 @@ from registry.security.tokens.token_file_reader import watched_tokens
 from registry.server import running as registry_running
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
 from tests.support.photos import chelsea_jpeg
+from tests.support.security.token_file import bearer
 from tests.support.shown import Shown, garbage
-from tests.support.token_file import bearer
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 from worker.artifacts.source import ModelSource
 from worker.settings import WorkerSettings
 

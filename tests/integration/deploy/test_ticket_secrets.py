@@ -24,11 +24,11 @@ from registry.security.tickets.key_folder import KeyFolder
 from registry.security.tickets.ticket_signer import SigningKey, TicketSigner
 from registry.server import running as registry_running
 from registry.settings import RegistrySettings
-from tests.support.echo_worker import EchoWorker, echo_worker
 from tests.support.photos import chelsea_jpeg
+from tests.support.security.token_file import CLIENT, bearer, write_tokens
 from tests.support.shown import Shown
-from tests.support.token_file import CLIENT, bearer, write_tokens
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import EchoWorker, echo_worker
 
 LOG = LogSettings(access_sample=1.0)
 

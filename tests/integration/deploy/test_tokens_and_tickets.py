@@ -15,11 +15,11 @@ from registry.consul.settings import ConsulSettings
 from registry.security.access_settings import AccessSettings
 from registry.server import running
 from registry.settings import RegistrySettings
-from tests.support.echo_worker import EchoWorker, echo_worker
 from tests.support.photos import chelsea_jpeg
-from tests.support.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, bearer, write_tokens
-from tests.support.token_file import TABLES as CALLERS
+from tests.support.security.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, bearer, write_tokens
+from tests.support.security.token_file import TABLES as CALLERS
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import EchoWorker, echo_worker
 
 TABLES = CALLERS.replace("rate = 2", "rate = 3\nconcurrency = 0.5")
 

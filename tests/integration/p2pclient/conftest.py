@@ -16,7 +16,7 @@ import pytest
 from p2pclient import client_core
 from p2pclient.balancing import latency_outlier
 from p2pclient.balancing.balancer import Balancer
-from tests.support.fleet import Fleet, running_fleet
+from tests.support.lookups.fleet import Fleet, running_fleet
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from aiohttp import web
 from p2pclient import AsyncClient
 from p2pclient.discovery import consul, registry
 from p2pclient.payloads import classification, open_inference
-from tests.support.fake_worker import LABELS
+from tests.support.workers.fake_worker import LABELS
 
 
 @pytest.fixture

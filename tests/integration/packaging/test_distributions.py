@@ -21,8 +21,8 @@ import aiohttp
 import pytest
 from packaging.requirements import Requirement
 
-from tests.support.bare_environment import BareEnvironment
 from tests.support.command_process import command, free_port
+from tests.support.packaging.bare_environment import BareEnvironment
 from tests.support.waiting import until
 
 REPOSITORY = Path(__file__).parents[3]

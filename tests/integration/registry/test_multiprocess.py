@@ -17,7 +17,7 @@ from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Instance
 from tests.support.command_process import Command, children_of, command, free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.token_file import CLIENT, bearer, write_tokens
+from tests.support.security.token_file import CLIENT, bearer, write_tokens
 from tests.support.waiting import until
 
 PROCESSES = 3

@@ -23,11 +23,11 @@ from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
 from registry.server import running
 from registry.settings import RegistrySettings
-from tests.support.certificates import Authority
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
+from tests.support.security.certificates import Authority
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,13 @@ from registry.security.tickets.public_key import PREFIX
 from registry.security.tickets.signing_keys import publish
 from registry.server import running
 from registry.settings import RegistrySettings
-from tests.support.certificates import Authority
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
 from tests.support.photos import chelsea_jpeg
-from tests.support.ticket_issuer import issuing
-from tests.support.token_file import CLIENT, bearer, write_tokens
+from tests.support.security.certificates import Authority
+from tests.support.security.ticket_issuer import issuing
+from tests.support.security.token_file import CLIENT, bearer, write_tokens
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 IMAGE = chelsea_jpeg()
 MANAGEMENT = "6f1f4c1e-5d0e-4f3b-9d52-0d8f8a2c7e11"

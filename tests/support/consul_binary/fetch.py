@@ -28,7 +28,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.support.consul_binary.errors import ConsulNotFound, FetchFailed
-from tests.support.debian_package import unpacked_package
+from tests.support.packaging.debian_package import unpacked_package
 
 VERSION = "1.8.7"
 """The version fetched: that of Debian 11, so that every machine tests against the same one."""

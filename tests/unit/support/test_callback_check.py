@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.slow_callbacks import MeasuredUvloop, slow_callbacks
+from tests.support.event_loops.slow_callbacks import MeasuredUvloop, slow_callbacks
 
 ROOT = Path(__file__).parents[3]
 ABOVE_S = 0.005
@@ -127,7 +127,16 @@ def test_a_test_whose_callback_computes_fails(tmp_path: Path) -> None:
     """The plugin fails the test in which it happened, unless the test says why it may."""
     (tmp_path / "test_three.py").write_text(CHECKED)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
-    command = [sys.executable, "-m", "pytest", "-p", "tests.support.callback_check", "-p", "no:cacheprovider", tmp_path]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.support.event_loops.callback_check",
+        "-p",
+        "no:cacheprovider",
+        tmp_path,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "1 failed, 2 passed" in done.stdout
     assert "callbacks held an event loop for more than 40 ms" in done.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dependency_bounds import NoLowestVersionError, allowed, main, oldest
+from tests.support.packaging.dependency_bounds import NoLowestVersionError, allowed, main, oldest
 
 ROOT = Path(__file__).parents[3]
 FILES = [ROOT / "pyproject.toml", ROOT / "p2pclient" / "pyproject.toml"]

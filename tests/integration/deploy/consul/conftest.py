@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deployed_consul import DeployedConsul
+from tests.support.servers.deployed_consul import DeployedConsul
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deployed_consul import DeployedConsul
+from tests.support.servers.deployed_consul import DeployedConsul
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

@@ -18,7 +18,7 @@ from registry.rollout.record_store import RecordStore
 from registry.security.tickets.key_folder import new_key
 from registry.security.tickets.public_key import PREFIX as KEYS_PREFIX
 from registry.security.tickets.signing_keys import publish, withdraw
-from tests.support.deployed_consul import FILES, DeployedConsul
+from tests.support.servers.deployed_consul import FILES, DeployedConsul
 from tests.support.waiting import until
 
 POLICIES = FILES / "policies"

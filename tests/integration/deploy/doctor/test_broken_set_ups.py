@@ -28,12 +28,12 @@ from registry.security.tickets.key_folder import KeyFolder, new_key
 from registry.security.tickets.signing_keys import publish, withdraw
 from registry.server import running
 from registry.settings import RegistrySettings
-from tests.support.certificates import Authority
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.doctor_run import doctor_findings, faults
-from tests.support.echo_worker import echo_worker
+from tests.support.lookups.doctor_run import doctor_findings, faults
+from tests.support.security.certificates import Authority
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 
 @asynccontextmanager

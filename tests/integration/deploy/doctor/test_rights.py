@@ -14,8 +14,8 @@ from registry.consul.catalog import Checks
 from registry.consul.registration.catalog_registrar import CatalogRegistrar
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Instance, RegisterAt
-from tests.support.doctor_run import doctor_findings, faults
-from tests.support.protected_consul import ProtectedConsul
+from tests.support.lookups.doctor_run import doctor_findings, faults
+from tests.support.servers.protected_consul import ProtectedConsul
 
 EXTENT = Extent(
     list(Role),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.systemd_socket import systemd_socket
+from tests.support.servers.systemd_socket import systemd_socket
 from tests.support.waiting import until
 
 

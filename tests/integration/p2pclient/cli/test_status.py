@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 from aiohttp import web
 
-from tests.support.fleet import Fleet
+from tests.support.lookups.fleet import Fleet
 
 METRICS = """# HELP p2p_worker_requests_total Requests answered, by status.
 p2p_worker_requests_total{model="classify",protocol="article",status="200"} 40.0

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from p2pclient import AsyncClient, AuthenticationError, LookupUnavailable, NoWorker, UnknownService, timeouts
-from tests.support.fleet import Fleet
+from tests.support.lookups.fleet import Fleet
 from tests.support.waiting import until
 
 

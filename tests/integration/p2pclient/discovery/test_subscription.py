@@ -20,7 +20,7 @@ from p2pclient import (
 )
 from p2pclient.calls import service_channel
 from p2pclient.discovery.registry import RegistrySource
-from tests.support.slow_callbacks import MeasuredUvloop
+from tests.support.event_loops.slow_callbacks import MeasuredUvloop
 from tests.support.waiting import until
 
 LEFT_OUT_S = service_channel.LEFT_OUT_S

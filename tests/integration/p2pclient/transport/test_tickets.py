@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from p2pclient import AsyncClient, AuthenticationError, Client
-from tests.support.fake_worker import answer
+from tests.support.workers.fake_worker import answer
 
 TOKEN = "s3cret-bearer"
 

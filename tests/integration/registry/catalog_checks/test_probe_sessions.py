@@ -17,11 +17,11 @@ from registry.instances.instance import Health, Instance, RegisterAt
 from registry.runtime.errors import SettingsError
 from registry.runtime.tls.server import TlsFiles
 from registry.runtime.tls.trust import TrustFiles
-from tests.support.certificates import Authority, Pem
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
+from tests.support.security.certificates import Authority, Pem
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 
 @pytest.fixture(autouse=True)

@@ -23,9 +23,9 @@ from registry.consul.errors import ConsulRefused, ConsulUnavailable
 from registry.consul.settings import ConsulSettings
 from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
-from tests.support.callback_check import LONGEST_S
+from tests.support.event_loops.callback_check import LONGEST_S
+from tests.support.event_loops.slow_callbacks import slow_callbacks
 from tests.support.fakes import LikeConsul
-from tests.support.slow_callbacks import slow_callbacks
 from tests.support.waiting import until
 
 WORKER = Instance("classify", "classify-h-9001", "h", 9001, weight=3, version="2", boot="b1", tags=("gpu",))

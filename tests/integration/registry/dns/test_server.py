@@ -33,10 +33,10 @@ from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
-from tests.support.callback_check import LONGEST_S
 from tests.support.command_process import command, free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.slow_callbacks import slow_callbacks
+from tests.support.event_loops.callback_check import LONGEST_S
+from tests.support.event_loops.slow_callbacks import slow_callbacks
 from tests.support.waiting import until
 
 DATACENTER = "berlin"

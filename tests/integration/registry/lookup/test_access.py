@@ -20,9 +20,9 @@ from registry.security.browsers.host_names import HostNames
 from registry.security.tokens.token_file_reader import watched_tokens
 from registry.server import serve
 from registry.settings import RegistrySettings
-from tests.support.lookup_app import PLAIN, alike, served
+from tests.support.lookups.lookup_app import PLAIN, alike, served
 from tests.support.raw_http import conversation
-from tests.support.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, bearer, write_tokens
+from tests.support.security.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, bearer, write_tokens
 
 PAGE = "https://page.example"
 OPERATOR_PATHS = ("/metrics", "/sd/prometheus", "/events", "/summary", "/history/classify")

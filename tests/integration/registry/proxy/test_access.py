@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from registry.security.access_settings import AccessSettings
-from tests.support.running_proxy import exchange, proxy, worker
-from tests.support.token_file import CLIENT, OPERATOR, bearer, write_tokens
+from tests.support.lookups.running_proxy import exchange, proxy, worker
+from tests.support.security.token_file import CLIENT, OPERATOR, bearer, write_tokens
 
 
 @pytest.mark.parametrize(("token", "status"), [(CLIENT, 200), (OPERATOR, 200), ("wrong", 401), (None, 401)])

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from registry.proxy import server
-from tests.support.running_proxy import Script, connect, exchange, proxy, scripted, split, worker
+from tests.support.lookups.running_proxy import Script, connect, exchange, proxy, scripted, split, worker
 from tests.support.waiting import until
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc"

@@ -8,7 +8,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.support.running_proxy import connect, proxy, scripted
+from tests.support.lookups.running_proxy import connect, proxy, scripted
 from tests.support.waiting import until
 
 BODY_BYTES = 256 << 20

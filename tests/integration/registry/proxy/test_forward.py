@@ -20,7 +20,7 @@ from registry.instances.instance import Instance
 from registry.proxy import upload
 from registry.proxy.server import ProxySettings, running
 from tests.support.consul_process import ConsulProcess
-from tests.support.running_proxy import connect, exchange, proxy, scripted, split, worker
+from tests.support.lookups.running_proxy import connect, exchange, proxy, scripted, split, worker
 from tests.support.waiting import until
 
 IMAGE = b"\xff\xd8" + bytes(range(256)) * 12_000

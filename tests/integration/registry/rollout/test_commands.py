@@ -31,8 +31,8 @@ from registry.runtime.tls.trust import TrustFiles
 from registry.server import running
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
-from tests.support.versioned_worker import VersionedWorker, versioned_worker
 from tests.support.waiting import until
+from tests.support.workers.versioned_worker import VersionedWorker, versioned_worker
 
 IMAGE = b"\xff\xd8 an image"
 

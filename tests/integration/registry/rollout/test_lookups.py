@@ -26,8 +26,8 @@ from registry.rollout.record import Rollout, key_of, written
 from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
-from tests.support.versioned_worker import VersionedWorker, versioned_worker
 from tests.support.waiting import until
+from tests.support.workers.versioned_worker import VersionedWorker, versioned_worker
 
 
 @dataclass

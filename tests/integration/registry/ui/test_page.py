@@ -17,14 +17,14 @@ from registry.security.access_settings import AccessSettings
 from registry.server import running
 from registry.settings import RegistrySettings
 from registry.worker_figures.collector import FiguresCollector
-from tests.support.busy_fleet import busy_fleet
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
-from tests.support.fleet_page import MARKUP, fleet_page, strange_worker, workers
+from tests.support.lookups.busy_fleet import busy_fleet
+from tests.support.lookups.fleet_page import MARKUP, fleet_page, strange_worker, workers
 from tests.support.photos import chelsea_jpeg
-from tests.support.token_file import CLIENT, OPERATOR, write_tokens
+from tests.support.security.token_file import CLIENT, OPERATOR, write_tokens
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 # A browser and its driver are started and told much in one step of the loop.
 pytestmark = pytest.mark.long_callbacks(reason="the browser's driver holds the loop, not what is tested")
@@ -205,7 +205,9 @@ async def test_curl_keeps_its_line() -> None:
         async with http.get(f"{fleet.url}/", headers=browser, allow_redirects=False) as sent:
             assert (sent.status, sent.headers["Location"]) == (302, "/ui/")
         total = 0
-        for name in ("", *(file.name for file in files("registry.ui").joinpath("static").iterdir())):
+        packages = ("registry.ui", "registry.runtime.pages")
+        names = [file.name for package in packages for file in files(package).joinpath("static").iterdir()]
+        for name in ("", *names):
             async with http.get(f"{fleet.url}/ui/{name}") as file:
                 assert file.status == 200
                 policy = file.headers["Content-Security-Policy"]

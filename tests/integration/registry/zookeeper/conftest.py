@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.zookeeper_process import Ensemble, running_ensemble
+from tests.support.servers.zookeeper_process import Ensemble, running_ensemble
 
 
 @pytest.fixture

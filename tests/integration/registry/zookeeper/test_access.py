@@ -19,8 +19,8 @@ from registry.zookeeper.registrar import ZooKeeperRegistrar
 from registry.zookeeper.settings import Credentials, Grant, ZooKeeperSettings
 from registry.zookeeper.source import ZooKeeperSource
 from tests.support.command_process import free_port
+from tests.support.servers.zookeeper_process import Ensemble
 from tests.support.waiting import until
-from tests.support.zookeeper_process import Ensemble
 from worker.registration import Registration
 
 HEARTBEATS = Checks(health_url=None)

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from tests.support.command_process import command, free_port
+from tests.support.servers.zookeeper_process import Ensemble
 from tests.support.waiting import until
-from tests.support.zookeeper_process import Ensemble
 
 LONG_S = 60.0
 

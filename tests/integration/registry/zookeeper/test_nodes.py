@@ -21,8 +21,8 @@ from registry.zookeeper.registrar import ZooKeeperRegistrar
 from registry.zookeeper.registrations import ZooKeeperRegistrations
 from registry.zookeeper.settings import ZooKeeperSettings
 from registry.zookeeper.source import ZooKeeperSource
+from tests.support.servers.zookeeper_process import Ensemble
 from tests.support.waiting import until
-from tests.support.zookeeper_process import Ensemble
 
 HEARTBEATS = Checks(health_url=None)
 

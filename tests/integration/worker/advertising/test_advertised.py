@@ -15,7 +15,7 @@ import pytest
 from tests.support.cluster.network import Namespaces, namespaces_allowed
 
 ROOT = Path(__file__).parents[4]
-PROGRAM = ROOT / "tests" / "support" / "advertised_address.py"
+PROGRAM = ROOT / "tests" / "support" / "workers" / "advertised_address.py"
 LOCAL = "http://127.0.0.1:8500"
 
 pytestmark = pytest.mark.skipif(not namespaces_allowed(), reason="this process may not make network namespaces")

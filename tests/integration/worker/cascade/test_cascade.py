@@ -21,9 +21,9 @@ from registry.security.access_settings import AccessSettings
 from registry.server import running as running_registry
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import EchoWorker, Said, echo_worker
-from tests.support.token_file import CLIENT, write_tokens
-from tests.support.token_file import TABLES as CALLERS
+from tests.support.security.token_file import CLIENT, write_tokens
+from tests.support.security.token_file import TABLES as CALLERS
+from tests.support.workers.echo_worker import EchoWorker, Said, echo_worker
 from worker.artifacts.source import ModelSource
 from worker.cascade.crop import encoded
 from worker.errors import ModelError

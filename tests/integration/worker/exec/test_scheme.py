@@ -11,12 +11,12 @@ from typing import Any
 from registry.consul.catalog import Catalog
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Instance
-from tests.support.certificates import Authority
 from tests.support.command_process import command
 from tests.support.consul_process import ConsulProcess
+from tests.support.security.certificates import Authority
 from tests.support.waiting import until
 
-TLS_SERVER = Path(__file__).parents[3] / "support" / "tls_server.py"
+TLS_SERVER = Path(__file__).parents[3] / "support" / "servers" / "tls_server.py"
 
 
 async def registered(consul: ConsulProcess) -> Instance | None:

@@ -29,7 +29,7 @@ from tests.support.waiting import until
 from worker.registration import Registration
 
 SUPPORT = Path(__file__).parents[4] / "tests" / "support"
-ANY_SERVER = SUPPORT / "any_server.py"
+ANY_SERVER = SUPPORT / "servers" / "any_server.py"
 
 
 class ExecRun:
@@ -125,7 +125,7 @@ async def test_a_plain_file_server(exec_run: ExecRun) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("flask") is None, reason="flask is not installed")
 async def test_a_flask_worker_as_in_the_article(exec_run: ExecRun) -> None:
     """A Flask worker is found in Consul and answers the article's multipart `data` with its labels."""
-    async with exec_run.run(server=[sys.executable, str(SUPPORT / "flask_worker.py"), "{port}"]):
+    async with exec_run.run(server=[sys.executable, str(SUPPORT / "servers" / "flask_worker.py"), "{port}"]):
         instance = await exec_run.passing()
         form = aiohttp.FormData()
         form.add_field("data", b"\xff\xd8" + bytes(998), filename="cat.jpg")

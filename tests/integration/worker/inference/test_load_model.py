@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.support import dense_model
+from tests.support.models import dense_model
 from worker.artifacts.signatures.takes_tensors import takes_tensors
 from worker.artifacts.source import ModelSource, locate
 from worker.engines.tensors import Tensors, joined

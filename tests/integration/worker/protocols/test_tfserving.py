@@ -15,8 +15,8 @@ import requests
 from PIL import Image
 
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import EchoWorker, echo_worker
 from tests.support.photos import encode
+from tests.support.workers.echo_worker import EchoWorker, echo_worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

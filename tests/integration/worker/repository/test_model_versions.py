@@ -28,8 +28,8 @@ from registry.discovery.rotations.selector import Selector
 from registry.instances.instance import Health, Instance
 from registry.runtime.listen import bind, port_of
 from tests.support.consul_process import ConsulProcess
-from tests.support.dense_model import write_onnx
-from tests.support.versioned_model import Loader, publish
+from tests.support.models.dense_model import write_onnx
+from tests.support.models.versioned_model import Loader, publish
 from tests.support.waiting import until
 from worker.artifacts.source import ModelSource
 from worker.artifacts.version_plan import Policy

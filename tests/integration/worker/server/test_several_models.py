@@ -24,7 +24,7 @@ from registry.instances.instance import Health
 from registry.runtime.errors import SettingsError
 from registry.runtime.listen import bind, port_of
 from tests.support.consul_process import ConsulProcess
-from tests.support.versioned_model import Loader, publish
+from tests.support.models.versioned_model import Loader, publish
 from tests.support.waiting import until
 from worker.artifacts.source import ModelSource
 from worker.batching import runner

@@ -18,11 +18,11 @@ from registry.runtime.processes.parent_death import die_with_parent
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.photos import encode
-from tests.support.slow_worker import DECODES_SLOWLY, NEVER_ENDS, PREDICTS_SLOWLY
 from tests.support.waiting import until
+from tests.support.workers.slow_worker import DECODES_SLOWLY, NEVER_ENDS, PREDICTS_SLOWLY
 
 ROOT = Path(__file__).parents[4]
-PROGRAM = ROOT / "tests" / "support" / "slow_worker.py"
+PROGRAM = ROOT / "tests" / "support" / "workers" / "slow_worker.py"
 
 
 def post(width: int) -> bytes:

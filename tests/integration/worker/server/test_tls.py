@@ -19,8 +19,8 @@ from registry.consul.errors import ConsulRefused
 from registry.consul.settings import ConsulSettings
 from registry.runtime.tls.server import TlsFiles
 from tests.support import photos
-from tests.support.certificates import Authority
 from tests.support.consul_process import ConsulProcess
+from tests.support.security.certificates import Authority
 from tests.support.waiting import until
 from worker import registration
 from worker.artifacts.source import ModelSource

@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from registry.consul.settings import ConsulSettings
 from tests.support.command_process import command
 from tests.support.consul_process import ConsulProcess
-from tests.support.held_engine import held_engine
 from tests.support.photos import chelsea_jpeg
 from tests.support.waiting import until
+from tests.support.workers.held_engine import held_engine
 from worker.artifacts.source import ModelSource
 from worker.batching.batcher import Batcher
 from worker.server.serve import running

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from tests.support import photos
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import echo_worker
+from tests.support.workers.echo_worker import echo_worker
 
 IMAGE = photos.chelsea_jpeg()
 

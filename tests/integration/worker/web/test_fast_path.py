@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from registry.runtime.connections import open_connections, unsent
-from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
-from tests.support.held_engine import held_engine
 from tests.support.waiting import until
+from tests.support.workers.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
+from tests.support.workers.held_engine import held_engine
 from worker.batching.batcher import Batcher
 from worker.fast_path.body import FastPathBody
 from worker.fast_path.connection import PIPELINED_BYTES, FastPathConnection

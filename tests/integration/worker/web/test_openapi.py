@@ -14,7 +14,7 @@ from aiohttp import web
 import worker.server.serve
 from benchmarks.fuzz.openapi import examine
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import EchoWorker, echo_worker
+from tests.support.workers.echo_worker import EchoWorker, echo_worker
 from worker.server.app import build_app
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

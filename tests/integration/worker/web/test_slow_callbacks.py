@@ -9,7 +9,7 @@ import pytest
 
 from registry.consul.settings import ConsulSettings
 from tests.support.consul_process import ConsulProcess
-from tests.support.slow_callbacks import slow_callbacks
+from tests.support.event_loops.slow_callbacks import slow_callbacks
 from worker.artifacts.source import ModelSource
 from worker.server.serve import running
 from worker.settings import WorkerSettings

@@ -22,8 +22,8 @@ from p2pclient import (
 )
 from p2pclient.calls import service_channel
 from p2pclient.testing import FakeTransport, failure
-from tests.support import virtual_time
-from tests.support.virtual_fleet import ANSWER, IMAGE, JITTER_S, VirtualFleet
+from tests.support.event_loops import virtual_time
+from tests.support.lookups.virtual_fleet import ANSWER, IMAGE, JITTER_S, VirtualFleet
 
 TIMEOUT_S = 0.6
 

@@ -8,8 +8,8 @@ import pytest
 
 from p2pclient import AsyncClient, BadImage, timeouts
 from p2pclient.testing import failure
-from tests.support import virtual_time
-from tests.support.virtual_fleet import IMAGE, JITTER_S, VirtualFleet, calls, warmed_up
+from tests.support.event_loops import virtual_time
+from tests.support.lookups.virtual_fleet import IMAGE, JITTER_S, VirtualFleet, calls, warmed_up
 
 LATE_S = 0.2
 

@@ -12,7 +12,7 @@ from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
 from registry.lookup.fast_path import LOOKUPS_AT_MOST, TEXTS_AT_MOST, FastPath
 from tests.support.fakes import FakeCatalog
-from tests.support.lookup_app import PLAIN, PLAIN_TARGETS, alike, served
+from tests.support.lookups.lookup_app import PLAIN, PLAIN_TARGETS, alike, served
 from tests.support.raw_http import conversation
 from tests.support.waiting import until
 

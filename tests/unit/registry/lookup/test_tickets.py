@@ -26,7 +26,7 @@ from registry.security.tickets.key_folder import new_key
 from registry.security.tickets.ticket import Limits, Ticket, verify
 from registry.security.tickets.ticket_signer import SigningKey, TicketSigner
 from tests.support.fakes import LikeConsul
-from tests.support.lookup_app import OPTIONS
+from tests.support.lookups.lookup_app import OPTIONS
 from tests.support.raw_http import conversation, undated
 from tests.support.waiting import until
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests.support.small_models import brightness
+from tests.support.models.small_models import brightness
 from tests.support.waiting import until
 from worker.batching.batcher import Batcher, Image, Scores
 from worker.batching.core_scheduler import CoreScheduler

@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.small_models import brightness
+from tests.support.models.small_models import brightness
 from tests.support.waiting import until
 from worker.batching.core_scheduler import CoreScheduler
 from worker.inference.calibration import ROUNDS, SIZES, measure_pace

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.models.small_models import brightness
 from tests.support.photos import encode
-from tests.support.small_models import brightness
 from worker.cli.label_files import label_files
 from worker.cli.label_formats import Format
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.support.dependency_bounds import oldest
+from tests.support.packaging.dependency_bounds import oldest
 from worker.fast_path.aiohttp_connection import SUPPORTED_AIOHTTP, check_private_names
 
 ROOT = Path(__file__).parents[4]

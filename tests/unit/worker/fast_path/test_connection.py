@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 from tests.support.raw_http import conversation, undated
+from tests.support.workers.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 
 LIMIT_BYTES = 5000
 

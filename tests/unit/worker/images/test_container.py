@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.support import hostile_pictures as hostile
 from tests.support.photos import chelsea, encode
-from tests.support.picture_mutations import mutated, seeds
+from tests.support.pictures import hostile_pictures as hostile
+from tests.support.pictures.picture_mutations import mutated, seeds
 from worker.errors import TooLarge, WorkerError
 from worker.images.container import checked
 from worker.images.jpeg_segments import SCANS_AT_MOST, SEGMENTS_AT_MOST

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.hostile_pictures import AT_THE_LIMIT, FOUND_LATER, NAMED_IN_THE_ISSUE, blank, blank_png
 from tests.support.photos import chelsea_jpeg, encode
-from tests.support.picture_mutations import mutated, seeds
+from tests.support.pictures.hostile_pictures import AT_THE_LIMIT, FOUND_LATER, NAMED_IN_THE_ISSUE, blank, blank_png
+from tests.support.pictures.picture_mutations import mutated, seeds
 from worker.errors import TooLarge, WorkerError
 from worker.images.decode import ImageSize, decode
 from worker.system.memory import release_memory

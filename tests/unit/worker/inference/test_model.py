@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.support.models.small_models import Brightness, brightness
 from tests.support.photos import chelsea_jpeg
-from tests.support.small_models import Brightness, brightness
 from worker.engines.model_io.outputs import SoftmaxEngine
 from worker.errors import BadRequest, ModelError, TooLarge
 from worker.inference.model import Model
@@ -87,6 +87,7 @@ def test_describe_is_for_readyz() -> None:
         "engine": "brightness",
         "engine_choice": None,
         "device": "cpu",
+        "precision": "f32",
         "platform": "numpy",
         "classes": 2,
         "input": {"size": [8, 8], "resize": "stretch", "pixels": "0..255", "batch": None},

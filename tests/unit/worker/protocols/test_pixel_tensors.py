@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.small_models import brightness
+from tests.support.models.small_models import brightness
 from worker.errors import BadRequest
 from worker.protocols.pixel_tensors import fitting, whole_pixels
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.virtual_time import run
+from tests.support.event_loops.virtual_time import run
 from worker.artifacts.version_plan import VersionStatus
 from worker.server.loading import load_models
 

@@ -21,7 +21,7 @@ from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.connections.serving import serving
 from registry.runtime.listen import bind, port_of
 from registry.runtime.tls.server import TlsFiles, serving_tls
-from tests.support.certificates import Authority
+from tests.support.security.certificates import Authority
 from tests.support.waiting import until
 
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"

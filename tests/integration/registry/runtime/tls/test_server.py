@@ -15,7 +15,7 @@ import pytest
 from registry.runtime import file_watch
 from registry.runtime.errors import SettingsError
 from registry.runtime.tls.server import ServerTls, TlsFiles, server_context, serving_tls
-from tests.support.certificates import Authority, Pem, write
+from tests.support.security.certificates import Authority, Pem, write
 from tests.support.waiting import until
 
 

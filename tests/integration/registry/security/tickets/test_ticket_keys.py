@@ -21,8 +21,8 @@ from registry.server import RunningRegistry, running
 from registry.settings import RegistrySettings
 from tests.support import photos
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import EchoWorker, echo_worker
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import EchoWorker, echo_worker
 
 IMAGE = photos.chelsea_jpeg()
 

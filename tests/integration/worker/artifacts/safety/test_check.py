@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from registry.consul.settings import ConsulSettings
-from tests.support.dense_model import EDGE, write_onnx
-from tests.support.malicious_models import RUNNING, rewrite, saved_model_initializer
+from tests.support.models.dense_model import EDGE, write_onnx
+from tests.support.models.malicious_models import RUNNING, rewrite, saved_model_initializer
 from tests.support.waiting import until
 from worker.artifacts.formats import format_of
 from worker.artifacts.preprocess_config import Preprocess

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.dense_model import EDGE, IMAGENET, answers, write_onnx
+from tests.support.models.dense_model import EDGE, IMAGENET, answers, write_onnx
 from tests.support.photos import chelsea_jpeg, china_jpeg, coffee_jpeg, flower_jpeg
 from worker.artifacts.preprocess_config import Preprocess
 from worker.artifacts.source import ModelSource

@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 from p2pclient import AsyncClient
 from p2pclient.errors import BadInput
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import EchoWorker
-from tests.support.model_worker import model_worker
+from tests.support.workers.echo_worker import EchoWorker
+from tests.support.workers.model_worker import model_worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from p2pclient import AsyncClient
 from tests.support.consul_process import ConsulProcess
-from tests.support.echo_worker import EchoWorker
-from tests.support.model_worker import model_worker
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import EchoWorker
+from tests.support.workers.model_worker import model_worker
 from worker.artifacts.source import locate
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.support.models.small_models import run_graph, write_graph
 from tests.support.photos import chelsea, chelsea_jpeg, china_jpeg, coffee_jpeg, encode, flower_jpeg
-from tests.support.small_models import run_graph, write_graph
 from worker.artifacts.preprocess_config import Preprocess
 from worker.artifacts.source import ModelSource
 from worker.engines.sample_images import sample_images

@@ -19,11 +19,11 @@ from registry.security.browsers.cors import Origins
 from registry.security.browsers.host_names import HostNames
 from registry.security.quota import Quotas
 from registry.security.tokens.token_file_reader import watched_tokens
-from tests.support.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 from tests.support.photos import chelsea_jpeg
 from tests.support.raw_http import conversation, undated
-from tests.support.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, TABLES, bearer, write_tokens
+from tests.support.security.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, TABLES, bearer, write_tokens
 from tests.support.waiting import until
+from tests.support.workers.fast_and_slow_worker import FastAndSlowWorker, fast_and_slow_worker
 from worker.batching.fair_queue import FairQueue
 
 PAGE = "https://page.example"

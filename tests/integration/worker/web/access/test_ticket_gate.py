@@ -17,9 +17,9 @@ from yarl import URL
 from registry.agent.server import serve_agent
 from registry.security.tickets.ticket import Limits, Ticket, sign
 from tests.support import photos
-from tests.support.echo_worker import EchoWorker, echo_worker
 from tests.support.raw_http import conversation, undated
-from tests.support.ticket_issuer import Issuer, issuing
+from tests.support.security.ticket_issuer import Issuer, issuing
+from tests.support.workers.echo_worker import EchoWorker, echo_worker
 
 IMAGE = photos.chelsea_jpeg()
 FAST, SLOW = "fast path", "aiohttp"

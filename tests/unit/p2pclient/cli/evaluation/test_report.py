@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from p2pclient.cli.evaluation.metrics import Accuracy
 from p2pclient.cli.evaluation.report import report
-from tests.support.labelled_images import IMAGES, counted
+from tests.support.pictures.labelled_images import IMAGES, counted
 
 # An example has no time limit: the machine may be busy with something else.
 in_moderation = settings(max_examples=60, deadline=None)

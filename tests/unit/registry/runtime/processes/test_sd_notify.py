@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from registry.runtime.processes.sd_notify import SystemdNotifier, without_systemd
-from tests.support.systemd_socket import systemd_socket
+from tests.support.servers.systemd_socket import systemd_socket
 from tests.support.waiting import until
 
 

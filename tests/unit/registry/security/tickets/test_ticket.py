@@ -21,7 +21,7 @@ from registry.security.tickets.ticket import (
     sign,
     verify,
 )
-from tests.support.ticket_mutations import TicketMutations
+from tests.support.security.ticket_mutations import TicketMutations
 
 KEY = Ed25519PrivateKey.generate()
 KEYS = {"k1": KEY.public_key()}

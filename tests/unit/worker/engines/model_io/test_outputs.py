@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.small_models import Brightness
+from tests.support.models.small_models import Brightness
 from worker.engines.model_io.outputs import SoftmaxEngine, outputs_of, softmax
 from worker.engines.sample_images import sample_images
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.small_models import brightness
+from tests.support.models.small_models import brightness
 from worker.errors import BadRequest, TooLarge, WorkerError
 from worker.protocols.openinference.request import Inference, WantedOutput, read_inference
 from worker.protocols.openinference.response import write_response
