@@ -133,7 +133,8 @@ async def first_paints(browser: Any, url: str, loads: int) -> tuple[list[float],
         page = await context.new_page()
         await page.goto(f"{url}/ui/")
         await page.get_by_text("live", exact=True).wait_for()
-        paints.append(float(await page.evaluate(_PAINT)))
+        painted = await page.wait_for_function(_PAINT)
+        paints.append(float(await painted.json_value()))
         size = int(await page.evaluate(_SIZES))
         await context.close()
     return paints, size

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from registry.instances.instance import Instance
+from registry.runtime.file_watch import WatchedFiles
 from registry.runtime.tasks.supervise import supervised
 from registry.runtime.tls.trust import TrustFiles
 from registry.worker_figures.figures import (
@@ -159,8 +161,18 @@ class FiguresCollector:
 async def collecting_figures(
     instances: Instances, *, trust: TrustFiles, token: str | None, processes: int
 ) -> AsyncIterator[FiguresCollector]:
-    """A collector that asks while the context is open. Raises SettingsError where a file of `trust` cannot be used."""
-    async with metrics_session(trust) as http:
-        collector = FiguresCollector(instances, MetricsReader(http, token=token).read, processes=processes)
-        async with supervised("collect the workers' figures", collector.run):
-            yield collector
+    """A collector that asks while the context is open. Raises SettingsError where a file of `trust` cannot be used.
+
+    The files are read again when they change.
+    """
+    named = ", ".join(map(str, trust.paths))
+    files: WatchedFiles[ssl.SSLContext | bool] = WatchedFiles(
+        trust.paths, trust.verification, what=f"What requests for metrics trust and show, in {named},"
+    )
+    async with metrics_session() as http, AsyncExitStack() as stack:
+        reader = MetricsReader(http, token=token, verification=lambda: files.value)
+        collector = FiguresCollector(instances, reader.read, processes=processes)
+        if trust.paths:
+            await stack.enter_async_context(supervised("read changed certificates for metrics", files.follow))
+        await stack.enter_async_context(supervised("collect the workers' figures", collector.run))
+        yield collector
