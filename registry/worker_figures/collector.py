@@ -38,11 +38,14 @@ EVERY_S = 5.0
 FIRST_S = 1.0
 """The same while a worker has not been asked twice: rates need two readings."""
 
-READ_PER_S = 50.0
+READ_PER_S = 40.0
 """How many workers are asked in a second by all lookup processes behind one port."""
 
 CONNECTIONS_KEPT = int(READ_PER_S * KEEPALIVE_S)
 """Connections to workers that may be open, most of them idle."""
+
+READ_TOGETHER = 4
+"""So many are asked at the same time: one after the other each would cost half as much again, for want of caches."""
 
 Instances = Callable[[], Mapping[str, Sequence[Instance]]]
 """The instances of all services now, by the services' names."""
@@ -121,7 +124,7 @@ class FiguresCollector:
         return workers
 
     async def _ask_one(self, place: int, instance: Instance) -> _Worker:
-        await asyncio.sleep(place * self._pause_s)
+        await asyncio.sleep(place // READ_TOGETHER * READ_TOGETHER * self._pause_s)
         reading = await self._read(instance)
         before = self._workers.get((instance.service, instance.id))
         interval = None if before is None else interval_between(before.reading, reading)

@@ -16,7 +16,7 @@ from registry.worker_figures.reading import Reading
 TIMEOUT_S = 3.0
 AT_A_TIME = 32
 PAGE_AT_MOST_BYTES = 4 << 20
-KEEPALIVE_S = 12.0
+KEEPALIVE_S = 15.0
 """For how long an idle connection is kept: a little longer than it takes until a worker is asked again."""
 
 LARGE_CHARACTERS = 100_000
@@ -58,7 +58,8 @@ class MetricsReader:
 def metrics_session() -> aiohttp.ClientSession:
     """The connections over which metrics are asked for."""
     connector = aiohttp.TCPConnector(limit=AT_A_TIME, keepalive_timeout=KEEPALIVE_S)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def _silent(instance: Instance, fault: str) -> Reading:
