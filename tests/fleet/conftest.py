@@ -1,14 +1,21 @@
-"""A fleet from bare machines, made by the files of deploy/ and nothing else."""
+"""A fleet from bare machines, made by the files of deploy/ and nothing else.
+
+Each module is a story: its tests use what the tests before them made, so that nothing runs after one that fails.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.machines.fleet import Fleet, running_fleet
 from tests.support.machines.podman import missing
+
+FAILED = pytest.StashKey[str]()
+"""Of a module: the test that failed."""
 
 
 @pytest.fixture(scope="module")
@@ -17,3 +24,17 @@ def fleet(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         pytest.skip(reason)
     with running_fleet(consul_binary, tmp_path_factory.mktemp("fleet")) as fleet:
         yield fleet
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+    """Remember which test of a module failed."""
+    module = item.getparent(pytest.Module)
+    if module is not None and call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+        module.stash.setdefault(FAILED, item.name)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what comes after a failure."""
+    module = item.getparent(pytest.Module)
+    if module is not None and FAILED in module.stash:
+        pytest.skip(f"{module.stash[FAILED]} failed before it")

@@ -12,7 +12,10 @@ from tests.support.machines.playbook import Playbook, missing_ansible
 from tests.support.machines.podman import missing
 from tests.support.machines.wheels import make_wheels
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(bool(missing_ansible()), reason=missing_ansible())]
+pytestmark = [
+    pytest.mark.timeout(900, method="signal"),
+    pytest.mark.skipif(bool(missing_ansible()), reason=missing_ansible()),
+]
 
 
 def test_a_playbook_makes_a_fleet_and_keeps_it(consul_binary: Path, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from tests.support.machines.large_fleet import PICTURE, LargeFleet, running_larg
 from tests.support.machines.machine import Machine
 from tests.support.machines.playbook import missing_ansible
 from tests.support.machines.podman import missing, podman
+from tests.support.servers.prometheus_binary import find_or_skip
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(900, method="signal")
 
 THREE = ("w1", "w2", "w3")
 FOUR = (*THREE, "w4")
@@ -57,6 +58,20 @@ def test_seven_bare_machines_predict_after_one_command(fleet: LargeFleet) -> Non
     wait(lambda: fleet.settled(*THREE), lambda: str(fleet.workers()))
     with fleet.event("nothing", *THREE):
         time.sleep(5)
+
+
+def test_prometheus_starts(fleet: LargeFleet) -> None:
+    """Debian's, with deploy/monitoring as its comments explain it for TLS and tokens: it finds and scrapes all."""
+    binary = find_or_skip().prometheus
+    authority = fleet.secrets / "ca" / "ca.pem"
+    fleet.prometheus.start(binary, lookup=fleet.lookup, authority=authority, token=fleet.operator_token)
+    wait(lambda: scraped(fleet, *THREE), lambda: str(fleet.prometheus.targets()))
+
+
+def scraped(fleet: LargeFleet, *workers: str) -> bool:
+    """Whether Prometheus has exactly these hosts' workers and the lookup service as targets, and all are up."""
+    hosts = {address.rpartition(":")[0]: health for address, health in fleet.prometheus.targets().items()}
+    return hosts == {fleet.machines[name].address: "up" for name in (*workers, "l1")}
 
 
 def test_a_host_joins(fleet: LargeFleet) -> None:
@@ -192,6 +207,20 @@ def test_a_host_leaves(fleet: LargeFleet) -> None:
     """--uninstall --purge: its worker leaves the rotation before its agent goes."""
     with fleet.event("a host of a worker removed", *THREE):
         fleet.machines["w4"].run("/srv/deploy/install.sh", "--uninstall", "--purge")
+
+
+def test_prometheus_has_seen_it_all(fleet: LargeFleet) -> None:
+    """All its targets are up again, no alert is left, and nobody was ever told that no worker serves.
+
+    P2PSlow may fire: it depends on what else this machine does.
+    """
+    if not fleet.prometheus.started:
+        pytest.skip("Prometheus was not started")
+    wait(lambda: scraped(fleet, *THREE), lambda: str(fleet.prometheus.targets()))
+    wait(lambda: fleet.prometheus.firing() <= {"P2PSlow"}, lambda: str(fleet.prometheus.firing()))
+    print(f"\ntargets: {fleet.prometheus.targets()}; alerts that fired: {fleet.prometheus.fired() or 'none'}")
+    assert not {"P2PNoHealthyWorker", "P2PNoLookup"} & fleet.prometheus.fired()
+    assert fleet.prometheus.broken_rules() == {}
 
 
 def test_five_thousand_predictions_and_none_failed(fleet: LargeFleet) -> None:

@@ -15,7 +15,7 @@ from tests.support.machines.fleet import Fleet
 from tests.support.machines.podman import podman
 from tests.support.machines.wheels import ROOT
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(600, method="signal")
 
 SETTINGS = "datasource_list: [NoCloud]\nnetwork: {config: disabled}\n"
 META = "instance-id: i-w1\nlocal-hostname: w1\n"

@@ -23,7 +23,7 @@ UNITS = {
     "l1": ("consul.service", "p2p-registry.service"),
 }
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(600, method="signal")
 
 
 def curl(*arguments: str) -> str:
@@ -143,7 +143,7 @@ async def test_a_worker_that_hangs_is_started_again(fleet: Fleet) -> None:
     """A worker that is stopped in its tracks (SIGSTOP) feeds no watchdog: systemd ends it and starts it again."""
     worker = fleet.machines["w1"]
     drop_in = "/run/systemd/system/p2p-worker@1.service.d/soon.conf"
-    worker.write(drop_in, "[Service]\nWatchdogSec=3\n")
+    worker.write(drop_in, "[Service]\nWatchdogSec=10\n")
     worker.run("systemctl", "daemon-reload")
     worker.run("systemctl", "restart", "p2p-worker@1")
     pid = worker.run("systemctl", "show", "--property=MainPID", "--value", "p2p-worker@1")

@@ -61,7 +61,7 @@ class Framework:
         if not self.installed:
             raise ModelError(f"The engine {self.name} is {self.missing}.")
         if source.precision not in self.precisions:
-            raise ModelError(f"The engine {self.name} computes in {' and '.join(self.precisions)} only.")
+            raise ModelError(f"The engine {self.name} computes in {' and '.join(sorted(self.precisions))} only.")
         module = import_module(self.module)
         freeze_heap()
         engine: Engine = module.load(source)

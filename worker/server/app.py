@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from registry.runtime.connections.open_connections import Connections
 from registry.runtime.logs.access_log import AccessLog
+from registry.runtime.pages.page_files import sends_browsers_to_page
 from worker.protocols.article import Article
 from worker.protocols.openinference.routes import OpenInference
 from worker.protocols.tfserving.routes import TFServing
@@ -17,26 +19,31 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.server.admin_routes import AdminRoutes
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
+from worker.ui.routes import page_routes
 from worker.web.access.port_access import PortAccess
 from worker.web.body_budget import BodyBudget
 from worker.web.body_reader import BodyReader
 from worker.web.endpoint_state import EndpointState
-from worker.web.middleware import RequestFrame, aiohttp_middleware
+from worker.web.middleware import Answering, RequestFrame, aiohttp_middleware
 from worker.web.openapi import OpenApiRoute
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 from worker.web.routes import Route
 
+if TYPE_CHECKING:
+    from registry.runtime.tracing.server_spans import Tracing
+
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """What all ports of a worker share: metrics, requests, the budget for bodies, bounds of connections, access log."""
+    """What all ports of a worker share: metrics, requests, budget for bodies, bounds of connections, log, traces."""
 
     metrics: WorkerMetrics
     requests: RequestEpochs
     body_budget: BodyBudget
     connections: Connections
     access_log: AccessLog | None = None
+    tracing: Tracing | None = None
 
 
 FAST_PATH_HANDLER: web.AppKey[Callable[[IncomingRequest], Awaitable[JsonResponse]]] = web.AppKey("fast_path_handler")
@@ -62,8 +69,9 @@ def build_app(
         access=access,
         access_log=shared.access_log,
     )
-    app = web.Application(middlewares=[aiohttp_middleware(frame)])
-    answer = frame.answer_and_log if frame.logs else frame.answer
+    answer = _answering(frame, shared.tracing, tls=settings.tls is not None)
+    page = [sends_browsers_to_page] if settings.ui else []
+    app = web.Application(middlewares=[*page, aiohttp_middleware(frame, answer)])
     app[FAST_PATH_HANDLER] = lambda request: answer(request, article.answer, _unchanged)
 
     async def expect_continue(request: web.Request) -> web.Response | None:
@@ -74,6 +82,15 @@ def build_app(
         add = app.router.add_get if route.method == "GET" else app.router.add_post  # add_get answers HEAD too
         add(route.path, route.handler, expect_handler=expect_continue)
     return app
+
+
+def _answering(frame: RequestFrame, tracing: Tracing | None, *, tls: bool) -> Answering:
+    """How the frame answers: what nobody wants to know of requests costs them nothing."""
+    if tracing is not None:
+        from worker.web.traced_requests import TracedFrame  # which imports OpenTelemetry
+
+        return TracedFrame(frame, tracing, tls=tls).answer
+    return frame.answer_and_log if frame.logs else frame.answer
 
 
 def _routes(
@@ -92,6 +109,7 @@ def _routes(
         *OpenInference(models, body_reader, ready=lambda: state.takes_requests).routes(),
         *admin.routes(),
         *openapi.routes(),
+        *(page_routes() if settings.ui else []),
     ]
     openapi.describe(routes, models.names)
     return routes

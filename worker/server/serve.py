@@ -31,6 +31,7 @@ from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import cancel_all, start_supervised, supervised
 from registry.runtime.tls.server import ServerTls, serving_tls
+from registry.runtime.tracing.setup import exporting_traces
 from registry.security.access_control import access_control
 from registry.security.tickets.key_ring import checking_tickets
 from worker.advertising.advertised import Advertised, find_advertised
@@ -51,7 +52,8 @@ from worker.system.cpu import usable_cores
 from worker.system.memory import keep_freed_memory, release_memory, return_freed_memory
 from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
-from worker.web.access.port_access import PortAccess
+from worker.ui.routes import PAGE_PATHS
+from worker.web.access.port_access import OPEN, PortAccess
 from worker.web.access.ticket_gate import RequiredTickets
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
@@ -146,7 +148,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(bounded_connections(at_most=at_most))
         tls = await stack.enter_async_context(serving_tls(settings.tls))
-        shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections, _access_log(settings))
+        tracing = await stack.enter_async_context(exporting_traces("p2p-worker"))
+        shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections, _access_log(settings), tracing)
         if tls is not None:
             shared.metrics.watch_certificate(tls.expires_at_s)
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))
@@ -168,7 +171,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         for endpoint in endpoints:
             models = ModelRepository([endpoint.store for endpoint in endpoints], default=endpoint.store.name)
             tickets = required.gate(models) if required is not None else None
-            access = PortAccess(control, service=models.default, tickets=tickets)
+            open_paths = OPEN | PAGE_PATHS if settings.ui else OPEN
+            access = PortAccess(control, service=models.default, tickets=tickets, open_paths=open_paths)
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
         if settings.advertise is None and not settings.allow_loopback:
             await refuse_loopback_early(settings.host, settings.backend)

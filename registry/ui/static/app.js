@@ -1,15 +1,16 @@
 // Starts the page: one state, filled by two streams of the lookup service, shown by the view that the address names.
 
-import { follow, useToken } from "./api.js";
-import { h } from "./dom.js";
+import { follow } from "./api.js";
 import * as events from "./events.js";
 import * as services from "./services.js";
+import { signIn } from "./sign-in.js";
+import { Histories } from "./histories.js";
 import * as attempt from "./try.js";
 import * as workers from "./workers.js";
 
 const EVENTS_AT_MOST = 1000;
 const VIEWS = { services, workers, events, try: attempt };
-const state = { summary: null, events: [], log: "" };
+const state = { summary: null, events: [], histories: new Histories(() => show()) };
 const main = document.querySelector("main");
 const connection = document.querySelector("#connection");
 let view = null;
@@ -47,31 +48,22 @@ function connected(now, refusal) {
 }
 
 function logIn(refusal) {
-  if (document.querySelector(".login")) return;
   view = null;
-  const input = h("input", { type: "password", autocomplete: "off", required: true, "aria-describedby": "why" });
-  const form = h(
-    "form",
-    { class: "login card" },
-    h("h2", {}, "Operators only"),
-    h("p", { id: "why" }, refusal.message),
-    h("label", {}, "Token", input),
-    h("p", { class: "soft" }, "It stays in this page's memory: closing or reloading the page forgets it."),
-    h("button", {}, "Sign in"),
-  );
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    useToken(input.value);
-    open();
-    start();
+  signIn(main, {
+    title: "Operators only",
+    label: "Token",
+    refusal,
+    then: () => {
+      open();
+      start();
+    },
   });
-  main.replaceChildren(form);
-  input.focus();
 }
 
 function start() {
-  follow("/summary", (summary) => {
-    state.summary = summary;
+  follow("/summary", (said, name) => {
+    state.summary = name === "changes" ? changed(state.summary, said) : said;
+    state.histories.take(state.summary, { anew: name !== "changes" });
     show();
   }, connected);
   follow("/events", (event) => {
@@ -79,6 +71,19 @@ function start() {
     state.events = [...state.events, event].slice(-EVENTS_AT_MOST);
     show();
   }, () => {});
+}
+
+/** The summary after changes: of a service that has changed, `changed` are its new workers and `gone` the ids of old ones. */
+function changed(summary, said) {
+  const services = new Map(summary.services.map((service) => [service.name, service]));
+  for (const { changed: fresh, gone, ...service } of said.services) {
+    const workers = new Map((services.get(service.name)?.workers ?? []).map((worker) => [worker.id, worker]));
+    for (const worker of fresh) workers.set(worker.id, worker);
+    for (const id of gone) workers.delete(id);
+    services.set(service.name, { ...service, workers: [...workers.values()] });
+  }
+  for (const name of said.gone) services.delete(name);
+  return { services: [...services.values()].sort((one, other) => (one.name < other.name ? -1 : 1)) };
 }
 
 window.addEventListener("hashchange", open);

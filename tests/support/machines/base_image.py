@@ -1,4 +1,4 @@
-"""The image that machines boot from: Debian by debootstrap, with systemd, Python and tools, and nothing of ours.
+"""The image that machines boot from: Debian or Ubuntu by debootstrap, with systemd, Python and tools, nothing of ours.
 
 It is made once (about a minute and 320 MB) and kept in podman's storage.
 """
@@ -9,10 +9,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.support.consul_binary.sources import debian_mirror, read_deb822, read_list
+from tests.support.consul_binary.errors import FetchFailed
+from tests.support.machines.distributions import Distribution, chosen, debootstrap_arguments
 from tests.support.machines.podman import PodmanError, podman
 
-SUITE = "bookworm"
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -25,42 +25,33 @@ PACKAGES = (
     "procps",
     "libfaketime",
 )
-IMAGE = f"localhost/p2p-serving-machine:{SUITE}-2"
+IMAGE = "localhost/p2p-serving-machine:{suite}-2"
 """The number grows with every change of what is in it."""
 
-_PUBLIC_MIRROR = "http://deb.debian.org/debian"
 _DEBOOTSTRAP_S = 900.0
 
 
 def base_image() -> str:
     """The image's name; it is made where there is none yet. Raises PodmanError."""
+    distribution = chosen()
+    image = IMAGE.format(suite=distribution.suite)
     try:
-        podman("image", "exists", IMAGE)
+        podman("image", "exists", image)
     except PodmanError:
-        _make()
-    return IMAGE
+        _make(distribution, image)
+    return image
 
 
-def _make() -> None:
+def _make(distribution: Distribution, image: str) -> None:
     with tempfile.TemporaryDirectory(prefix="p2p-machine-") as folder:
         root, archive = Path(folder) / "root", Path(folder) / "root.tar"
-        command = ["/usr/sbin/debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-        done = subprocess.run(
-            [*command, SUITE, root, _mirror()], capture_output=True, text=True, timeout=_DEBOOTSTRAP_S
-        )
+        try:
+            arguments = debootstrap_arguments(distribution, root, ",".join(PACKAGES), Path(folder))
+        except FetchFailed as error:
+            raise PodmanError(str(error)) from error
+        command = ["/usr/sbin/debootstrap", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_DEBOOTSTRAP_S)
         if done.returncode:
             raise PodmanError(f"debootstrap: {done.stdout[-500:]}{done.stderr[-500:]}")
         subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)
-        podman("import", archive, IMAGE, timeout_s=600)
-
-
-def _mirror() -> str:
-    """The Debian mirror of this machine's own apt, else the public one."""
-    apt = Path("/etc/apt")
-    sources = [s for path in (apt / "sources.list", *apt.glob("sources.list.d/*.list")) for s in read_list(_text(path))]
-    sources += [s for path in apt.glob("sources.list.d/*.sources") for s in read_deb822(_text(path))]
-    return debian_mirror(sources) or _PUBLIC_MIRROR
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        podman("import", archive, image, timeout_s=600)

@@ -1,4 +1,4 @@
-"""Seven machines that a playbook makes a fleet, with TLS, tokens and tickets, and one that predicts by it.
+"""Seven machines that a playbook makes a fleet, with TLS, tokens and tickets; an eighth predicts by it and scrapes it.
 
 Whatever is done to the fleet is an event, which lasts until all is well again.
 """
@@ -20,6 +20,7 @@ from tests.support.machines.client_machine import ClientMachine
 from tests.support.machines.event_table import Event
 from tests.support.machines.machine import Machine, running_machines
 from tests.support.machines.playbook import Playbook
+from tests.support.machines.prometheus import PrometheusMachine
 from tests.support.machines.wheels import ROOT, make_next_wheels, make_wheels
 
 KINDS = {
@@ -48,6 +49,7 @@ class LargeFleet:
     machines: Mapping[str, Machine]
     playbook: Playbook
     client: ClientMachine
+    prometheus: PrometheusMachine
     folder: Path
     wheels: Path
     next_wheels: Path
@@ -56,6 +58,10 @@ class LargeFleet:
 
     events: list[Event] = field(default_factory=list)
     token: str = field(default="", repr=False)
+    """Of the caller who predicts."""
+
+    operator_token: str = field(default="", repr=False)
+    """Of Prometheus."""
 
     @property
     def secrets(self) -> Path:
@@ -72,15 +78,12 @@ class LargeFleet:
         workers = {"p2p_workers": {"1": {"P2P_WORKER_ENGINE": "echo"}}} if kind == "worker" else {}
         self.playbook.add(self.machines[name], kind, **workers)
 
-    def make_caller(self) -> None:
-        """Write the token file of the fleet, with one caller."""
-        done = subprocess.run(
-            [sys.executable, "-m", "p2pclient", "tokens", "new", "visitor"], capture_output=True, text=True, check=True
-        )
-        secret, _, table = done.stdout.partition("\n\nAppend this to the token file:\n\n")
-        self.token = secret.split()[-1]
+    def make_callers(self) -> None:
+        """Write the token file of the fleet, with a caller who predicts and Prometheus."""
+        self.token, visitor = _new_token("visitor")
+        self.operator_token, prometheus = _new_token("prometheus", "--role", "operator")
         self.secrets.mkdir(mode=0o700)
-        (self.secrets / "tokens.toml").write_text(table)
+        (self.secrets / "tokens.toml").write_text(f"{visitor}\n{prometheus}")
 
     def workers(self) -> dict[str, str]:
         """The health of the worker at each address that the lookup service knows; none where it does not answer."""
@@ -166,6 +169,14 @@ class LargeFleet:
         assert not event.failures("p2pclient")
 
 
+def _new_token(name: str, *options: str) -> tuple[str, str]:
+    """A token, and what the token file says of it."""
+    command = [sys.executable, "-m", "p2pclient", "tokens", "new", name, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    secret, _, table = done.stdout.partition("\n\nAppend this to the token file:\n\n")
+    return secret.split()[-1], table
+
+
 def wait(condition: Callable[[], bool], complaint: Callable[[], str], *, within_s: float = SETTLED_WITHIN_S) -> None:
     """Wait for a condition that asks other machines."""
     until_s = time.monotonic() + within_s
@@ -199,6 +210,7 @@ def running_large_fleet(consul: Path, folder: Path) -> Iterator[LargeFleet]:
             machines,
             playbook,
             ClientMachine(machines["client"]),
+            PrometheusMachine(machines["client"]),
             folder,
             wheels,
             following,
@@ -206,5 +218,5 @@ def running_large_fleet(consul: Path, folder: Path) -> Iterator[LargeFleet]:
         )
         for name, kind in KINDS.items():
             fleet.add(name, kind)
-        fleet.make_caller()
+        fleet.make_callers()
         yield fleet

@@ -9,15 +9,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.support.machines.distributions import chosen
+
 ROOT = Path(__file__).parents[3]
 
 
 def make_wheels(folder: Path, *, extras: str = "images") -> None:
-    """Make ours, and download what they need, into `folder`; about 40 MB."""
+    """Make ours, and download what they need on the machines, into `folder`; about 40 MB."""
     for source in (ROOT / "p2pclient", ROOT):
         _run("build", "--no-isolation", "--wheel", "--outdir", str(folder), str(source))
     pip = ("pip", "--disable-pip-version-check", "download", "--quiet", "--dest", str(folder))
-    _run(*pip, "--find-links", str(folder), "-c", str(ROOT / "constraints.txt"), f"p2p-serving[{extras}]")
+    python = ("--only-binary=:all:", f"--python-version={chosen().python}")
+    _run(*pip, *python, "--find-links", str(folder), "-c", str(ROOT / "constraints.txt"), f"p2p-serving[{extras}]")
 
 
 def make_next_wheels(folder: Path, *, beside: Path) -> str:

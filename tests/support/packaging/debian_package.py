@@ -18,10 +18,12 @@ _APT = Path("/etc/apt")
 _COMMAND_S = 300.0
 
 
-def unpacked_package(folder: Path, name: str, *, suite: str) -> Path:
-    """The folder, within `folder`, that holds the files of the package `name` of a suite. Raises FetchFailed."""
-    mirror = _mirror()
-    apt_get = _apt_get(folder, f"deb [signed-by={_KEYRING}] {mirror} {suite} main\n")
+def unpacked_package(folder: Path, name: str, *, suite: str, source: str = "") -> Path:
+    """The folder, within `folder`, that holds the files of the package `name` of a suite. Raises FetchFailed.
+
+    `source` is the line of apt's sources for another archive than Debian's.
+    """
+    apt_get = _apt_get(folder, f"{source or f'deb [signed-by={_KEYRING}] {own_mirror()} {suite} main'}\n")
     _run([*apt_get, "update"], folder, what="Debian's list of packages")
     _run([*apt_get, "download", name], folder, what=f"Debian's package of {name.capitalize()}")
     packages = list(folder.glob(f"{name}_*.deb"))
@@ -31,7 +33,7 @@ def unpacked_package(folder: Path, name: str, *, suite: str) -> Path:
     return folder / "unpacked"
 
 
-def _mirror() -> str:
+def own_mirror() -> str:
     """The Debian mirror of this machine. Raises FetchFailed where there is none, or no apt to use it with."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb") and _KEYRING.is_file()):
         raise FetchFailed("this is no Debian machine with Debian's keyring")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,10 @@ def test_fails_the_first_time():
 """
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "tests.support.rerun", "-q", *arguments]
+    command = [sys.executable, "-m", "tests.support.rerun", *before, "-q", *arguments]
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -36,6 +37,20 @@ def test_a_failure_that_does_not_repeat_is_named(tmp_path: Path) -> None:
     ran = run(tmp_path)
     assert ran.returncode == 0
     assert ran.stdout.splitlines()[-1].startswith("Failed beside other tests, passed alone: test_chance.py::test_fails")
+
+
+def test_a_module_whose_tests_depend_on_each_other_is_run_as_a_whole(tmp_path: Path) -> None:
+    """With --whole-modules what came before the failure runs again, and what is in other modules does not."""
+    folder = tmp_path / "stories"
+    folder.mkdir()
+    (folder / "test_chance.py").write_text(f"def test_comes_before():\n    pass\n{CHANCE}")
+    (folder / "test_other.py").write_text("def test_passes():\n    pass\n")
+    ran = run(tmp_path, "stories", before=["--whole-modules"])
+    assert ran.returncode == 0
+    assert "1 failed, 2 passed" in ran.stdout
+    lines = ran.stdout.splitlines()
+    assert lines[-2].startswith("2 passed in ")
+    assert lines[-1].startswith("Failed beside other tests, passed alone: stories/test_chance.py::test_fails")
 
 
 def test_a_failure_that_repeats_fails_the_run(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -11,7 +13,8 @@ from registry.discovery.directory import Directory
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Health, Instance, failed_meta
 from registry.lookup.fast_path import FastPath
-from registry.lookup.operators.summary import service_summary, shares_percent
+from registry.lookup.operators.summary import shares_percent
+from registry.lookup.operators.summary_text import SummaryTexts, whole
 from registry.lookup.routes import build_app
 from registry.rollout.record import Rollout
 from registry.rollout.shares import Shares, shares
@@ -27,6 +30,12 @@ def snapshot(*instances: Instance, unreachable: frozenset[str] = frozenset()) ->
     return Snapshot("classify", instances, known=True, proven=proven, unreachable=unreachable)
 
 
+def service_summary(snapshot: Snapshot, **facts: Any) -> dict[str, Any]:
+    """What /summary says of one service."""
+    (service,) = json.loads(whole({"classify": SummaryTexts().text(snapshot, **facts)}))["services"]
+    return dict(service)
+
+
 def test_shares_follow_the_weights_of_those_handed_out() -> None:
     """In per cent; who is not handed out has none."""
     drained = replace(B, id="c", health=Health.MAINTENANCE)
@@ -34,8 +43,8 @@ def test_shares_follow_the_weights_of_those_handed_out() -> None:
     assert shares_percent(snapshot()) == {}
     said = service_summary(snapshot(A, B, drained), stale_s=None, trouble="", hint="")
     assert said["versions"] == [
-        {"version": "3", "workers": 1, "share_percent": 75.0, "shadow_percent": 0.0},
-        {"version": "4", "workers": 2, "share_percent": 25.0, "shadow_percent": 0.0},
+        {"version": "3", "workers": 1, "share_percent": 75.0, "shadow_percent": 0.0, "figures": None},
+        {"version": "4", "workers": 2, "share_percent": 25.0, "shadow_percent": 0.0, "figures": None},
     ]
     assert (said["total"], said["healthy"], said["handed_out"]) == (3, 2, 2)
     assert [(each["handed_out"], each["share_percent"]) for each in said["workers"]] == [

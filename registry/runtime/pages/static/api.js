@@ -1,10 +1,15 @@
-// Asks the lookup service: with the operator's token where it wants one, which is kept in memory only.
+// Asks the page's server: with a token where the server wants one. The token is kept in memory only.
 
 let token = "";
 
 /** Uses this token from now on. */
 export function useToken(text) {
   token = text.trim();
+}
+
+/** Whether a token is in use. */
+export function signedIn() {
+  return token !== "";
 }
 
 /** The headers of every request. */
@@ -23,12 +28,21 @@ export class Refused extends Error {
 /** The response, if its status is one of success; else the refusal is thrown. */
 export async function ask(path, more = {}, signal = undefined) {
   const response = await fetch(path, { headers: headers(more), signal, cache: "no-store" });
-  if (!response.ok) throw new Refused(response.status, (await response.text()).trim());
+  if (!response.ok) throw new Refused(response.status, sentence(await response.text()));
   return response;
 }
 
+/** What an answer that reports an error says: the lookup service writes the sentence alone, a worker JSON. */
+export function sentence(body) {
+  try {
+    return String(JSON.parse(body).error ?? body);
+  } catch {
+    return body.trim();
+  }
+}
+
 /**
- * Follows server-sent events at `path`, for ever: `told` gets each event's data, `state` is told "live", "lost", and
+ * Follows server-sent events at `path`, for ever: `told` gets each event's data and name, `state` is told "live", "lost", and
  * "refused" with the refusal, which ends it. A fetch and not an EventSource, which cannot send a token.
  */
 export async function follow(path, told, state) {
@@ -40,9 +54,9 @@ export async function follow(path, told, state) {
       const response = await ask(path, more);
       state("live");
       pause = 250;
-      await read(response.body, (id, data) => {
+      await read(response.body, (id, data, name) => {
         last = id || last;
-        told(JSON.parse(data));
+        told(JSON.parse(data), name);
       });
     } catch (error) {
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) return state("refused", error);
@@ -65,7 +79,7 @@ async function read(body, told) {
     for (const part of parts) {
       const fields = part.split("\n").map((line) => line.split(/: (.*)/s));
       const field = (name) => fields.filter(([key]) => key === name).map(([, rest]) => rest).join("\n");
-      if (field("data")) told(field("id"), field("data"));
+      if (field("data")) told(field("id"), field("data"), field("event"));
     }
   }
 }
