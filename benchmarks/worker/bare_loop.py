@@ -44,6 +44,8 @@ DECODERS = 2
 GPU_AHEAD = 2
 """Batches that are decoded and uploaded while a GPU predicts one; a CPU has one decoded ahead."""
 TRIALS = 3
+FIRST_S = 0.001
+"""One batch, to warm up."""
 TRIAL_S = 0.4
 
 
@@ -145,7 +147,7 @@ def try_all(loop: Loop) -> dict[Schedule, float]:
     schedules = [Schedule(streams=False, batch=size, ahead=ahead) for size in sizes for ahead in (False, True)]
     schedules += [Schedule(streams=True, batch=size) for size in STREAM_BATCHES if loop.streams]
     for schedule in schedules:
-        loop.per_s(schedule, 0)  # one batch, to warm up
+        loop.per_s(schedule, FIRST_S)
     turns = [{schedule: loop.per_s(schedule, TRIAL_S) for schedule in schedules} for _ in range(TRIALS)]
     return {schedule: statistics.median(turn[schedule] for turn in turns) for schedule in schedules}
 

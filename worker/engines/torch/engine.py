@@ -35,7 +35,8 @@ def load(source: ModelSource) -> EngineAdapter:
     prepared = plan(layout, source.preprocess, scaling=scaling)
     scaled = scaled_pixels(prepared, network.dtype, device)
     compute = computation(network.call, scaled, kind=device.type, bf16=source.precision == "bf16")
-    on_gpu = None if number is None else GpuForward(compute, CudaDevice(device), GPU_BATCHES)
+    sizes = GPU_BATCHES if prepared.size else ()  # images of any size go in one by one, each as it is
+    on_gpu = None if number is None else GpuForward(compute, CudaDevice(device), sizes)
     return EngineAdapter(
         on_gpu or _on_cpu(compute),
         spec_of(prepared, source.preprocess),
