@@ -8,6 +8,9 @@ from typing import Any
 
 from benchmarks.harness.summary import markdown_table
 
+_NOTE = 300
+"""How long a note may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -67,6 +70,12 @@ def results_table(results: Sequence[PartResult]) -> str:
         if result.ended != "done":
             rows.append([result.name, result.ended, "", "", "", ""])
     return markdown_table(["part", "measured", "figure", "beside", "ratio", "bar, notes"], rows)
+
+
+def one_line(error: object) -> str:
+    """An error as a note: its beginning and its end, without what would break a table."""
+    text = " ".join(str(error).replace("|", "/").split())
+    return text if len(text) <= _NOTE else f"{text[: _NOTE // 2]} ... {text[-_NOTE // 2 :]}"
 
 
 def _row(part: str, figure: Figure) -> list[str]:

@@ -33,7 +33,7 @@ class LoadSummary:
     def note(self) -> str:
         """What a reader of the figure should know."""
         failed = f"{self.failed} not answered with 200" if self.failed else ""
-        return ", ".join(filter(None, (failed, f"generators used {self.generator_cores:.1f} cores")))
+        return ", ".join(filter(None, (failed, f"the load used {self.generator_cores:.2f} cores")))
 
 
 class Generators:

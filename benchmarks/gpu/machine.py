@@ -49,6 +49,12 @@ class Gpu:
         """Memory that all processes use."""
         return float(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used) / 2**20
 
+    def used_by_mb(self, pid: int) -> float | None:
+        """Memory that one process uses; None where the driver does not say."""
+        running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        used = next((each.usedGpuMemory for each in running if each.pid == pid), None)
+        return None if used is None else float(used) / 2**20
+
     @contextlib.contextmanager
     def busy(self) -> Iterator[list[float]]:
         """The share of time, in each of several periods inside the block, in which a kernel ran; complete after it."""

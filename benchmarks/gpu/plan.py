@@ -15,13 +15,13 @@ class Part(NamedTuple):
 
 
 PARTS = (
-    Part("models", "benchmarks.gpu.parts.networks", 50),
-    Part("serving", "benchmarks.gpu.parts.serving", 170),
-    Part("engine", "benchmarks.gpu.parts.engine_rates", 70),
-    Part("decoding", "benchmarks.gpu.parts.decoding", 25),
+    Part("models", "benchmarks.gpu.parts.networks", 40),
+    Part("serving", "benchmarks.gpu.parts.serving", 205),
+    Part("engine", "benchmarks.gpu.parts.engine_rates", 55),
+    Part("decoding", "benchmarks.gpu.parts.decoding", 20),
     Part("swap", "benchmarks.gpu.parts.swap", 40),
     Part("memory", "benchmarks.gpu.parts.memory", 55),
-    Part("lookups", "benchmarks.gpu.parts.lookups", 45),
+    Part("lookups", "benchmarks.gpu.parts.lookups", 40),
     Part("cores", "benchmarks.gpu.parts.cores", 85),
 )
 """In this order: what matters most comes first, because a run that is interrupted keeps what it has."""

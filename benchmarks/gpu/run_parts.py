@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gpu.figures import PartResult, results_table
+from benchmarks.gpu.figures import PartResult, one_line, results_table
 from benchmarks.gpu.machine import described_machine
 from benchmarks.gpu.plan import Part, limit_s
 from benchmarks.gpu.setup import Setup, figures_file, read_figures
@@ -70,7 +70,7 @@ def _end_session(process: subprocess.Popen[bytes]) -> None:
 
 def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return (lines[-1] if lines else "nothing in its log").replace("|", "/")[:200]
+    return one_line(lines[-1] if lines else "nothing in its log")
 
 
 def _write(setup: Setup, machine: dict[str, str], results: Sequence[PartResult], took_s: float) -> str:

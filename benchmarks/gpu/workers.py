@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,33 +42,45 @@ def _total(metrics: str, name: str) -> float:
     return sum(map(float, re.findall(rf"(?m)^{name}{{[^}}]*}} (\S+)$", metrics)))
 
 
-@contextmanager
-def gpu_worker(
-    setup: Setup,
-    consul_url: str,
-    model: Path,
-    *,
-    name: str,
-    flags: Sequence[str] = (),
-    launch: Sequence[str] = (),
-) -> Iterator[Running]:
-    """A worker on the run's device, once it answers; `launch` are flags of `benchmarks.gpu.launch_worker`.
+@dataclass(frozen=True)
+class Launched:
+    """A worker that may still load its model."""
 
-    Raises RuntimeError with the end of its log if it does not start.
-    """
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def ready(self, within_s: float) -> Running:
+        """The worker, once it answers. Raises RuntimeError with the end of its log if it does not start."""
+        try:
+            get(f"{self.url}/readyz", within_s=within_s, process=self.process)
+        except OSError as error:
+            end = " / ".join(self.log.read_text("utf-8", "replace").splitlines()[-3:])
+            raise RuntimeError(f"the worker of {self.log.name} does not start ({error}): {end}") from error
+        return Running(self.url, self.process)
+
+
+@contextmanager
+def launched_worker(
+    setup: Setup, consul_url: str, model: Path, *, name: str, flags: Sequence[str] = (), launch: Sequence[str] = ()
+) -> Iterator[Launched]:
+    """A worker on the run's device, as soon as its process runs; `launch` are flags of `launch_worker`."""
     port, log = free_port(), setup.out / f"worker-{name}.log"
     log.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu.launch_worker", *launch, "--"]
     command += ["--model", str(model), "--engine", "torch", "--device", setup.device_flag, "--port", str(port)]
     command += ["--consul", consul_url, "--service", name, "--queue", str(QUEUE), "--deadline", "30", *flags]
     with server(command, core=None, log=log) as process:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            get(f"{url}/readyz", within_s=READY_WITHIN_S * setup.patience, process=process)
-        except OSError as error:
-            end = " / ".join(log.read_text("utf-8", "replace").splitlines()[-3:])
-            raise RuntimeError(f"the worker {name} does not start ({error}): {end}") from error
-        yield Running(url, process)
+        yield Launched(f"http://127.0.0.1:{port}", process, log)
+
+
+@contextmanager
+def gpu_worker(
+    setup: Setup, consul_url: str, model: Path, *, name: str, launch: Sequence[str] = ()
+) -> Iterator[Running]:
+    """As `launched_worker`, once the worker answers."""
+    with launched_worker(setup, consul_url, model, name=name, launch=launch) as launched:
+        yield launched.ready(READY_WITHIN_S * setup.patience)
 
 
 def log_lines(setup: Setup, name: str, containing: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from benchmarks.gpu.figures import Figure
+from benchmarks.gpu.figures import Figure, one_line
 from benchmarks.gpu.machine import opened_gpu
 from benchmarks.gpu.setup import Found, Setup, target_of
 from benchmarks.gpu.workers import gpu_worker, log_lines
@@ -58,7 +58,7 @@ def _shrinks(setup: Setup, consul_url: str, launch: list[str], found: Found) -> 
         with gpu_worker(setup, consul_url, setup.torchscript, name="small", launch=launch) as worker:
             load = closed_loop(target_of(worker.port), connections=16, seconds=setup.seconds)
     except RuntimeError as error:
-        found(Figure(f"a worker with {words}", 0, "images/s", note=str(error)[:200]))
+        found(Figure(f"a worker with {words}", 0, "images/s", note=one_line(error)))
         return False
     lines = log_lines(setup, "small", LINE)
     if not lines:

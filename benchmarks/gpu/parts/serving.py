@@ -5,18 +5,19 @@ After that the worker in bf16 beside itself with one thing switched off, and wit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks.gpu.figures import Figure
+from benchmarks.gpu.figures import Figure, one_line
 from benchmarks.gpu.generators import Generators, LoadSummary, generators
 from benchmarks.gpu.launch_worker import SWITCHES
 from benchmarks.gpu.machine import Gpu, busy_share, mean_share, opened_gpu
 from benchmarks.gpu.setup import WARM_S, Found, Setup, photos, target_of
-from benchmarks.gpu.workers import batches_of, gpu_worker
+from benchmarks.gpu.workers import Launched, batches_of, launched_worker
 from benchmarks.harness.p2p import Running, agent
 from benchmarks.harness.process_tree import memory_mb
 from benchmarks.worker.bare_loop_process import BareLoop, bare_loop
@@ -26,7 +27,11 @@ ROUNDS = 2
 MOST_CLIENTS_BAR = 0.9
 ALONE_BAR_MS = 1.5
 
-ALL = "all of it"
+START_WITHIN_S = 90.0
+"""How long all workers may take to start at the same time."""
+
+ALL = "bf16"
+"""The worker with which those are compared that have one thing switched off."""
 
 PRECISIONS: Mapping[str, str] = {"float32": "f32", "bf16": "bf16"}
 
@@ -34,24 +39,55 @@ PRECISIONS: Mapping[str, str] = {"float32": "f32", "bf16": "bf16"}
 def measure(setup: Setup, found: Found) -> None:
     """Both precisions beside their bare loops, then what each part of the code is worth."""
     gpu = opened_gpu() if setup.on_gpu else None
-    with agent(core=None) as consul, generators() as load:
+    with agent(core=None) as consul, generators() as load, _workers(setup, consul.url, found) as workers:
         for name, precision in PRECISIONS.items():
-            flags = ["--precision", precision]
-            before_mb = gpu.used_mb() if gpu else 0.0
-            with gpu_worker(setup, consul.url, setup.torchscript, name=name, flags=flags) as worker:
-                found(_memory(name, worker, gpu, before_mb))
+            if name not in workers:
+                continue
+            found(_memory(name, workers[name], gpu))
+            try:
                 with _bare(setup, precision) as bare:
-                    for figure in _beside_bare_loop(setup, name, worker, bare, load, gpu):
+                    for figure in _beside_bare_loop(setup, name, workers[name], bare, load, gpu):
                         found(figure)
-        with _variants(setup, consul.url) as workers:
-            for figure in _beside_each_other(setup, workers, load):
+            except SystemExit as error:  # the bare loop does not run; the other figures do not need it
+                found(Figure(f"{name}: beside the bare loop", None, "images/s", note=one_line(error)))
+        if ALL in workers:
+            variants = {name: worker for name, worker in workers.items() if name not in PRECISIONS or name == ALL}
+            for figure in _beside_each_other(setup, variants, load):
                 found(figure)
 
 
-def _memory(name: str, worker: Running, gpu: Gpu | None, before_mb: float) -> Figure:
+@contextmanager
+def _workers(setup: Setup, consul_url: str, found: Found) -> Iterator[dict[str, Running]]:
+    """All workers, started at once: both precisions, and in bf16 those with one thing switched off, and torch.export.
+
+    One that does not start has a figure without a value, which says why.
+    """
+    with ExitStack() as stack:
+
+        def launched(name: str, model: Path, precision: str, *launch: str) -> Launched:
+            flags = ["--precision", precision]
+            service = re.sub("[ .]", "-", name)
+            worker = launched_worker(setup, consul_url, model, name=service, flags=flags, launch=launch)
+            return stack.enter_context(worker)
+
+        starting = {name: launched(name, setup.torchscript, precision) for name, precision in PRECISIONS.items()}
+        for switch in SWITCHES:
+            name = f"without {switch}"
+            starting[name] = launched(name, setup.torchscript, PRECISIONS[ALL], "--without", switch)
+        starting["torch.export"] = launched("torch.export", setup.exported, PRECISIONS[ALL])
+        ready: dict[str, Running] = {}
+        for name, each in starting.items():
+            try:
+                ready[name] = each.ready(START_WITHIN_S * setup.patience)
+            except RuntimeError as error:
+                found(Figure(name, None, "images/s", note=one_line(error)))
+        yield ready
+
+
+def _memory(name: str, worker: Running, gpu: Gpu | None) -> Figure:
     """The memory of a worker that has loaded and calibrated its model."""
     if gpu:
-        return Figure(f"{name}: GPU memory of the worker", gpu.used_mb() - before_mb, "MiB")
+        return Figure(f"{name}: GPU memory of the worker", gpu.used_by_mb(worker.pid), "MiB")
     return Figure(f"{name}: memory of the worker", memory_mb(worker.pid), "MB")
 
 
@@ -102,22 +138,6 @@ def _beside_bare_loop(
             least_ratio=MOST_CLIENTS_BAR if clients == CLIENTS[-1] else None,
             note=", ".join(filter(None, notes)),
         )
-
-
-@contextmanager
-def _variants(setup: Setup, consul_url: str) -> Iterator[dict[str, Running]]:
-    """Workers in bf16: as it is, with one thing switched off each, and with the file of torch.export."""
-    flags = ["--precision", "bf16"]
-    with ExitStack() as stack:
-
-        def started(name: str, model: Path, *launch: str) -> Running:
-            return stack.enter_context(gpu_worker(setup, consul_url, model, name=name, flags=flags, launch=launch))
-
-        workers = {ALL: started("all", setup.torchscript)}
-        for switch in SWITCHES:
-            workers[f"without {switch}"] = started(f"no-{switch}", setup.torchscript, "--without", switch)
-        workers["torch.export"] = started("exported", setup.exported)
-        yield workers
 
 
 def _beside_each_other(setup: Setup, workers: Mapping[str, Running], load: Generators) -> Iterator[Figure]:
