@@ -30,7 +30,7 @@ done
 "$python" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
     --platform manylinux_2_34_x86_64 --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 \
     --platform manylinux2014_x86_64 --platform manylinux1_x86_64 \
-    --dest "$wheels" "${pinned[@]}" nvidia-ml-py
+    --dest "$wheels" "${pinned[@]}" nvidia-ml-py==13.615.71
 
 if wrk=$(command -v wrk); then
     cp "$wrk" "$wheels/bin/"

@@ -18,5 +18,6 @@ if compgen -G "$wheels/*.whl" > /dev/null && "$python" -c "import sys; sys.exit(
 fi
 "$python" benchmarks/gpu/checkout_metadata.py "$site"
 
-export PYTHONPATH="$site:$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 PATH="$wheels/bin:$PATH"
+export PYTHONPATH="$site:$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+export PATH="$wheels/bin:$PATH" LD_LIBRARY_PATH="$wheels/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" # wrk and its library
 "$python" -m benchmarks.gpu "$@"
