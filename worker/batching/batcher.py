@@ -13,12 +13,14 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from worker.batching.core_scheduler import CoreScheduler
+from worker.batching.counting import Coming, Decoding
 from worker.batching.policy import ONLY_CALLER, Capacity, Pace, crowded, expected_wait_s, refusal
+from worker.batching.prediction import Predict
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
-from worker.batching.runner import BatchRunner, Predict, Upload
+from worker.batching.runner import BatchRunner, Upload
 from worker.errors import Busy
 from worker.telemetry.metrics import ModelMetrics
-from worker.telemetry.request_stages import current_stages, note_stage
+from worker.telemetry.request_stages import ImageTrace, Stages, current_stages
 
 QUEUE_BYTES = 512 << 20
 """Memory for images that wait, by default: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
@@ -64,7 +66,7 @@ class Batcher:
         self._numbers = numbers
         self._queue = ImageQueue(numbers=numbers)
         self._left = asyncio.Event()  # an image or a request has left
-        self._coming = _Coming(self._left.set)
+        self._coming = Coming(self._left.set)
         self._encoded = 0
         self._encoded_of: dict[str, int] = {}  # by the names of callers, where they have names
         self._held_bytes = 0
@@ -161,7 +163,7 @@ class Batcher:
         `nbytes` is the memory that the images take, encoded or decoded, whichever is more.
         """
         self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes, caller=caller)
-        return _Decoding(self._decode, images, nbytes, caller)
+        return Decoding(self._decode, images, nbytes, caller)
 
     def _decode(self, images: int, nbytes: int, caller: str) -> None:
         """Count `images` more of the caller that are to be decoded; fewer, if the number is negative."""
@@ -195,7 +197,8 @@ class Batcher:
         """
         self.admit(deadline_s=deadline_s, nbytes=nbytes, caller=caller)
         answer: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
-        image = QueuedImage(UNDECODED, deadline_s, answer, caller, decode=decode)
+        trace = _image_trace(current_stages.get())
+        image = QueuedImage(UNDECODED, deadline_s, answer, caller, trace=trace, decode=decode)
         (scores,) = await self._scores([image], nbytes=nbytes, caller=caller)
         return scores
 
@@ -223,15 +226,16 @@ class Batcher:
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
             self.admit(deadline_s=deadline_s, images=sum(rows), nbytes=nbytes, caller=caller)
-        loop = asyncio.get_running_loop()
+        loop, stages = asyncio.get_running_loop(), current_stages.get()
         waiting = [
-            QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count)
+            QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count, trace=_image_trace(stages))
             for image, count in zip(images, rows, strict=True)
         ]
         return await self._scores(waiting, nbytes=nbytes, caller=caller)
 
     async def _scores(self, waiting: list[QueuedImage], *, nbytes: int, caller: str) -> list[Scores]:
         """Queue the images of one request, and wait for their scores."""
+        stages = current_stages.get()
         self._held_bytes += nbytes
         try:
             self._queue.add(waiting, caller=caller)
@@ -239,21 +243,22 @@ class Batcher:
             try:
                 scores = [await one.answer for one in waiting]
             finally:
-                self._note_decoding(waiting)
-            if current_stages.get() is not None:
-                _note_stages(waiting)
+                self._note_decoding(stages, waiting)
+            if stages is not None:
+                _note_stages(stages, waiting)
             return scores
         finally:
             self._held_bytes -= nbytes
             self._give_up(waiting)
             self._left.set()
 
-    def _note_decoding(self, waiting: Sequence[QueuedImage]) -> None:
+    def _note_decoding(self, stages: Stages | None, waiting: Sequence[QueuedImage]) -> None:
         """Count how long images took that the predicting thread has decoded."""
         for one in waiting:
             if one.decoding_s:
                 self._numbers.took("decode", one.decoding_s)
-                note_stage("decode", one.decoding_s)
+                if stages is not None:
+                    stages.note("decode", one.since_s - one.decoding_s, one.since_s)
 
     def _give_up(self, waiting: list[QueuedImage]) -> None:
         """Images without an answer by now want none, so their places become free at once."""
@@ -269,44 +274,13 @@ class Batcher:
             self._numbers.rejected("gone", gone)
 
 
-def _note_stages(answered: Sequence[QueuedImage]) -> None:
+def _image_trace(stages: Stages | None) -> ImageTrace | None:
+    return None if stages is None else stages.image_trace()
+
+
+def _note_stages(stages: Stages, answered: Sequence[QueuedImage]) -> None:
     """Note how long the images of a request waited, and how long their batches took; both until the last of them."""
     since_s = min(one.since_s for one in answered)
     began_s = max(since_s, *(one.began_s for one in answered))
-    note_stage("queue", began_s - since_s)
-    note_stage("predict", time.monotonic() - began_s)
-
-
-class _Coming(AbstractContextManager[object]):
-    """Counts the requests that are being received or decoded; one object for all, which costs less than a generator."""
-
-    __slots__ = ("_left", "count")
-
-    def __init__(self, left: Callable[[], None]) -> None:
-        self.count = 0
-        self._left = left
-
-    def __enter__(self) -> None:
-        self.count += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.count -= 1
-        self._left()
-
-
-class _Decoding(AbstractContextManager[object]):
-    """The images of one request, and their bytes, while they are being decoded."""
-
-    __slots__ = ("_caller", "_change", "_images", "_nbytes")
-
-    def __init__(self, change: Callable[[int, int, str], None], images: int, nbytes: int, caller: str) -> None:
-        self._change = change
-        self._caller = caller
-        self._images = images
-        self._nbytes = nbytes
-
-    def __enter__(self) -> None:
-        self._change(self._images, self._nbytes, self._caller)
-
-    def __exit__(self, *_: object) -> None:
-        self._change(-self._images, -self._nbytes, self._caller)
+    stages.note("queue", since_s, began_s)
+    stages.note("predict", began_s, time.monotonic(), [one.trace for one in answered])
