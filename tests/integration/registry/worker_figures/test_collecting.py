@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.support.echo_worker import echo_worker
-from tests.support.token_file import OPERATOR, write_tokens
 
 from registry.consul.settings import ConsulSettings
 from registry.security.access_settings import AccessSettings
@@ -16,7 +14,9 @@ from registry.server import running
 from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
 from tests.support.photos import chelsea_jpeg
+from tests.support.security.token_file import OPERATOR, write_tokens
 from tests.support.waiting import until
+from tests.support.workers.echo_worker import echo_worker
 
 PHOTOS = 8
 

@@ -14,7 +14,7 @@ from registry.worker_figures.collector import EVERY_S, FiguresCollector
 from registry.worker_figures.metrics_text import ModelMetrics
 from registry.worker_figures.reading import Reading
 from registry.worker_figures.request_counts import RequestCounts
-from tests.support import virtual_time
+from tests.support.event_loops import virtual_time
 
 OURS = {"protocol": "article"}
 
