@@ -1,19 +1,11 @@
 """Answers plain lookups from prepared bytes before aiohttp parses them.
 
-<<<<<<< HEAD
 Nearly all the requests of a lookup service are the same few texts. The first time a text comes it is parsed with care
 (`registry/lookup/plain_lookups/request.py`); if it is complete and plain, its lookup is kept under that very text. From
-then on the text costs one dictionary access, one step of the rotation and one write; the line with a request's id,
-which differs each time, is taken out before. All other requests go to aiohttp unchanged, and a connection that once
-needed aiohttp stays with it. A client cannot tell the two apart (tests/unit/registry/lookup/test_fast_path.py).
-=======
-`GET /`, `/next` and `/next/{service}`, with `?scheme=1` or without, are nearly all the requests of a lookup service,
-always with the same few texts. The first time a text comes it is parsed with care; if it is complete and plain, its
-lookup is kept under that very text. From then on the text costs one dictionary access, one step of the rotation and
-one write; the lines with a request's id and its trace, which differ each time, are taken out before. All other requests
-go to aiohttp unchanged, and a connection that once needed aiohttp stays with it. A client cannot tell the two apart
+then on the text costs one dictionary access, one step of the rotation and one write; the lines with a request's id and
+its trace, which differ each time, are taken out before. All other requests go to aiohttp unchanged, and a connection
+that once needed aiohttp stays with it. A client cannot tell the two apart
 (tests/unit/registry/lookup/test_fast_path.py).
->>>>>>> main
 
 Answers are prepared once per service, form and instance, whatever the text of the request
 (docs/decisions/0015-prepared-lookup-answers.md); with tickets once per second and caller, too. Whole answers, with
@@ -25,12 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
-<<<<<<< HEAD
 from time import time
-=======
-from functools import lru_cache
 from typing import TYPE_CHECKING
->>>>>>> main
 from weakref import WeakKeyDictionary
 
 from registry.discovery.directory import Directory
@@ -104,9 +92,9 @@ class FastPath:
 
     Whether a text's caller may ask is decided once; a change of the tokens drops all texts. Where `tickets` go with the
     addresses, prepared answers hold for one caller and as long as their tickets are kept. `fails_over`: while no
-    instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the instance in the
-    last answer, `last_trace_id` that of the last lookup that was traced; `access_log` and `tracing` are for who writes
-    the answers, with new ids from `request_ids`.
+    instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the first instance in
+    the last answer of `answer_and_name`, `last_trace_id` that of the last lookup that was traced; `access_log` and
+    `tracing` are for who writes the answers, with new ids from `request_ids`.
     """
 
     def __init__(
@@ -149,7 +137,6 @@ class FastPath:
 
     def answer(self, request: bytes, lookups: Lookups, local_address: str) -> bytes | None:
         """The whole response to a whole plain request; None where aiohttp has to answer."""
-<<<<<<< HEAD
         lookup = lookups.get(request)
         if lookup is not None:
             ready = lookup.ready
@@ -165,23 +152,19 @@ class FastPath:
                     ring.taken = turn + ready.step
                     self.answered += 1
                     return answer
-            return self._answer_anew(lookup, "")
-        text, request_id = without_request_id(request)
-        lookup = lookups[text] if text in lookups else self._learn(text, lookups, local_address)
+        return self.answer_and_name(request, lookups, local_address)
+
+    def answer_and_name(self, request: bytes, lookups: Lookups, local_address: str) -> bytes | None:
+        """As `answer`, but not from what is ready; `named` is the first instance in it."""
+        if request in lookups:
+            lookup, request_id = lookups[request], ""
+        else:
+            text, request_id = without_request_id(without_trace_context(request)[0])
+            lookup = lookups[text] if text in lookups else self._learn(text, lookups, local_address)
         return None if lookup is None else self._answer_anew(lookup, request_id)
 
     def _answer_anew(self, lookup: _Lookup, request_id: str) -> bytes | None:
         """The response to a request for which none is ready; it is ready from then on if the next one may be alike."""
-=======
-        request_id = ""
-        try:
-            lookup = lookups[request]
-        except KeyError:
-            text, request_id = without_request_id(without_trace_context(request)[0])
-            lookup = lookups[text] if text in lookups else self._learn(text, lookups, local_address)
-        if lookup is None:
-            return None
->>>>>>> main
         service = self._directory.followed(lookup.service)
         if service is None:
             return None
@@ -199,14 +182,12 @@ class FastPath:
             return None
         before, after = parts
         self.answered += 1
-        self.named = instance
+        self.named = chosen[0]
         service.asked_for = True
         stale = service.watch.snapshot.stale
         if stale:
             before = with_headers(before, stale_header(service))
         if request_id:
-<<<<<<< HEAD
-            self.named = chosen[0]
             after = with_request_id(after, request_id)
         response = before + self._now() + after
         alike = not (request_id or stale or self._tickets.signer) and lookup.caller.quota.rate_hz is None
@@ -234,10 +215,6 @@ class FastPath:
             instance, lookup.request.form, ticket, panic_header(service)
         )
         return prepared
-=======
-            after = _with_request_id(after, request_id)
-        return before + self._now() + after
->>>>>>> main
 
     def _now(self) -> bytes:
         now_s = time()
