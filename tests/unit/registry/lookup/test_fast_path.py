@@ -223,10 +223,8 @@ class Clock:
         return self.now_s
 
 
-def workers(count: int, **about: Any) -> tuple[Instance, ...]:
-    return tuple(
-        Instance("classify", f"w{i}", "127.0.0.1", 9000 + i, version=str(i % 2), **about) for i in range(count)
-    )
+def workers(count: int) -> tuple[Instance, ...]:
+    return tuple(Instance("classify", f"w{i}", "127.0.0.1", 9000 + i, version=str(i % 2)) for i in range(count))
 
 
 def asking(path: FastPath) -> Callable[..., bytes]:
