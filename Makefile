@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help install install-test up test test-containers test-fleet lint dist bench fuzz clean
+.PHONY: help install install-test up test test-containers test-fleet lint dist bench soak fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -58,6 +58,11 @@ dist: | .venv/bin/python ## Build the wheels and source archives of client and s
 
 bench: install-test ## Measure what is claimed, for two hours or more (.venv/bin/python -m benchmarks lists what is run and needed)
 	$(BIN)/python -m benchmarks --run
+
+MINUTES ?= 30
+soak: install-test ## MINUTES=30 of mixed load and faults; nothing may grow, no call may fail (curl)
+	$(BIN)/python -m tests.support.consul_binary.fetch
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 fuzz: install-test ## Some minutes of broken requests to the lookup, DNS and worker ports
 	$(BIN)/python -m benchmarks.fuzz.fast_path --seconds 60

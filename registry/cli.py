@@ -75,10 +75,17 @@ FailoverDatacenters = Annotated[
         help="Datacenters in which a service is looked for, in this order, while no instance is healthy here.",
     ),
 ]
-CheckCa = Annotated[Path | None, ca_option("--check-ca", signed="the certificates of the servers that are checked")]
+CheckCa = Annotated[
+    Path | None,
+    ca_option("--check-ca", signed="the certificates of the workers that are checked and asked for metrics"),
+]
 CheckCert = Annotated[Path | None, cert_option("--check-cert", of="servers")]
 CheckKey = Annotated[Path | None, key_option("--check-key", cert="--check-cert")]
 NoUi = Annotated[bool, typer.Option("--no-ui", help="No web page at /ui/; browsers get the port, too.")]
+NoFigures = Annotated[
+    bool,
+    typer.Option("--no-figures", help="Do not ask workers for their metrics: /summary and the page show no rates."),
+]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that share the port; one that dies is replaced.")]
 
 
@@ -95,6 +102,7 @@ def registry(
     allowed_host: AllowedHosts = None,
     shared: Annotated[bool, typer.Option("--shared", hidden=True)] = False,
     followed_at_most: Annotated[int | None, typer.Option("--followed-at-most", min=1, hidden=True)] = None,
+    sharing: Annotated[int, typer.Option("--sharing", min=1, hidden=True)] = 1,
     ticket_keys: TicketKeys = None,
     ticket_lifetime: TicketLifetime = 60,
     tls_cert: TlsCert = None,
@@ -104,6 +112,7 @@ def registry(
     check_cert: CheckCert = None,
     check_key: CheckKey = None,
     no_ui: NoUi = False,
+    no_figures: NoFigures = False,
     consul: LookupConsul = None,
     discovery: Discovery = None,
     log_format: LogFormatOption = LogFormat.TEXT,
@@ -142,6 +151,9 @@ def registry(
             state=_state_file(state, port),
             shared=shared,
             ui=not no_ui,
+            figures=not no_figures,
+            worker_token=os.environ.get("P2P_TOKEN") or None,
+            processes=max(processes, sharing),
             dns_port=dns_port,
             tls=TlsFiles.from_flags(tls_cert, tls_key, tls_client_ca),
             followed_at_most=followed_at_most or max(1, FOLLOWED_AT_MOST // processes),
@@ -169,7 +181,17 @@ async def _serve_in(processes: int, settings: RegistrySettings, stop: asyncio.Ev
     from registry.runtime.processes.sd_notify import without_systemd
 
     check_files(settings)
-    command = [sys.executable, "-m", "registry", "--shared", "--processes", "1", *settings.as_arguments()]
+    command = [
+        sys.executable,
+        "-m",
+        "registry",
+        "--shared",
+        "--processes",
+        "1",
+        "--sharing",
+        str(processes),
+        *settings.as_arguments(),
+    ]
     warn_if_exposed(settings.host, tls=settings.tls is not None, tokens=settings.access.tokens is not None)
     environ = without_systemd(os.environ) | settings.backend.as_environment()
     with held_for_processes(settings.host, settings.dns_port) as dns:

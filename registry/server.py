@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from registry.discovery.other_datacenters import DATACENTERS_AT_MOST, OtherDatac
 from registry.discovery.other_datacenters import FOLLOWED_AT_MOST as FOLLOWED_ELSEWHERE
 from registry.dns.server import CONNECTIONS_AT_MOST, serving_dns
 from registry.events.event_log import EventLog
+from registry.instances.instance import Instance
 from registry.lookup.connection import LookupConnection
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
@@ -42,6 +43,7 @@ from registry.security.tickets.key_folder import KeyFolder
 from registry.security.tickets.signing_keys import signing
 from registry.settings import RegistrySettings
 from registry.web.serving import serving_app
+from registry.worker_figures.collector import CONNECTIONS_KEPT, FiguresCollector, collecting_figures
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +83,8 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             _tickets(settings) as tickets,
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
-            _serving_http(settings, directory, others, tickets, access, listener, tls, events),
+            _figures(settings, directory) as figures,
+            _serving_http(settings, directory, others, tickets, access, listener, tls, events, figures),
             serving_dns(directory, source, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -153,6 +156,23 @@ async def _tickets(settings: RegistrySettings) -> AsyncIterator[LookupTickets]:
 
 
 @asynccontextmanager
+async def _figures(settings: RegistrySettings, directory: Directory) -> AsyncIterator[FiguresCollector | None]:
+    """The figures of the workers, unless they are not wanted."""
+    if not settings.figures:
+        yield None
+        return
+
+    def instances() -> Mapping[str, Sequence[Instance]]:
+        return {service.name: service.snapshot.instances for service in directory.services()}
+
+    collecting = collecting_figures(
+        instances, trust=settings.checks, token=settings.worker_token, processes=settings.processes
+    )
+    async with collecting as figures:
+        yield figures
+
+
+@asynccontextmanager
 async def _serving_http(
     settings: RegistrySettings,
     directory: Directory,
@@ -162,6 +182,7 @@ async def _serving_http(
     listener: socket.socket,
     tls: ServerTls | None,
     events: EventLog,
+    figures: FiguresCollector | None,
 ) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it."""
     at_most = connections_at_most(open_files.limit(), aside=_files_aside(settings))
@@ -174,7 +195,7 @@ async def _serving_http(
         "keepalive_timeout": IDLE_S,
     }
     app = build_app(
-        directory, fast, tickets, access, tls, others, events, waiting_at_most=at_most * 3 // 4, ui=settings.ui
+        directory, fast, tickets, access, tls, others, events, figures, waiting_at_most=at_most * 3 // 4, ui=settings.ui
     )
     async with bounded_connections(at_most=at_most) as connections:
 
@@ -193,7 +214,8 @@ def _files_aside(settings: RegistrySettings) -> int:
     """Files that lookups must not use up: connections to Consul and of DNS, and what the process itself needs."""
     dns = CONNECTIONS_AT_MOST if settings.dns_port is not None else 0
     elsewhere = DATACENTERS_AT_MOST * (FOLLOWED_ELSEWHERE + 1)
-    return settings.followed_at_most + elsewhere + dns + FILES_ASIDE
+    figures = CONNECTIONS_KEPT if settings.figures else 0
+    return settings.followed_at_most + elsewhere + dns + figures + FILES_ASIDE
 
 
 async def serve(settings: RegistrySettings, stop: asyncio.Event, *, notifier: SystemdNotifier = NO_SYSTEMD) -> None:

@@ -24,7 +24,9 @@ class RegistrySettings:
     the keys that sign tickets of `ticket_lifetime_s`; None: no tickets are signed. `access` says who may ask;
     `ui` whether there is a web page.
     `failover_datacenters` are those in which a service is looked for, in this order, when no instance is healthy here.
-    `checks`: what checks of workers in the catalogue trust, and what they show to workers.
+    `checks`: what requests to workers trust, and what they show to workers: checks of those in the catalogue, metrics.
+    `figures` says whether workers are asked for their metrics, with `worker_token` where they want one; `processes`:
+    how many lookup processes do that behind this port.
     """
 
     backend: BackendSettings
@@ -41,6 +43,9 @@ class RegistrySettings:
     failover_datacenters: tuple[str, ...] = ()
     access: AccessSettings = OPEN_TO_ALL
     checks: TrustFiles = field(default_factory=TrustFiles)
+    figures: bool = True
+    worker_token: str | None = field(default=None, repr=False)
+    processes: int = 1
     ui: bool = True
     log: LogSettings = field(default_factory=LogSettings)
 
@@ -56,7 +61,7 @@ class RegistrySettings:
         if self.ticket_keys is not None:
             more["--ticket-keys"] = self.ticket_keys
         tls = [] if self.tls is None else self.tls.as_flags()
-        page = [] if self.ui else ["--no-ui"]
+        page = ([] if self.ui else ["--no-ui"]) + ([] if self.figures else ["--no-figures"])
         plain = _flags(values) + self.backend.as_arguments() + _flags(more) + page + tls
         return plain + self.checks.as_flags("--check") + self.access.as_arguments() + self.log.as_arguments()
 

@@ -15,6 +15,7 @@
     │   └── QuotaUsedUp         429   the caller asks for more than its quota
     ├── DeadlinePassed          504   the caller's time ran out before the prediction did
     ├── ModelError              500   the model cannot be loaded, or its output is invalid: no fault of the request
+    │   └── OutOfMemory         500   the memory of the device does not suffice for as many images at once
     └── RetrainError            500   photos from which no model can be trained; only `p2p retrain` raises it
 
 The user sees the message as it is, so it names the cause and what to do.
@@ -129,6 +130,10 @@ class ModelError(WorkerError):
     """A model cannot be loaded, or its output is invalid."""
 
     status = 500
+
+
+class OutOfMemory(ModelError):
+    """The memory of the device that predicts does not suffice for as many images at once."""
 
 
 class RetrainError(WorkerError):

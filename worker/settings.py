@@ -54,6 +54,7 @@ class WorkerSettings:
     plain HTTP. `agent_check`: whether Consul's agent fetches the health path (None: unless clients need a
     certificate), which expects a certificate for `agent_check_name` (None: for the address).
     `access_log_sample` is the part of the requests that the access log names; None: there is none.
+    `ui`: whether there are web pages at `/ui/` and `/docs`.
     """
 
     backend: BackendSettings
@@ -84,6 +85,7 @@ class WorkerSettings:
     require_ticket: bool = False
     access: AccessSettings = OPEN_TO_ALL
     access_log_sample: float | None = None
+    ui: bool = True
     decode_threads: int = field(default_factory=usable_cores)
 
     @property

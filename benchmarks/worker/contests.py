@@ -21,8 +21,10 @@ from benchmarks.rivals.contestant import Contestant, NotRunning, Rival, contesta
 from benchmarks.worker import report
 from benchmarks.worker.bare_loop_process import bare_loop
 from benchmarks.worker.open_loop import measure_open_loop, measure_overload
-from benchmarks.worker.report import BARE_SOCKET, OURS, Bar, Result
+from benchmarks.worker.report import BARE_SOCKET, OURS, OURS_BF16, Bar, Result
 from benchmarks.worker.side_by_side import MANY_CLIENTS, Contest
+from worker.engines.frameworks import framework
+from worker.system.cpu import processor
 
 CLIENTS = (MANY_CLIENTS, 64)
 ALONE = " (set for one client)"
@@ -114,6 +116,9 @@ def _table(options: argparse.Namespace, consul_url: str, schedules: tuple[str, .
     table = Table(clients, {schedule: Result() for schedule in schedules})
     engine = options.engine if shared else options.box_engine
     table.add(_ours(options.model, engine, consul_url), (1, *clients))
+    if not shared and _has_bf16():
+        faster = ("--engine", "openvino", "--precision", "bf16")
+        table.add(_ours(options.model, engine, consul_url, *faster, name=OURS_BF16), (1, *clients))
     if shared:
         table.add(_bare_socket(options.model, options.engine), (1,))
     for rival in rivals():
@@ -126,10 +131,15 @@ def _table(options: argparse.Namespace, consul_url: str, schedules: tuple[str, .
     return table
 
 
-def _ours(model: Path, engine: str, consul_url: str) -> Contestant:
-    """The worker, as a user starts it."""
-    flags = ["--model", str(model), "--engine", engine, "--port", "{port}", "--consul", consul_url]
-    return Contestant(name=OURS, command=(*P2P, "worker", *flags), path="/", body="raw")
+def _has_bf16() -> bool:
+    """Whether the processor computes in bf16, and the engine that uses it is installed."""
+    return "bf16" in processor() and framework("openvino").installed
+
+
+def _ours(model: Path, engine: str, consul_url: str, *more: str, name: str = OURS) -> Contestant:
+    """The worker, as a user starts it; of a flag that is given twice, the one of `more` holds."""
+    flags = ["--model", str(model), "--engine", engine, "--port", "{port}", "--consul", consul_url, *more]
+    return Contestant(name=name, command=(*P2P, "worker", *flags), path="/", body="raw")
 
 
 def _bare_socket(model: Path, engine: str) -> Contestant:

@@ -130,6 +130,11 @@ class Instance:
         return host_port(self.host, self.port)
 
     @property
+    def tells_metrics(self) -> bool:
+        """Whether it is a worker of ours; of a server that `p2p exec` registered it is not known if it has metrics."""
+        return "protocol" in self.meta
+
+    @property
     def scheme(self) -> str:
         """`https` where the registration says that the instance speaks TLS, else `http`."""
         return "https" if self.meta.get("scheme") == "https" else "http"

@@ -37,15 +37,17 @@ from registry.lookup.service_resolution import not_answered_yet, service_named, 
 from registry.lookup.tickets import LookupTickets, add_tickets
 from registry.lookup.waiting_requests import WAITING_AT_MOST, WaitingRequests
 from registry.runtime.errors import RegistryError
+from registry.runtime.pages.page_files import sends_browsers_to_page
 from registry.runtime.tls.server import ServerTls
 from registry.security.access import AccessDenied, may_use
 from registry.security.access_control import AccessControl
 from registry.security.caller import Role
 from registry.security.quota import OverQuota
-from registry.ui.routes import UI_PATHS, add_ui_routes, sends_browsers_to_page
+from registry.ui.routes import UI_PATHS, add_ui_routes
 from registry.web.access_middleware import OPEN, answer_pages, caller_of, checks_access
 from registry.web.refusal import Refusal, refused
 from registry.web.request_ids import WORKER, adds_request_ids, logs_access
+from registry.worker_figures.collector import FiguresCollector
 
 
 def build_app(
@@ -56,6 +58,7 @@ def build_app(
     tls: ServerTls | None = None,
     others: OtherDatacenters | None = None,
     events: EventLog | None = None,
+    figures: FiguresCollector | None = None,
     *,
     waiting_at_most: int = WAITING_AT_MOST,
     ui: bool = True,
@@ -64,7 +67,8 @@ def build_app(
 
     `tickets` (default: none) go with the addresses of workers that want them; `access` (default: all) says who may ask;
     of `tls` the metrics say when its certificate ends; `ui` says whether there is a web page;
-    `others` are asked where `?dc=` names one, or for failover; `events` is what /events tells (default: nothing).
+    `others` are asked where `?dc=` names one, or for failover; `events` is what /events tells (default: nothing);
+    `figures` are the workers' rates and times (default: none).
     """
     tickets, access = tickets or LookupTickets(), access or AccessControl()
     metrics = LookupMetrics(directory, fast, tickets, tls)
@@ -92,7 +96,7 @@ def build_app(
     )
     add_redirects(app, directory.default, finder, tickets)
     add_tickets(app, directory, tickets)
-    add_operator_routes(app, directory, metrics, events or EventLog(), waiting)
+    add_operator_routes(app, directory, metrics, events or EventLog(), waiting, figures)
     if ui:
         add_ui_routes(app)
     return app

@@ -14,8 +14,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from registry.rollout.version_stats import VersionStats
 from registry.runtime.errors import SettingsError
+from registry.worker_figures.request_counts import RequestCounts
 
 ENOUGH_REQUESTS = 50
 """Before the end of a step a condition is judged once the version has had so many requests: one may be bad luck."""
@@ -32,7 +32,7 @@ class Condition:
     limit: float
     unit: str
 
-    def holds(self, version: VersionStats, others: VersionStats) -> bool:
+    def holds(self, version: RequestCounts, others: RequestCounts) -> bool:
         """Whether it holds; not where either side has counted nothing."""
         value = _value(self.quantity, version)
         if value is None:
@@ -44,7 +44,7 @@ class Condition:
             return baseline is not None and value > self.limit * baseline
         return value > self.limit / {"%": 100.0, "ms": 1000.0, "s": 1.0}[self.unit]
 
-    def sentence(self, version: VersionStats, others: VersionStats) -> str:
+    def sentence(self, version: RequestCounts, others: RequestCounts) -> str:
         """What was measured, as a clause."""
         shown = _shown(self.quantity, _value(self.quantity, version))
         beside = f" beside {_shown(self.quantity, _value(self.quantity, others))}" if self.unit == "x" else ""
@@ -67,7 +67,7 @@ def conditions(text: str) -> Sequence[Condition]:
 
 
 def reason_to_abort(
-    wanted: Sequence[Condition], version: VersionStats, others: VersionStats, *, step_ended: bool
+    wanted: Sequence[Condition], version: RequestCounts, others: RequestCounts, *, step_ended: bool
 ) -> str:
     """Which condition holds, as a clause with the numbers; "" where none does, or too little was counted to judge."""
     for condition in wanted:
@@ -77,7 +77,7 @@ def reason_to_abort(
     return ""
 
 
-def _value(quantity: str, stats: VersionStats) -> float | None:
+def _value(quantity: str, stats: RequestCounts) -> float | None:
     match quantity:
         case "errors":
             return stats.error_rate

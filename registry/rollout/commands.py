@@ -13,9 +13,9 @@ from registry.rollout.record import Rollout, Weights, shadows_text, split_text
 from registry.rollout.record_store import RecordStore, StoredRecord
 from registry.rollout.shares import absence, shares
 from registry.rollout.version_reader import Readings, VersionReader, by_version, counted_between, faults
-from registry.rollout.version_stats import VersionStats
 from registry.rollout.version_table import VersionRow, as_json, as_table
 from registry.runtime.errors import SettingsError
+from registry.worker_figures.request_counts import RequestCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ def _rows(rollout: Rollout, before: Readings, now: Readings, measured_s: float) 
             rollout.split.get(version, 0 if rollout.split else None),
             workers[version],
             rollout.shadows.get(version),
-            recent.get(version, VersionStats()),
-            total.get(version, VersionStats()),
+            recent.get(version, RequestCounts()),
+            total.get(version, RequestCounts()),
             measured_s,
         )
         for version in versions

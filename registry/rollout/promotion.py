@@ -18,10 +18,10 @@ from registry.rollout.promotion_plan import plan
 from registry.rollout.record import Rollout, Weights, split_text
 from registry.rollout.record_store import ChangedMeanwhile, RecordStore, StoredRecord
 from registry.rollout.version_reader import Readings, VersionReader, all_but, counted_between, faults
-from registry.rollout.version_stats import VersionStats
 from registry.rollout.version_table import stats_text
 from registry.runtime.errors import SettingsError
 from registry.runtime.tasks.race import event_within
+from registry.worker_figures.request_counts import RequestCounts
 
 LOOK_S = 5.0
 """How often the workers' metrics are looked at within a step."""
@@ -67,7 +67,7 @@ class Promoter:
         self._reader = reader
         self._say = say
         self._stop = stop
-        self._baseline = VersionStats()
+        self._baseline = RequestCounts()
 
     async def run(self) -> Outcome:
         """Carry it out. Raises SettingsError where it cannot begin, ChangedMeanwhile, ConsulUnavailable."""
@@ -122,7 +122,7 @@ class Promoter:
             )
         if {version for version, weight in split.items() if weight > 0} == {wanted.version}:
             raise SettingsError(f"Version {wanted.version} has all calls of {wanted.service} already.")
-        if wanted.conditions and all(each.stats is None for each in own):
+        if wanted.conditions and all(each.counts is None for each in own):
             raise SettingsError(
                 f"Nothing can be judged: {' '.join(faults(own))} Give an operator's token in P2P_TOKEN, or "
                 "--abort-if '' to promote without looking."
@@ -150,7 +150,7 @@ class Promoter:
         if before is None or now is None:
             return ""
         counted = counted_between(before, now)
-        version = counted.get(self._promotion.version, VersionStats())
+        version = counted.get(self._promotion.version, RequestCounts())
         others = all_but(counted, self._promotion.version)
         if others.requests:
             self._baseline = others

@@ -8,7 +8,7 @@ from typing import Any
 
 from registry.rollout.record import Rollout, shadows_text, split_text
 from registry.rollout.shares import Shares
-from registry.rollout.version_stats import VersionStats
+from registry.worker_figures.request_counts import RequestCounts
 
 _HEADS = ("version", "weight", "share", "workers", "rate", "errors", "p50", "p99", "shadow", "agreement", "difference")
 
@@ -24,8 +24,8 @@ class VersionRow:
     weight: int | None
     workers: int
     shadow_percent: float | None
-    recent: VersionStats
-    total: VersionStats
+    recent: RequestCounts
+    total: RequestCounts
     measured_s: float
 
 
@@ -50,7 +50,7 @@ def as_json(service: str, rollout: Rollout, shares: Shares, rows: Sequence[Versi
     }
 
 
-def stats_text(stats: VersionStats) -> str:
+def stats_text(stats: RequestCounts) -> str:
     """What was counted, in a line."""
     return (
         f"{stats.requests} requests, errors {_percent(stats.error_rate)}, p50 {_ms(stats.quantile_s(0.5))}, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from worker.artifacts.python_file import python_model_in
 from worker.errors import ModelError
@@ -19,6 +19,11 @@ Format = Literal[
 
 Precision = Literal["f32", "bf16"]
 """The number format that an engine computes in."""
+
+PrecisionChoice = Precision | Literal["auto"]
+"""What `--precision` takes: a number format, or the fastest one that agrees well enough on sample images."""
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 SUFFIXES: Mapping[str, Format] = MappingProxyType(
     {

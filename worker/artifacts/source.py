@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import get_args
 
-from worker.artifacts.formats import WANTED, Precision, caffe_pair, model_in
+from worker.artifacts.formats import PRECISIONS, WANTED, Precision, PrecisionChoice, caffe_pair, model_in
 from worker.artifacts.preprocess_config import Preprocess, check_one_of
 from worker.artifacts.version_folders import version_folders
 from worker.artifacts.version_plan import version_number
 from worker.errors import ModelError
 from worker.images.folder import IMAGE_SUFFIXES
+
+DEFAULT_AGREEMENT = 0.99
 
 DEFAULT_MAX_PIXELS = 50_000_000
 """150 MB of RGB: photos of today's phones are decoded, images that would fill the memory are not."""
@@ -30,7 +31,10 @@ class ModelSource:
     input_layer, output_layer: names in a graph, or of a signature's input and output; None finds them
     signature: of a SavedModel; None takes `serving_default`, or the only one
     engine: "auto", or one engine's name
-    precision: "f32", or "bf16" for numbers of 16 bits inside, where engine and processor have them
+    precision: "f32", or "bf16" for numbers of 16 bits inside, where engine and processor have them; "auto" takes the
+        fastest that agrees with the reference on sample images
+    agreement: for "auto" the share of sample images in which the best class must be the reference's; None: 0.99
+    samples: for "auto" a folder of images; None looks for a folder `samples` in or next to the model's folder
     device: "auto" (a GPU if the engine sees one), "cpu", "gpu" or "gpu:N"
     gpu_memory_growth: take a GPU's memory as it is needed, not all at once
     cache:  the user's folder for built files (the default model's export, choices of engines, conversions)
@@ -45,7 +49,9 @@ class ModelSource:
     output_layer: str | None = None
     signature: str | None = None
     engine: str = "auto"
-    precision: Precision = "f32"
+    precision: PrecisionChoice = "f32"
+    agreement: float | None = None
+    samples: Path | None = None
     device: str = "auto"
     gpu_memory_growth: bool = False
     preprocess: Preprocess = field(default_factory=Preprocess)
@@ -54,10 +60,18 @@ class ModelSource:
     allow_unsafe: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ModelError for a precision that does not exist, and for a signature of what is no SavedModel."""
-        check_one_of("--precision", self.precision, get_args(Precision))
+        """Raise ModelError for a wrong precision or agreement, and for a signature of what is no SavedModel."""
+        check_one_of("--precision", self.precision, (*PRECISIONS, "auto"))
+        if self.precision != "auto" and (self.agreement is not None or self.samples is not None):
+            raise ModelError("--agreement and --samples say how --precision auto chooses: give that, too.")
+        if self.agreement is not None and not 0 < self.agreement <= 1:
+            raise ModelError(f"--agreement is a share of images above 0 and at most 1, not {self.agreement:g}.")
         if self.signature is not None and (self.graph is not None or (self.path is not None and self.path.is_file())):
             raise ModelError("--signature names a signature of a SavedModel; this model is none.")
+
+    def in_precision(self, precision: Precision) -> ModelSource:
+        """The same in this precision, which is no longer to be chosen."""
+        return replace(self, precision=precision, agreement=None, samples=None)
 
 
 @dataclass(frozen=True)

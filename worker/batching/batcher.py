@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import ONLY_CALLER, Capacity, Pace, crowded, expected_wait_s, refusal
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
-from worker.batching.runner import BatchRunner, Predict
+from worker.batching.runner import BatchRunner, Predict, Upload
 from worker.errors import Busy
 from worker.telemetry.metrics import ModelMetrics
 from worker.telemetry.request_stages import current_stages, note_stage
@@ -36,6 +36,7 @@ class Batcher:
     queue_most:       images that may wait, encoded or decoded; queue_bytes_most: their memory, in bytes
     scheduler:        shares the cores among several batchers
     sizes:            the only batch sizes that the engine should see: batches are padded to them
+    upload:           makes a padded batch on its way to the device; if None, batches are arrays on the host
     ahead:            assemble the next full batch while one runs: for engines that leave the cores free
     """
 
@@ -50,6 +51,7 @@ class Batcher:
         queue_bytes_most: int = QUEUE_BYTES,
         scheduler: CoreScheduler | None = None,
         sizes: Sequence[int] = (),
+        upload: Upload | None = None,
         ahead: bool = False,
     ) -> None:
         self.pace = pace
@@ -68,6 +70,7 @@ class Batcher:
             stream=stream,
             pace=pace,
             sizes=tuple(sizes),
+            upload=upload,
             ahead=ahead,
             scheduler=scheduler or CoreScheduler(),
             numbers=numbers,

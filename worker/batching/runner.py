@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 Predict = Callable[[Sequence[Image]], Scores]
 
+Upload = Callable[[Sequence[Image]], Sequence[Image]]
+"""Images of one size -> a batch for `Predict`, padded, which is on its way to the device."""
+
 NOTHING: Scores = np.empty((0, 0), np.float32)
 
 STUCK_AFTER_S = 30.0
@@ -62,6 +65,7 @@ class BatchRunner:
         stream: Predict | None,
         pace: Pace,
         sizes: Sequence[int],
+        upload: Upload | None,
         ahead: bool,
         scheduler: CoreScheduler,
         numbers: ModelMetrics,
@@ -76,6 +80,7 @@ class BatchRunner:
         self._stream = stream or predict
         self._pace = pace
         self._sizes = sizes
+        self._assemble = upload or partial(assemble, sizes=sizes)
         self._scheduler = scheduler
         self._numbers = numbers
         self._coming = coming
@@ -200,7 +205,7 @@ class BatchRunner:
         """The batch as one array, made while others run; None where that gains nothing."""
         if self._assembling is None or not self._all_busy:
             return None
-        return self._assembling.submit(assemble, [image.image for image in members], self._sizes)
+        return self._assembling.submit(self._assemble, [image.image for image in members])
 
     def _chosen(self, slot: CoreSlot) -> NextBatch:
         """The next batch, on the cores that the slot has or can get."""
@@ -267,7 +272,7 @@ class BatchRunner:
         if ready is not None and len(members) == len(batch):
             scores = predict(ready.result())
         else:
-            scores = predict(assemble(images, self._sizes) if self._sizes else images)
+            scores = predict(self._assemble(images) if self._sizes else images)
         if len(scores) < len(images) or (not self._sizes and len(scores) != len(images)):
             raise WorkerError(f"The model gave {len(scores)} results for {len(images)} images.")
         return _Result(members, scores[: len(images)], began_s, time.monotonic())

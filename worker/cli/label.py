@@ -11,6 +11,7 @@ import typer
 
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
+    Agreement,
     AllowUnsafeModel,
     Channels,
     Device,
@@ -28,6 +29,7 @@ from worker.cli.options import (
     Pixels,
     Precision,
     Resize,
+    Samples,
     Signature,
     Size,
     Std,
@@ -59,6 +61,8 @@ def label(
     num_top_predictions: Top = WorkerSettings.top,
     engine: EngineName = "auto",
     precision: Precision = "f32",
+    agreement: Agreement = None,
+    samples: Samples = None,
     device: Device = "auto",
     gpu_memory_growth: GpuMemoryGrowth = False,
     allow_unsafe_model: AllowUnsafeModel = False,
@@ -94,6 +98,8 @@ def label(
         signature=signature,
         engine=engine,
         precision=precision,
+        agreement=agreement,
+        samples=samples,
         device=device,
         gpu_memory_growth=gpu_memory_growth,
         allow_unsafe=allow_unsafe_model,

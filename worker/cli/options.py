@@ -88,8 +88,27 @@ Precision = Annotated[
     str,
     typer.Option(
         "--precision",
-        metavar="f32|bf16",
-        help="Numbers to compute in; bf16 is quicker where the processor has it, and less exact.",
+        metavar="f32|bf16|auto",
+        help="Numbers to compute in; bf16 is quicker where the processor has it, and less exact; auto takes the "
+        "fastest that agrees on sample images.",
+    ),
+]
+Agreement = Annotated[
+    float | None,
+    typer.Option(
+        "--agreement",
+        metavar="SHARE",
+        help="For --precision auto: in which share of the sample images the best label must stay the same.  "
+        "[default: 0.99]",
+    ),
+]
+Samples = Annotated[
+    Path | None,
+    typer.Option(
+        "--samples",
+        metavar="DIR",
+        help="For --precision auto: a folder of images like those that will be asked.  [default: samples beside the "
+        "model]",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|gpu[:N]", help="Where the model runs.")]

@@ -37,6 +37,7 @@ from worker.cli.cascade_options import (
 )
 from worker.cli.options import (
     DEFAULT_MAX_PIXELS,
+    Agreement,
     AllowUnsafeModel,
     Channels,
     Device,
@@ -54,6 +55,7 @@ from worker.cli.options import (
     Pixels,
     Precision,
     Resize,
+    Samples,
     Signature,
     Size,
     Std,
@@ -117,6 +119,8 @@ def worker(
     ] = None,
     engine: EngineName = "auto",
     precision: Precision = "f32",
+    agreement: Agreement = None,
+    samples: Samples = None,
     device: Device = "auto",
     gpu_memory_growth: GpuMemoryGrowth = False,
     allow_unsafe_model: AllowUnsafeModel = False,
@@ -164,6 +168,7 @@ def worker(
     tokens: TokenFile = None,
     cors_origin: CorsOrigins = None,
     allowed_host: AllowedHosts = None,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="No web pages at /ui/ and /docs.")] = False,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.INFO,
     access_log: AccessLogOption = False,
@@ -222,6 +227,8 @@ def worker(
                 signature=signature,
                 engine=engine,
                 precision=precision,
+                agreement=agreement,
+                samples=samples,
                 device=device,
                 gpu_memory_growth=gpu_memory_growth,
                 allow_unsafe=allow_unsafe_model,
@@ -262,6 +269,7 @@ def worker(
             require_ticket=require_ticket,
             access=AccessSettings(tokens, tuple(cors_origin or ()), tuple(allowed_host or ())),
             access_log_sample=log.access_sample,
+            ui=not no_ui,
         )
         await serve(settings, stop, notifier=SystemdNotifier.from_environment(os.environ))
 

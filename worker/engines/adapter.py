@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.base import InputSpec
+from worker.engines.base import InputSpec, Upload
 from worker.engines.sample_images import sample_images
-from worker.errors import Busy, ModelError
+from worker.errors import Busy, ModelError, OutOfMemory
 
 Forward = Callable[[Sequence[NDArray[np.uint8]]], NDArray[Any]]
 """Images of one size, exactly as many as the model takes in one call -> scores [n, ...] or [classes]."""
@@ -23,6 +23,7 @@ Forward = Callable[[Sequence[NDArray[np.uint8]]], NDArray[Any]]
 class EngineAdapter:
     """An engine that calls `forward`, and tries it once when it is made. Raises ModelError if that fails.
 
+    `upload` brings a batch to the device for which `forward` is called next.
     `on_one_core` is the same function computed by the calling thread only, for `streams` threads at a time.
     """
 
@@ -38,9 +39,11 @@ class EngineAdapter:
         on_one_core: Forward | None = None,
         streams: int = 1,
         labels: tuple[str, ...] | None = None,
+        upload: Upload | None = None,
     ) -> None:
         self._forward: Forward | None = forward
         self._on_one_core: Forward | None = on_one_core or forward
+        self._upload = upload
         self.streams = streams
         self.labels = labels
         self.input = spec
@@ -49,6 +52,11 @@ class EngineAdapter:
         self.device = device
         self.fixed_batches = fixed_batches
         self.classes = self.predict(sample_images(spec, 1)).shape[1]
+
+    @property
+    def upload(self) -> Upload | None:
+        """Brings a batch to the device; None where nothing is brought, or where batches are cut before."""
+        return None if self.input.batch else self._upload
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """The model's outputs [n, classes] for n images, in as many calls as its batch size requires."""
@@ -60,7 +68,7 @@ class EngineAdapter:
 
     def close(self) -> None:
         """Release the framework's objects and their memory."""
-        self._forward = self._on_one_core = None
+        self._forward = self._on_one_core = self._upload = None
 
     def _predicted(self, forward: Forward | None, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if forward is None:
@@ -76,7 +84,7 @@ class EngineAdapter:
         filled = images if missing <= 0 else [*images, *[images[-1]] * missing]
         try:
             scores = np.asarray(forward(filled), np.float32).reshape(len(filled), -1)
-        except Busy:  # its process has ended, which is no fault of the images
+        except (Busy, OutOfMemory):  # no fault of the images, and no other image would do
             raise
         except Exception as error:  # the layers of a framework may raise anything
             raise ModelError(f"The model failed on {len(images)} images: {first_line(error)}") from error

@@ -6,7 +6,7 @@ imported by its own engine's module only, and only when that engine is used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,10 @@ from worker.images.decode import ImageSize
 
 FILELESS = frozenset({"echo"})
 """Engines that need neither model files nor a framework."""
+
+
+Upload = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.uint8]]]
+"""Images [height, width, 3] of one size -> a batch for `predict`, padded, which is on its way to the device."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class Engine(Protocol):
     labels: tuple[str, ...] | None
     streams: int
 
+    @property
+    def upload(self) -> Upload | None:
+        """Brings the next batch to the device, from another thread than the one that predicts; None if it need not."""
+        ...
+
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes] of n images, each [height, width, 3] of the size that `input` says.
 
@@ -74,10 +83,11 @@ class Engine(Protocol):
 
 
 class SingleStream:
-    """The parts that an engine without streams and labels need not define."""
+    """The parts that an engine without streams, labels and a device of its own need not define."""
 
     streams = 1
     labels: tuple[str, ...] | None = None
+    upload: Upload | None = None
 
     def stream(self: Engine, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """As `predict`."""

@@ -6,9 +6,9 @@ import re
 
 from worker.errors import ModelError
 
-GPU_BATCHES = (1, 2, 4, 8, 16)
+GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 """Batch sizes that GPU engines are warmed at and want to be padded to: each new size costs them a plan or a
-compilation when it is first seen."""
+compilation when it is first seen. Calibration finds which of them is worth its latency."""
 
 
 def pick(device: str, *, seen: int, framework: str) -> int | None:

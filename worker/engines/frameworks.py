@@ -61,7 +61,7 @@ class Framework:
         if not self.installed:
             raise ModelError(f"The engine {self.name} is {self.missing}.")
         if source.precision not in self.precisions:
-            raise ModelError(f"The engine {self.name} computes in {' and '.join(self.precisions)} only.")
+            raise ModelError(f"The engine {self.name} computes in {' and '.join(sorted(self.precisions))} only.")
         module = import_module(self.module)
         freeze_heap()
         engine: Engine = module.load(source)
@@ -87,7 +87,15 @@ _IN_ORDER = (
         frozenset({"onnx"}),
         converted="model.onnx",
     ),
-    Framework("torch", "worker.engines.torch", "torch", "torch", "torch", frozenset({"torchscript", "torchexport"})),
+    Framework(
+        "torch",
+        "worker.engines.torch.engine",
+        "torch",
+        "torch",
+        "torch",
+        frozenset({"torchscript", "torchexport"}),
+        precisions=frozenset({"f32", "bf16"}),
+    ),
     Framework(
         "openvino",
         "worker.engines.openvino.engine",

@@ -28,6 +28,8 @@ def load_tensors(source: ModelSource, model_format: Format) -> TensorEngine:
     name, module = _ENGINES[model_format]
     if source.engine not in ("auto", name):
         raise ModelError(f"A model of tensors in {source.path} is served by --engine {name}, not {source.engine}.")
+    if source.precision == "auto":
+        raise ModelError(f"--precision auto compares best labels, and the model of tensors in {source.path} has none.")
     if not framework(name).installed:
         raise ModelError(f"The engine {name} is {framework(name).missing}.")
     loader = import_module(module)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from worker.batching.padding import assemble
 from worker.batching.policy import Pace, Streams, learn_pace
 from worker.engines.tensors import repeated
-from worker.errors import ModelError
+from worker.errors import ModelError, OutOfMemory
 from worker.inference.load_model import AnyModel
 from worker.inference.model import Model
 from worker.inference.tensor_model import TensorModel
@@ -156,8 +156,13 @@ def _measured(
             return seconds_of(shape)
 
     for shape in shapes:
-        if not any(took_s > SLOW_S for known, took_s in seconds.items() if known.stream == shape.stream):
+        if any(took_s > SLOW_S for known, took_s in seconds.items() if known.stream == shape.stream):
+            continue
+        try:
             seconds[shape] = measure(shape)  # with caches and allocations, as a first bound
+        except OutOfMemory as error:
+            _log_too_large(shape.size, error)
+            break
     for _ in range(ROUNDS):
         for shape, took_s in seconds.items():
             if took_s <= SLOW_S:
@@ -169,7 +174,11 @@ def _measured_with_rests(batch_of: Callable[[int], Batch], cap: int, gate: Batch
     seconds: dict[int, float] = {}
     for size in sizes_up_to(cap):
         batch = batch_of(size)
-        seconds[size] = min(_timed_with_rest(batch, gate) for _ in range(SERVING_ROUNDS))
+        try:
+            seconds[size] = min(_timed_with_rest(batch, gate) for _ in range(SERVING_ROUNDS))
+        except OutOfMemory as error:
+            _log_too_large(size, error)
+            break
         if seconds[size] > SLOW_S:
             break
     cap = max(seconds)
@@ -226,6 +235,13 @@ def _work_of_tensors(model: TensorModel) -> _Work | None:
     if model.signature.images:
         return _Work("Images", 1, SIZES, batch, batch)
     return _Work("Rows", 1, ROW_SIZES, batch, batch)
+
+
+def _log_too_large(size: int, error: OutOfMemory) -> None:
+    """Say that no batch has `size` images or more; raises `error` if not even one image fits."""
+    if size == 1:
+        raise error
+    logger.warning("A batch of %d images does not fit into the device's memory: batches stay smaller. %s", size, error)
 
 
 def _log_pace(noun: str, pace: Pace, all_cores: Mapping[int, float], each: Mapping[int, float]) -> None:

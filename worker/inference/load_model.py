@@ -61,6 +61,8 @@ def load_classifier(source: ModelSource, *, name: str) -> Model:
 def _python_model(source: ModelSource, place: Place, *, name: str) -> AnyModel:
     if source.engine not in ("auto", "python"):
         raise ModelError(f"{place.path} is a Python file, which --engine {source.engine} cannot run.")
+    if source.precision == "auto":
+        raise ModelError(f"--precision auto compares engines, and {place.path} is a Python file, which has none.")
     if not source.allow_unsafe:
         refuse_unnamed_code(place.path, named=source.path)
         if place.labels is not None and source.labels is None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.artifacts.formats import format_of
+from worker.artifacts.formats import PrecisionChoice, format_of
 from worker.artifacts.labels import read_labels, read_names
 from worker.artifacts.preprocess_config import read_preprocess
 from worker.artifacts.safety.check import refuse_link
@@ -49,6 +49,7 @@ class Model:
     max_pixels: int
     choice: Choice | None = None
     trouble_of: Callable[[], str | None] | None = None
+    precision: PrecisionChoice = "f32"
 
     @property
     def input(self) -> InputSpec:
@@ -105,6 +106,7 @@ class Model:
             "engine": self.engine.name,
             "engine_choice": self.choice.describe() if self.choice else None,
             "device": self.engine.device,
+            "precision": self.precision,
             "platform": self.engine.platform,
             "classes": self.engine.classes,
             "input": {
@@ -143,7 +145,15 @@ def load(source: ModelSource, *, name: str, trial: bool = False) -> Model:
     if engine.labels and place.labels:
         _log.info("The model contains its labels: those in %s are not used.", place.labels)
     _log.info("Loaded %s version %s from %s: %d classes.", name, place.version, place.path, engine.classes)
-    return Model(name, place.version, labels, engine, source.max_pixels, choice)
+    return Model(
+        name,
+        place.version,
+        labels,
+        engine,
+        source.max_pixels,
+        choice,
+        precision=choice.precision if choice else source.precision,
+    )
 
 
 def _place(source: ModelSource) -> Place:

@@ -58,6 +58,7 @@ class Predictor(ModelPredictor):
             numbers=numbers.model(model.name),
             scheduler=scheduler,
             sizes=engine.fixed_batches or (),
+            upload=engine.upload,
             ahead=engine.device != "cpu" and engine.input.size is not None,
         )
         return cls(model, batcher, decoding=decoding, deadline_s=deadline_s, numbers=numbers)

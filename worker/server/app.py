@@ -9,6 +9,7 @@ from aiohttp import web
 
 from registry.runtime.connections.open_connections import Connections
 from registry.runtime.logs.access_log import AccessLog
+from registry.runtime.pages.page_files import sends_browsers_to_page
 from worker.protocols.article import Article
 from worker.protocols.openinference.routes import OpenInference
 from worker.protocols.tfserving.routes import TFServing
@@ -17,6 +18,7 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.server.admin_routes import AdminRoutes
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
+from worker.ui.routes import page_routes
 from worker.web.access.port_access import PortAccess
 from worker.web.body_budget import BodyBudget
 from worker.web.body_reader import BodyReader
@@ -62,7 +64,7 @@ def build_app(
         access=access,
         access_log=shared.access_log,
     )
-    app = web.Application(middlewares=[aiohttp_middleware(frame)])
+    app = web.Application(middlewares=[*([sends_browsers_to_page] if settings.ui else []), aiohttp_middleware(frame)])
     answer = frame.answer_and_log if frame.logs else frame.answer
     app[FAST_PATH_HANDLER] = lambda request: answer(request, article.answer, _unchanged)
 
@@ -92,6 +94,7 @@ def _routes(
         *OpenInference(models, body_reader, ready=lambda: state.takes_requests).routes(),
         *admin.routes(),
         *openapi.routes(),
+        *(page_routes() if settings.ui else []),
     ]
     openapi.describe(routes, models.names)
     return routes

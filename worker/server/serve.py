@@ -51,7 +51,8 @@ from worker.system.cpu import usable_cores
 from worker.system.memory import keep_freed_memory, release_memory, return_freed_memory
 from worker.system.scheduling import use_batch_scheduling
 from worker.telemetry.metrics import WorkerMetrics
-from worker.web.access.port_access import PortAccess
+from worker.ui.routes import PAGE_PATHS
+from worker.web.access.port_access import OPEN, PortAccess
 from worker.web.access.ticket_gate import RequiredTickets
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
@@ -168,7 +169,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
         for endpoint in endpoints:
             models = ModelRepository([endpoint.store for endpoint in endpoints], default=endpoint.store.name)
             tickets = required.gate(models) if required is not None else None
-            access = PortAccess(control, service=models.default, tickets=tickets)
+            open_paths = OPEN | PAGE_PATHS if settings.ui else OPEN
+            access = PortAccess(control, service=models.default, tickets=tickets, open_paths=open_paths)
             await stack.enter_async_context(_answering(settings, endpoint, models, shared, access, tls))
         if settings.advertise is None and not settings.allow_loopback:
             await refuse_loopback_early(settings.host, settings.backend)

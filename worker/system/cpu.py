@@ -25,11 +25,24 @@ def usable_cores(quota: Path = _QUOTA) -> int:
 
 def processor() -> str:
     """The processor's name, its usable cores and the vector units that matter here: what timings are valid for."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
+    lines = _description()
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), os.uname().machine)
+    return f"{name}, {usable_cores()} cores {' '.join(_vector_units(lines))}".strip()
+
+
+def has_bf16() -> bool:
+    """Whether the processor computes in bf16."""
+    return any(unit.endswith("_bf16") for unit in _vector_units(_description()))
+
+
+def _description() -> list[str]:
+    """The kernel's lines about the processor; none where there is no such file."""
+    try:
+        return Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _vector_units(lines: list[str]) -> list[str]:
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    words = [word for word in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if word in flags.split()]
-    return f"{name}, {usable_cores()} cores {' '.join(words)}".strip()
+    return [word for word in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if word in flags.split()]

@@ -21,6 +21,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from registry.runtime.tasks.count import unfinished_tasks
 from worker.telemetry.histogram import Histogram, Histograms
 from worker.telemetry.request_labels import RequestLabels
 from worker.telemetry.request_stages import current_stages, note_stage
@@ -54,6 +55,11 @@ class WorkerMetrics:
         Gauge("p2p_worker_requests_in_flight", "Requests being received or answered.", registry=registry).set_function(
             lambda: self.in_flight
         )
+        Gauge(
+            "p2p_worker_tasks",
+            "Tasks of the event loop that have not ended; more and more of them are a leak.",
+            registry=registry,
+        ).set_function(unfinished_tasks)
         self.shadow = ShadowMetrics(registry, seconds=_BUCKETS_S)
         self._families = _ModelFamilies(registry)
         self._models: dict[str, ModelMetrics] = {}

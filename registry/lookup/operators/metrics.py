@@ -15,6 +15,7 @@ from registry.discovery.directory import Directory
 from registry.instances.instance import Health
 from registry.lookup.fast_path import FastPath
 from registry.lookup.tickets import LookupTickets
+from registry.runtime.tasks.count import unfinished_tasks
 from registry.runtime.tls.server import ServerTls
 
 
@@ -84,6 +85,11 @@ class LookupMetrics(Collector):
             panic.add_metric([service.name], float(service.snapshot.panic is not None))
         fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
         fast.add_metric([], self._fast.answered)
+        tasks = GaugeMetricFamily(
+            "p2p_registry_tasks",
+            "Tasks of the event loop that have not ended; more and more of them are a leak.",
+            value=unfinished_tasks(),
+        )
         if self._tls is not None:
             yield GaugeMetricFamily(
                 "p2p_certificate_expiry_timestamp_seconds",
@@ -96,7 +102,7 @@ class LookupMetrics(Collector):
                 "When the key that signs tickets was made, in seconds since 1970.",
                 value=self._tickets.key_created_s,
             )
-        yield from [instances, versions, stale, panic, shares, absent, fast]
+        yield from [instances, versions, stale, panic, shares, absent, fast, tasks]
 
     async def handle(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

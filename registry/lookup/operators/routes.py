@@ -1,4 +1,4 @@
-"""The lookup service's routes for operators: `/summary`, `/events`, `/metrics`, and `/sd/prometheus`."""
+"""The lookup service's routes for operators: `/summary`, `/history`, `/events`, `/metrics`, and `/sd/prometheus`."""
 
 from __future__ import annotations
 
@@ -16,26 +16,35 @@ from registry.lookup.operators.scrape_targets import scrape_targets
 from registry.lookup.operators.summary import service_summary
 from registry.lookup.operators.summary_stream import stream_changes
 from registry.lookup.waiting_requests import WaitingRequests
-from registry.security.access import may_use
+from registry.security.access import check_service, may_use
 from registry.security.caller import Caller
 from registry.web.access_middleware import caller_of
+from registry.web.refusal import Refusal
+from registry.worker_figures.collector import FiguresCollector
+from registry.worker_figures.history import History
 
-OPERATOR_PATHS = ("/summary", "/events", "/metrics", "/sd/prometheus")
+OPERATOR_PATHS = ("/summary", "/history/{service}", "/events", "/metrics", "/sd/prometheus")
 """What only operators may ask for, where tokens are on."""
 
 
 def add_operator_routes(
-    app: web.Application, directory: Directory, metrics: LookupMetrics, events: EventLog, waiting: WaitingRequests
+    app: web.Application,
+    directory: Directory,
+    metrics: LookupMetrics,
+    events: EventLog,
+    waiting: WaitingRequests,
+    figures: FiguresCollector | None,
 ) -> None:
-    """Add the routes to the application; event streams end when it shuts down."""
+    """Add the routes to the application; event streams end when it shuts down. `figures` None: none are collected."""
 
     async def end_streams(_: web.Application) -> None:
         events.end()
 
-    routes = _OperatorRoutes(directory, events, waiting)
+    routes = _OperatorRoutes(directory, events, waiting, figures)
     app.add_routes(
         [
             web.get("/summary", routes.summary),
+            web.get("/history/{service}", routes.history),
             web.get("/events", EventRoute(events, waiting).events),
             web.get("/metrics", metrics.handle),
             web.get("/sd/prometheus", routes.scrape_targets),
@@ -47,8 +56,11 @@ def add_operator_routes(
 class _OperatorRoutes:
     """The handlers over one directory."""
 
-    def __init__(self, directory: Directory, events: EventLog, waiting: WaitingRequests) -> None:
+    def __init__(
+        self, directory: Directory, events: EventLog, waiting: WaitingRequests, figures: FiguresCollector | None
+    ) -> None:
         self._directory = directory
+        self._figures = figures
         self._events = events
         self._waiting = waiting
 
@@ -79,7 +91,17 @@ class _OperatorRoutes:
             rollout=service.rollout,
             split=service.shares,
             product=watch.product,
+            figures=None if self._figures is None else self._figures.figures(service.name),
         )
+
+    async def history(self, request: web.Request) -> web.Response:
+        """`GET /history/NAME?worker=ID`: the last 15 minutes of a service's figures, or of one of its workers."""
+        service, worker = request.match_info["service"], request.query.get("worker", "")
+        check_service(caller_of(request), service)
+        if self._directory.followed(service) is None:
+            raise Refusal(404, f"There is no service {service[:80]!r} here: try /services.")
+        history = History() if self._figures is None else self._figures.history(service, worker)
+        return web.json_response({"service": service, "worker": worker} | history.as_json())
 
     async def scrape_targets(self, request: web.Request) -> web.Response:
         """`GET /sd/prometheus`: what Prometheus is to scrape, in the form of its HTTP service discovery."""

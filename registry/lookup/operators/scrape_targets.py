@@ -21,7 +21,7 @@ def scrape_targets(instances: Iterable[Instance], *, lookup_address: str, lookup
     Labels that begin with `__meta_p2p_` are for relabelling; Prometheus drops them afterwards.
     """
     lookup = _group(lookup_address, lookup_scheme, role="lookup")
-    return [lookup, *(_worker(instance) for instance in instances if "protocol" in instance.meta)]
+    return [lookup, *(_worker(instance) for instance in instances if instance.tells_metrics)]
 
 
 def _worker(instance: Instance) -> Group:

@@ -5,6 +5,7 @@ Sentences are made here alone, so that all who show them say the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,14 @@ from registry.instances.instance import Instance
 from registry.lookup.rendering import as_json
 from registry.rollout.record import Rollout, rollout_entry
 from registry.rollout.shares import Shares, absence
+from registry.worker_figures.figures import Figures, ServiceFigures, WorkerFigures
+
+_CURES = dict.fromkeys(
+    ("it answered 401", "it answered 403"), "; the lookup service wants an operator's token for them in P2P_TOKEN"
+)
+"""What helps against a worker's refusal to tell its metrics."""
+
+_UNKNOWN = dict.fromkeys(("requests_per_s", "errors", "p50_s", "p99_s"))
 
 
 def service_summary(
@@ -25,12 +34,13 @@ def service_summary(
     rollout: Rollout | None = None,
     split: Shares | None = None,
     product: str = "Consul",
+    figures: ServiceFigures | None = None,
 ) -> dict[str, Any]:
     """One service as a JSON object.
 
     `stale_s`: for how long the backend, of the make `product`, has not confirmed it, None while it does; `trouble`:
     why. `hint`: why it has no worker to hand out, "" where that is not known. `rollout` is its record while it is in
-    force, and `split` the shares of the versions by it.
+    force, and `split` the shares of the versions by it. `figures` are those of the service, None where none are known.
     """
     shares = shares_percent(snapshot, split)
     shadows = {} if rollout is None else rollout.shadows
@@ -43,12 +53,17 @@ def service_summary(
         "handed_out": len(shares),
         "panic": None if snapshot.panic is None else asdict(snapshot.panic),
         "rollout": None if rollout is None else rollout_entry(rollout),
-        "versions": _versions(snapshot, shares, shadows),
+        "figures": None if figures is None else _figures(figures.total),
+        "versions": _versions(snapshot, shares, shadows, {} if figures is None else figures.versions),
         "notes": [
             *_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint, product=product),
             *([absence(snapshot.service, split.absent, split.weights)] if split is not None and split.absent else []),
+            *([] if figures is None else _silent_workers(snapshot, figures.workers)),
         ],
-        "workers": [_worker(instance, snapshot, shares) for instance in snapshot.instances],
+        "workers": [
+            _worker(instance, snapshot, shares, None if figures is None else figures.workers.get(instance.id))
+            for instance in snapshot.instances
+        ],
         "unusable": [asdict(entry) for entry in snapshot.unusable],
     }
 
@@ -71,8 +86,13 @@ def shares_percent(snapshot: Snapshot, versions: Shares | None = None) -> Mappin
     }
 
 
-def _versions(snapshot: Snapshot, shares: Mapping[str, float], shadows: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The versions that instances serve by default: how many instances, what share of the lookups and of copies."""
+def _versions(
+    snapshot: Snapshot, shares: Mapping[str, float], shadows: Mapping[str, float], figures: Mapping[str, Figures]
+) -> list[dict[str, Any]]:
+    """The versions that instances serve by default: how many instances, what share of the lookups and of copies.
+
+    With the figures of the instances that serve them by default.
+    """
     shares_of: dict[str, list[float]] = {}
     for instance in snapshot.instances:
         shares_of.setdefault(instance.version, []).append(shares.get(instance.id, 0.0))
@@ -82,13 +102,57 @@ def _versions(snapshot: Snapshot, shares: Mapping[str, float], shadows: Mapping[
             "workers": len(each),
             "share_percent": round(sum(each), 2),
             "shadow_percent": shadows.get(version, 0.0),
+            "figures": _figures(figures.get(version)),
         }
         for version, each in sorted(shares_of.items())
         if version
     ]
 
 
-def _worker(instance: Instance, snapshot: Snapshot, shares: Mapping[str, float]) -> dict[str, Any]:
+def _figures(figures: Figures | None) -> dict[str, Any] | None:
+    """Figures to four significant digits; null for what is not known."""
+    if figures is None:
+        return None
+    return {
+        "requests_per_s": _digits(figures.requests_per_s),
+        "errors": _digits(figures.error_rate),
+        "p50_s": _digits(figures.p50_s),
+        "p99_s": _digits(figures.p99_s),
+    }
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _worker_figures(worker: WorkerFigures | None) -> dict[str, Any] | None:
+    if worker is None:
+        return None
+    return {
+        "engine": worker.engine,
+        "in_flight": worker.in_flight,
+        "queue": worker.queue,
+        "started_at": worker.started_at_s,
+        "fault": worker.fault,
+    } | (_figures(worker.figures) or _UNKNOWN)
+
+
+def _silent_workers(snapshot: Snapshot, workers: Mapping[str, WorkerFigures]) -> Iterator[str]:
+    """How many healthy workers do not tell their figures, with the commonest reason."""
+    faults = Counter(
+        workers[instance.id].fault
+        for instance in snapshot.serving
+        if instance.id in workers and workers[instance.id].fault
+    )
+    if faults:
+        (fault, _), count = faults.most_common(1)[0], faults.total()
+        why = f"{fault}{_CURES.get(fault, '')}"
+        yield f"{count} of {len(snapshot.serving)} healthy workers do not tell their figures: {why}"
+
+
+def _worker(
+    instance: Instance, snapshot: Snapshot, shares: Mapping[str, float], figures: WorkerFigures | None
+) -> dict[str, Any]:
     return as_json(instance) | {
         "node": instance.node,
         "health": instance.health,
@@ -98,6 +162,7 @@ def _worker(instance: Instance, snapshot: Snapshot, shares: Mapping[str, float])
         "failed": dict(instance.failed_versions),
         "handed_out": instance.id in shares,
         "share_percent": shares.get(instance.id, 0.0),
+        "figures": _worker_figures(figures),
         "notes": [*_worker_notes(instance, snapshot)],
     }
 

@@ -1,9 +1,9 @@
 // Starts the page: one state, filled by two streams of the lookup service, shown by the view that the address names.
 
-import { follow, useToken } from "./api.js";
-import { h } from "./dom.js";
+import { follow } from "./api.js";
 import * as events from "./events.js";
 import * as services from "./services.js";
+import { signIn } from "./sign-in.js";
 import * as attempt from "./try.js";
 import * as workers from "./workers.js";
 
@@ -47,26 +47,16 @@ function connected(now, refusal) {
 }
 
 function logIn(refusal) {
-  if (document.querySelector(".login")) return;
   view = null;
-  const input = h("input", { type: "password", autocomplete: "off", required: true, "aria-describedby": "why" });
-  const form = h(
-    "form",
-    { class: "login card" },
-    h("h2", {}, "Operators only"),
-    h("p", { id: "why" }, refusal.message),
-    h("label", {}, "Token", input),
-    h("p", { class: "soft" }, "It stays in this page's memory: closing or reloading the page forgets it."),
-    h("button", {}, "Sign in"),
-  );
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    useToken(input.value);
-    open();
-    start();
+  signIn(main, {
+    title: "Operators only",
+    label: "Token",
+    refusal,
+    then: () => {
+      open();
+      start();
+    },
   });
-  main.replaceChildren(form);
-  input.focus();
 }
 
 function start() {

@@ -26,7 +26,8 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
-from worker.web.access.port_access import PortAccess
+from worker.ui.routes import PAGE_PATHS
+from worker.web.access.port_access import OPEN, PortAccess
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
 from worker.web.request import IncomingRequest
@@ -71,7 +72,7 @@ async def fast_and_slow_worker(
             )  # fmt: skip
             async with store:
                 await store.load()
-                access = PortAccess(control or AccessControl(), service=store.name)
+                access = PortAccess(control or AccessControl(), service=store.name, open_paths=OPEN | PAGE_PATHS)
                 app = build_app(settings, ModelRepository([store]), state, shared, access)
                 runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=finish_s)
                 await runner.setup()

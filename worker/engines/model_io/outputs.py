@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.artifacts.preprocess_config import Outputs
-from worker.engines.base import Engine, InputSpec
+from worker.engines.base import Engine, InputSpec, Upload
 from worker.errors import ModelError
 
 _log = logging.getLogger(__name__)
@@ -72,6 +72,11 @@ class SoftmaxEngine:
     @input.setter
     def input(self, spec: InputSpec) -> None:
         self._engine.input = spec
+
+    @property
+    def upload(self) -> Upload | None:
+        """The wrapped engine's."""
+        return self._engine.upload
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes]."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,21 @@ TOLERANCE: Mapping[Precision, float] = {"f32": 1e-3, "bf16": 0.05}
 """How far a probability may be from the reference's. bf16 has 8 bits of fraction: the largest seen is 0.024."""
 
 
+class Candidate(NamedTuple):
+    """An engine, and the precision that it computes in."""
+
+    engine: str
+    precision: Precision
+
+
 @dataclass(frozen=True)
 class Row:
-    """The result of the comparison for one engine.
+    """The result of the comparison for one engine in one precision.
 
     images_per_s: by batch size; empty if it was not timed
     streams_per_s: images a second of all its streams together, one image each; None if it has none
     difference:   the largest difference from the reference of any probability; None if it was not compared
+    agreement:    in which share of the sample images its best class is the reference's; None unless it was asked for
     left_out:     why it cannot be chosen, in words; empty if it can
     """
 
@@ -36,6 +44,13 @@ class Row:
     difference: float | None = None
     left_out: str = ""
     streams_per_s: float | None = None
+    precision: Precision = "f32"
+    agreement: float | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        """What the row is about."""
+        return Candidate(self.engine, self.precision)
 
     @property
     def busy_per_s(self) -> float:
@@ -61,6 +76,7 @@ class Choice:
                 **asdict(row),
                 "images_per_s": {str(size): round(rate, 1) for size, rate in row.images_per_s.items()},
                 "streams_per_s": None if row.streams_per_s is None else round(row.streams_per_s, 1),
+                "agreement": None if row.agreement is None else round(row.agreement, 4),
             }
             for row in self.rows
         ]
@@ -68,8 +84,10 @@ class Choice:
 
     def __str__(self) -> str:
         """The choice as one line for the log."""
-        timed = [f"{row.engine} {_rates(row)}{_distance(row, self.reference)}" for row in self.rows if row.images_per_s]
-        others = [f"{row.engine}: {row.left_out}" for row in self.rows if row.left_out]
+        called = _names(self.rows)
+        compared = [(called[row.candidate], row) for row in self.rows]
+        timed = [f"{name} {_rates(row)}{_distance(row, self.reference)}" for name, row in compared if row.images_per_s]
+        others = [f"{name}: {row.left_out}" for name, row in compared if row.left_out]
         sizes = next((" and ".join(map(str, row.images_per_s)) for row in self.rows if row.images_per_s), "")
         table = f" Images a second in batches of {sizes}: {', '.join(timed)}." if timed else ""
         rest = f" Left out: {'; '.join(others)}." if others else ""
@@ -83,6 +101,7 @@ class LoadOptions:
     file:       the converted model's name in the choice's folder; None for the model's own files
     preprocess: the reference's values; None to let the engine find them again, for the reference itself
     batch, pixels, platform: those of the reference, see `InputSpec` and `Engine`
+    precision:  the precision to compute in
     """
 
     file: str | None
@@ -90,6 +109,7 @@ class LoadOptions:
     batch: int | None
     pixels: str
     platform: str
+    precision: Precision
 
 
 def difference(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
@@ -115,11 +135,32 @@ def disagreement(wanted: NDArray[np.float32], found: NDArray[np.float32], *, tol
     return f"sees another best class in {missed} of {len(wanted)} images" if missed else ""
 
 
-def fastest(rows: Sequence[Row]) -> str | None:
-    """The engine with the best geometric mean of images a second, alone and with a queue; None if none is left."""
+def agreement(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """The share of images whose best class is the same in both [n, classes]; 0 for other shapes and for NaN."""
+    if wanted.shape != found.shape or not np.isfinite(found).all():
+        return 0.0
+    return float((wanted.argmax(axis=1) == found.argmax(axis=1)).mean())
+
+
+def disagreement_on_samples(agreed: float, *, asked: float, images: int) -> str:
+    """Why an agreement is less than what is asked for, in words; empty if it is not."""
+    if agreed >= asked:
+        return ""
+    other = images - round(agreed * images)
+    return f"sees another best class in {other} of {images} sample images (an agreement of {asked:g} is asked for)"
+
+
+def fastest(rows: Sequence[Row]) -> Row | None:
+    """The row with the best geometric mean of images a second, alone and with a queue; None if none is left."""
     fit = [row for row in rows if not row.left_out and row.images_per_s]
-    best = max(fit, key=lambda row: row.images_per_s[min(row.images_per_s)] * row.busy_per_s, default=None)
-    return best.engine if best else None
+    return max(fit, key=lambda row: row.images_per_s[min(row.images_per_s)] * row.busy_per_s, default=None)
+
+
+def _names(rows: Sequence[Row]) -> Mapping[Candidate, str]:
+    """How the log calls each candidate: the engine alone, unless several precisions were compared."""
+    compared = [row for row in rows if row.images_per_s or row.difference is not None]
+    named = [row.candidate for row in compared] if len({row.precision for row in compared}) > 1 else []
+    return {row.candidate: " ".join(row.candidate) if row.candidate in named else row.engine for row in rows}
 
 
 def _rates(row: Row) -> str:
@@ -130,4 +171,7 @@ def _rates(row: Row) -> str:
 def _distance(row: Row, reference: str) -> str:
     if row.engine == reference and not row.difference:
         return " (reference)"
-    return f" (within {row.difference:.1g})" if row.difference is not None else ""
+    if row.difference is None:
+        return ""
+    agreed = "" if row.agreement is None else f", agreement {row.agreement:.4g}"
+    return f" (within {row.difference:.1g}{agreed})"

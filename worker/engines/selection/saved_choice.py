@@ -18,6 +18,7 @@ _FILE = "choice.json"
 
 def load_with(source: ModelSource, name: str, options: LoadOptions, folder: Path) -> Engine:
     """The engine called `name` with the model of `source`, loaded with `options`. Raises ModelError."""
+    source = source.in_precision(options.precision)
     if options.file is not None:
         file = folder / options.file
         source = replace(source, path=file, graph=None, input_layer=None, output_layer=None, signature=None)

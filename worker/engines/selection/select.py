@@ -26,6 +26,7 @@ from worker.engines.frameworks import FRAMEWORKS, Framework, framework, referenc
 from worker.engines.load import load_engine
 from worker.engines.selection.compare import compare, not_installed
 from worker.engines.selection.report import Choice
+from worker.engines.selection.samples import asked_agreement, sample_files, too_few
 from worker.engines.selection.saved_choice import load_with, read_choice
 from worker.errors import ModelError
 from worker.system.build_once import build_once
@@ -50,6 +51,7 @@ def open_model(source: ModelSource, *, trial: bool = False) -> tuple[Engine, Cho
     rivals = candidates(source, model_format)
     if not source.allow_unsafe:
         refuse_unsafe(path, model_format)
+    _check_samples(source)
     names = [rival.name for rival in rivals]
     convert = names == ["tensorflow"] and (trial or _folder(source, names).is_dir())
     if not convert and not _to_be_compared(source, model_format, rivals):
@@ -61,6 +63,15 @@ def open_model(source: ModelSource, *, trial: bool = False) -> tuple[Engine, Cho
         engine, choice = _compared(source, names)
     _log.info("%s", choice)
     return engine, choice
+
+
+def _check_samples(source: ModelSource) -> None:
+    """Raise ModelError where a precision cannot be chosen for want of images; say where they are few."""
+    count, asked = len(sample_files(source)), asked_agreement(source)
+    if count and too_few(count, asked):
+        _log.warning(
+            "%d sample images are too few to show an agreement of %g: all of them have to agree.", count, asked
+        )
 
 
 def candidates(source: ModelSource, model_format: Format) -> list[Framework]:
@@ -131,12 +142,20 @@ def _key(source: ModelSource, names: Sequence[str]) -> str:
     """A digest of all that a choice depends on: files, flags, engines, processor, and this code."""
     path = source.graph or source.path or Path()
     digest = hashlib.sha256()
-    for file in [*parts_of(path), *sorted(Path(worker.engines.__path__[0]).rglob("*.py"))]:
+    for file in [*parts_of(path), *sample_files(source), *sorted(Path(worker.engines.__path__[0]).rglob("*.py"))]:
         with open(file, "rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     versions = {one.name: one.version for one in FRAMEWORKS.values()}
     flags = (
-        *(source.engine, source.precision, source.device, source.input_layer, source.output_layer, source.signature),
+        *(
+            source.engine,
+            source.precision,
+            source.agreement,
+            source.device,
+            source.input_layer,
+            source.output_layer,
+            source.signature,
+        ),
         source.allow_unsafe,
     )
     digest.update(repr((versions, flags, source.preprocess, tuple(names), path.suffix, processor())).encode())

@@ -6,6 +6,8 @@ permit all of it. OPEN paths answer yes or no to everybody.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from registry.security.access import check_service
 from registry.security.access_control import AccessControl
 from registry.security.caller import ANONYMOUS, Caller, Role
@@ -18,14 +20,25 @@ OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 
 
 class PortAccess:
-    """The access to one port, whose default model is `service`; `tickets` None: no ticket is required."""
+    """The access to one port, whose default model is `service`; `tickets` None: no ticket is required.
 
-    def __init__(self, control: AccessControl, *, service: str, tickets: TicketGate | None = None) -> None:
+    Everybody may ask for `open_paths`, which are exact paths.
+    """
+
+    def __init__(
+        self,
+        control: AccessControl,
+        *,
+        service: str,
+        tickets: TicketGate | None = None,
+        open_paths: Set[str] = OPEN,
+    ) -> None:
         self.origins = control.origins
         self.restricted = control.restricted or tickets is not None
         self._control = control
         self._service = service
         self._tickets = tickets
+        self._open_paths = open_paths
 
     def admit(self, request: IncomingRequest) -> Permission:
         """What permits the request, which is counted. Raises WorkerError, AccessDenied, OverQuota where nothing does.
@@ -39,7 +52,7 @@ class PortAccess:
             known = self._tickets.known(request)
             if known is not None:
                 return known
-        if request.path in OPEN:
+        if request.path in self._open_paths:
             return UNLIMITED
         caller, limits = self._permitted(request, count=True)
         control.count(caller)
@@ -48,7 +61,7 @@ class PortAccess:
     def check_ahead(self, request: IncomingRequest) -> None:
         """Raise what `admit` would; counts nothing."""
         self._control.check_host(request.headers)
-        if request.path not in OPEN:
+        if request.path not in self._open_paths:
             caller, _ = self._permitted(request, count=False)
             self._control.check_quota(caller)
 

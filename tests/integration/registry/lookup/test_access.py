@@ -25,7 +25,7 @@ from tests.support.raw_http import conversation
 from tests.support.security.token_file import CLIENT, OF_CATS, OPERATOR, SLOW, bearer, write_tokens
 
 PAGE = "https://page.example"
-OPERATOR_PATHS = ("/metrics", "/sd/prometheus", "/events", "/summary")
+OPERATOR_PATHS = ("/metrics", "/sd/prometheus", "/events", "/summary", "/history/classify")
 CLIENT_PATHS = ("/", "/next", "/next/classify", "/instances/classify", "/services", "/nowhere", "/to/classify/x")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -300,6 +301,7 @@ async def test_numbers_are_there(lookups: Lookups) -> None:
     await lookups.get("/next/nobody")
     _, text = await lookups.get("/metrics")
     assert 'p2p_registry_requests_total{status="404"} 1.0' in text
+    assert re.search(r"(?m)^p2p_registry_tasks [1-9]", text)
     assert f'p2p_registry_instances{{health="passing",service="{lookups.name}"}} 1.0' in text.replace(
         f'service="{lookups.name}",health="passing"', f'health="passing",service="{lookups.name}"'
     )

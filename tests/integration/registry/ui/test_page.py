@@ -14,6 +14,7 @@ from registry.security.access_control import access_control
 from registry.security.access_settings import AccessSettings
 from registry.server import running
 from registry.settings import RegistrySettings
+from tests.support.accessibility import serious_faults
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.lookups.fleet_page import MARKUP, fleet_page, strange_worker, workers
@@ -23,23 +24,12 @@ from tests.support.waiting import until
 from tests.support.workers.echo_worker import echo_worker
 
 # A browser and its driver are started and told much in one step of the loop.
-pytestmark = pytest.mark.long_callbacks(reason="the browser's driver holds the loop, not what is tested")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.long_callbacks(reason="the browser's driver holds the loop, not what is tested"),
+]
 
 VIEWS = ("services", "workers", "events", "try")
-SERIOUS = ("serious", "critical")
-
-
-async def serious_faults(page: Any) -> list[str]:
-    """What axe finds: the rule and the element of each serious violation."""
-    from axe_playwright_python.async_playwright import Axe
-
-    results = await Axe().run(page)
-    return [
-        f"{violation['id']}: {node['html']}"
-        for violation in results.response["violations"]
-        if violation["impact"] in SERIOUS
-        for node in violation["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("count", [0, 1, 12, 500])
@@ -169,7 +159,19 @@ async def test_curl_keeps_its_line() -> None:
         async with http.get(f"{fleet.url}/", headers=browser, allow_redirects=False) as sent:
             assert (sent.status, sent.headers["Location"]) == (302, "/ui/")
         total = 0
-        for name in ("", "app.js", "style.css", "dom.js", "api.js", "services.js", "workers.js", "events.js", "try.js"):
+        for name in (
+            "",
+            "app.js",
+            "style.css",
+            "dom.js",
+            "api.js",
+            "services.js",
+            "workers.js",
+            "events.js",
+            "try.js",
+            "photo.js",
+            "sign-in.js",
+        ):
             async with http.get(f"{fleet.url}/ui/{name}") as file:
                 assert file.status == 200
                 policy = file.headers["Content-Security-Policy"]

@@ -60,11 +60,15 @@ async def test_it_is_registered_where_the_user_says_so(agent: ConsulProcess) -> 
     async def registered() -> bool:
         return bool((await catalog.health("alone")).instances)
 
+    async def gone() -> bool:
+        return not await registered()  # the servers of a cluster learn of a removal a moment after the agent
+
     for flag, environ in (("--allow-loopback",), {}), ((), {"P2P_ALLOW_LOOPBACK": "1"}):
         async with command(*WORKER, *flag, environ={"CONSUL_HTTP_ADDR": agent.url, **environ}) as running:
             await until(registered, within_s=20)
             running.process.terminate()
             assert await running.ended() == 0
+        await until(gone, within_s=20)
     await catalog.close()
 
 

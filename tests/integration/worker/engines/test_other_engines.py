@@ -15,6 +15,7 @@ from tests.support.models.dense_model import EDGE, IMAGENET, answers, write_caff
 from tests.support.photos import chelsea_jpeg, china_jpeg, coffee_jpeg
 from worker.artifacts.preprocess_config import Preprocess
 from worker.artifacts.source import ModelSource
+from worker.engines.load import load_engine
 from worker.errors import ModelError
 from worker.inference.model import Model, load
 
@@ -104,6 +105,27 @@ def test_torch_answers_as_it_did(tmp_path: Path, suffix: str) -> None:
     assert close(model.predict(pictures[:1]), answers(pictures[:1], *IMAGENET))
     assert model.engine.platform == ("pytorch_torchscript" if suffix == ".pt" else "pytorch_export")
     assert model.engine.name == "torch"
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pt2"])
+def test_torch_computes_in_bf16_where_the_processor_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Its answers are nearly those in float32, and not the same; on another processor the error says what to do."""
+    needs_torch()
+    from worker.engines.torch import engine
+
+    path = write_torch(tmp_path / f"model{suffix}")
+    pictures = [np.zeros((EDGE, EDGE, 3), np.uint8), np.full((EDGE, EDGE, 3), 90, np.uint8)]
+    wanted = load_engine(ModelSource(path=path, preprocess=SIZE), "torch").predict(pictures)
+    in_bf16 = ModelSource(path=path, preprocess=SIZE, precision="bf16")
+    monkeypatch.setattr(engine, "has_bf16", lambda: True)
+    found = load_engine(in_bf16, "torch").predict(pictures)
+    assert close(found, wanted, within=0.05)
+    assert not np.array_equal(found, wanted)
+    monkeypatch.setattr(engine, "has_bf16", lambda: False)
+    with pytest.raises(ModelError, match="no bf16"):
+        load_engine(in_bf16, "torch")
 
 
 def test_files_of_torch_without_a_network_are_refused(tmp_path: Path) -> None:

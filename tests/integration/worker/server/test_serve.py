@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -187,6 +188,7 @@ async def test_readiness_and_numbers_tell(asking: Asking) -> None:
     assert 'p2p_worker_requests_total{model="echo",protocol="article",status="200"}' in text
     assert 'p2p_worker_stage_seconds_count{model="echo",stage="predict"}' in text
     assert 'p2p_worker_queue_depth{model="echo"} 0.0' in text
+    assert re.search(r"(?m)^p2p_worker_tasks [1-9]", text)
 
 
 async def test_a_deadline_in_the_queue_is_kept(asking: Asking, hold: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ from benchmarks.rivals.contestant import rivals
 from benchmarks.worker.report import (
     BARE_SOCKET,
     OURS,
+    OURS_BF16,
     Bar,
     OpenLoop,
     Overload,
@@ -83,6 +84,15 @@ def test_the_worker_is_compared_with_the_best_rival_in_each_figure() -> None:
     assert "Mosec" in bars[0].measured
     assert "set for one client" in bars[1].measured
     assert best_rival(field) == "Mosec"
+
+
+def test_the_worker_in_bf16_has_a_bar_of_its_own_and_is_not_a_rival() -> None:
+    """It must answer four times as many as Flask; that it answers more than the worker in f32 breaks no bar."""
+    field = {OURS: result(alone_ms=12, per_s=90), "Flask": result(alone_ms=50, per_s=30)}
+    for per_s, holds in ((119, False), (121, True)):
+        bars = rival_bars({**field, OURS_BF16: result(alone_ms=9, per_s=per_s)}, table="(b)", flask_times=3)
+        assert held(bars) == [True, True, True, holds]
+        assert bars[-1].demand == "(b): in bf16 4 x Flask at 16"
 
 
 def test_a_rival_that_left_is_no_rival_and_is_named_with_the_reason() -> None:

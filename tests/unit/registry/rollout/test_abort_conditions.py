@@ -7,13 +7,13 @@ from collections import Counter
 import pytest
 
 from registry.rollout.abort_conditions import ENOUGH_REQUESTS, conditions, reason_to_abort
-from registry.rollout.version_stats import VersionStats
 from registry.runtime.errors import SettingsError
+from registry.worker_figures.request_counts import RequestCounts
 
 
 def stats(requests: int = 1000, errors: int = 0, *, within_s: float = 0.1, compared: int = 0, agreed: int = 0):
     buckets = Counter({within_s: requests, float("inf"): requests})
-    return VersionStats(requests, errors, buckets, compared=compared, agreed=agreed)
+    return RequestCounts(requests, errors, buckets, compared=compared, agreed=agreed)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def stats(requests: int = 1000, errors: int = 0, *, within_s: float = 0.1, compa
         ("errors>1%|p99>2x", stats(requests=0), stats(), ""),
     ],
 )
-def test_conditions(text: str, version: VersionStats, others: VersionStats, clause: str) -> None:
+def test_conditions(text: str, version: RequestCounts, others: RequestCounts, clause: str) -> None:
     assert reason_to_abort(conditions(text), version, others, step_ended=True) == clause
 
 

@@ -13,8 +13,9 @@ from registry.rollout import promotion
 from registry.rollout.promotion import Outcome, Promoter, Promotion
 from registry.rollout.record import Rollout, written
 from registry.rollout.record_store import ChangedMeanwhile, RecordStore
-from registry.rollout.version_reader import Reading, Readings
-from registry.rollout.version_stats import VersionStats
+from registry.rollout.version_reader import Readings
+from registry.worker_figures.metrics_text import ModelMetrics
+from registry.worker_figures.reading import Reading
 
 
 class Store:
@@ -47,7 +48,7 @@ class Workers:
         return tuple(Instance("flowers", v, "127.0.0.1", 9000, version=v) for v in ("3", "4"))
 
     async def read(self) -> Readings:
-        return tuple(Reading(instance, VersionStats()) for instance in await self.instances())
+        return tuple(Reading(instance, ModelMetrics()) for instance in await self.instances())
 
 
 @pytest.fixture(autouse=True)

@@ -99,3 +99,16 @@ def test_labels_that_cannot_be_read_are_told_before_the_model_is_loaded(tmp_path
             load(ModelSource(path=tmp_path / "m.onnx", labels=tmp_path / labels), name="m")
     with pytest.raises(ModelError, match="--device takes"):
         load(ModelSource(path=tmp_path / "m.onnx", device="gpu0"), name="m")
+
+
+def test_how_a_precision_is_chosen_is_said_only_where_it_is_chosen() -> None:
+    """--agreement and --samples without --precision auto are told; an agreement is a share; a precision ends both."""
+    with pytest.raises(ModelError, match="--agreement and --samples say how --precision auto chooses"):
+        ModelSource(precision="bf16", agreement=0.9)
+    with pytest.raises(ModelError, match="--agreement and --samples say how --precision auto chooses"):
+        ModelSource(samples=Path("photos"))
+    for share in (0.0, 1.01):
+        with pytest.raises(ModelError, match="--agreement is a share of images above 0 and at most 1"):
+            ModelSource(precision="auto", agreement=share)
+    chosen = ModelSource(precision="auto", agreement=0.9, samples=Path("photos")).in_precision("bf16")
+    assert chosen == ModelSource(precision="bf16")

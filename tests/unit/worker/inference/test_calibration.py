@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tests.support.models.small_models import Brightness, brightness
 from worker.batching.policy import Pace, Streams
+from worker.errors import OutOfMemory
 from worker.inference.calibration import (
     ROUNDS,
     SERVING_ROUNDS,
@@ -122,3 +123,40 @@ def test_a_worker_that_hangs_blocks_no_other(tmp_path: Path, caplog: pytest.LogC
         assert measure_exclusively(brightness(), lock=lock, within_s=0.1).cap >= 1
     assert "measuring at the same time" in caplog.text
     assert measure_exclusively(brightness(), lock=lock / "no folder" / "pace.lock").cap >= 1
+
+
+class Small(Recording):
+    """Has memory for batches of this many images."""
+
+    def __init__(self, fits: int) -> None:
+        super().__init__()
+        self._fits = fits
+
+    def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        scores = super().predict(images)
+        if len(images) > self._fits:
+            raise OutOfMemory("Tried to allocate 2.00 GiB.")
+        return scores
+
+
+def test_the_cap_is_what_fits_into_the_memory(caplog: pytest.LogCaptureFixture) -> None:
+    """A size that does not fit is tried once and no larger one at all, and a line in the log says so."""
+    engine = Small(4)
+    with caplog.at_level(logging.WARNING):
+        assert measure_pace(replace(brightness(), engine=engine)).cap <= 4
+    assert engine.sizes.count(8) == 1
+    assert 16 not in engine.sizes
+    (line,) = caplog.messages
+    assert line.startswith("A batch of 8 images does not fit into the device's memory: batches stay smaller.")
+
+
+def test_a_new_version_that_finds_less_memory_gets_a_smaller_cap() -> None:
+    """While the old version still has its share."""
+    pace = warm_while_serving(replace(brightness(), engine=Small(4)), serving=Pace(cap=16, batch_s=1.0, single_s=1.0))
+    assert pace.cap == 4
+
+
+def test_a_model_of_which_not_one_image_fits_is_refused() -> None:
+    """No cap could be small enough."""
+    with pytest.raises(OutOfMemory):
+        measure_pace(replace(brightness(), engine=Small(0)))

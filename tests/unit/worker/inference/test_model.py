@@ -87,6 +87,7 @@ def test_describe_is_for_readyz() -> None:
         "engine": "brightness",
         "engine_choice": None,
         "device": "cpu",
+        "precision": "f32",
         "platform": "numpy",
         "classes": 2,
         "input": {"size": [8, 8], "resize": "stretch", "pixels": "0..255", "batch": None},

@@ -34,8 +34,8 @@ def test_shares_follow_the_weights_of_those_handed_out() -> None:
     assert shares_percent(snapshot()) == {}
     said = service_summary(snapshot(A, B, drained), stale_s=None, trouble="", hint="")
     assert said["versions"] == [
-        {"version": "3", "workers": 1, "share_percent": 75.0, "shadow_percent": 0.0},
-        {"version": "4", "workers": 2, "share_percent": 25.0, "shadow_percent": 0.0},
+        {"version": "3", "workers": 1, "share_percent": 75.0, "shadow_percent": 0.0, "figures": None},
+        {"version": "4", "workers": 2, "share_percent": 25.0, "shadow_percent": 0.0, "figures": None},
     ]
     assert (said["total"], said["healthy"], said["handed_out"]) == (3, 2, 2)
     assert [(each["handed_out"], each["share_percent"]) for each in said["workers"]] == [

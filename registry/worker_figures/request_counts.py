@@ -1,27 +1,18 @@
-"""The counts of one worker's or one version's requests: read from Prometheus text, subtracted, added up. Pure."""
+"""The counts of one worker's or one version's requests: subtracted, added up, and what they say of times. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-from prometheus_client.parser import text_string_to_metric_families
-
-_REQUESTS = "p2p_worker_requests_total"
-_SECONDS = "p2p_worker_request_duration_seconds_bucket"
-_SHADOW_REQUESTS = "p2p_worker_shadow_requests_total"
-_SHADOW_SECONDS = "p2p_worker_shadow_duration_seconds_bucket"
-_COMPARED = "p2p_worker_shadow_compared_total"
-_DIFFERENCE = "p2p_worker_shadow_score_difference_sum"
-_DROPPED = "p2p_worker_shadow_dropped_total"
+from itertools import accumulate
 
 Buckets = Counter[float]
 """How many requests took at most so many seconds, by the upper end of each bucket: cumulative."""
 
 
 @dataclass(frozen=True, slots=True)
-class VersionStats:
+class RequestCounts:
     """Requests that were answered, those of them with a 5xx, and how long they took; and the same of shadows.
 
     Of `compared` copies `agreed` had the caller's best label; `difference` is the sum of the distances of the best
@@ -80,62 +71,46 @@ def quantile(buckets: Buckets, part: float) -> float | None:
     return below_s
 
 
-def read_stats(text: str, *, model: str) -> VersionStats:
-    """What a worker's /metrics say of one of its models since it started. Raises ValueError for another text."""
-    counts: Counter[tuple[str, bool]] = Counter()
-    buckets: dict[str, Buckets] = {_SECONDS: Counter(), _SHADOW_SECONDS: Counter()}
-    difference = 0.0
-    for sample in (each for family in text_string_to_metric_families(text) for each in family.samples):
-        labels = sample.labels
-        if labels.get("model") != model:
-            continue
-        if sample.name in buckets:
-            buckets[sample.name][float(labels["le"])] += int(sample.value)
-        elif sample.name == _DIFFERENCE:
-            difference += sample.value
-        else:
-            marked = labels.get("status", "").startswith("5") or labels.get("agreed") == "yes"
-            counts[sample.name, marked] += int(sample.value) if sample.value < float("inf") else 0
-    return VersionStats(
-        requests=counts[_REQUESTS, False] + counts[_REQUESTS, True],
-        errors=counts[_REQUESTS, True],
-        buckets=buckets[_SECONDS],
-        shadows=counts[_SHADOW_REQUESTS, False] + counts[_SHADOW_REQUESTS, True],
-        shadow_errors=counts[_SHADOW_REQUESTS, True],
-        shadow_buckets=buckets[_SHADOW_SECONDS],
-        compared=counts[_COMPARED, False] + counts[_COMPARED, True],
-        agreed=counts[_COMPARED, True],
-        difference=difference,
-        dropped=counts[_DROPPED, False],
-    )
-
-
-def since(before: VersionStats, now: VersionStats) -> VersionStats:
-    """What was counted between two readings of one worker."""
+def since(before: RequestCounts, now: RequestCounts) -> RequestCounts:
+    """What one worker counted between two readings; all that it has counted, where its counters began again."""
+    if now.requests < before.requests or now.shadows < before.shadows or now.errors < before.errors:
+        return now
     return _combined(now, before, -1)
 
 
-def added(stats: Iterable[VersionStats]) -> VersionStats:
+def added(counts: Iterable[RequestCounts]) -> RequestCounts:
     """What several workers have counted together."""
-    total = VersionStats()
-    for each in stats:
+    total = RequestCounts()
+    for each in counts:
         total = _combined(total, each, 1)
     return total
 
 
-def _combined(one: VersionStats, other: VersionStats, sign: int) -> VersionStats:
-    def buckets(mine: Buckets, theirs: Buckets) -> Buckets:
-        return Counter({bound: mine[bound] + sign * theirs[bound] for bound in mine | theirs})
-
-    return VersionStats(
+def _combined(one: RequestCounts, other: RequestCounts, sign: int) -> RequestCounts:
+    return RequestCounts(
         requests=one.requests + sign * other.requests,
         errors=one.errors + sign * other.errors,
-        buckets=buckets(one.buckets, other.buckets),
+        buckets=_buckets(one.buckets, other.buckets, sign),
         shadows=one.shadows + sign * other.shadows,
         shadow_errors=one.shadow_errors + sign * other.shadow_errors,
-        shadow_buckets=buckets(one.shadow_buckets, other.shadow_buckets),
+        shadow_buckets=_buckets(one.shadow_buckets, other.shadow_buckets, sign),
         compared=one.compared + sign * other.compared,
         agreed=one.agreed + sign * other.agreed,
         difference=one.difference + sign * other.difference,
         dropped=one.dropped + sign * other.dropped,
     )
+
+
+def _buckets(mine: Buckets, theirs: Buckets, sign: int) -> Buckets:
+    if not theirs:
+        return mine
+    if not mine or mine.keys() == theirs.keys():
+        return Counter({bound: mine[bound] + sign * count for bound, count in theirs.items()})
+    bounds = sorted(mine.keys() | theirs.keys())
+    one, other = _at(bounds, mine), _at(bounds, theirs)
+    return Counter({bound: a + sign * b for bound, a, b in zip(bounds, one, other, strict=True)})
+
+
+def _at(bounds: Iterable[float], buckets: Buckets) -> list[int]:
+    """The counts up to each of these bounds; up to one that the buckets lack, those up to the bound below it."""
+    return list(accumulate((buckets.get(bound, 0) for bound in bounds), max))

@@ -1,10 +1,15 @@
-// Asks the lookup service: with the operator's token where it wants one, which is kept in memory only.
+// Asks the page's server: with a token where the server wants one. The token is kept in memory only.
 
 let token = "";
 
 /** Uses this token from now on. */
 export function useToken(text) {
   token = text.trim();
+}
+
+/** Whether a token is in use. */
+export function signedIn() {
+  return token !== "";
 }
 
 /** The headers of every request. */
@@ -23,8 +28,17 @@ export class Refused extends Error {
 /** The response, if its status is one of success; else the refusal is thrown. */
 export async function ask(path, more = {}, signal = undefined) {
   const response = await fetch(path, { headers: headers(more), signal, cache: "no-store" });
-  if (!response.ok) throw new Refused(response.status, (await response.text()).trim());
+  if (!response.ok) throw new Refused(response.status, sentence(await response.text()));
   return response;
+}
+
+/** What an answer that reports an error says: the lookup service writes the sentence alone, a worker JSON. */
+export function sentence(body) {
+  try {
+    return String(JSON.parse(body).error ?? body);
+  } catch {
+    return body.trim();
+  }
 }
 
 /**

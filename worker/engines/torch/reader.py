@@ -1,4 +1,4 @@
-"""PyTorch: a TorchScript file or one of torch.export -> an engine that takes uint8 images.
+"""A TorchScript file or one of torch.export -> the network on its device, with the shape and type of its input.
 
 A TorchScript file does not contain the shape of its input: [n, 3, height, width] of floats is assumed, 224 x 224 unless
 model.toml or --size says otherwise. A file of torch.export contains shape and type. A pickled module is refused unless
@@ -12,34 +12,27 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from worker.artifacts.safety.check import unsafe_model
 from worker.artifacts.source import ModelSource
-from worker.engines.adapter import EngineAdapter, Forward, first_line
-from worker.engines.device import GPU_BATCHES, name_of, pick
-from worker.engines.model_io.input_plan import Images, feed, layout_of, plan, scaling_of, spec_of, usual_scaling
+from worker.engines.adapter import first_line
 from worker.errors import ModelError
-from worker.system.cpu import usable_cores
 
 _EDGE = 224
 _WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 """Read by torch.load at each call; it wins over what the caller says."""
 
-_TYPES: Mapping[Any, str] = MappingProxyType(
-    {torch.float32: "float32", torch.float16: "float16", torch.float64: "float64", torch.uint8: "uint8"}
-)
+_TYPES = (torch.float32, torch.float16, torch.float64, torch.uint8)
 
 
 @dataclass(frozen=True)
-class _Network:
+class Network:
     """A module on its device, and its input's shape (None: any length) and type."""
 
     call: Callable[[Any], Any]
@@ -48,29 +41,8 @@ class _Network:
     platform: str
 
 
-def load(source: ModelSource) -> EngineAdapter:
-    """Load the .pt, .ts or .pt2 file of `source`; raises ModelError with the cause and the cure."""
-    if source.path is None:
-        raise ModelError(f"PyTorch reads .pt, .ts and .pt2 files, not {source.graph}.")
-    number = pick(source.device, seen=torch.cuda.device_count(), framework="PyTorch")
-    device = torch.device("cpu" if number is None else f"cuda:{number}")
-    torch.set_num_threads(usable_cores())
-    network = _network(source, source.path, device)
-    layout = layout_of(network.shape, usual="nchw", requested=source.preprocess.layout)
-    whole = not network.dtype.is_floating_point
-    scaling = scaling_of(source.preprocess, own=None, usual=usual_scaling(layout), whole=whole)
-    prepared = plan(layout, source.preprocess, scaling=scaling)
-    return EngineAdapter(
-        _forward(network, device, feed(prepared, _TYPES[network.dtype])),
-        spec_of(prepared, source.preprocess),
-        name="torch",
-        platform=network.platform,
-        device=name_of(number),
-        fixed_batches=None if number is None else GPU_BATCHES,
-    )
-
-
-def _network(source: ModelSource, path: Path, device: Any) -> _Network:
+def read_network(source: ModelSource, path: Path, device: Any) -> Network:
+    """Read the file; raises ModelError with the cause and the cure."""
     read = _reader(path, pickles=source.allow_unsafe)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, whose files are still in use
@@ -83,13 +55,13 @@ def _network(source: ModelSource, path: Path, device: Any) -> _Network:
     return network
 
 
-def _scripted(source: ModelSource, path: Path, device: Any) -> _Network:
+def _scripted(source: ModelSource, path: Path, device: Any) -> Network:
     """A TorchScript file with its weights as constants, in their own type."""
     module = torch.jit.load(str(path), map_location=device).eval()
     return replace(_assumed(source, module), call=torch.jit.freeze(module), platform="pytorch_torchscript")
 
 
-def _pickled(source: ModelSource, path: Path, device: Any) -> _Network:
+def _pickled(source: ModelSource, path: Path, device: Any) -> Network:
     """A module as torch.save wrote it, whose classes are imported."""
     module = torch.load(str(path), map_location=device, weights_only=False)
     if not isinstance(module, torch.nn.Module):
@@ -97,16 +69,16 @@ def _pickled(source: ModelSource, path: Path, device: Any) -> _Network:
     return _assumed(source, module.eval())
 
 
-def _assumed(source: ModelSource, module: Any) -> _Network:
+def _assumed(source: ModelSource, module: Any) -> Network:
     """A module that does not state its input: the usual or requested shape, and the type of its weights."""
     dtype = next((weights.dtype for weights in module.parameters()), torch.float32)
     height, width = source.preprocess.size or (_EDGE, _EDGE)
     channels_last = source.preprocess.layout == "nhwc"
     shape = [None, height, width, 3] if channels_last else [None, 3, height, width]
-    return _Network(module, shape, dtype, "pytorch_pickle")
+    return Network(module, shape, dtype, "pytorch_pickle")
 
 
-def _exported(source: ModelSource, path: Path, device: Any) -> _Network:
+def _exported(source: ModelSource, path: Path, device: Any) -> Network:
     """A file of torch.export, which contains the shape of its input; variable lengths are symbols there."""
     with contextlib.nullcontext() if source.allow_unsafe else _weights_only():
         try:
@@ -118,7 +90,7 @@ def _exported(source: ModelSource, path: Path, device: Any) -> _Network:
     if len(entries) != 1:
         raise ModelError(f"{path} has {len(entries)} inputs; a classifier has one.")
     shape = [length if isinstance(length, int) else None for length in entries[0].shape]
-    return _Network(program.module().to(device), shape, entries[0].dtype, "pytorch_export")
+    return Network(program.module().to(device), shape, entries[0].dtype, "pytorch_export")
 
 
 @contextlib.contextmanager
@@ -135,7 +107,7 @@ def _weights_only() -> Iterator[None]:
             os.environ[_WEIGHTS_ONLY] = before
 
 
-def _reader(path: Path, *, pickles: bool) -> Callable[[ModelSource, Path, Any], _Network]:
+def _reader(path: Path, *, pickles: bool) -> Callable[[ModelSource, Path, Any], Network]:
     """The function that reads the file, by the names in its archive.
 
     Raises ModelError for a file of another kind, and for a pickle unless `pickles` allows it.
@@ -156,20 +128,3 @@ def _reader(path: Path, *, pickles: bool) -> Callable[[ModelSource, Path, Any], 
         "save it with torch.export.save or torch.jit.save. A pickle can run any code; if you trust who made it, "
         "--allow-unsafe-model loads a pickled module whose source is installed."
     )
-
-
-def _forward(network: _Network, device: Any, fill: Callable[[Images], NDArray[Any]]) -> Forward:
-    def forward(images: Images) -> NDArray[Any]:
-        with torch.inference_mode():
-            scores = _scores(network.call(torch.from_numpy(fill(images)).to(device)))
-            result: NDArray[Any] = scores.float().cpu().numpy()
-        return result
-
-    return forward
-
-
-def _scores(outputs: Any) -> Any:
-    """The scores among a network's outputs: its only output, the one named `logits`, or the first of several."""
-    if isinstance(outputs, dict):
-        return outputs["logits"] if "logits" in outputs else next(iter(outputs.values()))
-    return outputs[0] if isinstance(outputs, tuple | list) else outputs

@@ -1,0 +1,1 @@
+"""Runs a deployment for a long time under mixed load and faults, and looks for what grows."""

@@ -1,0 +1,66 @@
+"""Decides from samples whether a process grows: the first window after the warm-up beside the last one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.soak.usage import Usage
+
+MEMORY_AT_MOST = 1.03
+"""The memory at the end divided by the memory after the warm-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a process used in one part of the run: the median of the samples, so that bursts and dips do not count."""
+
+    unique_mb: float
+    proportional_mb: float
+    files: float
+    threads: float
+    tasks: float
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A process in the first window after the warm-up, and in the last one."""
+
+    name: str
+    first: Window
+    last: Window
+
+    @property
+    def memory(self) -> float:
+        """How many times the memory of the first window the process has in the last one."""
+        return self.last.unique_mb / self.first.unique_mb
+
+    def faults(self) -> list[str]:
+        """What has grown, in sentences."""
+        faults = []
+        if self.memory > MEMORY_AT_MOST:
+            faults.append(f"{self.name}: memory is {self.memory:.3f} times what it was")
+        for what in ("files", "threads", "tasks"):
+            before, after = getattr(self.first, what), getattr(self.last, what)
+            if after > before:
+                faults.append(f"{self.name}: {before:g} {what} after the warm-up, {after:g} at the end")
+        return faults
+
+
+def growth(name: str, samples: Sequence[Usage], *, warm_s: float, window_s: float) -> Growth:
+    """Of a process, the window of `window_s` after `warm_s` and the one that ends with the last sample."""
+    end_s = samples[-1].at_s
+    first = [sample for sample in samples if warm_s <= sample.at_s < warm_s + window_s]
+    last = [sample for sample in samples if end_s - window_s < sample.at_s <= end_s]
+    return Growth(name, _window(first), _window(last))
+
+
+def _window(samples: Sequence[Usage]) -> Window:
+    return Window(
+        unique_mb=median(sample.unique_mb for sample in samples),
+        proportional_mb=median(sample.proportional_mb for sample in samples),
+        files=median(sample.files for sample in samples),
+        threads=median(sample.threads for sample in samples),
+        tasks=median(sample.tasks for sample in samples),
+    )
