@@ -92,6 +92,9 @@ Plot = Annotated[
     typer.Option(envvar="P2P_PLOT", metavar="FILE.png", help="With --truth: draw the confusion matrix."),
 ]
 Watch = Annotated[bool, typer.Option("--watch", envvar="P2P_WATCH", help="Go on, and show it anew.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", envvar="P2P_WIDE", help="With each worker's rate, errors and times, in longer lines.")
+]
 Interval = Annotated[
     float, typer.Option(envvar="P2P_INTERVAL", min=0.1, metavar="SECONDS", help="With --watch: how often.")
 ]

@@ -62,11 +62,17 @@ class _Worker:
 
 
 class FiguresCollector:
-    """The figures of all services. `processes`: how many processes collect, so that each asks so much less often."""
+    """The figures of all services. `processes`: how many processes collect, so that each asks so much less often.
 
-    def __init__(self, instances: Instances, read: Read, *, processes: int = 1) -> None:
+    `clock` gives seconds since 1970.
+    """
+
+    def __init__(
+        self, instances: Instances, read: Read, *, processes: int = 1, clock: Callable[[], float] = time.time
+    ) -> None:
         self._instances = instances
         self._read = read
+        self._clock = clock
         self._pause_s = processes / READ_PER_S
         self._workers: Mapping[_Key, _Worker] = {}
         self._figures: Mapping[str, ServiceFigures] = {}
@@ -89,7 +95,7 @@ class FiguresCollector:
             new = not all(self._asked_twice(each) for each in asked)
             round_s = max(FIRST_S if new or not asked else EVERY_S, len(asked) * self._pause_s)
             self._workers = await self._ask(asked, round_s)
-            self._settle(by_service, time.time())
+            self._settle(by_service, self._clock())
             await asyncio.sleep(max(0.0, began_s + round_s - time.monotonic()))
 
     def _asked_twice(self, instance: Instance) -> bool:
@@ -134,7 +140,7 @@ class FiguresCollector:
         for service, instances in by_service.items():
             workers = {each.id: known for each in instances if (known := self._workers.get((service, each.id)))}
             intervals = [each.interval for each in workers.values() if each.interval is not None]
-            figures = service_figures(intervals, {id_: each.figures for id_, each in workers.items()})
+            figures = service_figures(intervals, {id_: each.figures for id_, each in workers.items()}, at_s=now_s)
             found[service] = figures
             if figures.total is not None:
                 self._history(service, "").add(now_s, figures.total, queue=figures.queue)

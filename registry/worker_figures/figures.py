@@ -52,11 +52,15 @@ class WorkerFigures:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFigures:
-    """The figures of a service as a whole, of its versions by their names, and of its workers by their ids."""
+    """The figures of a service as a whole, of its versions by their names, and of its workers by their ids.
+
+    `at_s`: when they were worked out, in seconds since 1970.
+    """
 
     total: Figures | None = None
     versions: Mapping[str, Figures] = field(default_factory=dict)
     workers: Mapping[str, WorkerFigures] = field(default_factory=dict)
+    at_s: float = 0.0
 
     @property
     def queue(self) -> int:
@@ -106,8 +110,10 @@ def worker_figures(reading: Reading, interval: Interval | None) -> WorkerFigures
     )
 
 
-def service_figures(intervals: Iterable[Interval], workers: Mapping[str, WorkerFigures]) -> ServiceFigures:
-    """The figures of one service from its workers' intervals; `workers` are theirs, by their ids."""
+def service_figures(
+    intervals: Iterable[Interval], workers: Mapping[str, WorkerFigures], *, at_s: float = 0.0
+) -> ServiceFigures:
+    """The figures of one service at `at_s` from its workers' intervals; `workers` are theirs, by their ids."""
     intervals = list(intervals)
     by_version: dict[str, list[Interval]] = {}
     for interval in intervals:
@@ -115,5 +121,5 @@ def service_figures(intervals: Iterable[Interval], workers: Mapping[str, WorkerF
             by_version.setdefault(interval.version, []).append(interval)
     versions = {version: figures_of(each) for version, each in sorted(by_version.items())}
     return ServiceFigures(
-        figures_of(intervals), {name: figures for name, figures in versions.items() if figures}, workers
+        figures_of(intervals), {name: figures for name, figures in versions.items() if figures}, workers, at_s
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from p2pclient.cli.arguments import Interval, Json, Registry, Timeout, TokenFile, Watch
+from p2pclient.cli.arguments import Interval, Json, Registry, Timeout, TokenFile, Watch, Wide
 from p2pclient.cli.connection import client_for, credentials
 from p2pclient.cli.exit_codes import FAILED, INTERRUPTED
 from p2pclient.cli.terminal_output.terminal import complain, show_warnings, terminal_width
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def status(
     registry: Registry = DEFAULT_REGISTRY,
+    wide: Wide = False,
     watch: Watch = False,
     interval: Interval = 2.0,
     as_json: Json = False,
@@ -28,6 +29,7 @@ def status(
 
     \b
       p2p status
+      p2p status --wide
       p2p status --watch
       p2p status --json | jq '.services[].workers[] | select(.health != "passing")'
     """
@@ -59,7 +61,7 @@ def status(
     def form(states: list[ServiceStatus]) -> str:
         if as_json:
             return json_line(states, lookups=lookups)
-        return as_table(states, width=terminal_width(), lookups=lookups)
+        return as_table(states, width=terminal_width(), lookups=lookups, wide=wide)
 
     try:
         asyncio.run(show_status(client, requests, pages, form=form, every_s=interval if watch else None))

@@ -12,6 +12,8 @@ from dataclasses import asdict
 from typing import Any
 
 from p2pclient.cli.status.exposure import exposed_workers, exposure_warning
+from p2pclient.cli.status.figures import HEADS as FIGURES
+from p2pclient.cli.status.figures import NO_FIGURES
 from p2pclient.cli.status.model import ServiceStatus, WorkerStatus
 from p2pclient.cli.status.summary import WorkerSummary
 from p2pclient.cli.terminal_output.columns import aligned, shortened, wrapped
@@ -22,6 +24,9 @@ _HEALTH = {"passing": "ok", "maintenance": "maint"}
 _HEADS = ("worker", "health", "version", "weight", "engine", "busy", "queue", "answers")
 _TEXTS = (0, 1, 2, 4)
 _SHRINKING = (0, 2, 4)  # worker, version and engine give way where the table is too wide
+
+WIDE = 132
+"""Columns that a table with the workers' figures may take."""
 
 _SERVED = "AVAILABLE"
 _STATES = {"START": "waits to be loaded", "LOADING": "is being loaded", "UNLOADING": "is being unloaded"}
@@ -37,6 +42,7 @@ def as_json(statuses: Sequence[ServiceStatus], *, lookups: Sequence[str] = ()) -
             "rollout": asdict(service.rollout) if service.rollout else None,
             "unusable": [asdict(worker) for worker in service.unusable],
             "notes": list(service.summary.notes),
+            "figures": asdict(service.summary.figures),
             "workers": [_worker_json(worker, service.summary_of(worker.worker)) for worker in service.workers],
         }
         for service in statuses
@@ -47,6 +53,7 @@ def as_json(statuses: Sequence[ServiceStatus], *, lookups: Sequence[str] = ()) -
 def _worker_json(status: WorkerStatus, summary: WorkerSummary | None) -> dict[str, Any]:
     worker, model, load = status.worker, status.model, status.load
     told = {} if summary is None else {"share_percent": summary.share_percent, "notes": list(summary.notes)}
+    told |= {} if summary is None else {"figures": asdict(summary.figures)}
     return (
         {
             "id": worker.id,
@@ -75,22 +82,26 @@ def _worker_json(status: WorkerStatus, summary: WorkerSummary | None) -> dict[st
     )
 
 
-def as_table(statuses: Sequence[ServiceStatus], *, width: int, lookups: Sequence[str] = ()) -> str:
+def as_table(statuses: Sequence[ServiceStatus], *, width: int, lookups: Sequence[str] = (), wide: bool = False) -> str:
     """A heading and a table for each service, in lines of at most `width` (72 or more) columns.
 
+    `wide`: with the workers' figures, in lines of up to WIDE columns where the terminal has fewer.
     At the end a warning of what is open to everybody: these lookup services, and workers.
     """
     if not statuses:
         return "no service is known: start a worker (p2p up), or may the token read none?\n"
-    tables = ["\n".join(_service(status, width)) + "\n" for status in statuses]
+    width = max(width, WIDE) if wide else width
+    tables = ["\n".join(_service(status, width, wide=wide)) + "\n" for status in statuses]
     warning = exposure_warning([*lookups, *exposed_workers(statuses)])
     if warning:
         tables.append("\n".join(wrapped(visible(warning), width)) + "\n")
     return "\n".join(tables)
 
 
-def _service(status: ServiceStatus, width: int) -> list[str]:
+def _service(status: ServiceStatus, width: int, *, wide: bool) -> list[str]:
     lines = [shortened(_heading(status), width)]
+    if status.summary.figures.clause:
+        lines.append(f"  {status.summary.figures.clause}")
     if status.rollout is not None:
         lines += wrapped(f"  {visible(_rollout(status.rollout, told=status.summary.workers is not None))}", width)
     for note in status.summary.notes:
@@ -98,13 +109,19 @@ def _service(status: ServiceStatus, width: int) -> list[str]:
     if status.workers:
         heads = _HEADS if status.summary.workers is None else tuple("share" if h == "weight" else h for h in _HEADS)
         rows = [heads, *(_cells(worker, status.summary_of(worker.worker)) for worker in status.workers)]
+        if wide:
+            summaries = (status.summary_of(worker.worker) for worker in status.workers)
+            told = [FIGURES, *((summary.figures if summary else NO_FIGURES).cells for summary in summaries)]
+            rows = [(*row, *more) for row, more in zip(rows, told, strict=True)]
         lines += aligned(rows, texts=_TEXTS, shrinking=_SHRINKING, width=width)
     for worker in status.workers:
         if worker.error:
             lines.append(shortened(f"  {worker.worker.address}: {visible(worker.error)}", width))
         summary = status.summary_of(worker.worker)
-        told = () if summary is None else map(visible, summary.notes)
-        for note in dict.fromkeys((*told, *_notes(worker))):  # a worker may say of itself what the summary says, too
+        sentences = () if summary is None else map(visible, summary.notes)
+        for note in dict.fromkeys(
+            (*sentences, *_notes(worker))
+        ):  # a worker may say of itself what the summary says, too
             lines += wrapped(f"  {worker.worker.address}: {note}", width)
     for unusable in status.unusable:
         lines += wrapped(f"  {visible(unusable.id)} is left out: {visible(unusable.reason)}", width)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -13,8 +13,8 @@ from registry.events.event_log import EventLog
 from registry.lookup.operators.events import STREAM, EventRoute
 from registry.lookup.operators.metrics import LookupMetrics
 from registry.lookup.operators.scrape_targets import scrape_targets
-from registry.lookup.operators.summary import service_summary
-from registry.lookup.operators.summary_stream import stream_changes
+from registry.lookup.operators.summary_stream import stream_summary
+from registry.lookup.operators.summary_text import ServiceText, SummaryTexts, whole
 from registry.lookup.waiting_requests import WaitingRequests
 from registry.security.access import check_service, may_use
 from registry.security.caller import Caller
@@ -61,29 +61,31 @@ class _OperatorRoutes:
     ) -> None:
         self._directory = directory
         self._figures = figures
+        self._texts: dict[str, SummaryTexts] = {}
         self._events = events
         self._waiting = waiting
 
     async def summary(self, request: web.Request) -> web.StreamResponse:
         """`GET /summary`: services and workers, with shares of the lookups and the reasons for what is unusual.
 
-        With `Accept: text/event-stream` the same again whenever it has changed, at most every `PAUSE_S`.
+        With `Accept: text/event-stream` it is followed by what has changed, at most every `PAUSE_S`.
         """
         caller = caller_of(request)
         if STREAM not in request.headers.get("Accept", ""):
-            return web.json_response(text=self._text(caller))
+            return web.json_response(text=whole(self._summary(caller)))
         with self._waiting.one_more():
-            return await stream_changes(request, lambda: self._text(caller), self._events)
+            return await stream_summary(request, lambda: self._summary(caller), self._events)
 
-    def _text(self, caller: Caller) -> str:
+    def _summary(self, caller: Caller) -> Mapping[str, ServiceText]:
+        """The services that the caller may use, by their names, in order."""
         now_s = time.monotonic()
         services = sorted(self._directory.services(), key=lambda service: service.name)
-        shown = [self._summary(service, now_s) for service in services if may_use(caller, service.name)]
-        return json.dumps({"services": shown})
+        self._texts = {each.name: self._texts.get(each.name) or SummaryTexts() for each in services}
+        return {each.name: self._service(each, now_s) for each in services if may_use(caller, each.name)}
 
-    def _summary(self, service: Service, now_s: float) -> dict[str, object]:
+    def _service(self, service: Service, now_s: float) -> ServiceText:
         watch = service.watch
-        return service_summary(
+        return self._texts[service.name].text(
             service.snapshot,
             stale_s=watch.stale_s(now_s),
             trouble=watch.trouble,

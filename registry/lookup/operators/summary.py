@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from registry.discovery.snapshot import Snapshot
@@ -27,6 +27,7 @@ _UNKNOWN = dict.fromkeys(("requests_per_s", "errors", "p50_s", "p99_s"))
 
 def service_summary(
     snapshot: Snapshot,
+    shares: Mapping[str, float],
     *,
     stale_s: float | None,
     trouble: str,
@@ -36,13 +37,12 @@ def service_summary(
     product: str = "Consul",
     figures: ServiceFigures | None = None,
 ) -> dict[str, Any]:
-    """One service as a JSON object.
+    """One service as a JSON object, without its workers, whose shares in per cent are `shares`.
 
     `stale_s`: for how long the backend, of the make `product`, has not confirmed it, None while it does; `trouble`:
     why. `hint`: why it has no worker to hand out, "" where that is not known. `rollout` is its record while it is in
     force, and `split` the shares of the versions by it. `figures` are those of the service, None where none are known.
     """
-    shares = shares_percent(snapshot, split)
     shadows = {} if rollout is None else rollout.shadows
     return {
         "name": snapshot.service,
@@ -53,16 +53,12 @@ def service_summary(
         "handed_out": len(shares),
         "panic": None if snapshot.panic is None else asdict(snapshot.panic),
         "rollout": None if rollout is None else rollout_entry(rollout),
-        "figures": None if figures is None else _figures(figures.total),
+        "figures": None if figures is None or figures.total is None else _service_figures(figures, figures.total),
         "versions": _versions(snapshot, shares, shadows, {} if figures is None else figures.versions),
         "notes": [
             *_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint, product=product),
             *([absence(snapshot.service, split.absent, split.weights)] if split is not None and split.absent else []),
             *([] if figures is None else _silent_workers(snapshot, figures.workers)),
-        ],
-        "workers": [
-            _worker(instance, snapshot, shares, None if figures is None else figures.workers.get(instance.id))
-            for instance in snapshot.instances
         ],
         "unusable": [asdict(entry) for entry in snapshot.unusable],
     }
@@ -121,6 +117,10 @@ def _figures(figures: Figures | None) -> dict[str, Any] | None:
     }
 
 
+def _service_figures(figures: ServiceFigures, total: Figures) -> dict[str, Any]:
+    return {"at": round(figures.at_s, 1), "queue": figures.queue} | (_figures(total) or {})
+
+
 def _digits(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
@@ -150,9 +150,34 @@ def _silent_workers(snapshot: Snapshot, workers: Mapping[str, WorkerFigures]) ->
         yield f"{count} of {len(snapshot.serving)} healthy workers do not tell their figures: {why}"
 
 
-def _worker(
-    instance: Instance, snapshot: Snapshot, shares: Mapping[str, float], figures: WorkerFigures | None
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """What the summary of an instance depends on besides the instance: `share_percent` None: it is not handed out.
+
+    `set_aside`: it refuses connections, and another worker is healthy.
+    """
+
+    share_percent: float | None
+    set_aside: bool
+    figures: WorkerFigures | None
+
+
+def worker_facts(
+    instance: Instance,
+    snapshot: Snapshot,
+    shares: Mapping[str, float],
+    figures: ServiceFigures | None,
+    *,
+    serving: bool,
+) -> WorkerFacts:
+    """What is known of an instance beside the others of its service, of which one is healthy if `serving`."""
+    set_aside = serving and instance.id in snapshot.unreachable
+    own = None if figures is None else figures.workers.get(instance.id)
+    return WorkerFacts(shares.get(instance.id), set_aside, own)
+
+
+def worker_summary(instance: Instance, facts: WorkerFacts) -> dict[str, Any]:
+    """One worker as a JSON object."""
     return as_json(instance) | {
         "node": instance.node,
         "health": instance.health,
@@ -160,19 +185,19 @@ def _worker(
         "versions": sorted(instance.versions),
         "loading": instance.loading,
         "failed": dict(instance.failed_versions),
-        "handed_out": instance.id in shares,
-        "share_percent": shares.get(instance.id, 0.0),
-        "figures": _worker_figures(figures),
-        "notes": [*_worker_notes(instance, snapshot)],
+        "handed_out": facts.share_percent is not None,
+        "share_percent": facts.share_percent or 0.0,
+        "figures": _worker_figures(facts.figures),
+        "notes": [*_worker_notes(instance, set_aside=facts.set_aside)],
     }
 
 
-def _worker_notes(instance: Instance, snapshot: Snapshot) -> Iterator[str]:
+def _worker_notes(instance: Instance, *, set_aside: bool) -> Iterator[str]:
     """What is unusual about an instance: its check, word for word, refused connections, versions."""
     for line in instance.output.splitlines():
         if line.strip():
             yield f"{instance.health}: {line}"
-    if instance.id in snapshot.unreachable and snapshot.serving:
+    if set_aside:
         yield "it refuses connections, so it is not handed out while another worker is healthy"
     if instance.loading:
         yield f"version {instance.loading} is being loaded"

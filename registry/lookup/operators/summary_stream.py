@@ -1,13 +1,14 @@
-"""Sends a text over and over as server-sent events: now, and whenever it has become another one."""
+"""Sends the summary as server-sent events: first the whole, then, as events named `changes`, what has changed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
 from registry.events.event_log import EventLog
+from registry.lookup.operators.summary_text import ServiceText, changes, whole
 
 STREAM = "text/event-stream"
 
@@ -15,27 +16,31 @@ PAUSE_S = 0.2
 """The shortest time between two texts: a fleet that changes all the time must not keep the process busy."""
 
 LOOK_S = 1.0
-"""After so long without an event the text is made anew: what a check says may change without one."""
+"""After so long without an event the summary is made anew: what a check says may change without one."""
 
 SILENT_S = 15.0
 """The time between two comments on a stream without changes: proxies close connections that are silent for longer."""
 
 
-async def stream_changes(request: web.Request, text: Callable[[], str], events: EventLog) -> web.StreamResponse:
+async def stream_summary(
+    request: web.Request, summary: Callable[[], Mapping[str, ServiceText]], events: EventLog
+) -> web.StreamResponse:
     """Answer with a stream that ends with `events`, or when the client leaves."""
     response = web.StreamResponse(headers={"Content-Type": STREAM, "Cache-Control": "no-store"})
     await response.prepare(request)
     loop = asyncio.get_running_loop()
-    sent, sent_s = "", loop.time()
-    await response.write(b"retry: 1000\n\n")
+    last, sent, sent_s = events.last, summary(), loop.time()
+    await response.write(f"retry: 1000\n\ndata: {whole(sent)}\n\n".encode())
     while not events.ended:
-        last, now = events.last, text()
-        if now != sent:
-            sent, sent_s = now, loop.time()
-            await response.write(f"data: {now}\n\n".encode())
+        await events.wait_after(last, timeout_s=LOOK_S)
+        last, now = events.last, summary()
+        text = changes(sent, now)
+        sent = now
+        if text:
+            sent_s = loop.time()
+            await response.write(f"event: changes\ndata: {text}\n\n".encode())
             await asyncio.sleep(PAUSE_S)
         elif loop.time() - sent_s >= SILENT_S:
             sent_s = loop.time()
             await response.write(b": alive\n\n")
-        await events.wait_after(last, timeout_s=LOOK_S)
     return response

@@ -4,12 +4,13 @@ import { follow } from "./api.js";
 import * as events from "./events.js";
 import * as services from "./services.js";
 import { signIn } from "./sign-in.js";
+import { Histories } from "./histories.js";
 import * as attempt from "./try.js";
 import * as workers from "./workers.js";
 
 const EVENTS_AT_MOST = 1000;
 const VIEWS = { services, workers, events, try: attempt };
-const state = { summary: null, events: [], log: "" };
+const state = { summary: null, events: [], histories: new Histories(() => show()) };
 const main = document.querySelector("main");
 const connection = document.querySelector("#connection");
 let view = null;
@@ -60,8 +61,9 @@ function logIn(refusal) {
 }
 
 function start() {
-  follow("/summary", (summary) => {
-    state.summary = summary;
+  follow("/summary", (said, name) => {
+    state.summary = name === "changes" ? changed(state.summary, said) : said;
+    state.histories.take(state.summary, { anew: name !== "changes" });
     show();
   }, connected);
   follow("/events", (event) => {
@@ -69,6 +71,19 @@ function start() {
     state.events = [...state.events, event].slice(-EVENTS_AT_MOST);
     show();
   }, () => {});
+}
+
+/** The summary after changes: of a service that has changed, `changed` are its new workers and `gone` the ids of old ones. */
+function changed(summary, said) {
+  const services = new Map(summary.services.map((service) => [service.name, service]));
+  for (const { changed: fresh, gone, ...service } of said.services) {
+    const workers = new Map((services.get(service.name)?.workers ?? []).map((worker) => [worker.id, worker]));
+    for (const worker of fresh) workers.set(worker.id, worker);
+    for (const id of gone) workers.delete(id);
+    services.set(service.name, { ...service, workers: [...workers.values()] });
+  }
+  for (const name of said.gone) services.delete(name);
+  return { services: [...services.values()].sort((one, other) => (one.name < other.name ? -1 : 1)) };
 }
 
 window.addEventListener("hashchange", open);

@@ -16,6 +16,7 @@ from registry.instances.instance import Health, Instance
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.security.access_control import AccessControl
+from registry.worker_figures.collector import FiguresCollector
 from tests.support.fakes import FakeCatalog
 from tests.support.waiting import until
 
@@ -52,6 +53,7 @@ def workers(count: int, *, service: str = "classify", health: Health = Health.PA
             boot=f"b{number}",
             node=f"host-{number:03}",
             health=health,
+            meta=MappingProxyType({"protocol": "article"}),
         )
         for number in range(count)
     ]
@@ -75,12 +77,13 @@ def strange_worker(service: str) -> Instance:
 
 @asynccontextmanager
 async def fleet_page(
-    *, port: int = 0, access: AccessControl | None = None, ui: bool = True
+    *, port: int = 0, access: AccessControl | None = None, ui: bool = True, figures: FiguresCollector | None = None
 ) -> AsyncIterator[FleetPage]:
     """The application while the context is open, without workers."""
     catalog, events = FakeCatalog(classify=()), EventLog()
     async with Directory(catalog, default="classify", observe=events.observe) as directory:  # type: ignore[arg-type]
-        app = build_app(directory, FastPath(directory, access=access), access=access, events=events, ui=ui)
+        fast = FastPath(directory, access=access)
+        app = build_app(directory, fast, access=access, events=events, figures=figures, ui=ui)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -14,6 +14,7 @@ from aiohttp import web
 from registry.consul.settings import ConsulSettings
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections
+from registry.runtime.tracing.server_spans import Tracing
 from registry.security.access_control import AccessControl
 from worker.artifacts.source import ModelSource
 from worker.batching.core_scheduler import CoreScheduler
@@ -56,6 +57,7 @@ async def fast_and_slow_worker(
     pause_s: float = 10.0,
     body_memory_bytes: int = 1 << 30,
     control: AccessControl | None = None,
+    tracing: Tracing | None = None,
     **more: Any,
 ) -> AsyncIterator[FastAndSlowWorker]:
     """Both ports over one model of the engine `echo`."""
@@ -64,7 +66,7 @@ async def fast_and_slow_worker(
     budget = BodyBudget(most_bytes=body_memory_bytes, total_s=settings.deadline_s, pause_s=pause_s)
     state = EndpointState(boot="b1", ready=True)
     async with bounded_connections(at_most=1000) as connections:
-        shared = SharedState(WorkerMetrics(), RequestEpochs(), budget, connections)
+        shared = SharedState(WorkerMetrics(), RequestEpochs(), budget, connections, tracing=tracing)
         with running_threads(decoding=2) as threads:
             store = ModelVersions(
                 settings.models[0], settings, threads=threads, scheduler=CoreScheduler(), numbers=shared.metrics,

@@ -42,7 +42,7 @@ export function sentence(body) {
 }
 
 /**
- * Follows server-sent events at `path`, for ever: `told` gets each event's data, `state` is told "live", "lost", and
+ * Follows server-sent events at `path`, for ever: `told` gets each event's data and name, `state` is told "live", "lost", and
  * "refused" with the refusal, which ends it. A fetch and not an EventSource, which cannot send a token.
  */
 export async function follow(path, told, state) {
@@ -54,9 +54,9 @@ export async function follow(path, told, state) {
       const response = await ask(path, more);
       state("live");
       pause = 250;
-      await read(response.body, (id, data) => {
+      await read(response.body, (id, data, name) => {
         last = id || last;
-        told(JSON.parse(data));
+        told(JSON.parse(data), name);
       });
     } catch (error) {
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) return state("refused", error);
@@ -79,7 +79,7 @@ async function read(body, told) {
     for (const part of parts) {
       const fields = part.split("\n").map((line) => line.split(/: (.*)/s));
       const field = (name) => fields.filter(([key]) => key === name).map(([, rest]) => rest).join("\n");
-      if (field("data")) told(field("id"), field("data"));
+      if (field("data")) told(field("id"), field("data"), field("event"));
     }
   }
 }

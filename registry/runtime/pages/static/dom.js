@@ -20,12 +20,13 @@ export function wide(element, percent) {
 
 /**
  * Keeps the children of `parent` those of `items`: an element is made again only if its item has changed, so that
- * focus, selection and scroll position stay where they are.
+ * focus, selection and scroll position stay where they are. What has the focus and is made again gets it back, if it has
+ * a `data-focus`. The elements stand after `first`, a child of the parent, where one is given.
  */
-export function keyed(parent, items, keyOf, make) {
+export function keyed(parent, items, keyOf, make, first = null) {
   const known = parent.keyed ?? new Map();
   const next = new Map();
-  let place = parent.firstChild;
+  let place = first ? first.nextSibling : parent.firstChild;
   for (const item of items) {
     const key = keyOf(item);
     const text = JSON.stringify(item);
@@ -34,7 +35,9 @@ export function keyed(parent, items, keyOf, make) {
       const element = make(item);
       if (entry) {
         if (entry.element === place) place = element;
+        const focused = entry.element.contains(document.activeElement) && document.activeElement.dataset.focus;
         entry.element.replaceWith(element);
+        if (focused) element.querySelector(`[data-focus="${focused}"]`)?.focus({ preventScroll: true });
       }
       entry = { text, element };
     }

@@ -5,6 +5,35 @@ export function percent(value) {
   return `${value >= 10 || value === 0 ? Math.round(value) : value.toFixed(1)} %`;
 }
 
+/** What stands for a number that is not known. */
+export const UNKNOWN = "–";
+
+/** How many per second. */
+export function rate(value) {
+  if (value == null) return UNKNOWN;
+  return value >= 100 || value === 0 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** A part of 1 in per cent. */
+export function part(value) {
+  return value == null ? UNKNOWN : percent(100 * value);
+}
+
+/** A duration of seconds, in milliseconds where it is below a second. */
+export function seconds(value) {
+  if (value == null) return UNKNOWN;
+  return value >= 1 ? `${value.toFixed(value >= 10 ? 0 : 2)} s` : ms(1000 * value);
+}
+
+/** How long ago a moment was, in seconds since 1970: 40 s, 5 min, 3 h, 2 d. */
+export function age(moment) {
+  if (moment == null) return UNKNOWN;
+  const passed = Math.max(0, Date.now() / 1000 - moment);
+  if (passed < 60) return `${Math.floor(passed)} s`;
+  if (passed < 3600) return `${Math.floor(passed / 60)} min`;
+  return passed < 48 * 3600 ? `${Math.floor(passed / 3600)} h` : `${Math.floor(passed / 86400)} d`;
+}
+
 /** Milliseconds, three digits. */
 export function ms(value) {
   return `${value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)} ms`;

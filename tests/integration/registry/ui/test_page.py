@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from registry.security.access_control import access_control
 from registry.security.access_settings import AccessSettings
 from registry.server import running
 from registry.settings import RegistrySettings
+from registry.worker_figures.collector import FiguresCollector
 from tests.support.accessibility import serious_faults
+from tests.support.busy_fleet import busy_fleet
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.lookups.fleet_page import MARKUP, fleet_page, strange_worker, workers
@@ -32,10 +36,17 @@ pytestmark = [
 VIEWS = ("services", "workers", "events", "try")
 
 
+@pytest.fixture(scope="module")
+def busy_workers() -> FiguresCollector:
+    """The figures of twelve workers that have been busy for a quarter of an hour; of one nothing is known."""
+    twelve = workers(12)
+    return busy_fleet(twelve, silent=[twelve[1].id])
+
+
 @pytest.mark.parametrize("count", [0, 1, 12, 500])
-async def test_every_view_shows_any_fleet(browser_page: Any, count: int) -> None:
+async def test_every_view_shows_any_fleet(browser_page: Any, count: int, busy_workers: FiguresCollector) -> None:
     """With no worker, one, twelve and 500: no error in the console, nothing serious for axe, no scrolling sideways."""
-    async with fleet_page() as fleet:
+    async with fleet_page(figures=busy_workers if count == 12 else None) as fleet:
         await fleet.put("classify", workers(count))
         for view in VIEWS:
             await browser_page.goto(f"{fleet.url}/ui/#{view}")
@@ -50,6 +61,31 @@ async def test_every_view_shows_any_fleet(browser_page: Any, count: int) -> None
         await browser_page.goto(f"{fleet.url}/ui/#services")
         healthy = f"{count} of {count} worker{'' if count == 1 else 's'} healthy"
         await browser_page.get_by_text(healthy).wait_for()
+        assert not browser_page.faults
+
+
+async def test_figures_and_their_last_15_minutes_are_shown(browser_page: Any, busy_workers: FiguresCollector) -> None:
+    """A service has its rates, times and charts, with words for those who see none; a worker's charts unfold by key."""
+    async with fleet_page(figures=busy_workers) as fleet:
+        await fleet.put("classify", workers(12))
+        await browser_page.goto(f"{fleet.url}/ui/")
+        chart = browser_page.get_by_role("figure").filter(has_text="Requests per second")
+        await chart.wait_for()
+        words = await chart.inner_text()
+        assert re.search(r"Requests per second: now [\d.]+, in 15 minutes between [\d.]+ and [\d.]+\.", words)
+        shown = await browser_page.locator(".figures").inner_text()
+        assert re.search(r"Requests/s\s+[\d.]+\s+Errors\s+[\d.]+ %\s+p50\s+[\d.]+ ms\s+p99\s+[\d.]+ ms", shown)
+        await browser_page.get_by_text("1 of 12 healthy workers do not tell their figures").wait_for()
+        await browser_page.goto(f"{fleet.url}/ui/#workers")
+        await browser_page.get_by_role("button", name="198.18.0.1:20000").focus()
+        await browser_page.keyboard.press("Enter")
+        await browser_page.get_by_role("figure").filter(has_text="Images that wait").wait_for()
+        focused = "document.activeElement.getAttribute('aria-expanded') + document.activeElement.textContent"
+        assert await browser_page.evaluate(focused) == "true198.18.0.1:20000"
+        assert await browser_page.get_by_role("figure").count() == 3
+        silent = browser_page.locator("tbody").filter(has_text="198.18.0.2:20001")
+        assert "tells no figures" in await silent.inner_text()
+        assert not await serious_faults(browser_page)
         assert not browser_page.faults
 
 
@@ -159,19 +195,8 @@ async def test_curl_keeps_its_line() -> None:
         async with http.get(f"{fleet.url}/", headers=browser, allow_redirects=False) as sent:
             assert (sent.status, sent.headers["Location"]) == (302, "/ui/")
         total = 0
-        for name in (
-            "",
-            "app.js",
-            "style.css",
-            "dom.js",
-            "api.js",
-            "services.js",
-            "workers.js",
-            "events.js",
-            "try.js",
-            "photo.js",
-            "sign-in.js",
-        ):
+        folders = [files(package).joinpath("static") for package in ("registry.ui", "registry.runtime.pages")]
+        for name in ("", *(file.name for folder in folders for file in folder.iterdir())):
             async with http.get(f"{fleet.url}/ui/{name}") as file:
                 assert file.status == 200
                 policy = file.headers["Content-Security-Policy"]

@@ -109,3 +109,43 @@ def test_a_lookup_service_that_tells_no_summary_leaves_the_table_as_it_was():
         heading, heads, row, *_ = as_table([status], width=100).splitlines()
         assert "panic mode (1 of 4 are healthy: all are used)" in heading
         assert (heads.split()[3], row.split()[3]) == ("weight", "2")
+
+
+def test_figures_stand_below_the_heading_and_with_wide_in_each_row():
+    """As the lookup service has measured them; a worker that tells none has dashes, and so has an older service."""
+    figures = {"at": 1000.0, "queue": 2, "requests_per_s": 12.345, "errors": 0.0123, "p50_s": 0.01834, "p99_s": 1.5}
+    said = {
+        "notes": [],
+        "figures": figures,
+        "workers": [
+            {"id": "a", "share_percent": 50, "notes": [], "figures": figures},
+            {"id": "b", "share_percent": 50, "notes": [], "figures": {"fault": "no answer", "requests_per_s": None}},
+        ],
+    }
+    workers = tuple(WorkerStatus(Worker("classify", id_, "10.0.0.1", 9001, "3")) for id_ in "ab")
+    status = ServiceStatus("classify", 0.0, workers, summary=summary_of(said))
+    line = as_table([status], width=100).splitlines()[1]
+    assert line == "  12.3 requests/s, errors 1.23%, p50 18.3 ms, p99 1.5 s"
+    _, _, heads, first, second, *_ = as_table([status], width=80, wide=True).splitlines()
+    assert heads.split()[-4:] == ["rate", "errors", "p50", "p99"]
+    assert first.endswith("12.3/s   1.23%  18.3 ms  1.5 s")
+    assert second.split()[-4:] == ["-"] * 4
+    (service,) = json.loads(as_json([status]))["services"]
+    shown = {name: figures[name] for name in ("requests_per_s", "errors", "p50_s", "p99_s")}
+    assert service["figures"] == service["workers"][0]["figures"] == shown
+    assert service["workers"][1]["figures"] == dict.fromkeys(shown)
+
+
+def test_an_idle_service_has_a_rate_and_no_times():
+    """A service that is not asked has no errors either; odd figures are left out."""
+    for figures, line in (
+        ({"requests_per_s": 0, "errors": None}, "  0 requests/s"),
+        ({"requests_per_s": 1234.5, "errors": 0, "p50_s": 0.0004}, "  1234 requests/s, errors 0%, p50 0.4 ms, p99 -"),
+    ):
+        status = ServiceStatus(
+            "classify", 0.0, (), summary=summary_of({"notes": [], "workers": [], "figures": figures})
+        )
+        assert as_table([status], width=100).splitlines()[1] == line
+    for odd in (None, [], "fast", {"requests_per_s": "many"}, {"requests_per_s": -1}, {"requests_per_s": float("nan")}):
+        status = ServiceStatus("classify", 0.0, (), summary=summary_of({"notes": [], "workers": [], "figures": odd}))
+        assert len(as_table([status], width=100).splitlines()) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -11,7 +13,8 @@ from registry.discovery.directory import Directory
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Health, Instance, failed_meta
 from registry.lookup.fast_path import FastPath
-from registry.lookup.operators.summary import service_summary, shares_percent
+from registry.lookup.operators.summary import shares_percent
+from registry.lookup.operators.summary_text import SummaryTexts, whole
 from registry.lookup.routes import build_app
 from registry.rollout.record import Rollout
 from registry.rollout.shares import Shares, shares
@@ -25,6 +28,12 @@ B = Instance("classify", "b", "10.0.0.2", 9001, version="4")
 def snapshot(*instances: Instance, unreachable: frozenset[str] = frozenset()) -> Snapshot:
     proven = frozenset(instance.id for instance in instances)
     return Snapshot("classify", instances, known=True, proven=proven, unreachable=unreachable)
+
+
+def service_summary(snapshot: Snapshot, **facts: Any) -> dict[str, Any]:
+    """What /summary says of one service."""
+    (service,) = json.loads(whole({"classify": SummaryTexts().text(snapshot, **facts)}))["services"]
+    return dict(service)
 
 
 def test_shares_follow_the_weights_of_those_handed_out() -> None:
