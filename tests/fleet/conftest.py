@@ -1,6 +1,6 @@
 """A fleet from bare machines, made by the files of deploy/ and nothing else.
 
-Each module is a story: its tests use what the tests before them made, so that nothing runs after one that fails.
+The tests of a module depend on each other: each uses what those before it made, so that none runs after a failure.
 """
 
 from __future__ import annotations

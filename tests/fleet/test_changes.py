@@ -1,6 +1,6 @@
 """Seven machines become a fleet, are changed, broken and repaired, while a client on an eighth predicts all the while.
 
-The tests are one story, in this order; the table of what was predicted is printed at its end.
+Each test continues with the fleet that the one before it left; the table of what was predicted is printed at the end.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def test_disks_are_full(fleet: LargeFleet) -> None:
 
 
 def test_a_machine_is_killed(fleet: LargeFleet) -> None:
-    """All its processes at once, without a word to anybody; then it starts again."""
+    """All its processes at once, so that none can deregister; then it starts again."""
     machine = fleet.machines["w1"]
     with fleet.event("a worker's host killed", "w2", "w3", "w4"):
         podman("kill", machine.container)
@@ -225,7 +225,7 @@ def test_prometheus_has_seen_it_all(fleet: LargeFleet) -> None:
 
 
 def test_five_thousand_predictions_and_none_failed(fleet: LargeFleet) -> None:
-    """Over the whole story, also between the events."""
+    """Over all tests, also between the events."""
     fleet.client.stop()
     tried = fleet.client.tried()
     by_library = [each for each in tried if each.way == "p2pclient"]

@@ -140,7 +140,7 @@ def test_a_snapshot_is_taken(fleet: Fleet) -> None:
 
 
 async def test_a_worker_that_hangs_is_started_again(fleet: Fleet) -> None:
-    """A worker that is stopped in its tracks (SIGSTOP) feeds no watchdog: systemd ends it and starts it again."""
+    """A worker that SIGSTOP halts feeds no watchdog: systemd ends it and starts it again."""
     worker = fleet.machines["w1"]
     drop_in = "/run/systemd/system/p2p-worker@1.service.d/soon.conf"
     worker.write(drop_in, "[Service]\nWatchdogSec=10\n")
