@@ -197,8 +197,7 @@ class Batcher:
         """
         self.admit(deadline_s=deadline_s, nbytes=nbytes, caller=caller)
         answer: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
-        trace = _image_trace(current_stages.get())
-        image = QueuedImage(UNDECODED, deadline_s, answer, caller, trace=trace, decode=decode)
+        image = QueuedImage(UNDECODED, deadline_s, answer, caller, trace=_image_trace(), decode=decode)
         (scores,) = await self._scores([image], nbytes=nbytes, caller=caller)
         return scores
 
@@ -226,16 +225,15 @@ class Batcher:
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
             self.admit(deadline_s=deadline_s, images=sum(rows), nbytes=nbytes, caller=caller)
-        loop, stages = asyncio.get_running_loop(), current_stages.get()
+        loop = asyncio.get_running_loop()
         waiting = [
-            QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count, trace=_image_trace(stages))
+            QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count, trace=_image_trace())
             for image, count in zip(images, rows, strict=True)
         ]
         return await self._scores(waiting, nbytes=nbytes, caller=caller)
 
     async def _scores(self, waiting: list[QueuedImage], *, nbytes: int, caller: str) -> list[Scores]:
         """Queue the images of one request, and wait for their scores."""
-        stages = current_stages.get()
         self._held_bytes += nbytes
         try:
             self._queue.add(waiting, caller=caller)
@@ -243,7 +241,8 @@ class Batcher:
             try:
                 scores = [await one.answer for one in waiting]
             finally:
-                self._note_decoding(stages, waiting)
+                self._note_decoding(waiting)
+            stages = current_stages.get()
             if stages is not None:
                 _note_stages(stages, waiting)
             return scores
@@ -252,8 +251,9 @@ class Batcher:
             self._give_up(waiting)
             self._left.set()
 
-    def _note_decoding(self, stages: Stages | None, waiting: Sequence[QueuedImage]) -> None:
+    def _note_decoding(self, waiting: Sequence[QueuedImage]) -> None:
         """Count how long images took that the predicting thread has decoded."""
+        stages = current_stages.get()
         for one in waiting:
             if one.decoding_s:
                 self._numbers.took("decode", one.decoding_s)
@@ -274,7 +274,9 @@ class Batcher:
             self._numbers.rejected("gone", gone)
 
 
-def _image_trace(stages: Stages | None) -> ImageTrace | None:
+def _image_trace() -> ImageTrace | None:
+    """The trace of the current task's request, for an image that joins the queue; None: it is not traced."""
+    stages = current_stages.get()
     return None if stages is None else stages.image_trace()
 
 

@@ -29,10 +29,10 @@ class QueuedImage:
     """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
 
     `began_s` is when its batch began to be predicted; 0.0 before. `caller` is the name of who sent it, "" where nobody
-    is asked for one. `rows` is how many images it counts as: more than one where it is several rows of tensors. `trace`
-    is that of its request, if it is traced. `decode` makes the image in the thread that predicts it; None means that it
-    is made already. `decoding_s` is how long that took, with the wait for the thread, and `since_s` then becomes the
-    time when it was done.
+    is asked for one. `rows` is how many images it counts as: more than one where it is several rows of tensors.
+    `decode` makes the image in the thread that predicts it; None means that it is made already. `decoding_s` is how
+    long that took, with the wait for the thread, and `since_s` then becomes the time when it was done.
+    `trace` is that of its request, if it is traced.
     """
 
     image: Image

@@ -221,8 +221,6 @@ class BatchRunner:
         except Exception as error:
             await self._one_by_one(members, batch, error)
             return
-        for image, undecodable in result.undecodable:
-            image.fail(undecodable)
         note_batch(
             [image.trace for image in result.members],
             began_s=result.began_s,
@@ -230,6 +228,8 @@ class BatchRunner:
             model=self._numbers.name,
             rows=rows_of(result.members),
         )
+        for image, undecodable in result.undecodable:
+            image.fail(undecodable)
         for image, row in zip(result.members, result.scores, strict=True):
             if not image.answer.done():
                 image.began_s = result.began_s
