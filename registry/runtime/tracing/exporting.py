@@ -34,7 +34,7 @@ class SpanExport:
     """
 
     def __init__(self, name: str, sampling: Sampling | None) -> None:
-        self._exporter = OTLPSpanExporter()
+        self._exporter = _Exporter()
         self.provider = TracerProvider(
             sampler=None if sampling is None else ALWAYS_ON,
             resource=Resource.create(_about(name, os.environ)),
@@ -49,8 +49,20 @@ class SpanExport:
         ending.start()
         ending.join(FLUSH_S)
         if ending.is_alive():
-            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # it takes and gives nothing
+            self._exporter.shutdown()
             ending.join(GIVE_UP_S)
+
+
+class _Exporter(OTLPSpanExporter):
+    """OpenTelemetry's exporter, which warns of being closed a second time, as its provider does after `close`."""
+
+    _closed = False
+
+    def shutdown(self) -> None:
+        """Give up what is being sent, and send nothing more."""
+        if not self._closed:
+            self._closed = True
+            super().shutdown()  # type: ignore[no-untyped-call]  # it takes and gives nothing
 
 
 class _SampledIds(IdGenerator):
