@@ -2,6 +2,7 @@
 
 /** A share in per cent, with one decimal where that says something. */
 export function percent(value) {
+  if (value > 0 && value < 0.05) return "< 0.1 %";
   return `${value >= 10 || value === 0 ? Math.round(value) : value.toFixed(1)} %`;
 }
 
