@@ -74,6 +74,7 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, caplog:
 def test_the_calls_of_a_command_are_sent_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the function that the client finds by an entry point; by OpenTelemetry's sampler."""
     complaints: list[str] = []
+    monkeypatch.setattr("registry.runtime.tracing.exporting.FLUSH_S", 30.0)
     with otlp_collector() as collected:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collected.url)
         with command_tracing(complaints.append) as provider:
