@@ -11,7 +11,7 @@ import dataclasses
 import functools
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from p2pclient import validation
 from p2pclient.calls.call_state import Answered
@@ -38,6 +38,9 @@ from p2pclient.types import (
     Worker,
 )
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
 T = TypeVar("T")
 
 
@@ -63,6 +66,7 @@ class AsyncClient:
     is verified with; `worker_scheme` overrides the scheme that workers are registered with. `token` is sent as a
     bearer token to lookup services, and to workers that ask for one, `consul_token` (else CONSUL_HTTP_TOKEN of the
     environment) to Consul alone. `transport` carries the requests in place of the network, as in `p2pclient.testing`.
+    `tracer_provider` (OpenTelemetry's) gets the spans of the calls; default: the one that the application has set up.
 
     Raises ValueError if an option is invalid, OSError if a file cannot be read. Calls may run at the same time, as
     many as you like; connections are opened at the first call, kept, and closed with the client.
@@ -86,6 +90,7 @@ class AsyncClient:
         token: str | None = None,
         consul_token: str | None = None,
         transport: Transport | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         self._options = CallOptions(service=service, top=top, timeout_s=timeout_s, attempts=attempts, hedge=hedge)
         self._routing = validation.one_of("routing", routing, ("watch", "lookup"))
@@ -101,6 +106,7 @@ class AsyncClient:
             worker_scheme=worker_scheme,
             token=token,
             consul_token=consul_token,
+            tracer_provider=tracer_provider,
         )
 
     def __repr__(self) -> str:

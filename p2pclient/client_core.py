@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from p2pclient import validation
 from p2pclient.balancing.balancer import Balancer
@@ -18,9 +19,13 @@ from p2pclient.discovery.consul import ConsulSource
 from p2pclient.discovery.registry import RegistrySource
 from p2pclient.messages import Request
 from p2pclient.options import Balancing
+from p2pclient.tracing.provider import call_tracing
 from p2pclient.transport.base import Transport
 from p2pclient.transport.worker_client import WorkerClient
 from p2pclient.types import Label, Worker
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 
 class ClientCore:
@@ -38,11 +43,15 @@ class ClientCore:
         worker_scheme: str | None,
         token: str | None,
         consul_token: str | None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         where = addresses(registry)
         if token is not None and where.with_password and not where.consul:
             raise ValueError("token and a name or password in the address exclude each other: give one of them")
         self.shown = where.shown
+        tracing = call_tracing(tracer_provider)
+        if tracing is not None:
+            transport = tracing.transport(transport)
         self.transport = transport
         self.source = _source(transport, where, validation.token(token), validation.token(consul_token))
         if worker_scheme is not None:
@@ -50,7 +59,7 @@ class ClientCore:
         self.worker_client = WorkerClient(transport, scheme=worker_scheme, token=token, tickets=self.source)
         self.shadowing = Shadowing(self.worker_client)
         self.pauses = Pauses()
-        self.executor = CallExecutor(self.source, self.pauses)
+        self.executor = CallExecutor(self.source, self.pauses, tracing)
         self._balancing = balancing
         self._channels: dict[str | None, ServiceChannel] = {}
         self._loop: asyncio.AbstractEventLoop | None = None

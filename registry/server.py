@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -38,12 +39,16 @@ from registry.runtime.processes import open_files
 from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.supervise import supervised
 from registry.runtime.tls.server import ServerTls, serving_tls
+from registry.runtime.tracing.setup import exporting_traces
 from registry.security.access_control import AccessControl, access_control
 from registry.security.tickets.key_folder import KeyFolder
 from registry.security.tickets.signing_keys import signing
 from registry.settings import RegistrySettings
 from registry.web.serving import serving_app
 from registry.worker_figures.collector import CONNECTIONS_KEPT, FiguresCollector, collecting_figures
+
+if TYPE_CHECKING:
+    from registry.runtime.tracing.server_spans import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +89,8 @@ async def running(settings: RegistrySettings) -> AsyncIterator[RunningRegistry]:
             access_control(settings.access, hosts=[settings.host]) as access,
             serving_tls(settings.tls) as tls,
             _figures(settings, directory) as figures,
-            _serving_http(settings, directory, others, tickets, access, listener, tls, events, figures),
+            exporting_traces("p2p-lookup") as tracing,
+            _serving_http(settings, directory, others, tickets, access, listener, tls, events, figures, tracing),
             serving_dns(directory, source, settings) as dns_port,
         ):
             port = port_of(listener)
@@ -183,11 +189,18 @@ async def _serving_http(
     tls: ServerTls | None,
     events: EventLog,
     figures: FiguresCollector | None,
+    tracing: Tracing | None,
 ) -> AsyncIterator[None]:
     """The HTTP server: the fast path, and aiohttp behind it."""
     at_most = connections_at_most(open_files.limit(), aside=_files_aside(settings))
-    access_log = _access_log(settings)
-    fast = FastPath(directory, tickets, access, fails_over=bool(others.failover), access_log=access_log)
+    fast = FastPath(
+        directory,
+        tickets,
+        access,
+        fails_over=bool(others.failover),
+        access_log=_access_log(settings),
+        tracing=tracing,
+    )
     options = {
         "access_log": None,
         "logger": quiet_logger(f"{__name__}.requests"),

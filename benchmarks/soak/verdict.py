@@ -14,17 +14,13 @@ MEMORY_AT_MOST = 1.03
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a process used in one part of the run.
-
-    The median memory of all samples, and the fewest files, threads and tasks in any sample: their numbers follow the
-    requests in flight, and a leak raises the fewest, too.
-    """
+    """What a process used in one part of the run: the median of the samples, so that bursts and dips do not count."""
 
     unique_mb: float
     proportional_mb: float
-    files: int
-    threads: int
-    tasks: int
+    files: float
+    threads: float
+    tasks: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Growth:
         for what in ("files", "threads", "tasks"):
             before, after = getattr(self.first, what), getattr(self.last, what)
             if after > before:
-                faults.append(f"{self.name}: {before} {what} at least, {after} at the end")
+                faults.append(f"{self.name}: {before:g} {what} after the warm-up, {after:g} at the end")
         return faults
 
 
@@ -64,7 +60,7 @@ def _window(samples: Sequence[Usage]) -> Window:
     return Window(
         unique_mb=median(sample.unique_mb for sample in samples),
         proportional_mb=median(sample.proportional_mb for sample in samples),
-        files=min(sample.files for sample in samples),
-        threads=min(sample.threads for sample in samples),
-        tasks=min(sample.tasks for sample in samples),
+        files=median(sample.files for sample in samples),
+        threads=median(sample.threads for sample in samples),
+        tasks=median(sample.tasks for sample in samples),
     )

@@ -1,12 +1,14 @@
 """What a cascade saves: the default model only where the same network at 128 pixels is unsure.
 
-    python -m benchmarks.worker.cascade [--seconds 5] [--rounds 3] [--crops 200]
+    python -m benchmarks.worker.cascade [--seconds 5] [--rounds 3] [--crops 200] [--thresholds 0.3 0.5 0.7]
 
 The images are crops of the photos that scikit-image and scikit-learn ship, of random places and sizes, as JPEGs; the
-same at every run. Three workers serve: the small network, the large one, and a cascade of both for each threshold. For
-each: images per second over 16 connections, in turns; how many images the large network sees; how often the best label
-is the large network's own. `allowed` is the rate that the steps' own rates allow, 1 / (1 / small + share / large):
-all of it runs on the same cores.
+same at every run. Workers serve the small network, the large one, and for each threshold two cascades of both: one asks
+the first two workers ("services"), the other has both models in its own process ("models"). For each: images per second
+over 16 connections, in turns; how many images the large network sees; how often the best label is the large network's
+own. `x allowed` compares the rate with what the steps' own rates allow on cores that all of them share,
+1 / (1 / small + share / large). `ms of processor` is the processor time of all servers per image, and its `x allowed`
+compares small + share * large with it; other programs on the machine change that less than the rates.
 """
 
 from __future__ import annotations
@@ -17,22 +19,24 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from urllib.request import Request, urlopen
 
 from benchmarks.harness.connections import Target
 from benchmarks.harness.inputs import default_model
 from benchmarks.harness.load_generator import closed_loop
 from benchmarks.harness.p2p import ROOT, Running, agent, worker
+from benchmarks.harness.process_tree import spent_s
 from benchmarks.harness.requests import post
 from benchmarks.harness.summary import markdown_table
 from benchmarks.worker.photo_crops import crops, photos
 
 CONNECTIONS = 16
 SMALL_EDGE = 128
-THRESHOLDS = (0.3, 0.5, 0.7)
+TOPS = {"small": 1, "large": 5}  # how many labels a cascade asks the services for
 WITHIN_S = 300.0
 
 _MAKE_SMALL = f"""
@@ -53,12 +57,12 @@ def small_model() -> Iterator[Path]:
         yield made
 
 
-def cascade_file(folder: Path, threshold: float) -> Path:
-    """The file of a cascade with this threshold."""
-    file = folder / f"below-{threshold}.toml"
+def cascade_file(folder: Path, threshold: float, steps: Mapping[str, str]) -> Path:
+    """The file of a cascade with this threshold; `steps` has what the small and the large step ask, as TOML."""
+    file = folder / f"{folder.name}-{threshold}.toml"
     file.write_text(
-        '[steps.small]\nservice = "small"\ntop = 1\n'
-        f'[steps.large]\nservice = "large"\ntop = 5\nwhen = {{ step = "small", below = {threshold} }}\n'
+        f"[steps.small]\n{steps['small']}\n"
+        f'[steps.large]\n{steps["large"]}\nwhen = {{ step = "small", below = {threshold} }}\n'
     )
     return file
 
@@ -74,36 +78,57 @@ def best_labels(server: Running, images: Sequence[bytes]) -> tuple[list[str], fl
     return labels, seen / len(images)
 
 
-def rate(server: Running, requests: Sequence[bytes], seconds: float) -> float:
-    """Images per second."""
+class Cost(NamedTuple):
+    """What serving costs, as the median of several rounds."""
+
+    per_s: float
+    processor_ms: float
+
+    def of(self, share: float, large: Cost) -> Cost:
+        """The least that a cascade can cost whose small step costs this, and whose `large` one sees a share."""
+        return Cost(1 / (1 / self.per_s + share / large.per_s), self.processor_ms + share * large.processor_ms)
+
+
+def cost(server: Running, requests: Sequence[bytes], seconds: float, servers: Iterable[Running]) -> Cost:
+    """Images per second, and the processor time that all `servers` spend per image, in ms."""
+    before_s = sum(spent_s(each.pid) for each in servers)
     load = closed_loop(Target(server.port, tuple(requests)), connections=CONNECTIONS, seconds=seconds)
+    after_s = sum(spent_s(each.pid) for each in servers)
     if load.count(200) != len(load.answers):
         raise RuntimeError(f"not all answers had the status 200: {sorted({a.status for a in load.answers})}")
-    return load.per_s()
+    return Cost(load.per_s(), (after_s - before_s) * 1000 / load.count(200))
+
+
+def costs(
+    servers: Mapping[str, Running], images: Sequence[bytes], *, seconds: float, rounds: int
+) -> Mapping[str, Cost]:
+    """What each server costs; they are measured in turns."""
+    requests = [post(image, "image/jpeg") for image in images]
+    found: dict[str, list[Cost]] = {name: [] for name in servers}
+    for number in range(rounds):
+        for name in list(servers)[:: 1 if number % 2 else -1]:
+            found[name].append(cost(servers[name], requests, seconds, servers.values()))
+    return {name: Cost(*map(statistics.median, zip(*each, strict=True))) for name, each in found.items()}
 
 
 def rows(servers: Mapping[str, Running], images: Sequence[bytes], *, seconds: float, rounds: int) -> list[list[str]]:
     """A row for each server."""
-    requests = [post(image, "image/jpeg") for image in images]
     said = {name: best_labels(server, images) for name, server in servers.items()}
-    rates: dict[str, list[float]] = {name: [] for name in servers}
-    for number in range(rounds):
-        for name in list(servers)[:: 1 if number % 2 else -1]:
-            rates[name].append(rate(servers[name], requests, seconds))
-    median = {name: statistics.median(values) for name, values in rates.items()}
+    found = costs(servers, images, seconds=seconds, rounds=rounds)
     reference = said["large"][0]
     table = []
-    for name in servers:
-        labels, share = said[name]
+    for name, (labels, share) in said.items():
         agreed = sum(a == b for a, b in zip(labels, reference, strict=True)) / len(images)
-        allowed = 1 / (1 / median["small"] + share / median["large"])
+        own, least = found[name], found["small"].of(share, found["large"])
         cascade = name not in ("small", "large")
         table.append([
             name,
-            f"{median[name]:.0f}",
-            f"{median[name] / median['large']:.2f}",
+            f"{own.per_s:.0f}",
+            f"{own.per_s / found['large'].per_s:.2f}",
             f"{share:.0%}" if cascade else "",
-            f"{median[name] / allowed:.2f}" if cascade else "",
+            f"{own.per_s / least.per_s:.2f}" if cascade else "",
+            f"{own.processor_ms:.2f}",
+            f"{own.processor_ms / least.processor_ms:.2f}" if cascade else "",
             f"{agreed:.3f}",
         ])  # fmt: skip
     return table
@@ -114,28 +139,35 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--crops", type=int, default=200)
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.3, 0.5, 0.7])
     options = parser.parse_args()
     with ExitStack() as stack:
         consul = stack.enter_context(agent(core=None))
-        small = stack.enter_context(small_model())
+        models = {"small": stack.enter_context(small_model()), "large": default_model()}
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
         def serve(name: str, *flags: str) -> Running:
             flags = ("--service", name, *flags)
             return stack.enter_context(worker(consul.url, *flags, engine="auto", core=None, within_s=WITHIN_S))
 
-        servers = {
-            "small": serve("small", "--model", str(small)),
-            "large": serve("large", "--model", str(default_model())),
+        servers = {name: serve(name, "--model", str(model)) for name, model in models.items()}
+        steps = {
+            "services": {name: f'service = "{name}"\ntop = {top}' for name, top in TOPS.items()},
+            "models": {name: f'model = "{model}"' for name, model in models.items()},
         }
         registry = consul.url.replace("http://", "consul://")
-        for threshold in THRESHOLDS:
-            flags = ("--cascade", str(cascade_file(folder, threshold)), "--registry", registry)
-            servers[f"large below {threshold}"] = serve(f"below-{threshold:.0%}".rstrip("%"), *flags)
+        for kind, lines in steps.items():
+            (folder / kind).mkdir()
+            for threshold in options.thresholds:
+                file = cascade_file(folder / kind, threshold, lines)
+                name = f"{kind}-{threshold:.0%}".rstrip("%")
+                servers[f"{kind}, large below {threshold}"] = serve(
+                    name, "--cascade", str(file), "--registry", registry
+                )
         table = rows(
             servers, crops(list(photos().values()), options.crops), seconds=options.seconds, rounds=options.rounds
         )
-    head = ["", "images a second", "x large", "seen by large", "x allowed", "agrees with large"]
+    head = ["", "images a second", "x large", "seen by large", "x allowed", "ms of processor", "x allowed", "agrees"]
     print(markdown_table(head, table))
 
 

@@ -71,6 +71,8 @@ job "p2p-worker" {
         P2P_WORKER_PORT      = "${NOMAD_PORT_http}"
         P2P_WORKER_ADVERTISE = "${NOMAD_IP_http}"
         XDG_CACHE_HOME       = "${NOMAD_ALLOC_DIR}/data"
+        # Where browsers reach the lookup service, so that its page may send photos here:
+        # P2P_WORKER_CORS_ORIGIN = "http://lookup.example:12480"
       }
 
       # The drain grace (2 s), then 30 s each for bodies that arrive and for requests in flight. A client's

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from p2pclient import timeouts
 from p2pclient.calls.call_state import Answered, CallState, State
@@ -28,6 +28,9 @@ from p2pclient.retrying.retry_budget import RetryBudget
 from p2pclient.transport.request_id import RequestIds, identified
 from p2pclient.types import Worker
 
+if TYPE_CHECKING:
+    from p2pclient.tracing.call_spans import CallTracing
+
 T = TypeVar("T")
 
 Ask = Callable[[Worker, float], Coroutine[Any, Any, T]]
@@ -38,9 +41,10 @@ logger = logging.getLogger("p2pclient")
 
 
 class CallExecutor:
-    """Calls to the services that `source` knows, all within one retry budget."""
+    """Calls to the services that `source` knows, all within one retry budget; `tracing` makes spans of them."""
 
-    def __init__(self, source: WorkerSource, pauses: Pauses) -> None:
+    def __init__(self, source: WorkerSource, pauses: Pauses, tracing: CallTracing | None = None) -> None:
+        self._tracing = tracing
         self.budget = RetryBudget()
         self._request_ids = RequestIds()
         self.pauses = pauses
@@ -57,7 +61,11 @@ class CallExecutor:
     ) -> Coroutine[Any, Any, Answered[T]]:
         """The first answer to `ask`, of whichever worker; raises P2PError by the deadline."""
         self.budget.request(time.monotonic())
-        return _Call(self, ask, channel, deadline, CallState(attempts, hedge, self._request_ids.new())).run()
+        request_id = self._request_ids.new()
+        call = _Call(self, ask, channel, deadline, CallState(attempts, hedge, request_id)).run()
+        if self._tracing is None:
+            return call
+        return self._tracing.traced(call, request_id=request_id, service=channel.service)
 
 
 class _Call(Generic[T]):

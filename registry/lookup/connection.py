@@ -8,11 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
+from registry.lookup.answered_lookup import AnsweredLookup, log_lookup, trace_lookup
 from registry.lookup.fast_path import FastPath, Lookups
 from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.request_id import HEADER as REQUEST_ID
 from registry.runtime.request_id import without_request_id
+from registry.runtime.tracing.trace_context import without_trace_context
 
 
 class LookupConnection(BoundedConnection):
@@ -23,7 +25,8 @@ class LookupConnection(BoundedConnection):
     def __init__(self, server: web.Server, fast: FastPath, connections: Connections, **options: Any) -> None:
         super().__init__(server, connections, **options)
         self._fast = fast
-        self._answer = fast.answer if fast.access_log is None else self._answer_and_log
+        noted = fast.access_log is not None or fast.tracing is not None
+        self._answer = self._answer_and_note if noted else fast.answer
         self._plain = True
         self._active = False
         self._local_address = ""
@@ -53,29 +56,38 @@ class LookupConnection(BoundedConnection):
             self._plain = False
         super().data_received(data)
 
-    def _answer_and_log(self, data: bytes, lookups: Lookups, local_address: str) -> bytes | None:
-        """The fast path's answer; the access log gets a line of it if it wants one."""
-        log = self._fast.access_log
-        if log is None or not log.wants():
-            return self._fast.answer(data, lookups, local_address)
-        since_s = time.perf_counter()
-        text, request_id = without_request_id(data)
-        request_id = request_id or self._fast.request_ids.new()
-        identified = text.replace(b"\r\n\r\n", f"\r\n{REQUEST_ID}: {request_id}\r\n\r\n".encode(), 1)
-        response = self._fast.answer(identified, lookups, local_address)
-        if response is not None:
-            peer = self.transport.get_extra_info("peername") if self.transport is not None else None
-            log.write(
-                method="GET",
-                path=data.split(b" ", 2)[1].partition(b"?")[0].decode(),
-                status=200,
-                size=len(response) - response.index(b"\r\n\r\n") - 4,
-                took_s=time.perf_counter() - since_s,
-                request_id=request_id,
-                worker=None if self._fast.named is None else self._fast.named.address,
-                client=str(peer[0]) if isinstance(peer, tuple) else None,
-            )
+    def _answer_and_note(self, data: bytes, lookups: Lookups, local_address: str) -> bytes | None:
+        """The fast path's answer; the access log gets a line of it, and the traces a span, if they want one."""
+        fast = self._fast
+        text, parent = (data, None) if fast.tracing is None else without_trace_context(data)
+        logged = fast.access_log is not None and fast.access_log.wants()
+        traced = fast.tracing is not None and fast.tracing.wants(parent)
+        if not (logged or traced):
+            return fast.answer(text, lookups, local_address)
+        since_s, since_ns = time.perf_counter(), time.time_ns()
+        text, request_id = without_request_id(text)
+        if logged and not request_id:
+            request_id = fast.request_ids.new()
+        identified = _with_request_id(text, request_id) if request_id else text
+        response = fast.answer(identified, lookups, local_address)
+        if response is None:
+            return None
+        worker = None if fast.named is None else fast.named.address
+        answered = AnsweredLookup(text, response, request_id, worker, self._client(), since_ns)
+        trace_id = None
+        if traced and fast.tracing is not None:
+            trace_id = fast.last_trace_id = trace_lookup(fast.tracing, answered, parent, scheme=self._scheme())
+        if logged and fast.access_log is not None:
+            log_lookup(fast.access_log, answered, took_s=time.perf_counter() - since_s, trace_id=trace_id)
         return response
+
+    def _client(self) -> str | None:
+        peer = self.transport.get_extra_info("peername") if self.transport is not None else None
+        return str(peer[0]) if isinstance(peer, tuple) else None
+
+    def _scheme(self) -> str:
+        tls = self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+        return "https" if tls else "http"
 
     def _process_keepalive(self) -> None:
         """aiohttp's timer for idle connections: one on which the fast path has answered meanwhile is not idle."""
@@ -89,3 +101,7 @@ def local_address(transport: asyncio.BaseTransport | None) -> str:
     """The IP address of this end of a connection; "" where there is none."""
     name = transport.get_extra_info("sockname") if transport is not None else None
     return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def _with_request_id(head: bytes, request_id: str) -> bytes:
+    return head.replace(b"\r\n\r\n", f"\r\n{REQUEST_ID}: {request_id}\r\n\r\n".encode(), 1)

@@ -3,8 +3,8 @@
 `GET /`, `/next` and `/next/{service}`, with `?scheme=1` or without, are nearly all the requests of a lookup service,
 always with the same few texts. The first time a text comes it is parsed with care; if it is complete and plain, its
 lookup is kept under that very text. From then on the text costs one dictionary access, one step of the rotation and
-one write; the line with a request's id, which differs each time, is taken out before. All other requests go to aiohttp
-unchanged, and a connection that once needed aiohttp stays with it. A client cannot tell the two apart
+one write; the lines with a request's id and its trace, which differ each time, are taken out before. All other requests
+go to aiohttp unchanged, and a connection that once needed aiohttp stays with it. A client cannot tell the two apart
 (tests/unit/registry/lookup/test_fast_path.py).
 
 Answers are prepared once per service, form and instance, whatever the text of the request
@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from aiohttp.http import SERVER_SOFTWARE
@@ -36,11 +37,15 @@ from registry.lookup.tickets import LookupTickets
 from registry.runtime.logs.access_log import AccessLog
 from registry.runtime.request_id import HEADER as REQUEST_ID
 from registry.runtime.request_id import RequestIds, without_request_id
+from registry.runtime.tracing.trace_context import without_trace_context
 from registry.security.access import AccessDenied, check_service
 from registry.security.access_control import AccessControl
 from registry.security.caller import ANONYMOUS, Caller, Role
 from registry.security.quota import OverQuota
 from registry.web.refusal import Refusal
+
+if TYPE_CHECKING:
+    from registry.runtime.tracing.server_spans import Tracing
 
 TEXTS_AT_MOST = 4096
 """Request texts kept per local address."""
@@ -108,7 +113,8 @@ class FastPath:
     Whether a text's caller may ask is decided once; a change of the tokens drops all texts. Where `tickets` go with the
     addresses, prepared answers hold for one caller and as long as their tickets are kept. `fails_over`: while no
     instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the instance in the
-    last answer with a request id; `access_log` is for who writes the answers, with new ids from `request_ids`.
+    last answer, `last_trace_id` that of the last lookup that was traced; `access_log` and `tracing` are for who writes
+    the answers, with new ids from `request_ids`.
     """
 
     def __init__(
@@ -119,10 +125,13 @@ class FastPath:
         *,
         fails_over: bool = False,
         access_log: AccessLog | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.answered = 0
         self.named: Instance | None = None
+        self.last_trace_id = ""
         self.access_log = access_log
+        self.tracing = tracing
         self.request_ids = RequestIds()
         self._directory = directory
         self._fails_over = fails_over
@@ -151,7 +160,7 @@ class FastPath:
         try:
             lookup = lookups[request]
         except KeyError:
-            text, request_id = without_request_id(request)
+            text, request_id = without_request_id(without_trace_context(request)[0])
             lookup = lookups[text] if text in lookups else self._learn(text, lookups, local_address)
         if lookup is None:
             return None
@@ -176,11 +185,11 @@ class FastPath:
                 return None
             before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form, service, ticket)
         self.answered += 1
+        self.named = instance
         service.asked_for = True
         if service.watch.snapshot.stale:
             before = _with_headers(before, stale_header(service))
         if request_id:
-            self.named = instance
             after = _with_request_id(after, request_id)
         return before + self._now() + after
 

@@ -79,6 +79,10 @@ def build_app(
     app.on_response_prepare.append(adds_request_ids(fast.request_ids))
     if fast.access_log is not None:
         app.middlewares.insert(0, logs_access(fast.access_log, fast.request_ids))
+    if fast.tracing is not None:
+        from registry.web.traced_requests import traces_requests  # which imports OpenTelemetry
+
+        app.middlewares.insert(0, traces_requests(fast.tracing))
     answer_pages(app, access)
     finder = ServiceFinder(directory, others)
     waiting = WaitingRequests(at_most=waiting_at_most)
@@ -121,7 +125,7 @@ def refusals_as_text(metrics: LookupMetrics) -> Middleware:
             allowed = ", ".join(sorted(error.allowed_methods))
             response = refused(Refusal(405, f"{request.method} is not answered here: use {allowed}."))
             response.headers["Allow"] = allowed
-        metrics.requests.labels(status=response.status).inc()
+        metrics.answered(response.status)
         return response
 
     return answer

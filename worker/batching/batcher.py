@@ -16,7 +16,7 @@ from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
 from worker.batching.runner import BatchRunner, Predict, Upload
 from worker.errors import Busy
 from worker.telemetry.metrics import ModelMetrics
-from worker.telemetry.request_stages import current_stages, note_stage
+from worker.telemetry.request_stages import Stages, current_stages
 
 QUEUE_BYTES = 512 << 20
 """Memory for images that wait, by default: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
@@ -199,9 +199,16 @@ class Batcher:
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
             self.admit(deadline_s=deadline_s, images=sum(rows), nbytes=nbytes, caller=caller)
-        loop = asyncio.get_running_loop()
+        loop, stages = asyncio.get_running_loop(), current_stages.get()
         waiting = [
-            QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count)
+            QueuedImage(
+                image,
+                deadline_s,
+                loop.create_future(),
+                caller,
+                rows=count,
+                trace=None if stages is None else stages.image_trace(),
+            )
             for image, count in zip(images, rows, strict=True)
         ]
         self._held_bytes += nbytes
@@ -209,8 +216,8 @@ class Batcher:
             self._queue.add(waiting, caller=caller)
             self._runner.arrived()
             scores = [await one.answer for one in waiting]
-            if current_stages.get() is not None:
-                _note_stages(waiting)
+            if stages is not None:
+                _note_stages(stages, waiting)
             return scores
         finally:
             self._held_bytes -= nbytes
@@ -231,12 +238,12 @@ class Batcher:
             self._numbers.rejected("gone", gone)
 
 
-def _note_stages(answered: Sequence[QueuedImage]) -> None:
+def _note_stages(stages: Stages, answered: Sequence[QueuedImage]) -> None:
     """Note how long the images of a request waited, and how long their batches took; both until the last of them."""
     since_s = min(one.since_s for one in answered)
     began_s = max(since_s, *(one.began_s for one in answered))
-    note_stage("queue", began_s - since_s)
-    note_stage("predict", time.monotonic() - began_s)
+    stages.note("queue", since_s, began_s)
+    stages.note("predict", began_s, time.monotonic(), [one.trace for one in answered])
 
 
 class _Coming(AbstractContextManager[object]):

@@ -18,6 +18,7 @@ from worker.batching.fair_queue import FairQueue
 from worker.batching.policy import Share
 from worker.errors import Busy, DeadlinePassed, WorkerError
 from worker.telemetry.metrics import ModelMetrics
+from worker.telemetry.request_stages import ImageTrace
 
 Image = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -28,7 +29,8 @@ class QueuedImage:
     """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
 
     `began_s` is when its batch began to be predicted; 0.0 before. `caller` is the name of who sent it, "" where nobody
-    is asked for one. `rows` is how many images it counts as: more than one where it is several rows of tensors.
+    is asked for one. `rows` is how many images it counts as: more than one where it is several rows of tensors. `trace`
+    is that of its request, if it is traced.
     """
 
     image: Image
@@ -38,6 +40,7 @@ class QueuedImage:
     since_s: float = field(default_factory=time.monotonic)
     began_s: float = 0.0
     rows: int = 1
+    trace: ImageTrace | None = None
 
     def wanted(self, now_s: float) -> bool:
         """Whether the caller still waits for the answer, and its deadline has not passed."""

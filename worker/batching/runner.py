@@ -27,6 +27,7 @@ from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores, reject
 from worker.errors import Busy, WorkerError
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import ModelMetrics
+from worker.telemetry.request_stages import note_batch
 
 logger = logging.getLogger(__name__)
 
@@ -230,6 +231,13 @@ class BatchRunner:
         except Exception as error:
             await self._one_by_one(members, batch, error)
             return
+        note_batch(
+            [image.trace for image in result.members],
+            began_s=result.began_s,
+            ended_s=result.ended_s,
+            model=self._numbers.name,
+            rows=rows_of(result.members),
+        )
         for image, row in zip(result.members, result.scores, strict=True):
             if not image.answer.done():
                 image.began_s = result.began_s

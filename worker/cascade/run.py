@@ -12,6 +12,7 @@ from worker.cascade.definition import Definition, Step
 from worker.cascade.schedule import FAILED, SKIPPED, Outcome, decide, step_deadline_s, time_after
 from worker.cascade.steps import StepRunner
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
+from worker.telemetry.step_spans import step_span
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class CascadeRun:
                             group.create_task(finish(step))
 
                 async def finish(step: Step) -> None:
-                    outcomes[step.name] = await self._outcome(step, image, outcomes, deadline_s, told)
+                    with step_span(step.name):
+                        outcomes[step.name] = await self._outcome(step, image, outcomes, deadline_s, told)
                     advance()
 
                 advance()

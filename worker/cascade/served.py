@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from p2pclient import AsyncClient
 from worker.artifacts.version_plan import LATEST, LATEST_ONLY, STABLE, VersionStatus
@@ -31,6 +31,9 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.repository.served_model import AnyPredictor
 from worker.settings import CascadeSource, Served, WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
+
+if TYPE_CHECKING:
+    from registry.runtime.tracing.server_spans import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +58,9 @@ class ServedCascade:
         scheduler: CoreScheduler,
         numbers: WorkerMetrics,
         requests: RequestEpochs,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self.name = settings.service
         self._source = source
         self._settings = settings
@@ -167,7 +172,8 @@ class ServedCascade:
 
     def _client(self) -> AsyncClient:
         try:
-            return AsyncClient(self._source.registry, **self._source.client)
+            provider = None if self._tracing is None else self._tracing.provider
+            return AsyncClient(self._source.registry, **self._source.client, tracer_provider=provider)
         except (ValueError, OSError) as error:
             raise ModelError(f"The steps of {self._source.path} cannot be asked: {error}.") from None
 

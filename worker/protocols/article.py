@@ -68,7 +68,7 @@ class Article:
             return await self._answer(request)
         with noting_stages() as stages:
             response = await self._answer(request)
-        response.headers["Server-Timing"] = server_timing(stages)
+        response.headers["Server-Timing"] = server_timing(stages.seconds)
         return response
 
     async def _answer(self, request: IncomingRequest) -> JsonResponse:

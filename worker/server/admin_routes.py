@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from registry.runtime.exposition import content_type, wants_openmetrics
 from worker.repository.repository import ModelRepository
 from worker.repository.served_model import ServedModel
 from worker.telemetry.metrics import WorkerMetrics
@@ -15,7 +16,6 @@ from worker.web.endpoint_state import EndpointState
 from worker.web.routes import JSON, OPERATION, TEXT, Parameter, Route
 
 _BOOT = Parameter("boot", "query", "string", "The process that is meant.")
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class AdminRoutes:
@@ -80,9 +80,11 @@ class AdminRoutes:
         }
         return web.json_response(body, status=status)
 
-    async def metrics(self, _: web.Request) -> web.Response:
-        """`GET /metrics`: all metrics as Prometheus text."""
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": _METRICS_TYPE})
+    async def metrics(self, request: web.Request) -> web.Response:
+        """`GET /metrics`: all metrics as Prometheus text, or as OpenMetrics where `Accept` asks for it."""
+        openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+        body = self._metrics.text(openmetrics=openmetrics)
+        return web.Response(body=body, headers={"Content-Type": content_type(openmetrics=openmetrics)})
 
 
 def reasons_not_ready(store: ServedModel, *, ready: bool, leaving: bool) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -23,22 +24,26 @@ from worker.web.access.port_access import PortAccess
 from worker.web.body_budget import BodyBudget
 from worker.web.body_reader import BodyReader
 from worker.web.endpoint_state import EndpointState
-from worker.web.middleware import RequestFrame, aiohttp_middleware
+from worker.web.middleware import Answering, RequestFrame, aiohttp_middleware
 from worker.web.openapi import OpenApiRoute
 from worker.web.request import IncomingRequest
 from worker.web.responses import JsonResponse
 from worker.web.routes import Route
 
+if TYPE_CHECKING:
+    from registry.runtime.tracing.server_spans import Tracing
+
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """What all ports of a worker share: metrics, requests, the budget for bodies, bounds of connections, access log."""
+    """What all ports of a worker share: metrics, requests, budget for bodies, bounds of connections, log, traces."""
 
     metrics: WorkerMetrics
     requests: RequestEpochs
     body_budget: BodyBudget
     connections: Connections
     access_log: AccessLog | None = None
+    tracing: Tracing | None = None
 
 
 FAST_PATH_HANDLER: web.AppKey[Callable[[IncomingRequest], Awaitable[JsonResponse]]] = web.AppKey("fast_path_handler")
@@ -64,8 +69,9 @@ def build_app(
         access=access,
         access_log=shared.access_log,
     )
-    app = web.Application(middlewares=[*([sends_browsers_to_page] if settings.ui else []), aiohttp_middleware(frame)])
-    answer = frame.answer_and_log if frame.logs else frame.answer
+    answer = _answering(frame, shared.tracing, tls=settings.tls is not None)
+    page = [sends_browsers_to_page] if settings.ui else []
+    app = web.Application(middlewares=[*page, aiohttp_middleware(frame, answer)])
     app[FAST_PATH_HANDLER] = lambda request: answer(request, article.answer, _unchanged)
 
     async def expect_continue(request: web.Request) -> web.Response | None:
@@ -76,6 +82,15 @@ def build_app(
         add = app.router.add_get if route.method == "GET" else app.router.add_post  # add_get answers HEAD too
         add(route.path, route.handler, expect_handler=expect_continue)
     return app
+
+
+def _answering(frame: RequestFrame, tracing: Tracing | None, *, tls: bool) -> Answering:
+    """How the frame answers: what nobody wants to know of requests costs them nothing."""
+    if tracing is not None:
+        from worker.web.traced_requests import TracedFrame  # which imports OpenTelemetry
+
+        return TracedFrame(frame, tracing, tls=tls).answer
+    return frame.answer_and_log if frame.logs else frame.answer
 
 
 def _routes(

@@ -31,6 +31,7 @@ from registry.runtime.processes.sd_notify import NO_SYSTEMD, SystemdNotifier
 from registry.runtime.tasks.race import finishes_first
 from registry.runtime.tasks.supervise import cancel_all, start_supervised, supervised
 from registry.runtime.tls.server import ServerTls, serving_tls
+from registry.runtime.tracing.setup import exporting_traces
 from registry.security.access_control import access_control
 from registry.security.tickets.key_ring import checking_tickets
 from worker.advertising.advertised import Advertised, find_advertised
@@ -147,7 +148,8 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningWorker]:
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(bounded_connections(at_most=at_most))
         tls = await stack.enter_async_context(serving_tls(settings.tls))
-        shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections, _access_log(settings))
+        tracing = await stack.enter_async_context(exporting_traces("p2p-worker"))
+        shared = SharedState(WorkerMetrics(), RequestEpochs(), body_budget, connections, _access_log(settings), tracing)
         if tls is not None:
             shared.metrics.watch_certificate(tls.expires_at_s)
         threads = stack.enter_context(running_threads(decoding=settings.decode_threads))

@@ -21,6 +21,12 @@ def served_models(
     ]
     if settings.cascade is not None:
         served[0] = ServedCascade(
-            settings.cascade, settings, threads=threads, scheduler=scheduler, numbers=numbers, requests=requests
+            settings.cascade,
+            settings,
+            threads=threads,
+            scheduler=scheduler,
+            numbers=numbers,
+            requests=requests,
+            tracing=shared.tracing,
         )
     return served

@@ -6,6 +6,7 @@ each bucket that it checks; a request makes six observations on the event loop (
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -13,23 +14,32 @@ from itertools import accumulate
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 
 class Histogram:
-    """The number of observations in each bucket (`bounds` are the upper ends), and their sum; for one thread."""
+    """The number of observations in each bucket (`bounds` are the upper ends), and their sum; for one thread.
 
-    __slots__ = ("_bounds", "counts", "sum")
+    `exemplars` are the last observations that belong to a trace, by the number of the bucket.
+    """
+
+    __slots__ = ("_bounds", "counts", "exemplars", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
 
     def observe(self, value: float) -> None:
         """Add one observation; a value equal to a bound is in that bound's bucket."""
         self.counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
+
+    def exemplify(self, value: float, trace_id: str) -> None:
+        """Remember the trace of an observation that has just been added."""
+        self.exemplars[bisect_left(self._bounds, value)] = Exemplar({"trace_id": trace_id}, value, time.time())
 
 
 class Histograms(Collector):
@@ -62,6 +72,9 @@ class Histograms(Collector):
         """The family with all observations, for a scrape."""
         family = HistogramMetricFamily(self._family[0], self._family[1], labels=self._family[2])
         for values, histogram in self._by_labels.items():
-            buckets = [*zip(self._bound_texts, accumulate(histogram.counts), strict=True)]
+            buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+            for number, (text, count) in enumerate(zip(self._bound_texts, accumulate(histogram.counts), strict=True)):
+                exemplar = histogram.exemplars.get(number)
+                buckets.append((text, count) if exemplar is None else (text, count, exemplar))
             family.add_metric(values, buckets, histogram.sum)
         yield family

@@ -18,13 +18,14 @@ from prometheus_client import (
     GCCollector,
     PlatformCollector,
     ProcessCollector,
-    generate_latest,
 )
 
+from registry.runtime.exposition import exposition
 from registry.runtime.tasks.count import unfinished_tasks
+from registry.runtime.tracing.current import current_trace
 from worker.telemetry.histogram import Histogram, Histograms
 from worker.telemetry.request_labels import RequestLabels
-from worker.telemetry.request_stages import current_stages, note_stage
+from worker.telemetry.request_stages import current_stages
 from worker.telemetry.shadow import ShadowMetrics
 
 Stage = Literal["receive", "decode", "queue", "predict", "encode"]
@@ -85,6 +86,9 @@ class WorkerMetrics:
         requests, seconds = known
         requests.inc()
         seconds.observe(took_s)
+        trace = current_trace.get()
+        if trace is not None:
+            seconds.exemplify(took_s, trace.trace_id)
 
     def watch_certificate(self, expires_at_s: Callable[[], float]) -> None:
         """Say at each scrape when the certificate in use ends, in seconds since 1970."""
@@ -94,9 +98,9 @@ class WorkerMetrics:
             registry=self._registry,
         ).set_function(expires_at_s)
 
-    def text(self) -> bytes:
-        """All metrics in Prometheus's text format 0.0.4."""
-        return generate_latest(self._registry)
+    def text(self, *, openmetrics: bool = False) -> bytes:
+        """All metrics in Prometheus's text format 0.0.4, or as OpenMetrics, where traces are exemplars."""
+        return exposition(self._registry, openmetrics=openmetrics)
 
 
 class _ModelFamilies:
@@ -133,7 +137,7 @@ class ModelMetrics:
     def __init__(self, families: _ModelFamilies, shadow: ShadowMetrics, name: str) -> None:
         self._families = families
         self._shadow = shadow
-        self._name = name
+        self.name = name
         self._stages = {stage: families.stage_s.labels(name, stage) for stage in get_args(Stage)}
         self._rejected = {reason: families.rejected.labels(name, reason) for reason in get_args(Reason)}
         self._batch_size = families.batch_size.labels(name)
@@ -156,7 +160,7 @@ class ModelMetrics:
 
     def compare_shadow(self, header: str, label: str, score: float) -> None:
         """Compare the best label of a copy's image with that of the caller, which its header holds."""
-        self._shadow.compare(self._name, header, label, score)
+        self._shadow.compare(self.name, header, label, score)
 
     def batch(self, images: int, *, took_s: float) -> None:
         """Record that a batch of so many images was predicted."""
@@ -174,14 +178,14 @@ class ModelMetrics:
         watched, loaded = (depth, held_bytes), (version, engine)
         self._watched.append(watched)
         self._loaded.append(loaded)
-        self._families.info.labels(self._name, *loaded).set(1)
+        self._families.info.labels(self.name, *loaded).set(1)
         try:
             yield
         finally:
             self._watched.remove(watched)
             self._loaded.remove(loaded)
             if loaded not in self._loaded:  # the same version may have been loaded again before this one was closed
-                self._families.info.remove(self._name, *loaded)
+                self._families.info.remove(self.name, *loaded)
 
 
 class CascadeMetrics:
@@ -220,7 +224,8 @@ class _StageTimer(AbstractContextManager[object]):
         self._since_s = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        seconds = time.monotonic() - self._since_s
-        self._histogram.observe(seconds)
-        if current_stages.get() is not None:
-            note_stage(self._stage, seconds)
+        ended_s = time.monotonic()
+        self._histogram.observe(ended_s - self._since_s)
+        stages = current_stages.get()
+        if stages is not None:
+            stages.note(self._stage, self._since_s, ended_s)

@@ -17,6 +17,7 @@ from worker.artifacts.preprocess_config import Preprocess, write_preprocess
 from worker.errors import RetrainError
 from worker.training.collected import Collected
 from worker.training.export.exporter import Exporter, Order
+from worker.training.export.saved_model import write_saved_model
 from worker.training.export.version import check_versions, publish, version_in_making
 from worker.training.features.cache import FeatureCache
 from worker.training.features.extract import Extractor, read_all
@@ -83,7 +84,7 @@ def train(settings: TrainSettings, *, progress: Progress, stopped: Stopped = lam
             ) from error
         for each in photos.left_out:
             progress.say(str(each))
-        exporter = stack.enter_context(Exporter())  # loads TensorFlow while heads are compared
+        exporter = stack.enter_context(Exporter()) if settings.graph is not None else None
         learned = learn(photos, extractor, settings, stack, progress=progress, stopped=stopped)
         return _write(settings, photos, learned, exporter, progress)
 
@@ -92,20 +93,23 @@ def _write(
     settings: TrainSettings,
     photos: Collected,
     learned: Learned,
-    exporter: Exporter,
+    exporter: Exporter | None,
     progress: Progress,
 ) -> TrainResult:
-    """Write the version and the graph, and the report meanwhile."""
+    """Write the version, and the graph meanwhile."""
     with ExitStack() as stack:
         making = None if settings.out is None else stack.enter_context(version_in_making(settings.out))
-        exporter.begin(Order(learned.network, learned.head, making, settings.graph, settings.final))
+        if exporter is not None and settings.graph is not None:
+            exporter.begin(Order(learned.network, learned.head, settings.graph, settings.final))
         report = facts(_training(settings, photos, learned, progress))
         progress.stage("Writing the model", 1)
         if making is not None:
+            write_saved_model(making, learned.network, learned.head)
             write_labels(making, photos.used.labels)
             write_preprocess(making, Preprocess(resize=learned.network.resize, filter=learned.network.filter))
             write_report(making / "report", report)
-        exporter.finish()
+        if exporter is not None:
+            exporter.finish()
         _write_labels(settings, photos.used.labels)
         written = settings.graph
         if making is not None and settings.out is not None:

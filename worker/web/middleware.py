@@ -152,7 +152,7 @@ class RequestFrame:
             request_id=request_id,
             received=request.content_length,
             client=request.remote,
-            **stages_ms(stages),
+            **stages_ms(stages.seconds),
         )
         return response
 
@@ -215,18 +215,27 @@ def forget_frames(error: BaseException) -> None:
         each = each.__cause__ or each.__context__
 
 
-def aiohttp_middleware(frame: RequestFrame) -> Middleware:
-    """`frame` around the requests that come through aiohttp."""
+class Answering(Protocol):
+    """`RequestFrame.answer`, alone or with what is noted of requests around it."""
+
+    def __call__(
+        self,
+        request: RequestT,
+        handler: Callable[[RequestT], Awaitable[ResponseT]],
+        convert: Callable[[JsonResponse], ResponseT],
+    ) -> Awaitable[ResponseT]:
+        """The response of `handler`, or its error's, made by `convert`."""
+
+
+def aiohttp_middleware(frame: RequestFrame, answering: Answering) -> Middleware:
+    """`answering`, which is that of `frame`, around the requests that come through aiohttp."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         preflight = frame.preflight(request)
         if preflight is not None:
             return preflight
-        if frame.logs:
-            response = await frame.answer_and_log(request, handler, to_aiohttp)
-        else:
-            response = await frame.answer(request, handler, to_aiohttp)
+        response = await answering(request, handler, to_aiohttp)
         if isinstance(request.content.exception(), web.RequestPayloadError):
             # After a body that cannot be decompressed nothing can be read; searching for its end would fail again.
             request.content.feed_eof()

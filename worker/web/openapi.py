@@ -127,4 +127,6 @@ def _content(kinds: Mapping[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_line(error: type[WorkerError]) -> str:
+    if error is WorkerError:
+        return "A fault of this worker; its log says why."
     return (error.__doc__ or "").splitlines()[0]

@@ -7,16 +7,19 @@ from collections.abc import Iterable
 from time import monotonic
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from registry.discovery.directory import Directory
 from registry.instances.instance import Health
 from registry.lookup.fast_path import FastPath
 from registry.lookup.tickets import LookupTickets
+from registry.runtime.exposition import content_type, exposition, wants_openmetrics
 from registry.runtime.tasks.count import unfinished_tasks
 from registry.runtime.tls.server import ServerTls
+from registry.runtime.tracing.current import current_trace
 
 
 class LookupMetrics(Collector):
@@ -40,6 +43,12 @@ class LookupMetrics(Collector):
             ["status"],
             registry=self._registry,
         )
+
+    def answered(self, status: int) -> None:
+        """Count a request that the framework has answered; that of a traced request is an exemplar."""
+        trace = current_trace.get()
+        counter = self.requests.labels(status=status)
+        counter.inc(exemplar=None if trace is None else {"trace_id": trace.trace_id})
 
     def collect(self) -> Iterable[Metric]:
         """The state of every followed service."""
@@ -84,7 +93,9 @@ class LookupMetrics(Collector):
             stale.add_metric([service.name], service.watch.stale_s(monotonic()) or 0.0)
             panic.add_metric([service.name], float(service.snapshot.panic is not None))
         fast = CounterMetricFamily("p2p_registry_fast_lookups", "Lookups answered from ready-made bytes.")
-        fast.add_metric([], self._fast.answered)
+        trace_id = self._fast.last_trace_id
+        exemplar = Exemplar({"trace_id": trace_id}, 1.0) if trace_id else None
+        fast.add_metric([], self._fast.answered, exemplar=exemplar)
         tasks = GaugeMetricFamily(
             "p2p_registry_tasks",
             "Tasks of the event loop that have not ended; more and more of them are a leak.",
@@ -104,7 +115,8 @@ class LookupMetrics(Collector):
             )
         yield from [instances, versions, stale, panic, shares, absent, fast, tasks]
 
-    async def handle(self, _: web.Request) -> web.Response:
-        """`GET /metrics`."""
-        text = generate_latest(self._registry)
-        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    async def handle(self, request: web.Request) -> web.Response:
+        """`GET /metrics`: as Prometheus text, or as OpenMetrics where `Accept` asks for it."""
+        openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+        body = exposition(self._registry, openmetrics=openmetrics)
+        return web.Response(body=body, headers={"Content-Type": content_type(openmetrics=openmetrics)})

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import random
 import re
 from collections.abc import Callable, Mapping
 
+from registry.runtime.chance_sample import ChanceSample
+from registry.runtime.tracing.current import current_trace
+
 logger = logging.getLogger(__name__)
 
 PATH_CHARACTERS = 200
+
+TRACE_ID_FIELD = "trace_id"
 
 _PLAIN = re.compile(r"[!#-<>-~]+")  # printable ASCII without blanks, quotes and the equals sign
 
@@ -25,20 +29,11 @@ class AccessLog:
     """Lines for the part `sample` of the requests (above 0, at most 1). `dice` gives numbers from 0 to below 1."""
 
     def __init__(self, sample: float = 1.0, *, dice: Callable[[], float] = random.random) -> None:
-        self._sample = sample
-        self._dice = dice
-        self._skip = self._gap()
+        self._sample = ChanceSample(sample, dice=dice)
 
     def wants(self) -> bool:
-        """Whether this request gets a line; to be asked once for each request.
-
-        How many requests are passed over is drawn when a line is due, so that the others cost a subtraction.
-        """
-        if self._skip:
-            self._skip -= 1
-            return False
-        self._skip = self._gap()
-        return True
+        """Whether this request gets a line; to be asked once for each request."""
+        return self._sample.wants()
 
     def write(
         self,
@@ -51,7 +46,11 @@ class AccessLog:
         request_id: str,
         **more: Value | None,
     ) -> None:
-        """Write the line of one request; `size` is that of the answer's body, None where it is not known."""
+        """Write the line of one request; `size` is that of the answer's body, None where it is not known.
+
+        A request that is being traced has its trace's id in the line; `trace_id` among `more` is that of another one.
+        """
+        trace = current_trace.get()
         fields: dict[str, Value | None] = {
             "method": method,
             "path": path[:PATH_CHARACTERS],
@@ -60,15 +59,10 @@ class AccessLog:
             "ms": round(took_s * 1000, 3),
             **more,
             "request_id": request_id,
+            TRACE_ID_FIELD: more.get(TRACE_ID_FIELD) or (None if trace is None else trace.trace_id),
         }
         known = {name: value for name, value in fields.items() if value is not None}
         logger.info("%s", _as_text(known), extra={"fields": known})
-
-    def _gap(self) -> int:
-        """How many requests pass before the next one that gets a line: geometrically distributed."""
-        if self._sample >= 1:
-            return 0
-        return int(math.log(1 - self._dice()) / math.log1p(-self._sample))
 
 
 def stages_ms(stages: Mapping[str, float]) -> dict[str, Value]:

@@ -1,7 +1,7 @@
 """Formats log records, as lines for people or as one JSON object a line.
 
 A record's `fields`, where it has them, stand in the JSON. In the text only the request's id is added: the sentence
-says the rest.
+says the rest. A line of a request that is traced names its trace.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from registry.runtime.logs.access_log import TRACE_ID_FIELD
+from registry.runtime.tracing.current import current_trace
 from registry.runtime.visible_text import VisibleFormatter
 
 REQUEST_ID_FIELD = "request_id"
@@ -31,9 +33,13 @@ class TextFormatter(VisibleFormatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  as logging names it
         """The record's line."""
-        request_id = fields_of(record).get(REQUEST_ID_FIELD)
+        fields = fields_of(record)
+        request_id = fields.get(REQUEST_ID_FIELD)
         if request_id and record.levelno >= logging.WARNING:  # a line of the access log names it itself
             record.message = f"{record.message} [request {request_id}]"
+        trace = current_trace.get()
+        if trace is not None and TRACE_ID_FIELD not in fields:
+            record.message = f"{record.message} [trace {trace.trace_id}]"
         return super().formatMessage(record)
 
 
@@ -50,4 +56,6 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps({**fields_of(record), **line}, default=str)
+        trace = current_trace.get()
+        traced = {} if trace is None else trace._asdict()
+        return json.dumps({**traced, **fields_of(record), **line}, default=str)

@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import random
 import time
@@ -42,8 +43,11 @@ async def supervise(name: str, body: Body) -> None:
 
 
 def start_supervised(name: str, body: Body) -> asyncio.Task[None]:
-    """A running task of that name that supervises `body`; the caller ends it with `cancel_all`."""
-    return asyncio.create_task(supervise(name, body), name=name)
+    """A running task of that name that supervises `body`; the caller ends it with `cancel_all`.
+
+    Its context is new: it does not belong to the request, or to the trace, during which it was started.
+    """
+    return asyncio.create_task(supervise(name, body), name=name, context=contextvars.Context())
 
 
 async def cancel_all(*tasks: asyncio.Task[None]) -> None:

@@ -17,6 +17,7 @@ from registry.lookup.connection import LookupConnection
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.runtime.connections.open_connections import Connections
+from registry.runtime.tracing.server_spans import Tracing
 from registry.security.access_control import AccessControl
 from tests.support.fakes import LikeConsul
 from tests.support.raw_http import undated
@@ -62,13 +63,14 @@ async def served(
     panic: bool = False,
     meta: Mapping[str, str] | None = None,
     access: AccessControl | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[tuple[int, FastPath]]:
     catalog = OneWorker(leader=leader, panic=panic, meta=meta)
     async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
         service = directory.find("classify")
         assert service is not None, "it is the default"
         await until(lambda: service.snapshot.known and (service.snapshot.panic is not None) == panic)
-        path = FastPath(directory, access=access)
+        path = FastPath(directory, access=access, tracing=tracing)
         runner = web.AppRunner(build_app(directory, path, access=access), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         assert runner.server is not None

@@ -14,6 +14,7 @@ from aiohttp import web
 from registry.consul.settings import ConsulSettings
 from registry.runtime.aiohttp_logging import quiet_logger
 from registry.runtime.connections.open_connections import bounded_connections
+from registry.runtime.tracing.server_spans import Tracing
 from registry.security.access_control import AccessControl
 from worker.artifacts.source import ModelSource
 from worker.batching.core_scheduler import CoreScheduler
@@ -26,7 +27,8 @@ from worker.repository.request_epochs import RequestEpochs
 from worker.server.app import FAST_PATH_HANDLER, SharedState, build_app
 from worker.settings import WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
-from worker.web.access.port_access import PortAccess
+from worker.ui.routes import PAGE_PATHS
+from worker.web.access.port_access import OPEN, PortAccess
 from worker.web.body_budget import BodyBudget
 from worker.web.endpoint_state import EndpointState
 from worker.web.request import IncomingRequest
@@ -55,6 +57,7 @@ async def fast_and_slow_worker(
     pause_s: float = 10.0,
     body_memory_bytes: int = 1 << 30,
     control: AccessControl | None = None,
+    tracing: Tracing | None = None,
     **more: Any,
 ) -> AsyncIterator[FastAndSlowWorker]:
     """Both ports over one model of the engine `echo`."""
@@ -63,7 +66,7 @@ async def fast_and_slow_worker(
     budget = BodyBudget(most_bytes=body_memory_bytes, total_s=settings.deadline_s, pause_s=pause_s)
     state = EndpointState(boot="b1", ready=True)
     async with bounded_connections(at_most=1000) as connections:
-        shared = SharedState(WorkerMetrics(), RequestEpochs(), budget, connections)
+        shared = SharedState(WorkerMetrics(), RequestEpochs(), budget, connections, tracing=tracing)
         with running_threads(decoding=2) as threads:
             store = ModelVersions(
                 settings.models[0], settings, threads=threads, scheduler=CoreScheduler(), numbers=shared.metrics,
@@ -71,7 +74,7 @@ async def fast_and_slow_worker(
             )  # fmt: skip
             async with store:
                 await store.load()
-                access = PortAccess(control or AccessControl(), service=store.name)
+                access = PortAccess(control or AccessControl(), service=store.name, open_paths=OPEN | PAGE_PATHS)
                 app = build_app(settings, ModelRepository([store]), state, shared, access)
                 runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=finish_s)
                 await runner.setup()

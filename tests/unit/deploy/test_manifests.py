@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import hcl2
+import jinja2
 import kubernetes_validate
 import pytest
 import yaml
@@ -166,3 +167,31 @@ def test_a_dockerfile_is_clean(file: Path) -> None:
     assert re.search(r"^ARG BASE=\S+:\d+\.\d+\.\d+\S*$", text, re.MULTILINE)
     assert "\nUSER 10001:10001\n" in text
     assert text.count("\nHEALTHCHECK ") == 1
+
+
+def test_workers_of_compose_let_the_page_ask() -> None:
+    """The lookup service's page may send photos under both names that browsers give to this machine."""
+    compose = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
+    (port,) = compose["services"]["lookup"]["ports"]
+    published = port.removeprefix("127.0.0.1:").removesuffix(":12480")
+    origins = compose["services"]["worker"]["environment"]["P2P_WORKER_CORS_ORIGIN"].split()
+    assert origins == [f"http://{host}:{published}" for host in ("localhost", "127.0.0.1")]
+
+
+@pytest.mark.parametrize(
+    ("protection", "lookups", "origins"),
+    [
+        ([], ["l1", "l2"], "http://10.0.0.21:12480 http://10.0.0.22:12480"),
+        (["tls", "tokens"], ["l1"], "https://10.0.0.21:12480"),
+        ([], [], ""),
+    ],
+)
+def test_workers_of_the_playbook_let_the_pages_ask(protection: list[str], lookups: list[str], origins: str) -> None:
+    """Each lookup service's page may send photos to the workers, by its address in the inventory."""
+    tasks = yaml.safe_load((DEPLOY / "ansible" / "roles" / "worker" / "tasks" / "main.yml").read_text())
+    (template,) = [task["vars"]["usual"]["P2P_WORKER_CORS_ORIGIN"] for task in tasks if "usual" in task.get("vars", {})]
+    addresses = {"l1": {"p2p_address": "10.0.0.21"}, "l2": {"p2p_address": "10.0.0.22"}}
+    said = jinja2.Template(template).render(
+        groups={"lookups": lookups} if lookups else {}, hostvars=addresses, p2p_protection=protection
+    )
+    assert said == origins

@@ -1,6 +1,7 @@
-"""Writes models in a child process that loads TensorFlow while the head is still being learned.
+"""Writes frozen graphs in a child process that loads TensorFlow while the head is still being learned.
 
-TensorFlow takes seconds to load, and nothing but exporting needs it once the features are computed.
+TensorFlow takes seconds to load, and nothing but a frozen graph needs it once the features are computed: a SavedModel
+is written without it (`saved_model`).
 """
 
 from __future__ import annotations
@@ -26,12 +27,11 @@ _WITHIN_S = 24 * 3600.0  # a child waits for as long as its parent learns
 
 @dataclass(frozen=True)
 class Order:
-    """What to write: a SavedModel into a folder, a frozen graph into a file, or both."""
+    """What to write: the frozen graph of a network and a head into the file `graph`; its output is called `final`."""
 
     network: Network
     head: Head
-    folder: Path | None
-    graph: Path | None
+    graph: Path
     final: str
 
 
@@ -76,14 +76,10 @@ class Exporter:
 
 def serve_order(file: Path) -> None:
     """The child's side: load TensorFlow, wait for the order, and carry it out."""
-    from worker.training.export.graphs import write_frozen_graph, write_saved_model
+    from worker.training.export.graphs import write_frozen_graph
 
     while not file.exists():
         time.sleep(_LOOK_S)
     order: Order | None = pickle.loads(file.read_bytes())
-    if order is None:
-        return
-    if order.folder is not None:
-        write_saved_model(order.folder, order.network, order.head)
-    if order.graph is not None:
+    if order is not None:
         write_frozen_graph(order.graph, order.network, order.head, final=order.final)

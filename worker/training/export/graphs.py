@@ -1,7 +1,7 @@
-"""A frozen network and a head -> a SavedModel, or a frozen graph as retrain.py writes it; loads TensorFlow.
+"""A frozen network and a head -> a frozen graph as retrain.py writes it; loads TensorFlow.
 
-Both contain all that happens after decoding: scaling of pixels, network, softmax. The frozen graph can decode, too:
-its `DecodeJpeg/contents` takes the bytes of one JPEG, its `input` floats 0..255 [n, edge, edge, 3].
+It contains all that happens to an image: its `DecodeJpeg/contents` takes the bytes of one JPEG, its `input` floats
+0..255 [n, edge, edge, 3].
 """
 
 from __future__ import annotations
@@ -17,19 +17,6 @@ from worker.training.heads.head import Head
 
 with quiet_tensorflow():
     import tensorflow as tf
-
-
-def write_saved_model(folder: Path, network: Network, head: Head) -> None:
-    """Write a SavedModel: `serving_default` takes `images`, uint8, and gives `probabilities`."""
-    definition = _part(network, head)
-
-    def serve(images: Any) -> dict[str, Any]:
-        logits = _logits(definition, {"images:0": images}, head)
-        return {"probabilities": tf.nn.softmax(logits, name="probabilities")}
-
-    spec = tf.TensorSpec([None, network.edge, network.edge, 3], tf.uint8, name="images")
-    signature = tf.function(serve, input_signature=[spec], autograph=False)
-    tf.saved_model.save(tf.Module(), str(folder), signatures={"serving_default": signature})
 
 
 def write_frozen_graph(file: Path, network: Network, head: Head, *, final: str) -> None:

@@ -10,7 +10,11 @@ export function schemaText(schema, document, indent = "", within = []) {
   const inner = (each, more = indent) => schemaText(each, document, more, within);
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ") || "none";
   if (schema.anyOf) return [...new Set(schema.anyOf.map((each) => inner(each)))].join(" | ");
-  if (schema.type === "array") return `[${inner(schema.items ?? {})}, …]`;
+  if (schema.type === "array") {
+    const each = inner(schema.items ?? {});
+    const fixed = schema.minItems && schema.minItems === schema.maxItems && schema.maxItems < 5;
+    return `[${fixed ? Array(schema.maxItems).fill(each).join(", ") : `${each}, …`}]`;
+  }
   if (schema.properties) return fields(schema, indent, inner);
   if (schema.type === "object") return schema.additionalProperties ? `{ name: ${inner(schema.additionalProperties)} }` : "object";
   return schema.type ?? "anything";

@@ -17,6 +17,7 @@ from registry.security.access_settings import AccessSettings
 from registry.server import running
 from registry.settings import RegistrySettings
 from registry.worker_figures.collector import FiguresCollector
+from tests.support.accessibility import serious_faults
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.lookups.busy_fleet import busy_fleet
@@ -27,23 +28,12 @@ from tests.support.waiting import until
 from tests.support.workers.echo_worker import echo_worker
 
 # A browser and its driver are started and told much in one step of the loop.
-pytestmark = pytest.mark.long_callbacks(reason="the browser's driver holds the loop, not what is tested")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.long_callbacks(reason="the browser's driver holds the loop, not what is tested"),
+]
 
 VIEWS = ("services", "workers", "events", "try")
-SERIOUS = ("serious", "critical")
-
-
-async def serious_faults(page: Any) -> list[str]:
-    """What axe finds: the rule and the element of each serious violation."""
-    from axe_playwright_python.async_playwright import Axe
-
-    results = await Axe().run(page)
-    return [
-        f"{violation['id']}: {node['html']}"
-        for violation in results.response["violations"]
-        if violation["impact"] in SERIOUS
-        for node in violation["nodes"]
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +195,8 @@ async def test_curl_keeps_its_line() -> None:
         async with http.get(f"{fleet.url}/", headers=browser, allow_redirects=False) as sent:
             assert (sent.status, sent.headers["Location"]) == (302, "/ui/")
         total = 0
-        packages = ("registry.ui", "registry.runtime.pages")
-        names = [file.name for package in packages for file in files(package).joinpath("static").iterdir()]
-        for name in ("", *names):
+        folders = [files(package).joinpath("static") for package in ("registry.ui", "registry.runtime.pages")]
+        for name in ("", *(file.name for folder in folders for file in folder.iterdir())):
             async with http.get(f"{fleet.url}/ui/{name}") as file:
                 assert file.status == 200
                 policy = file.headers["Content-Security-Policy"]

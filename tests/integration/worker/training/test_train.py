@@ -115,6 +115,19 @@ def test_the_frozen_graph_is_read_as_retrains(
     model.close()
 
 
+def test_every_framework_reads_the_version(first: tuple[TrainResult, Lines], settings: TrainSettings) -> None:
+    """TensorFlow gives the scores that OpenVINO gives, within what bfloat16 allows, and the same best labels."""
+    engines = [load(ModelSource(path=settings.out, engine=name), name=name) for name in ("tensorflow", "openvino")]
+    scores = [
+        engine.predict([engine.decode(photo) for photo in (chelsea_jpeg(), coffee_jpeg(), china_jpeg())])
+        for engine in engines
+    ]
+    assert np.allclose(*scores, atol=0.1)
+    assert [list(rows.argmax(axis=1)) for rows in scores] == [[0, 1, 2]] * 2
+    for engine in engines:
+        engine.close()
+
+
 class Page(HTMLParser):
     """What a page loads, and how many pictures it shows."""
 

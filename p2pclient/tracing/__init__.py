@@ -1,0 +1,1 @@
+"""Traces calls with OpenTelemetry: a span for each call, and one for each request that it sends."""

@@ -1,0 +1,136 @@
+"""The spans of requests at a server, with the names and attributes of OpenTelemetry's semantic conventions for HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from opentelemetry import context as contexts
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, format_span_id, format_trace_id
+from opentelemetry.trace import set_span_in_context as with_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from registry.runtime.tracing.current import TraceIds, current_trace
+from registry.runtime.tracing.sampling import Sampling
+from registry.runtime.tracing.trace_context import TraceContext
+
+WORKER = "p2p.worker"
+"""The attribute for the address of the worker that a lookup names."""
+
+CANCELLED = "p2p.cancelled"
+"""The attribute of a span whose client hung up, or whose call another attempt has answered."""
+
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Paths that others ask again and again: they are traced only for a client that records a trace."""
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+_NO_TRACE = Context()
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequest:
+    """What a span says of a request; `route` is the path with names for its variables, `host` the header Host."""
+
+    method: str
+    path: str
+    route: str = ""
+    scheme: str = "http"
+    host: str = ""
+    client: str = ""
+    request_id: str = ""
+
+
+class Tracing:
+    """Traces the requests of one server; its spans go to `provider`, which records every one that is begun."""
+
+    def __init__(self, provider: TracerProvider, sampling: Sampling) -> None:
+        self.provider = provider
+        self.tracer = provider.get_tracer("p2p-serving")
+        self.wants = sampling.wants
+
+    def traces(self, path: str, parent: TraceContext | None) -> bool:
+        """Whether a request for `path` is traced that came with `parent`; to be asked once for each request."""
+        return (parent is not None or path not in UNTRACED) and self.wants(parent)
+
+    def begin(self, request: ServedRequest, parent: TraceContext | None, *, since_ns: int | None = None) -> Span:
+        """The span of a request that began at `since_ns` since 1970, by default now; it is to be ended."""
+        carrier = {} if parent is None else parent.headers()
+        return self.tracer.start_span(
+            f"{request.method} {request.route}" if request.route else request.method,
+            context=_PROPAGATOR.extract(carrier, _NO_TRACE),
+            kind=SpanKind.SERVER,
+            attributes=_attributes(request),
+            start_time=since_ns,
+        )
+
+    @contextmanager
+    def serving(self, request: ServedRequest, parent: TraceContext | None) -> Iterator[Span]:
+        """The span of the request that is answered in this context, which is the current one for all that it does."""
+        span = self.begin(request, parent)
+        ids = current_trace.set(trace_ids(span))
+        token = contexts.attach(with_span(span, _NO_TRACE))
+        try:
+            yield span
+        except BaseException as error:
+            note_error(span, error)
+            raise
+        finally:
+            contexts.detach(token)
+            current_trace.reset(ids)
+            span.end()
+
+
+def note_answer(span: Span, status: int, *, worker: str | None = None) -> None:
+    """Note with which status a request was answered, and which worker a lookup named."""
+    span.set_attribute("http.response.status_code", status)
+    if worker is not None:
+        span.set_attribute(WORKER, worker)
+    if status >= 500:
+        span.set_attribute("error.type", str(status))
+        span.set_status(Status(StatusCode.ERROR))
+
+
+def note_error(span: Span, error: BaseException) -> None:
+    """Note that a request ended with an error, or was given up by its client."""
+    if not isinstance(error, Exception):  # a cancellation: the client has hung up
+        span.set_attribute(CANCELLED, True)
+        return
+    span.set_attribute("error.type", type(error).__qualname__)
+    span.set_status(Status(StatusCode.ERROR, str(error)))
+
+
+def trace_ids(span: Span) -> TraceIds:
+    """The ids of a span, as log lines have them."""
+    about = span.get_span_context()
+    return TraceIds(format_trace_id(about.trace_id), format_span_id(about.span_id))
+
+
+def epoch_offset_ns() -> int:
+    """What is added to a monotonic time in nanoseconds so that it counts from 1970."""
+    return time.time_ns() - time.monotonic_ns()
+
+
+def _attributes(request: ServedRequest) -> dict[str, str | int]:
+    name, port = _host_and_port(request.host)
+    told: dict[str, str | int | None] = {
+        "http.request.method": request.method,
+        "url.scheme": request.scheme,
+        "url.path": request.path,
+        "http.route": request.route or None,
+        "server.address": name or None,
+        "server.port": port,
+        "client.address": request.client or None,
+        "p2p.request_id": request.request_id or None,
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _host_and_port(host: str) -> tuple[str, int | None]:
+    """A header Host in its parts; None for a port that it does not name."""
+    name, colon, port = host.rpartition(":")
+    if colon and port.isascii() and port.isdigit() and len(port) < 6:
+        return name.strip("[]"), int(port)
+    return host.strip("[]"), None
