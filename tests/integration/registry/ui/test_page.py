@@ -195,8 +195,9 @@ async def test_curl_keeps_its_line() -> None:
         async with http.get(f"{fleet.url}/", headers=browser, allow_redirects=False) as sent:
             assert (sent.status, sent.headers["Location"]) == (302, "/ui/")
         total = 0
-        folders = [files(package).joinpath("static") for package in ("registry.ui", "registry.runtime.pages")]
-        for name in ("", *(file.name for folder in folders for file in folder.iterdir())):
+        packages = ("registry.ui", "registry.runtime.pages")
+        names = [file.name for package in packages for file in files(package).joinpath("static").iterdir()]
+        for name in ("", *names):
             async with http.get(f"{fleet.url}/ui/{name}") as file:
                 assert file.status == 200
                 policy = file.headers["Content-Security-Policy"]
