@@ -21,6 +21,7 @@ from prometheus_client import generate_latest
 from tests.support.waiting import until
 from worker.batching.batcher import Batcher
 from worker.batching.core_scheduler import CoreScheduler
+from worker.batching.padding import padded_size
 from worker.batching.policy import Pace, Streams
 from worker.batching.queue import Scores
 from worker.engines.base import InputSpec, SingleStream
@@ -298,6 +299,33 @@ async def test_an_accelerator_gets_its_next_batch_assembled_ahead(bench: Bench) 
         engine.go.set()
         assert [int((await task)[0][0]) for task in tasks] == [*range(8)]
     assert (engine.sizes, engine.stacked) == ([1, 4, 4], [True] * 3)
+
+
+async def test_an_engine_that_uploads_gets_every_batch_uploaded(bench: Bench) -> None:
+    """In place of an array on the host: a batch that runs at once, and one that is uploaded while another runs."""
+
+    class Uploaded(list[NDArray[np.uint8]]):
+        pass
+
+    class Uploading(Naming):
+        def upload(self, images: Sequence[NDArray[np.uint8]]) -> Uploaded:
+            missing = padded_size(len(images), (1, 2, 4)) - len(images)
+            return Uploaded([*images, *[images[-1]] * missing])
+
+        def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+            assert isinstance(images, Uploaded)
+            return super().predict(images)
+
+    engine = Uploading(device="gpu:0", fixed=(1, 2, 4))
+    engine.go.clear()
+    async with bench.predictor(engine) as predictor:
+        tasks = [asyncio.create_task(predictor.predict([encoded(0)], deadline_s=soon()))]
+        await until(lambda: predictor.batcher.running == 1)
+        tasks += [asyncio.create_task(predictor.predict([encoded(v)], deadline_s=soon())) for v in range(1, 8)]
+        await until(lambda: (predictor.batcher.running, predictor.batcher.depth) == (5, 3))
+        engine.go.set()
+        assert [int((await task)[0][0]) for task in tasks] == [*range(8)]
+    assert engine.sizes == [1, 4, 4]
 
 
 async def test_who_leaves_a_batch_assembled_ahead_is_not_predicted(bench: Bench) -> None:
