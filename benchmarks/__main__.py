@@ -124,6 +124,7 @@ OTHERS = (
     Benchmark("compatibility", "third-party clients of the standard protocols"),
     Benchmark("rivals.search", "the fastest settings of each rival"),
     Benchmark("simulations.record_arrivals", "arrivals of people with photo galleries, for simulations.batching"),
+    Benchmark("gpu", "the worker on a GPU, lookups and workers on many cores (benchmarks/gpu/run.sh)"),
     Benchmark("plots", "draws recorded measurements"),
     Benchmark("fuzz.fast_path", "broken requests to the lookup port"),
     Benchmark("fuzz.dns", "broken queries to the DNS port"),

@@ -157,7 +157,7 @@ class _LocalDeployment:
         if settings.ticket_keys is not None:
             arguments += ["--ticket-keys", str(settings.ticket_keys)]
         arguments += self._access_flags()
-        arguments += [*settings.tls_flags, *settings.log.as_arguments()]
+        arguments += [*settings.tls_flags, *settings.trust.as_flags("--check"), *settings.log.as_arguments()]
         self._control_plane.append(await self._start("registry", arguments, environ))
         await self._wait_until_answers(f"{settings.lookup_url}/healthz")
 

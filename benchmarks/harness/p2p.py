@@ -137,8 +137,8 @@ def _command(
 
 
 def environ_of(checkout: Path) -> dict[str, str]:
-    """The environment in which Python imports the product from `checkout`."""
-    return {"PYTHONPATH": str(checkout)}
+    """The environment in which Python imports the product from `checkout`, and all else as this process does."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))}
 
 
 def imported_from(checkout: Path) -> list[Path]:

@@ -3,6 +3,7 @@
     python -m benchmarks.lookup.fast_path [--workers 1000] [--texts 4000]
 
 `LookupConnection` is fed the bytes of requests and writes to a transport that only counts; no socket is involved.
+Lookups are traced where OpenTelemetry's variables say so, as in `p2p registry`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from registry.lookup.connection import LookupConnection
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.runtime.connections.open_connections import Connections
+from registry.runtime.tracing.setup import exporting_traces
 
 BLOCKS, LOOKUPS_A_BLOCK = 15, 100_000
 
@@ -103,11 +105,14 @@ def kept_bytes(protocol: LookupConnection, texts: int, workers: int) -> int:
 
 
 async def measure(workers: int, texts: int) -> None:
-    async with Directory(FixedCatalog(workers), default="classify") as directory:  # type: ignore[arg-type]  # a fake
+    async with (
+        Directory(FixedCatalog(workers), default="classify") as directory,  # type: ignore[arg-type]  # a fake
+        exporting_traces("benchmark") as tracing,
+    ):
         service = directory.followed("classify")
         assert service is not None
         await service.wait_until_known()
-        fast = FastPath(directory)
+        fast = FastPath(directory, tracing=tracing)
         runner = web.AppRunner(build_app(directory, fast), access_log=None)
         await runner.setup()
         assert runner.server is not None

@@ -1,11 +1,12 @@
 """The bare loop: images decoded and predicted in one process without a server, as many as the cores allow.
 
-    python -m benchmarks.worker.bare_loop --model FOLDER [--engine onnx] FILE...
+    python -m benchmarks.worker.bare_loop --model FOLDER [--engine onnx] [--device cpu] [--precision f32] FILE...
 
 There are two kinds of schedules, both with the worker's decoder and engine. In batches: two threads decode, and one
 engine predicts with all cores; `ahead` means that the next batch is decoded while this one is predicted. In streams: as
-many threads as cores, each of which decodes and predicts on an engine of one thread. All schedules are tried in turns,
-several times, and the best of either kind is offered.
+many threads as cores, each of which decodes and predicts on an engine of one thread; PyTorch has one number of threads
+for the whole process, and so no streams. All schedules are tried in turns, several times, and the best of either kind
+is offered. With a GPU all cores decode, batches are larger, and `ahead` also uploads the next one.
 
 Prints one JSON object: `schedules` (those offered), `label` (the best label of the first file) and `tried` (images per
 second of all schedules). Then it answers each line on standard input with a line: `NUMBER SECONDS` with the images per
@@ -37,9 +38,14 @@ from worker.system.cpu import usable_cores
 Pixels = NDArray[np.uint8]
 
 SIZES = (1, 2, 4, 8, 16, 32)
+GPU_SIZES = (16, 32, 64)
 STREAM_BATCHES = (1, 2, 4, 8)
 DECODERS = 2
+GPU_AHEAD = 2
+"""Batches that are decoded and uploaded while a GPU predicts one; a CPU has one decoded ahead."""
 TRIALS = 3
+FIRST_S = 0.001
+"""One batch, to warm up."""
 TRIAL_S = 0.4
 
 
@@ -64,6 +70,8 @@ class Loop:
     model: Model
     streams: Sequence[Model]
     files: Sequence[bytes]
+    decoders: int = DECODERS
+    in_advance: int = 1
 
     def per_s(self, schedule: Schedule, seconds: float) -> float:
         """Images per second with this schedule, measured for about so many seconds."""
@@ -76,21 +84,28 @@ class Loop:
         return statistics.median(self._lone_ms(seconds))
 
     def _in_batches(self, batch: int, ahead: bool, seconds: float) -> float:
-        with ThreadPoolExecutor(DECODERS) as threads:
+        with ThreadPoolExecutor(self.decoders) as threads, ThreadPoolExecutor(1) as uploading:
             turn = itertools.cycle(self.files)
 
-            def decoding() -> list[Future[Pixels]]:
-                return [threads.submit(self.model.decode, next(turn)) for _ in range(batch)]
+            def begun() -> Future[Sequence[Pixels]]:
+                coming = [threads.submit(self.model.decode, next(turn)) for _ in range(batch)]
+                return uploading.submit(self._assembled, coming)
 
-            coming = decoding() if ahead else []
+            coming = [begun() for _ in range(self.in_advance if ahead else 0)]
             done = 0
             began_s = time.perf_counter()
             while time.perf_counter() - began_s < seconds:
-                images = [future.result() for future in coming or decoding()]
-                coming = decoding() if ahead else []
+                images = (coming.pop(0) if ahead else begun()).result()
+                coming += [begun()] if ahead else []
                 self.model.predict(images)
                 done += batch
             return done / (time.perf_counter() - began_s)
+
+    def _assembled(self, coming: Sequence[Future[Pixels]]) -> Sequence[Pixels]:
+        """Decoded images as the engine takes them; on their way to the GPU where there is one."""
+        images = [future.result() for future in coming]
+        upload = self.model.engine.upload
+        return upload(images) if upload else images
 
     def _in_streams(self, batch: int, seconds: float) -> float:
         began_s = time.perf_counter()
@@ -128,10 +143,11 @@ def one_per_core(source: ModelSource) -> list[Model]:
 
 def try_all(loop: Loop) -> dict[Schedule, float]:
     """The median rate of each schedule over several short turns, in which all alternate."""
-    schedules = [Schedule(streams=False, batch=size, ahead=ahead) for size in SIZES for ahead in (False, True)]
-    schedules += [Schedule(streams=True, batch=size) for size in STREAM_BATCHES]
+    sizes = GPU_SIZES if loop.model.engine.device != "cpu" else SIZES
+    schedules = [Schedule(streams=False, batch=size, ahead=ahead) for size in sizes for ahead in (False, True)]
+    schedules += [Schedule(streams=True, batch=size) for size in STREAM_BATCHES if loop.streams]
     for schedule in schedules:
-        loop.per_s(schedule, 0)  # one batch, to warm up
+        loop.per_s(schedule, FIRST_S)
     turns = [{schedule: loop.per_s(schedule, TRIAL_S) for schedule in schedules} for _ in range(TRIALS)]
     return {schedule: statistics.median(turn[schedule] for turn in turns) for schedule in schedules}
 
@@ -146,12 +162,18 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--engine", default="onnx")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="f32")
     options = parser.parse_args()
-    source = ModelSource(path=options.model, engine=options.engine)
+    source = ModelSource(path=options.model, engine=options.engine, device=options.device, precision=options.precision)
     model = load(source, name="classify")
-    loop = Loop(model, one_per_core(source), [file.read_bytes() for file in options.files])
+    files = [file.read_bytes() for file in options.files]
+    if model.engine.device != "cpu":
+        loop = Loop(model, [], files, decoders=usable_cores(), in_advance=GPU_AHEAD)
+    else:
+        loop = Loop(model, [] if options.engine == "torch" else one_per_core(source), files)
     tried = try_all(loop)
-    offered = [_best(tried, streams=streams) for streams in (False, True)]
+    offered = [_best(tried, streams=streams) for streams in sorted({schedule.streams for schedule in tried})]
     label = model.top(model.predict([model.decode(loop.files[0])])[0], 1)[0][0]
     rates = {str(schedule): round(rate, 1) for schedule, rate in tried.items()}
     print(json.dumps({"schedules": list(map(str, offered)), "label": label, "tried": rates}), flush=True)

@@ -40,10 +40,12 @@ class BareLoop:
 
 
 @contextlib.contextmanager
-def bare_loop(model: Path, engine: str, images: Sequence[Path], *, log: Path) -> Iterator[BareLoop]:
+def bare_loop(
+    model: Path, engine: str, images: Sequence[Path], *, log: Path, flags: Sequence[str] = ()
+) -> Iterator[BareLoop]:
     """A bare loop in a process that ends with the block; exits with the end of its log if the loop does not start."""
     command: list[str | Path] = [sys.executable, "-m", "benchmarks.worker.bare_loop", "--model", model]
-    command += ["--engine", engine, *images]
+    command += ["--engine", engine, *flags, *images]
     pipe = subprocess.PIPE
     with (
         open(log, "w", encoding="utf-8") as errors,

@@ -14,7 +14,7 @@ from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.request_id import HEADER as REQUEST_ID
 from registry.runtime.request_id import without_request_id
-from registry.runtime.tracing.trace_context import without_trace_context
+from registry.runtime.tracing.trace_context import has_trace_mark, without_trace_context
 
 
 class LookupConnection(BoundedConnection):
@@ -59,9 +59,14 @@ class LookupConnection(BoundedConnection):
     def _answer_and_note(self, data: bytes, lookups: Lookups, local_address: str) -> bytes | None:
         """The fast path's answer; the access log gets a line of it, and the traces a span, if they want one."""
         fast = self._fast
-        text, parent = (data, None) if fast.tracing is None else without_trace_context(data)
+        text, parent, traced = data, None, False
+        if fast.tracing is not None:
+            if has_trace_mark(data):
+                text, parent = without_trace_context(data)
+                traced = fast.tracing.wants(parent)
+            else:
+                traced = fast.tracing.begins()
         logged = fast.access_log is not None and fast.access_log.wants()
-        traced = fast.tracing is not None and fast.tracing.wants(parent)
         if not (logged or traced):
             return fast.answer(text, lookups, local_address)
         since_s, since_ns = time.perf_counter(), time.time_ns()

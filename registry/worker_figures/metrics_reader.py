@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
+from collections.abc import Callable
 
 import aiohttp
 
 from registry.instances.instance import Instance
-from registry.runtime.tls.trust import TrustFiles
 from registry.worker_figures.metrics_text import ModelMetrics, read_metrics
 from registry.worker_figures.reading import Reading
 
 TIMEOUT_S = 3.0
 AT_A_TIME = 32
 PAGE_AT_MOST_BYTES = 4 << 20
-KEEPALIVE_S = 12.0
+KEEPALIVE_S = 15.0
 """For how long an idle connection is kept: a little longer than it takes until a worker is asked again."""
 
 LARGE_CHARACTERS = 100_000
@@ -23,10 +24,16 @@ LARGE_CHARACTERS = 100_000
 
 
 class MetricsReader:
-    """Reads the metrics of instances, at most AT_A_TIME at once; `token` goes to those that want one."""
+    """Reads the metrics of instances, at most AT_A_TIME at once; `token` goes to those that want one.
 
-    def __init__(self, http: aiohttp.ClientSession, *, token: str | None) -> None:
+    `verification` says at each request how a worker's certificate is verified: True is the usual way.
+    """
+
+    def __init__(
+        self, http: aiohttp.ClientSession, *, token: str | None, verification: Callable[[], ssl.SSLContext | bool]
+    ) -> None:
         self._http = http
+        self._verification = verification
         self._token = token
         self._free = asyncio.Semaphore(AT_A_TIME)
 
@@ -34,9 +41,9 @@ class MetricsReader:
         """What the instance's metrics say now of the model that it is registered for."""
         wants_token = self._token is not None and instance.auth != "none"  # a stranger's registration gets none
         headers = {"Authorization": f"Bearer {self._token}"} if wants_token else {}
-        url = f"{instance.origin}/metrics"
+        url, how = f"{instance.origin}/metrics", self._verification()
         try:
-            async with self._free, self._http.get(url, headers=headers, allow_redirects=False) as answer:
+            async with self._free, self._http.get(url, headers=headers, ssl=how, allow_redirects=False) as answer:
                 if answer.status != 200:
                     return _silent(instance, f"it answered {answer.status}")
                 text = await _text(answer)
@@ -48,10 +55,11 @@ class MetricsReader:
         return Reading(instance, metrics, at_s=time.monotonic())
 
 
-def metrics_session(trust: TrustFiles) -> aiohttp.ClientSession:
-    """The connections over which metrics are asked for. Raises SettingsError where a file cannot be used."""
-    connector = aiohttp.TCPConnector(ssl=trust.verification(), limit=AT_A_TIME, keepalive_timeout=KEEPALIVE_S)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+def metrics_session() -> aiohttp.ClientSession:
+    """The connections over which metrics are asked for."""
+    connector = aiohttp.TCPConnector(limit=AT_A_TIME, keepalive_timeout=KEEPALIVE_S)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def _silent(instance: Instance, fault: str) -> Reading:

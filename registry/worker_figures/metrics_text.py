@@ -24,7 +24,8 @@ _QUEUE = "p2p_worker_queue_depth"
 _MODEL_INFO = "p2p_worker_model_info"
 
 _COUNTED = frozenset({_REQUESTS, _SHADOW_REQUESTS, _COMPARED, _DROPPED})
-_READ = _COUNTED | {_SECONDS, _SHADOW_SECONDS, _DIFFERENCE, _QUEUE, _MODEL_INFO}
+_LABELLED = _COUNTED | {_MODEL_INFO}
+_READ = _LABELLED | {_SECONDS, _SHADOW_SECONDS, _DIFFERENCE, _QUEUE}
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _IN_FLIGHT = re.compile(r"^p2p_worker_requests_in_flight (\S+)", re.MULTILINE)
@@ -92,9 +93,13 @@ def _samples(text: str, model: str) -> Iterator[tuple[str, Mapping[str, str], fl
         labels, closed, value = rest.rpartition("} ")
         if not closed:
             raise ValueError(f"this line is no sample: {line[:80]!r}")
-        found = dict(_LABEL.findall(labels))
-        if found.get("model") == escaped:
-            yield name, found, _number(value.partition(" ")[0])
+        found = dict(_LABEL.findall(labels)) if name in _LABELLED else {"le": _bound(labels)}
+        yield name, found, _number(value.partition(" ")[0])
+
+
+def _bound(labels: str) -> str:
+    """The upper end of a bucket; no other label's value holds `le="`, whose quote would be escaped there."""
+    return labels.partition('le="')[2].partition('"')[0]
 
 
 def _number(text: str) -> float:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.contract.conftest import Api, Consul, Reply
+from registry.agent.api.formats import session_body
+from registry.agent.server import serve_agent
+from tests.contract.conftest import Api, Reply
+from tests.support.consul_process import ConsulProcess
 
 TTL = {"TTL": "1h"}
 NO_UUID = "failed session lookup: index error: UUID must be 36 characters"
@@ -241,18 +245,30 @@ async def test_a_node_that_goes_ends_its_sessions(api: Api, sessions: Sessions, 
 
 @pytest.mark.timeout(90)
 async def test_a_session_that_is_not_renewed(
-    embedded_agent: Consul, real_consul: Consul, session: aiohttp.ClientSession, name: str
+    consul_binary: Path,
+    tmp_path: Path,
+    session: aiohttp.ClientSession,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A session lives for its time to live, and at most twice as long: then its lock is released."""
+    """A session lives for its time to live, and at most twice as long: then its lock is released.
+
+    Agents of the test's own allow 2 s; those of the other tests 10 s at least.
+    """
 
     async def outlived(api: Api) -> Reply:
-        reply = await api.put("session/create", {"TTL": "10s"})
+        reply = await api.put("session/create", {"TTL": "2s"})
         assert await locked(api, name, reply.json["ID"])
         index = (await api.get(f"kv/{name}")).index
         return await api.get(f"kv/{name}?index={index}&wait=30s")
 
-    agents = [Api(session, agent.url) for agent in (embedded_agent, real_consul)]
-    began_s = asyncio.get_running_loop().time()
-    for reply in await asyncio.gather(*map(outlived, agents)):
-        assert "Session" not in reply.json[0]
-    assert 10 < asyncio.get_running_loop().time() - began_s < 29  # before the wait has ended by itself
+    monkeypatch.setattr(session_body, "TTL_MIN_S", 2.0)
+    real_consul = ConsulProcess(consul_binary, tmp_path, session_ttl_min="2s")
+    await asyncio.to_thread(real_consul.start)
+    async with serve_agent(host="127.0.0.1", port=0) as embedded_agent:
+        began_s = asyncio.get_running_loop().time()
+        apis = [Api(session, embedded_agent.url), Api(session, real_consul.url)]
+        for reply in await asyncio.gather(*map(outlived, apis)):
+            assert "Session" not in reply.json[0]
+        assert 2 < asyncio.get_running_loop().time() - began_s < 29  # before the wait has ended by itself
+    await asyncio.to_thread(real_consul.kill)

@@ -195,22 +195,24 @@ def test_sigterm_under_load_fails_no_request(fleet: Fleet) -> None:
     eventually(lambda: any("ended with code 0" in line for line in fleet.lines), within_s=5)
 
 
+def test_kill_9_under_load_fails_no_call(fleet: Fleet) -> None:
+    """kill -9 of one of two workers under load: no call fails, and within 10 s only the survivor is handed out."""
+    scale = [sys.executable, "-m", "p2pclient", "scale", "2", "--port", str(fleet.port)]
+    done = subprocess.run(scale, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    victim = sorted(fleet.serving())[0]
+    with Load(fleet.registry) as load:
+        load.more(10)
+        os.kill(fleet.pid_of(victim), signal.SIGKILL)
+        eventually(lambda: victim not in fleet.serving(), within_s=10)
+        load.more(10)
+    assert load.failed == []
+    assert len(fleet.serving()) == 1
+
+
 def test_ctrl_c_stops_everything(fleet: Fleet) -> None:
     """Ctrl-C ends all that was started, with code 0 and no orphan."""
     children = children_of(fleet.process.pid)
     assert len(children) == 2  # the lookup service and the worker that is left
     assert fleet.interrupt() == 0
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
-
-
-def test_kill_9_under_load_fails_no_call(shared_consul: ConsulProcess) -> None:
-    """kill -9 of one of two workers under load: no call fails, and within 10 s only the survivor is handed out."""
-    with up("--consul", shared_consul.url, "--service", "classify") as fleet:
-        victim = sorted(fleet.serving())[0]
-        with Load(fleet.registry) as load:
-            load.more(10)
-            os.kill(fleet.pid_of(victim), signal.SIGKILL)
-            eventually(lambda: victim not in fleet.serving(), within_s=10)
-            load.more(10)
-        assert load.failed == []
-        assert len(fleet.serving()) == 1

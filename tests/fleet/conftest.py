@@ -1,6 +1,6 @@
 """A fleet from bare machines, made by the files of deploy/ and nothing else.
 
-Each module is a story: its tests use what the tests before them made, so that nothing runs after one that fails.
+The tests of a module depend on each other: each uses what those before it made, so that none runs after a failure.
 """
 
 from __future__ import annotations
@@ -13,16 +13,23 @@ import pytest
 
 from tests.support.machines.fleet import Fleet, running_fleet
 from tests.support.machines.podman import missing
+from tests.support.machines.wheels import Wheels, make_wheels
 
 FAILED = pytest.StashKey[str]()
 """Of a module: the test that failed."""
 
 
-@pytest.fixture(scope="module")
-def fleet(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
+    """What is installed on all machines."""
     if reason := missing():
         pytest.skip(reason)
-    with running_fleet(consul_binary, tmp_path_factory.mktemp("fleet")) as fleet:
+    return make_wheels(tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture(scope="module")
+def fleet(consul_binary: Path, wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with running_fleet(consul_binary, wheels, tmp_path_factory.mktemp("fleet")) as fleet:
         yield fleet
 
 

@@ -9,8 +9,7 @@ import pytest
 from tests.support.machines.fleet import KINDS
 from tests.support.machines.machine import running_machines
 from tests.support.machines.playbook import Playbook, missing_ansible
-from tests.support.machines.podman import missing
-from tests.support.machines.wheels import make_wheels
+from tests.support.machines.wheels import Wheels
 
 pytestmark = [
     pytest.mark.timeout(900, method="signal"),
@@ -18,15 +17,10 @@ pytestmark = [
 ]
 
 
-def test_a_playbook_makes_a_fleet_and_keeps_it(consul_binary: Path, tmp_path: Path) -> None:
-    if reason := missing():
-        pytest.skip(reason)
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    make_wheels(wheels)
+def test_a_playbook_makes_a_fleet_and_keeps_it(consul_binary: Path, wheels: Wheels, tmp_path: Path) -> None:
     variables = {
         "p2p_secrets": str(tmp_path / "secrets"),
-        "p2p_wheels": str(wheels),
+        "p2p_wheels": str(wheels.this),
         "p2p_offline": True,
         "p2p_extras": "images",
         "p2p_folder": "/srv/brought",

@@ -1,6 +1,6 @@
 """Seven machines become a fleet, are changed, broken and repaired, while a client on an eighth predicts all the while.
 
-The tests are one story, in this order; the table of what was predicted is printed at its end.
+Each test continues with the fleet that the one before it left; the table of what was predicted is printed at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from tests.support.machines.event_table import table
 from tests.support.machines.large_fleet import PICTURE, LargeFleet, running_large_fleet, wait
 from tests.support.machines.machine import Machine
 from tests.support.machines.playbook import missing_ansible
-from tests.support.machines.podman import missing, podman
+from tests.support.machines.podman import podman
+from tests.support.machines.wheels import Wheels
 from tests.support.servers.prometheus_binary import find_or_skip
 
 pytestmark = pytest.mark.timeout(900, method="signal")
@@ -35,10 +36,10 @@ Environment=DONT_FAKE_MONOTONIC=1
 
 
 @pytest.fixture(scope="module")
-def fleet(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeFleet]:
-    if reason := missing() or missing_ansible():
+def fleet(consul_binary: Path, wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeFleet]:
+    if reason := missing_ansible():
         pytest.skip(reason)
-    with running_large_fleet(consul_binary, tmp_path_factory.mktemp("fleet")) as fleet:
+    with running_large_fleet(consul_binary, wheels, tmp_path_factory.mktemp("fleet")) as fleet:
         for name in ("w3", "l1"):  # small disks, to be filled
             for folder in ("/var/lib/consul", "/var/lib/p2p-serving", "/var/cache/p2p-serving"):
                 fleet.machines[name].run("mount", "--mkdir", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder)
@@ -124,9 +125,9 @@ def test_workers_restart(fleet: LargeFleet) -> None:
 def test_an_upgrade(fleet: LargeFleet) -> None:
     """Wheels of the next version on all hosts, by the same command as at first."""
     with fleet.event("upgraded to the next version", *FOUR):
-        fleet.play(wheels=fleet.next_wheels)
+        fleet.play(wheels=fleet.wheels.following)
     for name in (*FOUR, "l1"):
-        assert fleet.machines[name].run("p2p", "--version") == f"p2p {fleet.versions[1]}"
+        assert fleet.machines[name].run("p2p", "--version") == f"p2p {fleet.wheels.following_version}"
 
 
 def test_back_to_the_version_before(fleet: LargeFleet) -> None:
@@ -135,7 +136,7 @@ def test_back_to_the_version_before(fleet: LargeFleet) -> None:
         for name in ("l1", *FOUR):
             fleet.install(name)
     for name in (*FOUR, "l1"):
-        assert fleet.machines[name].run("p2p", "--version") == f"p2p {fleet.versions[0]}"
+        assert fleet.machines[name].run("p2p", "--version") == f"p2p {fleet.wheels.this_version}"
 
 
 def test_certificates_are_renewed(fleet: LargeFleet) -> None:
@@ -195,7 +196,7 @@ def test_disks_are_full(fleet: LargeFleet) -> None:
 
 
 def test_a_machine_is_killed(fleet: LargeFleet) -> None:
-    """All its processes at once, without a word to anybody; then it starts again."""
+    """All its processes at once, so that none can deregister; then it starts again."""
     machine = fleet.machines["w1"]
     with fleet.event("a worker's host killed", "w2", "w3", "w4"):
         podman("kill", machine.container)
@@ -224,7 +225,7 @@ def test_prometheus_has_seen_it_all(fleet: LargeFleet) -> None:
 
 
 def test_five_thousand_predictions_and_none_failed(fleet: LargeFleet) -> None:
-    """Over the whole story, also between the events."""
+    """Over all tests, also between the events."""
     fleet.client.stop()
     tried = fleet.client.tried()
     by_library = [each for each in tried if each.way == "p2pclient"]

@@ -25,7 +25,7 @@ META = "instance-id: i-w1\nlocal-hostname: w1\n"
 def archive(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What pack.sh makes for all hosts."""
     target = tmp_path_factory.mktemp("archive") / "p2p-serving.tar.gz"
-    command = [ROOT / "deploy" / "pack.sh", target, "--consul", fleet.consul, "--wheels", fleet.wheels]
+    command = [ROOT / "deploy" / "pack.sh", target, "--consul", fleet.consul, "--wheels", fleet.wheels.this]
     subprocess.run(command, check=True)
     return target
 

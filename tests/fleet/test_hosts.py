@@ -140,7 +140,7 @@ def test_a_snapshot_is_taken(fleet: Fleet) -> None:
 
 
 async def test_a_worker_that_hangs_is_started_again(fleet: Fleet) -> None:
-    """A worker that is stopped in its tracks (SIGSTOP) feeds no watchdog: systemd ends it and starts it again."""
+    """A worker that SIGSTOP halts feeds no watchdog: systemd ends it and starts it again."""
     worker = fleet.machines["w1"]
     drop_in = "/run/systemd/system/p2p-worker@1.service.d/soon.conf"
     worker.write(drop_in, "[Service]\nWatchdogSec=10\n")
@@ -160,7 +160,10 @@ async def test_a_worker_that_hangs_is_started_again(fleet: Fleet) -> None:
 
 
 async def predictions_during(fleet: Fleet, *command: str, timeout_s: float = 300) -> int:
-    """Predict without a pause while a command runs on the host of workers; how many were made. None may fail."""
+    """Predict while a command runs on the host of workers; how many were made. None may fail.
+
+    A pause after each leaves the command most of the machine.
+    """
     running = asyncio.create_task(asyncio.to_thread(fleet.machines["w1"].run, *command, timeout_s=timeout_s))
     predicted, failed = 0, list[Exception]()
     async with AsyncClient(fleet.lookup) as client:
@@ -170,6 +173,7 @@ async def predictions_during(fleet: Fleet, *command: str, timeout_s: float = 300
                 predicted += 1
             except Exception as error:
                 failed.append(error)
+            await asyncio.sleep(0.02)
     await running
     assert not failed
     return predicted
@@ -186,10 +190,10 @@ async def test_an_upgrade_fails_no_prediction(fleet: Fleet) -> None:
     command = fleet.install_command("w1", "--wheels", "/srv/next")
     assert await predictions_during(fleet, *command) > 100
     worker = fleet.machines["w1"]
-    assert worker.run("p2p", "--version") == f"p2p {fleet.next_version}"
+    assert worker.run("p2p", "--version") == f"p2p {fleet.wheels.following_version}"
     for number in (1, 2):
         pid = worker.run("systemctl", "show", "--property=MainPID", "--value", f"p2p-worker@{number}")
-        assert f"/versions/{fleet.next_version}-" in worker.run("cat", f"/proc/{pid}/maps")
+        assert f"/versions/{fleet.wheels.following_version}-" in worker.run("cat", f"/proc/{pid}/maps")
 
 
 def test_a_taken_port_is_one_sentence(fleet: Fleet) -> None:
@@ -234,14 +238,15 @@ def test_bad_input_is_one_sentence_and_changes_nothing(fleet: Fleet, options: tu
 def test_a_wrong_token_is_one_sentence(fleet: Fleet) -> None:
     """One that Consul does not know changes nothing."""
     worker, token = fleet.machines["w1"], "/root/host-files/p2p/worker.token"
+    upgraded = ("--wheels", "/srv/next")  # what runs there since the upgrade
     right = worker.run("cat", token)
     worker.write(token, "00000000-0000-0000-0000-000000000000\n")
     before = state(worker)
     with pytest.raises(PodmanError, match=f"Consul does not know the token in {token}: run bootstrap.sh tokens.$"):
-        fleet.install("w1")
+        fleet.install("w1", *upgraded)
     assert state(worker) == before
     worker.write(token, f"{right}\n")
-    assert fleet.install("w1") == "Nothing to change."
+    assert fleet.install("w1", *upgraded) == "Nothing to change."
 
 
 def test_a_machine_is_bare_again(fleet: Fleet) -> None:

@@ -56,7 +56,7 @@ class EngineAdapter:
     @property
     def upload(self) -> Upload | None:
         """Brings a batch to the device; None where nothing is brought, or where batches are cut before."""
-        return None if self.input.batch else self._upload
+        return None if self.input.batch or self._upload is None else self._uploaded
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """The model's outputs [n, classes] for n images, in as many calls as its batch size requires."""
@@ -69,6 +69,12 @@ class EngineAdapter:
     def close(self) -> None:
         """Release the framework's objects and their memory."""
         self._forward = self._on_one_core = self._upload = None
+
+    def _uploaded(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[np.uint8]]:
+        """As `upload`; a batcher that still has this method keeps no memory of a closed model."""
+        if self._upload is None:
+            raise ModelError("The model is closed.")
+        return self._upload(images)
 
     def _predicted(self, forward: Forward | None, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if forward is None:

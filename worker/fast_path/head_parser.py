@@ -14,7 +14,8 @@ from functools import lru_cache
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from registry.runtime.request_id import HEADER as REQUEST_ID
-from registry.runtime.request_id import MARK, without_request_id
+from registry.runtime.request_id import has_id_mark, without_request_id
+from registry.runtime.tracing.trace_context import has_trace_mark, without_trace_context
 
 HEAD_BYTES_AT_MOST = 4096
 
@@ -51,25 +52,29 @@ def read_head(data: bytes) -> Head | None:
     if end <= 0:
         return None
     lines = data[:end]
-    if MARK not in lines:
+    if not (has_id_mark(lines) or has_trace_mark(lines)):
         return _read(lines)
     lines, request_id = without_request_id(data[: end + 2])
+    lines, trace = without_trace_context(lines)
     head = _read(lines[:-2])
-    return head if head is None or not request_id else _with_request_id(head, request_id, size=end + 4)
+    if head is None or not (request_id or trace):
+        return head
+    taken_out = {REQUEST_ID: request_id} if request_id else {}
+    return _with_headers(head, taken_out | ({} if trace is None else trace.headers()), size=end + 4)
 
 
-def _with_request_id(head: Head, request_id: str, *, size: int) -> Head | None:
-    """The head with the header that was taken out before it was looked up; None where it stands there twice."""
-    if REQUEST_ID in head.headers:
+def _with_headers(head: Head, taken_out: Mapping[str, str], *, size: int) -> Head | None:
+    """The head with the headers that were taken out before it was looked up; None where one stands there twice."""
+    if any(name in head.headers for name in taken_out):
         return None
     headers = CIMultiDict(head.headers)
-    headers[REQUEST_ID] = request_id
+    headers.update(taken_out)
     return Head(size, head.method, head.path, head.query, CIMultiDictProxy(headers), head.content_length)
 
 
 @lru_cache(maxsize=256)
 def _read(lines_of_head: bytes) -> Head | None:
-    """Cached, because a client that keeps its connection sends the same head many times, but for the request's id."""
+    """Cached, because a client that keeps its connection sends the same head many times, but for its id and trace."""
     match = _HEAD.fullmatch(lines_of_head.decode("latin-1"))
     if match is None:
         return None

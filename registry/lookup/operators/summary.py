@@ -17,9 +17,11 @@ from registry.rollout.record import Rollout, rollout_entry
 from registry.rollout.shares import Shares, absence
 from registry.worker_figures.figures import Figures, ServiceFigures, WorkerFigures
 
-_CURES = dict.fromkeys(
-    ("it answered 401", "it answered 403"), "; the lookup service wants an operator's token for them in P2P_TOKEN"
-)
+_CURES = {
+    "it answered 401": "; the lookup service wants an operator's token for them in P2P_TOKEN",
+    "it answered 403": "; to tell them to another machine, workers want --tokens, and the lookup service an operator's "
+    "in P2P_TOKEN",
+}
 """What helps against a worker's refusal to tell its metrics."""
 
 _UNKNOWN = dict.fromkeys(("requests_per_s", "errors", "p50_s", "p99_s"))

@@ -35,12 +35,13 @@ class Sampling:
         self.part = part
         self.ids_below = round(part * _IDS)
         self._parent_based = parent_based
-        self._roots = ChanceSample(part, dice=dice)
+        self.begins = ChanceSample(part, dice=dice).wants
+        """Whether a request without a trace begins one: `wants(None)`, at half its cost."""
 
     def wants(self, parent: TraceContext | None) -> bool:
         """Whether a request is traced that came with this trace, or with none; to be asked once for each request."""
         if parent is None:
-            return self._roots.wants()
+            return self.begins()
         if self._parent_based:
             return parent.recorded
         return parent.trace_id % _IDS < self.ids_below

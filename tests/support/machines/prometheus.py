@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from tests.support.machines.machine import Machine
-from tests.support.machines.wheels import ROOT
+from tests.support.servers.prometheus_settings import MONITORING, prometheus_settings
 
-MONITORING = ROOT / "deploy" / "monitoring"
-
-_FOLDER = "/srv/prometheus"
-_LOOKUP = "http://127.0.0.1:12480/sd/prometheus"
+_FOLDER = Path("/srv/prometheus")
 _API = "http://127.0.0.1:9090/api/v1"
-
-
-def settings(lookup: str) -> str:
-    """prometheus.yml as its comments explain it for a lookup service at `lookup` (https) that asks for tokens."""
-    text = (MONITORING / "prometheus.yml").read_text()
-    assert text.count(_LOOKUP) == 1
-    text = text.replace(_LOOKUP, f"{lookup}/sd/prometheus").replace("/etc/prometheus", _FOLDER)
-    return re.sub(r"^( *)# (authorization|tls_config): ", r"\1\2: ", text, flags=re.MULTILINE)
 
 
 class PrometheusMachine:
@@ -35,11 +23,12 @@ class PrometheusMachine:
 
     def start(self, binary: Path, *, lookup: str, authority: Path, token: str) -> None:
         """Scrape from now on what this lookup service names; `token` is an operator's."""
-        self._machine.run("mkdir", "-p", _FOLDER)
+        self._machine.run("mkdir", "-p", str(_FOLDER))
         for source, name in ((binary, "prometheus"), (authority, "p2p-ca.pem"), (MONITORING / "alerts.yml", "")):
             self._machine.put(source, f"{_FOLDER}/{name or source.name}")
         self._machine.write(f"{_FOLDER}/p2p-token", token)
-        self._machine.write(f"{_FOLDER}/prometheus.yml", settings(lookup))
+        settings = prometheus_settings(lookup, "authorization", "tls_config", secrets=_FOLDER)
+        self._machine.write(f"{_FOLDER}/prometheus.yml", settings)
         options = {
             "config.file": f"{_FOLDER}/prometheus.yml",
             "storage.tsdb.path": f"{_FOLDER}/data",

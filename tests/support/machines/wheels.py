@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.machines.distributions import chosen
@@ -14,17 +15,36 @@ from tests.support.machines.distributions import chosen
 ROOT = Path(__file__).parents[3]
 
 
-def make_wheels(folder: Path, *, extras: str = "images") -> None:
-    """Make ours, and download what they need on the machines, into `folder`; about 40 MB."""
+@dataclass(frozen=True, slots=True)
+class Wheels:
+    """Two folders, each with the wheels of one version of this source and with what these need on the machines."""
+
+    this: Path
+    following: Path
+    following_version: str
+
+    @property
+    def this_version(self) -> str:
+        """The version of the wheels in `this`."""
+        (wheel,) = self.this.glob("p2p_serving-*.whl")
+        return wheel.name.split("-")[1]
+
+
+def make_wheels(folder: Path) -> Wheels:
+    """Make both in `folder`; about 40 MB are downloaded."""
+    this, following = folder / "this", folder / "following"
+    this.mkdir()
+    following.mkdir()
     for source in (ROOT / "p2pclient", ROOT):
-        _run("build", "--no-isolation", "--wheel", "--outdir", str(folder), str(source))
-    pip = ("pip", "--disable-pip-version-check", "download", "--quiet", "--dest", str(folder))
+        _run("build", "--no-isolation", "--wheel", "--outdir", str(this), str(source))
+    pip = ("pip", "--disable-pip-version-check", "download", "--quiet", "--dest", str(this))
     python = ("--only-binary=:all:", f"--python-version={chosen().python}")
-    _run(*pip, *python, "--find-links", str(folder), "-c", str(ROOT / "constraints.txt"), f"p2p-serving[{extras}]")
+    _run(*pip, *python, "--find-links", str(this), "-c", str(ROOT / "constraints.txt"), "p2p-serving[images]")
+    return Wheels(this, following, _make_following(following, beside=this))
 
 
-def make_next_wheels(folder: Path, *, beside: Path) -> str:
-    """Make the wheels of this source as another version, beside those of `beside` that are not ours; its version."""
+def _make_following(folder: Path, *, beside: Path) -> str:
+    """Make the wheels of this source as the next version, beside those of `beside` that are not ours; its version."""
     for wheel in beside.glob("*.whl"):
         if not wheel.name.startswith("p2p_serving"):
             (folder / wheel.name).hardlink_to(wheel)

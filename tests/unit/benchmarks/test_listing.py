@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[3]
 STARTED_BY_BENCHMARKS = {
     "benchmarks.attack.relay",
     "benchmarks.client.counting_workers",
+    "benchmarks.gpu.launch_worker",
+    "benchmarks.gpu.part",
     "benchmarks.harness.load_generator",
     "benchmarks.lookup.paced_lookups",
     "benchmarks.network.sink_server",

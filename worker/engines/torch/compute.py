@@ -1,4 +1,4 @@
-"""From pixels to scores on one device: the network with its input scaled, in float32 or in bf16 by autocast."""
+"""From a network's input to its scores, in float32 or in bf16 by autocast."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import torch
 
 Compute = Callable[[Any], Any]
-"""A uint8 tensor [n, height, width, 3] -> a float32 tensor of scores, both on the network's device."""
+"""A tensor of n images, scaled for the CPU and as pixels for a GPU -> their scores, float32, on the same device."""
 
 
-def computation(network: Callable[[Any], Any], scaled: Callable[[Any], Any], *, kind: str, bf16: bool) -> Compute:
-    """The function that scales pixels and runs `network`, on a device of this kind ("cpu", "cuda").
+def computation(network: Callable[[Any], Any], *, kind: str, bf16: bool) -> Compute:
+    """The function that runs `network` on a device of this kind ("cpu", "cuda").
 
     In bf16, autocast computes convolutions and matrix products in 16 bits and keeps the weights as they are.
     """
 
-    def compute(pixels: Any) -> Any:
+    def compute(images: Any) -> Any:
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=bf16):
-            return scores_of(network(scaled(pixels))).float()
+            return scores_of(network(images)).float()
 
     return compute
 

@@ -1,6 +1,6 @@
 """What the engine asks of one NVIDIA GPU: memory that it copies from quickly, its streams, and CUDA graphs.
 
-Not yet run on a GPU: tests run `gpu_forward` with a fake in place of `CudaDevice`.
+Not yet run on a GPU: tests run it with fakes of streams and graphs, and `gpu_forward` with a fake of `CudaDevice`.
 """
 
 from __future__ import annotations

@@ -9,12 +9,21 @@ import torch
 from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter, Forward
 from worker.engines.device import GPU_BATCHES, name_of, pick
-from worker.engines.model_io.input_plan import Images, layout_of, plan, scaling_of, spec_of, stacked, usual_scaling
-from worker.engines.torch.compute import Compute, computation
+from worker.engines.model_io.input_plan import (
+    Images,
+    InputPlan,
+    feed,
+    layout_of,
+    plan,
+    scaling_of,
+    spec_of,
+    usual_scaling,
+)
+from worker.engines.torch.compute import computation
 from worker.engines.torch.cuda import CudaDevice
 from worker.engines.torch.gpu_forward import GpuForward
 from worker.engines.torch.pixels import scaled_pixels
-from worker.engines.torch.reader import read_network
+from worker.engines.torch.reader import NUMPY_TYPES, Network, read_network
 from worker.errors import ModelError
 from worker.system.cpu import has_bf16, usable_cores
 
@@ -33,11 +42,10 @@ def load(source: ModelSource) -> EngineAdapter:
     whole = not network.dtype.is_floating_point
     scaling = scaling_of(source.preprocess, own=None, usual=usual_scaling(layout), whole=whole)
     prepared = plan(layout, source.preprocess, scaling=scaling)
-    scaled = scaled_pixels(prepared, network.dtype, device)
-    compute = computation(network.call, scaled, kind=device.type, bf16=source.precision == "bf16")
-    on_gpu = None if number is None else GpuForward(compute, CudaDevice(device), GPU_BATCHES)
+    bf16 = source.precision == "bf16"
+    on_gpu = None if number is None else _on_gpu(network, prepared, device, bf16=bf16)
     return EngineAdapter(
-        on_gpu or _on_cpu(compute),
+        on_gpu or _on_cpu(network, prepared, bf16=bf16),
         spec_of(prepared, source.preprocess),
         name="torch",
         platform=network.platform,
@@ -47,10 +55,20 @@ def load(source: ModelSource) -> EngineAdapter:
     )
 
 
-def _on_cpu(compute: Compute) -> Forward:
+def _on_gpu(network: Network, plan: InputPlan, device: Any, *, bf16: bool) -> GpuForward:
+    """The network with pixels scaled on the GPU."""
+    scaled = scaled_pixels(plan, network.dtype, device)
+    compute = computation(lambda pixels: network.call(scaled(pixels)), kind="cuda", bf16=bf16)
+    sizes = GPU_BATCHES if plan.size else ()  # images of any size go in one by one, each as it is
+    return GpuForward(compute, CudaDevice(device), sizes)
+
+
+def _on_cpu(network: Network, plan: InputPlan, *, bf16: bool) -> Forward:
+    """The network with pixels scaled by numpy, which takes an eighth of PyTorch's time for one image."""
+    fill = feed(plan, NUMPY_TYPES[network.dtype])
+    compute = computation(network.call, kind="cpu", bf16=bf16)
+
     def forward(images: Images) -> Any:
-        pixels = stacked(images)
-        writable = pixels if pixels.flags.writeable else pixels.copy()  # PyTorch warns of others
-        return compute(torch.from_numpy(writable)).numpy()
+        return compute(torch.from_numpy(fill(images))).numpy()
 
     return forward

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from worker.batching.padding import padded_size
@@ -43,7 +43,7 @@ class UploadedBatch(Sequence[Pixels]):
 
 
 class GpuForward:
-    """Runs `compute` on a GPU for batches that are padded to one of `sizes`.
+    """Runs `compute` on a GPU for batches that are padded to one of `sizes`, of images that all have one size.
 
     The first batch of each size takes longer: a graph of the network is recorded, which starts all of its kernels at
     once. Other sizes, and networks that cannot be recorded, run without one.
@@ -53,47 +53,59 @@ class GpuForward:
         self._compute = compute
         self._device = device
         self._sizes = sizes
-        self._graphs: dict[tuple[int, ...], Compute] = {}
-        self._recordable = True
+        self._graphs: dict[int, Compute] = {}
 
     def upload(self, images: Sequence[Pixels]) -> UploadedBatch:
         """The images as one array, padded with the last of them, and on their way to the GPU."""
-        try:
-            shape = (padded_size(len(images), self._sizes), *images[0].shape)
+        shape = (padded_size(len(images), self._sizes), *images[0].shape)
+        with _memory_checked():
             host = self._device.host_pixels(shape)
             pixels: Pixels = host.numpy()
             np.stack(images, out=pixels[: len(images)])
             pixels[len(images) :] = images[-1]
             return UploadedBatch(pixels, self._device.upload(host))
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory(error) from None
 
     def __call__(self, images: Sequence[Pixels]) -> NDArray[Any]:
         """Scores of the images, or of a batch that was uploaded before."""
         batch = images if isinstance(images, UploadedBatch) else self.upload(images)
-        try:
-            scores = self._device.run(self._graph(batch), batch.upload)
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory(error) from None
-        result: NDArray[Any] = scores.numpy()[: len(images)]
-        return result
+        with _memory_checked():
+            scores: NDArray[Any] = self._device.run(self._graph(batch), batch.upload).numpy()
+        return scores[: len(images)]
 
     def _graph(self, batch: UploadedBatch) -> Compute:
-        """The network for a batch of this shape: its graph, which is recorded at first, or the network itself."""
-        shape = tuple(batch.upload.pixels.shape)
-        if not self._recordable or len(batch) not in self._sizes:
+        """The network for a batch of this size: its graph, which is recorded at first, or the network itself."""
+        size = len(batch)
+        if size not in self._sizes:
             return self._compute
-        if shape not in self._graphs:
-            try:
-                self._graphs[shape] = self._device.recorded(self._compute, batch.upload)
-            except torch.OutOfMemoryError:
+        if size not in self._graphs:
+            self._graphs[size] = self._recorded(batch)
+        return self._graphs[size]
+
+    def _recorded(self, batch: UploadedBatch) -> Compute:
+        try:
+            return self._device.recorded(self._compute, batch.upload)
+        except RuntimeError as error:
+            if _out_of_memory(error):
                 raise
-            except RuntimeError as error:
-                self._recordable = False
-                _log.info("This network runs without CUDA graphs: %s", first_line(error))
-        return self._graphs.get(shape, self._compute)
+            _log.info("Batches of %d run without a CUDA graph: %s", len(batch), first_line(error))
+            return self._compute
 
 
-def _out_of_memory(error: Exception) -> OutOfMemory:
-    """Our error for PyTorch's, without the frames that hold tensors."""
-    return OutOfMemory(f"The GPU's memory does not suffice: {first_line(error)}")
+@contextlib.contextmanager
+def _memory_checked() -> Iterator[None]:
+    """Raise our error where the GPU's memory does not suffice, without the frames that hold tensors."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = _out_of_memory(error)
+        if not reason:
+            raise
+        raise OutOfMemory(f"The GPU's memory does not suffice: {reason}") from None
+
+
+def _out_of_memory(error: RuntimeError) -> str:
+    """The line of an error that says that memory is out; empty for other errors.
+
+    TorchScript's interpreter makes a plain RuntimeError of PyTorch's OutOfMemoryError and puts its own lines before.
+    """
+    return next((line.strip() for line in str(error).splitlines() if "out of memory" in line), "")

@@ -12,9 +12,10 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,7 +29,10 @@ _EDGE = 224
 _WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 """Read by torch.load at each call; it wins over what the caller says."""
 
-_TYPES = (torch.float32, torch.float16, torch.float64, torch.uint8)
+NUMPY_TYPES: Mapping[Any, str] = MappingProxyType(
+    {torch.float32: "float32", torch.float16: "float16", torch.float64: "float64", torch.uint8: "uint8"}
+)
+"""The types of input that can be fed, and what numpy calls them."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def read_network(source: ModelSource, path: Path, device: Any) -> Network:
             network = read(source, path, device)
         except RuntimeError as error:
             raise ModelError(f"{path} cannot be loaded by PyTorch: {first_line(error)}") from error
-    if network.dtype not in _TYPES:
+    if network.dtype not in NUMPY_TYPES:
         raise ModelError(f"The model's input is of {network.dtype}; only images as numbers can be fed.")
     return network
 

@@ -21,13 +21,14 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from worker.training.features.network import Layer
+from worker.training.heads.folds import MOST_FOLDS
 from worker.training.heads.head import Head, Logits, Rows, log_loss
-from worker.training.heads.standardize import Space, space
+from worker.training.heads.standardize import space
 from worker.training.interruption import Stopped
 from worker.training.progress import Progress
 
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
-"""Inverse strengths of the L2 penalty (scikit-learn's C)."""
+"""Inverse strengths of the L2 penalty (scikit-learn's C), the strongest penalty first."""
 
 WINDOWS = ((0, 1, 2), (1, 2, 3), (0, 1), (1, 2), (2, 3))
 """The strengths that are averaged, by number: a candidate for each."""
@@ -99,11 +100,11 @@ def _choose(
 ) -> Choice:
     photos = _sample(examples, seed)
     part = Examples(examples.rows[photos], examples.truth[photos], examples.folds[photos], examples.labels)
-    progress.stage("Comparing heads", len(sets) * len(STRENGTHS))
+    progress.stage("Comparing heads", len(sets) * MOST_FOLDS)
     best: tuple[float, Choice] | None = None
     tried: dict[str, float] = {}
     for set_name, layers in sets.items():
-        logits = list(_out_of_fold(part, layers, progress))
+        logits = _out_of_fold(part, layers, progress)
         for window in WINDOWS:
             strengths = tuple(STRENGTHS[number] for number in window)
             mean: Logits = np.mean([logits[number] for number in window], axis=0)
@@ -128,7 +129,7 @@ def fit(examples: Examples, choice: Choice) -> Head:
     everything = np.arange(len(examples.truth))
     with _one_thread():
         spanned = space(examples.rows, choice.layers, everything)
-        fitted = list(_fits(spanned, examples.truth, choice.strengths, examples.labels))
+        fitted = list(_fits(spanned.rows, examples.truth, choice.strengths, examples.labels))
         kernel = np.mean([kernel for kernel, _ in fitted], axis=0) / choice.temperature
         bias = np.mean([bias for _, bias in fitted], axis=0) / choice.temperature
         return spanned.head(kernel, bias)
@@ -153,38 +154,40 @@ def _sample(examples: Examples, seed: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([needed, rest[: max(0, _MOST_PHOTOS - len(needed))]]))
 
 
-def _out_of_fold(examples: Examples, layers: Sequence[Layer], progress: Progress) -> Iterator[Logits]:
+def _out_of_fold(examples: Examples, layers: Sequence[Layer], progress: Progress) -> list[Logits]:
     """For each strength the logits of all photos, each from the fits without its fold."""
     everything = np.arange(len(examples.truth))
     spanned = space(examples.rows, layers, everything)  # the span knows no labels
-    for strength in STRENGTHS:
-        logits = np.zeros((len(everything), examples.labels))
-        for fold in range(int(examples.folds.max()) + 1):
-            held = examples.folds == fold
-            if not held.any():
-                continue
-            within = Space(spanned.layers, spanned.rows[~held], None, spanned.centre, spanned.scale)
-            ((kernel, bias),) = _fits(within, examples.truth[~held], (strength,), examples.labels)
-            logits[held] = spanned.rows[held] @ kernel + bias
+    logits = [np.zeros((len(everything), examples.labels)) for _ in STRENGTHS]
+    for fold in range(MOST_FOLDS):
+        held = examples.folds == fold
+        if held.any():
+            fitted = _fits(spanned.rows[~held], examples.truth[~held], STRENGTHS, examples.labels)
+            for found, (kernel, bias) in zip(logits, fitted, strict=True):
+                found[held] = spanned.rows[held] @ kernel + bias
         progress.advance()
-        yield logits
+    return logits
 
 
 def _fits(
-    spanned: Space, truth: NDArray[np.int64], strengths: Sequence[float], labels: int
+    rows: NDArray[np.float32], truth: NDArray[np.int64], strengths: Sequence[float], labels: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Kernel [rank, labels] and bias [labels] of a logistic regression of each strength.
+    """Kernel [rank, labels] and bias [labels] of a logistic regression of each of some STRENGTHS, in their order.
 
-    A label without photos in this fold gets a bias that excludes it.
+    Each fit starts from the one before it, from the strongest penalty of all on: that halves the iterations, and what
+    the fits find is closer to their minimum. A label without photos in this fold gets a bias that excludes it.
     """
-    for strength in strengths:
+    regression = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
+    for strength in STRENGTHS[: STRENGTHS.index(max(strengths)) + 1]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = LogisticRegression(C=strength, max_iter=_ITERATIONS, tol=_TOLERANCE).fit(spanned.rows, truth)
-        kernel, bias = np.zeros((spanned.rows.shape[1], labels)), np.full(labels, -50.0)
-        coefficients, offsets = fitted.coef_, fitted.intercept_
-        if len(fitted.classes_) == 2:  # scikit-learn gives one row for both
+            regression.set_params(C=strength).fit(rows, truth)
+        if strength not in strengths:
+            continue
+        kernel, bias = np.zeros((rows.shape[1], labels)), np.full(labels, -50.0)
+        coefficients, offsets = regression.coef_, regression.intercept_
+        if len(regression.classes_) == 2:  # scikit-learn gives one row for both
             coefficients, offsets = np.concatenate([-coefficients, coefficients]) / 2, np.array([-1, 1]) * offsets / 2
-        kernel[:, fitted.classes_] = coefficients.T
-        bias[fitted.classes_] = offsets
+        kernel[:, regression.classes_] = coefficients.T
+        bias[regression.classes_] = offsets
         yield kernel, bias

@@ -1,10 +1,9 @@
 // The card of one model: its figures of the last minute, its batches, its versions.
 
+import { chart } from "./chart.js";
 import { badge, h, notes, wide } from "./dom.js";
-import { ms, percent } from "./format.js";
+import { ms, percent, rate as perSecond } from "./format.js";
 import { figures, rates } from "./metrics.js";
-import { sparkline } from "./sparkline.js";
-import { perSecond } from "./units.js";
 
 const STATES = { AVAILABLE: ["serving", "good"], LOADING: ["loading", ""], START: ["being copied", ""], UNLOADING: ["finishing", "warn"], END: ["failed", "bad"] };
 
@@ -23,6 +22,7 @@ export function card(name, said, readings) {
     name,
     tiles: tiles(found, now?.models.get(name)),
     rates: rates(readings, name).map((rate) => Number(rate.toPrecision(3))),
+    at: readings.slice(1).map(({ at }) => Math.round(at - now.at)), // whole seconds, so that a quiet card stays as it is
     sizes: found?.sizes ?? [],
     batch: found?.batch ?? null,
     versions: (model?.versions ?? []).map((version) => essence(version, model)),
@@ -50,13 +50,13 @@ function essence(version, { default: chosen, labels }) {
   return { number, state, error, engine, device, precision, classes, input, platform, trouble, steps, names, chosen: number === chosen };
 }
 
-function element({ name, tiles, rates, sizes, batch, versions, alone }) {
+function element({ name, tiles, at, rates, sizes, batch, versions, alone }) {
   return h(
     "article",
     { class: "card model" },
     h("h3", { class: alone ? "hidden" : "", dir: "auto" }, name),
     h("dl", { class: "tiles" }, tiles.map(([label, value, kind]) => h("div", { class: kind }, h("dt", {}, label), h("dd", { class: "number" }, value)))),
-    rates.length > 1 ? sparkline(rates, "Requests a second in the last minute") : null,
+    chart("Requests/s", at, [{ name: "Requests per second", values: rates }], perSecond, { minutes: 1 }),
     sizes.length ? distribution(sizes, batch) : null,
     versions.length ? table(versions) : null,
   );

@@ -1,6 +1,6 @@
 // The facts about a worker's process: how long it has run, and what it uses.
 
-import { bytes, duration } from "./units.js";
+import { bytes, duration } from "./format.js";
 
 /** Names and values, in the order in which they are shown. */
 export function processFacts(readings, said) {

@@ -2,6 +2,7 @@
 
 /** A share in per cent, with one decimal where that says something. */
 export function percent(value) {
+  if (value > 0 && value < 0.05) return "< 0.1 %";
   return `${value >= 10 || value === 0 ? Math.round(value) : value.toFixed(1)} %`;
 }
 
@@ -32,6 +33,20 @@ export function age(moment) {
   if (passed < 60) return `${Math.floor(passed)} s`;
   if (passed < 3600) return `${Math.floor(passed / 60)} min`;
   return passed < 48 * 3600 ? `${Math.floor(passed / 3600)} h` : `${Math.floor(passed / 86400)} d`;
+}
+
+/** How long: 12 s, 3 min, 5 h 12 min, 4 d 3 h. */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min`;
+  const [large, small, one, other] = whole < 86400 ? [3600, 60, "h", "min"] : [86400, 3600, "d", "h"];
+  return `${Math.floor(whole / large)} ${one} ${Math.floor((whole % large) / small)} ${other}`;
+}
+
+/** Bytes in MiB or GiB. */
+export function bytes(number) {
+  return number >= 2 ** 30 ? `${(number / 2 ** 30).toFixed(1)} GiB` : `${Math.round(number / 2 ** 20)} MiB`;
 }
 
 /** Milliseconds, three digits. */

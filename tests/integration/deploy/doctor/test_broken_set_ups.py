@@ -94,7 +94,8 @@ async def test_exit_code_1_is_for_warnings(shared_consul: ConsulProcess) -> None
 
 async def test_a_consul_without_a_leader(consul_binary: Path, tmp_path: Path) -> None:
     """One of three servers, alone: it answers, and knows no leader."""
-    consul = ConsulProcess(consul_binary, tmp_path, bootstrap_expect=3)
+    hurried = {"rpc_hold_timeout": "500ms"}  # for which it waits for a leader, before it says that there is none
+    consul = ConsulProcess(consul_binary, tmp_path, bootstrap_expect=3, performance=hurried)
     consul._wait_until_ready = lambda: True  # type: ignore[method-assign]  # it never will be
     consul.start()
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,15 @@ from tests.support.consul_process import ConsulProcess
 from tests.support.waiting import until
 
 LEADS = "This lookup process checks the workers"
+SHORT_SESSIONS = (
+    sys.executable,
+    "-c",
+    "from registry.consul.registration import session_lock\n"
+    "session_lock.SESSION_TTL_S = 4.0\n"
+    "from p2pclient.__main__ import main\n"
+    "main()",
+)
+"""`p2p` with sessions of 4 s."""
 
 
 @pytest.fixture
@@ -122,18 +133,31 @@ async def test_a_worker_that_does_not_answer_comes_back(
         assert back.boot == before.boot
 
 
-async def test_another_lookup_takes_over(catalog: Catalog, start: Start) -> None:
-    """Of two lookup services one checks; when it is killed the other does, within twice the session's 10 s."""
-    worker = await start_worker(start, catalog)
-    first = await start("registry", "--port", "0", "--state", "")
-    await until(lambda: LEADS in first.output, within_s=30)
-    second = await start("registry", "--port", "0", "--state", "")
-    await until(lambda: "Lookup service on" in second.output, within_s=30)
-    assert LEADS not in second.output
-    first.send(signal.SIGKILL)
-    await until(lambda: LEADS in second.output, within_s=40)
-    worker.send(signal.SIGKILL)
-    await until_health(catalog, Health.CRITICAL)
+async def test_another_lookup_takes_over(consul_binary: Path, tmp_path: Path) -> None:
+    """Of two lookup services one checks; when it is killed the other does, as Consul ends the session by itself.
+
+    Sessions of 4 s take the place of those of 10 s; Consul keeps either for up to twice as long.
+    """
+    consul = ConsulProcess(consul_binary, tmp_path, session_ttl_min="4s")
+    await asyncio.to_thread(consul.start)
+    catalog = Catalog(ConsulSettings(url=consul.url))
+    async with AsyncExitStack() as stack:
+
+        async def start(*arguments: str) -> Command:
+            return await stack.enter_async_context(command(*arguments, "--consul", consul.url, p2p=SHORT_SESSIONS))
+
+        worker = await start_worker(start, catalog)
+        first = await start("registry", "--port", "0", "--state", "")
+        await until(lambda: LEADS in first.output, within_s=30)
+        second = await start("registry", "--port", "0", "--state", "")
+        await until(lambda: "Lookup service on" in second.output, within_s=30)
+        assert LEADS not in second.output
+        first.send(signal.SIGKILL)
+        await until(lambda: LEADS in second.output, within_s=40)
+        worker.send(signal.SIGKILL)
+        await until_health(catalog, Health.CRITICAL)
+    await catalog.close()
+    await asyncio.to_thread(consul.stop)
 
 
 async def test_one_that_ends_hands_over_at_once(settings: ConsulSettings, catalog: Catalog, start: Start) -> None:

@@ -18,9 +18,9 @@ from registry.server import running
 from registry.settings import RegistrySettings
 from registry.worker_figures.collector import FiguresCollector
 from tests.support.accessibility import serious_faults
-from tests.support.busy_fleet import busy_fleet
 from tests.support.command_process import free_port
 from tests.support.consul_process import ConsulProcess
+from tests.support.lookups.busy_fleet import busy_fleet
 from tests.support.lookups.fleet_page import MARKUP, fleet_page, strange_worker, workers
 from tests.support.photos import chelsea_jpeg
 from tests.support.security.token_file import CLIENT, OPERATOR, write_tokens
@@ -195,8 +195,9 @@ async def test_curl_keeps_its_line() -> None:
         async with http.get(f"{fleet.url}/", headers=browser, allow_redirects=False) as sent:
             assert (sent.status, sent.headers["Location"]) == (302, "/ui/")
         total = 0
-        folders = [files(package).joinpath("static") for package in ("registry.ui", "registry.runtime.pages")]
-        for name in ("", *(file.name for folder in folders for file in folder.iterdir())):
+        packages = ("registry.ui", "registry.runtime.pages")
+        names = [file.name for package in packages for file in files(package).joinpath("static").iterdir()]
+        for name in ("", *names):
             async with http.get(f"{fleet.url}/ui/{name}") as file:
                 assert file.status == 200
                 policy = file.headers["Content-Security-Policy"]

@@ -23,6 +23,7 @@ from registry.settings import RegistrySettings
 from tests.support.consul_process import ConsulProcess
 from tests.support.security.token_file import CLIENT, write_tokens
 from tests.support.security.token_file import TABLES as CALLERS
+from tests.support.tracing.otlp_collector import otlp_collector
 from tests.support.workers.echo_worker import EchoWorker, Said, echo_worker
 from worker.artifacts.source import ModelSource
 from worker.cascade.crop import encoded
@@ -271,3 +272,31 @@ async def test_an_overloaded_cascade_refuses(
         async with pets.http.post(pets.url, data=form) as answer:
             assert (answer.status, "Retry-After" in answer.headers) == (503, True)
         assert json.loads((await pets.post("/", WIDE)).body)
+
+
+async def test_a_traced_request_has_a_span_for_each_step_that_runs(
+    shared_consul: ConsulProcess, steps: dict[str, EchoWorker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below it the call of the step's service, and what the service's worker does; a skipped step has none."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with otlp_collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+        async with (
+            echo_worker(shared_consul.url, service="traced-step"),
+            cascade(
+                shared_consul, tmp_path, TWO.replace('"quick"\n\n', '"traced-step"\n\n'), service="traced"
+            ) as worker,
+        ):
+            for picture in (SQUARE, WIDE):
+                said = await worker.ask("POST", "/", picture, traceparent=f"00-{trace}-b7ad6b7169203331-01")
+                assert said.status == 200
+    both, one = sorted(
+        (span for span in collector.spans if span.parent == "b7ad6b7169203331"), key=lambda span: span.began_ns
+    )
+    assert [span.name for span in collector.children(both)] == ["receive", "step quick", "step exact", "encode"]
+    assert [span.name for span in collector.children(one)] == ["receive", "step quick", "encode"]
+    call = collector.one("call traced-step", below=collector.one("step quick", below=one))
+    served = collector.one("POST /", below=collector.one("POST", below=call))
+    assert {span.name for span in collector.children(served)} == {"receive", "decode", "queue", "predict", "encode"}
+    assert {span.trace_id for span in (call, served)} == {trace}

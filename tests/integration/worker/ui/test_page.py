@@ -26,7 +26,7 @@ pytestmark = [
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 FILES = (
-    "ui/", "docs", "ui/worker.js", "ui/cards.js", "ui/metrics.js", "ui/process.js", "ui/units.js", "ui/sparkline.js",
+    "ui/", "docs", "ui/worker.js", "ui/cards.js", "ui/metrics.js", "ui/process.js", "ui/chart.js",
     "ui/attempt.js", "ui/docs.js", "ui/operation.js", "ui/request-form.js", "ui/schema.js", "ui/worker.css",
     "ui/style.css", "ui/api.js", "ui/dom.js", "ui/format.js", "ui/photo.js", "ui/sign-in.js", "ui/icon.svg",
 )  # fmt: skip

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from worker.engines.adapter import EngineAdapter
 from worker.engines.base import InputSpec
 from worker.engines.sample_images import sample_images
+from worker.errors import ModelError
 from worker.images.decode import ImageSize
 
 
@@ -25,3 +32,29 @@ def test_batches_of_a_fixed_size_are_filled_up() -> None:
     found = engine.predict(images)
     assert sizes == [4, 4, 4]
     assert np.allclose(found[:, 0], [image.mean() for image in images])
+
+
+def test_a_batch_is_uploaded_unless_it_is_cut_or_the_model_is_closed() -> None:
+    """A closed model is let go, also while somebody still has the function that uploads."""
+
+    class Network:
+        def __call__(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+            return np.stack(images).mean((1, 2)).astype(np.float32)
+
+        def upload(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[np.uint8]]:
+            return [*images, images[-1]]
+
+    network = Network()
+    spec = InputSpec(ImageSize(6, 6))
+    engine = EngineAdapter(network, spec, name="x", platform="x", upload=network.upload)
+    upload = engine.upload
+    assert upload is not None
+    assert len(upload(sample_images(spec, 2))) == 3
+    engine.input = replace(spec, batch=1)
+    assert engine.upload is None
+    alive = weakref.ref(network)
+    engine.close()
+    del network
+    assert alive() is None
+    with pytest.raises(ModelError, match="closed"):
+        upload(sample_images(spec, 1))

@@ -34,7 +34,8 @@ def form(images: int) -> bytes:
 
 
 def post(body: bytes, lines: str = "", *, kind: str = "image/png", path: str = "/") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: worker:7001\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+    length = f"Content-Length: {len(body)}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: worker:7001\r\nContent-Type: {kind}\r\n{length}{lines}\r\n"
     return head.encode() + body
 
 

@@ -89,27 +89,49 @@ def test_sizes_that_are_not_padded_to_run_without_a_graph() -> None:
 
 
 def test_a_network_that_cannot_be_recorded_runs_without_graphs(caplog: pytest.LogCaptureFixture) -> None:
-    """One attempt, one line in the log, and answers all the same."""
+    """One attempt and one line in the log for each size, and answers all the same."""
     device = FakeDevice(recordable=False)
     forward = forward_on(device)
     with caplog.at_level("INFO"):
-        assert forward(pictures(3)).tolist() == [[3, 3]]
-        assert forward(pictures(3, 4))[:, 0].tolist() == [3, 4]
-    assert device.recordings == [1]
-    assert [record.message for record in caplog.records] == [
-        "This network runs without CUDA graphs: operation not permitted when stream is capturing"
+        for _ in range(2):
+            assert forward(pictures(3, 4))[:, 0].tolist() == [3, 4]
+    assert device.recordings == [2]
+    assert caplog.messages == [
+        "Batches of 2 run without a CUDA graph: operation not permitted when stream is capturing"
     ]
 
 
-def test_too_little_memory_is_told_apart_from_other_failures() -> None:
-    """Wherever it runs out: while the network computes, or while its graph is recorded."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript:\n"
+                     "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB."),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("recorded", [True, False])
+def test_too_little_memory_is_told_apart_from_other_failures(error: RuntimeError, recorded: bool) -> None:
+    """Whoever says so, while the network is recorded or while it computes; then smaller batches run."""
 
     def greedy(pixels: Any) -> Any:
         if len(pixels) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise error
         return means(pixels)
 
-    forward = forward_on(FakeDevice(), greedy)
-    assert len(forward(pictures(1, 2))) == 2
-    with pytest.raises(OutOfMemory, match="Tried to allocate"):
+    device = FakeDevice()
+    if recorded:
+        device.recorded = lambda compute, upload: (compute(upload.pixels), compute)[1]  # type: ignore[method-assign]
+    forward = forward_on(device, greedy)
+    with pytest.raises(OutOfMemory, match=r"does not suffice: .*Tried to allocate"):
         forward(pictures(1, 2, 3))
+    assert len(forward(pictures(1, 2))) == 2
+
+
+def test_other_failures_stay_as_they_are() -> None:
+    """The adapter makes an error about the model of them."""
+
+    def broken(_: Any) -> Any:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        forward_on(FakeDevice(), broken)(pictures(1))

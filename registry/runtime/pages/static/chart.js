@@ -1,22 +1,21 @@
-// Small charts of the last 15 minutes: lines as SVG, and the same in words for those who do not see them.
+// Small charts of the last minutes: lines as SVG, and the same in words for those who do not see them.
 
 import { h } from "./dom.js";
 
-const WINDOW_S = 15 * 60;
 const WIDTH = 300;
 const HEIGHT = 60;
 const GAP_S = 45;
 
 /**
  * A figure with one line for each of `lines`, `{ name, values }`, over the moments `at`; `format` writes a value, and
- * `whole` says that values are counts. Null while there is nothing to draw.
+ * `whole` says that values are counts; the chart covers `minutes`. Null while there is nothing to draw.
  */
-export function chart(title, at, lines, format, { whole = false } = {}) {
+export function chart(title, at, lines, format, { whole = false, minutes = 15 } = {}) {
   const known = lines.flatMap(({ values }) => values.filter((value) => value != null));
   if (known.length < 2) return null;
   const top = ceiling(Math.max(...known), whole);
   const end = at.at(-1);
-  const x = (moment) => (WIDTH * (1 - (end - moment) / WINDOW_S)).toFixed(1);
+  const x = (moment) => (WIDTH * (1 - (end - moment) / (60 * minutes))).toFixed(1);
   const y = (value) => (HEIGHT - 2 - (HEIGHT - 6) * (value / top)).toFixed(1);
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   drawing.append(svg("path", { class: "grid", d: `M0 ${y(top)}H${WIDTH}M0 ${y(top / 2)}H${WIDTH}M0 ${y(0)}H${WIDTH}` }));
@@ -32,19 +31,19 @@ export function chart(title, at, lines, format, { whole = false } = {}) {
   return h(
     "figure",
     { class: "chart" },
-    h("figcaption", {}, h("span", {}, title, ...names), h("span", { class: "number" }, format(top)), words(lines, format)),
+    h("figcaption", {}, h("span", {}, title, ...names), h("span", { class: "number" }, format(top)), words(lines, format, minutes)),
     drawing,
-    h("p", { class: "span", "aria-hidden": "true" }, h("span", {}, "15 min ago"), h("span", {}, "now")),
+    h("p", { class: "span", "aria-hidden": "true" }, h("span", {}, `${minutes} min ago`), h("span", {}, "now")),
   );
 }
 
 /** What the lines show, in a sentence for each. */
-function words(lines, format) {
+function words(lines, format, minutes) {
   const sentences = lines.map(({ name, values }) => {
     const known = values.filter((value) => value != null);
     if (!known.length) return `${name}: nothing known.`;
     const now = values.at(-1) == null ? "not known" : format(values.at(-1));
-    return `${name}: now ${now}, in 15 minutes between ${format(Math.min(...known))} and ${format(Math.max(...known))}.`;
+    return `${name}: now ${now}, in ${minutes === 1 ? "a minute" : `${minutes} minutes`} between ${format(Math.min(...known))} and ${format(Math.max(...known))}.`;
   });
   return h("span", { class: "hidden" }, ` ${sentences.join(" ")}`);
 }
