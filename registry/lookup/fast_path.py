@@ -203,7 +203,7 @@ class FastPath:
         return lookup.caller.quota.rate_hz is None or self._within_quota(lookup.caller)
 
     def _name_one(self, lookup: _Lookup, service: Service) -> tuple[Instance, int, Prepared] | None:
-        """The next instance, the turns that pass, and the answer that names it. Raises Refusal where it has no ticket."""
+        """The next instance, the turns that pass, and the answer that names it. Raises Refusal without a ticket."""
         instance = lookup.rotation.next()
         if instance is None:
             return None
