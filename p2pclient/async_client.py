@@ -19,12 +19,12 @@ from p2pclient.calls.deadline import Deadline
 from p2pclient.calls.worker_finder import Question
 from p2pclient.client_core import ClientCore
 from p2pclient.concurrency.concurrent_map import ConcurrentMap, numbered
-from p2pclient.errors import ClientClosed, DeadlineExceeded, P2PError
+from p2pclient.errors import ClientClosed, P2PError
 from p2pclient.messages import Answer, Request
 from p2pclient.options import TLS, Balancing, CallOptions
 from p2pclient.payloads import open_inference
 from p2pclient.payloads.classification import image_request, labels
-from p2pclient.payloads.image import read_image
+from p2pclient.payloads.image import read_image_within
 from p2pclient.transport.base import Transport
 from p2pclient.transport.http import MAX_ANSWER_BYTES, HttpTransport
 from p2pclient.types import (
@@ -155,7 +155,7 @@ class AsyncClient:
         """
         options = self._options.but(top=top, service=service, timeout_s=timeout_s)
         deadline = self._deadline(options)
-        content = image if type(image) is bytes else await _read_in_time(image, deadline)
+        content = image if type(image) is bytes else await read_image_within(image, deadline.left_s)
         request = image_request(content, options.top)
         done = await self._call(lambda _: request, labels, options, deadline)
         self._core.shadow(options.service, done.worker, lambda _: request, done.value[0])
@@ -296,11 +296,3 @@ class AsyncClient:
     def _deadline(self, options: CallOptions) -> Deadline:
         self._core.check_loop()
         return Deadline(options.timeout_s)
-
-
-async def _read_in_time(image: Image, deadline: Deadline) -> bytes:
-    try:
-        async with asyncio.timeout(deadline.left_s):
-            return await read_image(image)
-    except TimeoutError as error:
-        raise DeadlineExceeded("the image could not be read in the time given to the call") from error

@@ -23,7 +23,10 @@ from benchmarks.harness.wrk import wrk
 RIVALS = Path(__file__).parents[1] / "rivals"
 MANY = 10_000
 IDLE = 2_000
+VERSION = "3"
 OURS = "p2p registry"
+NGINX = "nginx, return 200"
+JSON = "Accept: application/json"
 
 Contestants = dict[str, Callable[[], float]]
 """Of each contestant, a function that measures its answers per second for one turn."""
@@ -34,33 +37,49 @@ class NotAvailable(Exception):
 
 
 @contextmanager
-def contestants(*, seconds: float) -> Iterator[Contestants]:
-    """All contestants that run on this machine, each measured for so long per turn; the others are told on stderr."""
+def contestants(*, seconds: float, only: str = "") -> Iterator[Contestants]:
+    """All contestants that run on this machine, each measured for so long per turn; the others are told on stderr.
+
+    `only` is a regular expression: those whose names it does not match are left out.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         consul = stack.enter_context(real_consul(folder))
         found = _ours(stack, consul.url, seconds=seconds)
         for name, start in _rivals(folder, consul, seconds=seconds).items():
+            if not re.search(only, name):
+                continue
             try:
                 found[name] = start(stack)
             except NotAvailable as reason:
                 progress(f"{name} is left out: {reason}")
-        yield found
+        yield {name: measure for name, measure in found.items() if re.search(only, name)}
 
 
 def _ours(stack: ExitStack, consul_url: str, *, seconds: float) -> Contestants:
-    """Our lookup service with two workers, with many, and with idle connections beside those that ask."""
+    """Our lookup service with two workers, with many, with idle connections, and asked for other forms of answers."""
     embedded = stack.enter_context(agent(core=CLIENT_CORE)).url
-    asyncio.run(register(consul_url, "classify", _hosts(2)))
+    asyncio.run(register(consul_url, "classify", _hosts(2), meta={"version": VERSION, "auth": "ticket"}))
     asyncio.run(register(embedded, "many", _hosts(MANY)))
     two, with_idle = (
         stack.enter_context(lookup_service(consul_url, "--service", "classify", knows={"classify": 2}))
         for _ in range(2)
     )
+    keys = stack.enter_context(tempfile.TemporaryDirectory())
+    signing = stack.enter_context(
+        lookup_service(consul_url, "--service", "classify", "--ticket-keys", keys, knows={"classify": 2})
+    )
     many = stack.enter_context(lookup_service(embedded, "--service", "many", knows={"many": MANY}))
     return {
         OURS: lambda: wrk(f"{two.url}/next", seconds=seconds),
         f"{OURS}, {MANY:,} workers": lambda: wrk(f"{many.url}/next", seconds=seconds),
+        f"{OURS}, JSON": lambda: wrk(f"{two.url}/next", seconds=seconds, headers=[JSON]),
+        f"{OURS}, ?count=3": lambda: wrk(f"{two.url}/next?count=3", seconds=seconds),
+        f"{OURS}, ?version={VERSION}": lambda: wrk(f"{two.url}/next?version={VERSION}", seconds=seconds),
+        f"{OURS}, a ticket": lambda: wrk(f"{signing.url}/next", seconds=seconds),
+        f"{OURS}, JSON, ?count=3, ?version={VERSION} and tickets": lambda: wrk(
+            f"{signing.url}/next?count=3&version={VERSION}", seconds=seconds, headers=[JSON]
+        ),
         f"{OURS}, {IDLE:,} idle connections": lambda: _with_idle_connections(f"{with_idle.url}/next", seconds=seconds),
     }
 
@@ -73,7 +92,7 @@ def _rivals(folder: Path, consul: Consul, *, seconds: float) -> dict[str, Callab
 
     health = f"{consul.url}/v1/health/service/classify?passing"
     return {
-        "nginx, return 200": lambda stack: asked(stack.enter_context(_nginx(folder))),
+        NGINX: lambda stack: asked(stack.enter_context(_nginx(folder))),
         "node http + seaport": lambda stack: asked(stack.enter_context(_seaport(folder))),
         "plain aiohttp": lambda stack: asked(stack.enter_context(_plain_aiohttp())),
         "Consul's health endpoint": lambda _: asked(health),

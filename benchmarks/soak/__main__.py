@@ -3,8 +3,9 @@
     python -m benchmarks.soak [--minutes 30] [--json FILE]
 
 The load: p2pclient (images, tensors), curl (two steps, one step by 307), JSON, lookups in all forms, and DNS. After a
-sixth of the time, in which memory may settle, no process may grow: of the medians of another sixth, its own memory by
-3% at most, files, threads and tasks not at all. No call may fail. The exit code is 1 if something does not hold.
+sixth of the time, in which caches fill, no process may grow: the memory of its own (the median of another sixth) by 3%
+at most, files, threads and tasks (the lower quartile) not at all. No call may fail. The exit code is 1 if something
+does not hold.
 The samples of all processes are in the JSON.
 """
 

@@ -19,6 +19,8 @@ from tests.support.models.dense_model import CLASSES, write_onnx
 STEADY = {IMAGES: 2, TENSORS: 2}
 """How many workers of each service live as long as the deployment; one more of IMAGES is killed again and again."""
 
+STARTED_WITHIN_S = 180.0
+
 _EXAMPLE = ROOT / "docs" / "guide" / "examples" / "two_inputs.py"
 
 
@@ -77,7 +79,7 @@ class Deployment:
         flags = ["--service", service, "--model", str(self._models[service]), "--allow-unsafe-model"]
         engine = {IMAGES: "onnx", TENSORS: "python"}[service]
         log = self._folder / f"{service}.log"
-        return worker(self._consul_url, *flags, engine=engine, core=None, log=log)
+        return worker(self._consul_url, *flags, engine=engine, core=None, log=log, within_s=STARTED_WITHIN_S)
 
     def _publish(self) -> None:
         """Publish the next version of both models, each at once."""

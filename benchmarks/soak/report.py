@@ -52,9 +52,9 @@ class Outcome:
                     f"{first.unique_mb:.1f}, {last.unique_mb:.1f}",
                     f"{growth.memory:.3f}",
                     f"{first.proportional_mb:.1f}, {last.proportional_mb:.1f}",
-                    f"{first.files:g}, {last.files:g}",
-                    f"{first.threads:g}, {last.threads:g}",
-                    f"{first.tasks:g}, {last.tasks:g}",
+                    f"{first.files}, {last.files}",
+                    f"{first.threads}, {last.threads}",
+                    f"{first.tasks}, {last.tasks}",
                 ]
             )
         return markdown_table(head, rows)

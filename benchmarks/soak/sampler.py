@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,12 +37,16 @@ def sampled(watched: Mapping[str, Watched]) -> Iterator[Samples]:
     over = threading.Event()
     began_s = time.monotonic()
 
+    def sample_all() -> None:
+        for name, process in watched.items():
+            at_s = time.monotonic() - began_s
+            with contextlib.suppress(TimeoutError):  # the machine is too busy to tell: the next sample will do
+                samples.taken[name].append(usage(process.pid, at_s=at_s, tasks=process.tasks()))
+
     def sample() -> None:
         try:
             while not over.wait(SAMPLE_EVERY_S):
-                for name, process in watched.items():
-                    at_s = time.monotonic() - began_s
-                    samples.taken[name].append(usage(process.pid, at_s=at_s, tasks=process.tasks()))
+                sample_all()
         except Exception as error:
             samples.error = error
 

@@ -14,13 +14,17 @@ MEMORY_AT_MOST = 1.03
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a process used in one part of the run: the median of the samples, so that bursts and dips do not count."""
+    """What a process used in one part of the run.
+
+    Of memory the median of the samples counts, of files, threads and tasks the lower quartile: they follow the requests
+    in flight, and a leak raises the quartile, too.
+    """
 
     unique_mb: float
     proportional_mb: float
-    files: float
-    threads: float
-    tasks: float
+    files: int
+    threads: int
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Growth:
         for what in ("files", "threads", "tasks"):
             before, after = getattr(self.first, what), getattr(self.last, what)
             if after > before:
-                faults.append(f"{self.name}: {before:g} {what} after the warm-up, {after:g} at the end")
+                faults.append(f"{self.name}: {before} {what} after the warm-up, {after} at the end")
         return faults
 
 
@@ -60,7 +64,11 @@ def _window(samples: Sequence[Usage]) -> Window:
     return Window(
         unique_mb=median(sample.unique_mb for sample in samples),
         proportional_mb=median(sample.proportional_mb for sample in samples),
-        files=median(sample.files for sample in samples),
-        threads=median(sample.threads for sample in samples),
-        tasks=median(sample.tasks for sample in samples),
+        files=_lower_quartile([sample.files for sample in samples]),
+        threads=_lower_quartile([sample.threads for sample in samples]),
+        tasks=_lower_quartile([sample.tasks for sample in samples]),
     )
+
+
+def _lower_quartile(numbers: Sequence[int]) -> int:
+    return sorted(numbers)[len(numbers) // 4]

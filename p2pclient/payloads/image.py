@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from p2pclient.errors import DeadlineExceeded
 from p2pclient.messages import LARGE_COPY_BYTES
 from p2pclient.types import Image
 
@@ -22,6 +23,15 @@ _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 """PNG's colour types by channels: grey, RGB, RGB with alpha."""
+
+
+async def read_image_within(image: Image, limit_s: float) -> bytes:
+    """`read_image` in at most `limit_s` seconds; raises DeadlineExceeded after them."""
+    try:
+        async with asyncio.timeout(limit_s):
+            return await read_image(image)
+    except TimeoutError as error:
+        raise DeadlineExceeded("the image could not be read in the time given to the call") from error
 
 
 async def read_image(image: Image) -> bytes:

@@ -37,7 +37,10 @@ INDEX_BYTES = 6
 
 
 class Service:
-    """One followed service. `generation` is another object whenever rotations fetched before must be fetched anew.
+    """One followed service.
+
+    `generation` is another object whenever rotations fetched before must be fetched anew, when the snapshot becomes
+    stale or is confirmed again, and when following has ended.
 
     `panic` is that of the snapshot, counted once for each change and not at each answer.
 
@@ -61,7 +64,7 @@ class Service:
         self.name = name
         self.datacenter = datacenter
         self.watch = ServiceWatch(
-            source, name, self._changed, saved=saved, is_hidden=is_hidden, observe=observe, datacenter=datacenter
+            source, name, self._changed, saved=saved, is_hidden=is_hidden, observe=self._observed, datacenter=datacenter
         )
         self._observe = observe
         self.generation = object()
@@ -147,6 +150,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stop following; requests that wait for a change are answered with what is known."""
+        self.generation = object()
         await cancel_all(self._task)
         self._change.set()
 
@@ -155,6 +159,10 @@ class Service:
         if self.asked_for or self._waiting:
             self.asked_for, self._asked_for_s = False, now_s
         return now_s - self._asked_for_s
+
+    def _observed(self, transition: Transition) -> None:
+        self.generation = object()
+        self._observe(transition)
 
     def _changed(self, snapshot: Snapshot) -> None:
         panic = snapshot.panic

@@ -74,7 +74,7 @@ class LookupConnection(BoundedConnection):
         if logged and not request_id:
             request_id = fast.request_ids.new()
         identified = _with_request_id(text, request_id) if request_id else text
-        response = fast.answer(identified, lookups, local_address)
+        response = fast.answer_and_name(identified, lookups, local_address)
         if response is None:
             return None
         worker = None if fast.named is None else fast.named.address

@@ -1,41 +1,45 @@
 """Answers plain lookups from prepared bytes before aiohttp parses them.
 
-`GET /`, `/next` and `/next/{service}`, with `?scheme=1` or without, are nearly all the requests of a lookup service,
-always with the same few texts. The first time a text comes it is parsed with care; if it is complete and plain, its
-lookup is kept under that very text. From then on the text costs one dictionary access, one step of the rotation and
-one write; the lines with a request's id and its trace, which differ each time, are taken out before. All other requests
-go to aiohttp unchanged, and a connection that once needed aiohttp stays with it. A client cannot tell the two apart
+Nearly all the requests of a lookup service are the same few texts. The first time a text comes it is parsed with care
+(`registry/lookup/plain_lookups/request.py`); if it is complete and plain, its lookup is kept under that very text. From
+then on the text costs one dictionary access, one step of the rotation and one write; the lines with a request's id and
+its trace, which differ each time, are taken out before. All other requests go to aiohttp unchanged, and a connection
+that once needed aiohttp stays with it. A client cannot tell the two apart
 (tests/unit/registry/lookup/test_fast_path.py).
 
 Answers are prepared once per service, form and instance, whatever the text of the request
-(docs/decisions/0015-prepared-lookup-answers.md); with tickets once per second and caller, too.
+(docs/decisions/0015-prepared-lookup-answers.md); with tickets once per second and caller, too. Whole answers, with
+their date, are ready for a lookup until the second ends (docs/decisions/0052-ready-lookup-answers.md).
 """
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from functools import lru_cache
+from time import time
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from aiohttp.http import SERVER_SOFTWARE
-
 from registry.discovery.directory import Directory
 from registry.discovery.rotations.rotation import Rotation
-from registry.discovery.rotations.selector import ANY, Selector
+from registry.discovery.rotations.selector import Selector
 from registry.discovery.rotations.split_rotation import AnyRotation
 from registry.discovery.service import ROTATIONS_AT_MOST, Service
 from registry.instances.instance import Instance
-from registry.lookup.host_match import reachable_hosts
-from registry.lookup.rendering import Form, HandedTicket, render_one
+from registry.lookup.plain_lookups.answer import (
+    Prepared,
+    answer_naming_many,
+    answer_naming_one,
+    with_headers,
+    with_request_id,
+)
+from registry.lookup.plain_lookups.ready import Ready, ReadyAnswers
+from registry.lookup.plain_lookups.request import REQUEST_AT_MOST_BYTES, PlainRequest, parse
+from registry.lookup.rendering import Form
 from registry.lookup.service_resolution import panic_header, stale_header
 from registry.lookup.tickets import LookupTickets
 from registry.runtime.logs.access_log import AccessLog
-from registry.runtime.request_id import HEADER as REQUEST_ID
 from registry.runtime.request_id import RequestIds, without_request_id
 from registry.runtime.tracing.trace_context import without_trace_context
 from registry.security.access import AccessDenied, check_service
@@ -53,54 +57,30 @@ TEXTS_AT_MOST = 4096
 LOOKUPS_AT_MOST = 2 * ROTATIONS_AT_MOST
 """Distinct lookups kept, each of which holds a rotation."""
 
-REQUEST_AT_MOST_BYTES = 2048
-
-# A whole plain request. aiohttp judges everything beyond these characters.
-_PLAIN = re.compile(
-    rb"GET (/|/next(?:/[A-Za-z0-9._-]{1,128})?(?:\?scheme=1)?) HTTP/1\.1\r\n"
-    rb"((?:[A-Za-z-]+: [\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\r\n)*)\r\n"
-)
-_HARMLESS = frozenset(
-    {
-        *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"pragma"),
-        b"authorization",
-    }
-)
-
-Prepared = dict[int, tuple[bytes, bytes]]
-"""What stands before and after the date of an answer, by the identity of the instance."""
-
 
 @dataclass(slots=True)
 class _Answers:
-    """The prepared answers of one service in one form; `generation` is the service's for which they hold.
+    """The prepared answers of one service in one form, by the identity of the instance.
 
-    The service's snapshot keeps the instances alive, and their identities valid, for as long as a generation lasts.
+    They hold for `generation` of the service, as long as which its snapshot keeps the instances alive and their
+    identities valid.
     """
 
     generation: object = None
-    prepared: Prepared = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What a plain request asks for."""
-
-    service: str
-    selector: Selector
-    form: Form
+    prepared: dict[int, Prepared] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Lookup:
     """How one kind of request of one caller is answered; rotation and answers hold for `generation` of the service."""
 
-    request: _Request
+    request: PlainRequest
     service: str
     caller: Caller
     generation: object = None
     rotation: AnyRotation = field(default_factory=Rotation)
-    prepared: Prepared = field(default_factory=dict)
+    prepared: dict[int, Prepared] = field(default_factory=dict)
+    ready: Ready | None = None
 
 
 Lookups = dict[bytes, "_Lookup | None"]
@@ -112,9 +92,9 @@ class FastPath:
 
     Whether a text's caller may ask is decided once; a change of the tokens drops all texts. Where `tickets` go with the
     addresses, prepared answers hold for one caller and as long as their tickets are kept. `fails_over`: while no
-    instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the instance in the
-    last answer, `last_trace_id` that of the last lookup that was traced; `access_log` and `tracing` are for who writes
-    the answers, with new ids from `request_ids`.
+    instance of a service is healthy, aiohttp's side answers, from another datacenter. `named` is the first instance in
+    the last answer of `answer_and_name`, `last_trace_id` that of the last lookup that was traced; `access_log` and
+    `tracing` are for who writes the answers, with new ids from `request_ids`.
     """
 
     def __init__(
@@ -140,10 +120,11 @@ class FastPath:
         self._access = access or AccessControl()
         self._access.when_tokens_change(self._forget_texts)
         self._by_address: dict[str, Lookups] = {}
-        self._lookups: dict[tuple[_Request, Caller], _Lookup] = {}
+        self._lookups: dict[tuple[PlainRequest, Caller], _Lookup] = {}
         self._answers: WeakKeyDictionary[Service, dict[tuple[Form, Caller], _Answers]] = WeakKeyDictionary()
         self._second = -1
         self._date = b""
+        self._ready = ReadyAnswers()
 
     def lookups_at(self, local_address: str) -> Lookups:
         """The lookups of connections that arrived at one IP address: what a bare port means depends on it."""
@@ -156,14 +137,34 @@ class FastPath:
 
     def answer(self, request: bytes, lookups: Lookups, local_address: str) -> bytes | None:
         """The whole response to a whole plain request; None where aiohttp has to answer."""
-        request_id = ""
-        try:
-            lookup = lookups[request]
-        except KeyError:
+        lookup = lookups.get(request)
+        if lookup is not None:
+            ready = lookup.ready
+            if (
+                ready is not None
+                and ready.generation is ready.service.generation
+                and ready.since_s <= time() < ready.until_s
+            ):
+                ring = ready.ring
+                turn = ring.taken
+                answer = ready.answers[turn % len(ready.answers)]
+                if answer is not None:
+                    ring.taken = turn + ready.step
+                    self.answered += 1
+                    return answer
+        return self.answer_and_name(request, lookups, local_address)
+
+    def answer_and_name(self, request: bytes, lookups: Lookups, local_address: str) -> bytes | None:
+        """As `answer`, but not from what is ready; `named` is the first instance in it."""
+        if request in lookups:
+            lookup, request_id = lookups[request], ""
+        else:
             text, request_id = without_request_id(without_trace_context(request)[0])
             lookup = lookups[text] if text in lookups else self._learn(text, lookups, local_address)
-        if lookup is None:
-            return None
+        return None if lookup is None else self._answer_anew(lookup, request_id)
+
+    def _answer_anew(self, lookup: _Lookup, request_id: str) -> bytes | None:
+        """The response to a request for which none is ready; it is ready from then on if the next one may be alike."""
         service = self._directory.followed(lookup.service)
         if service is None:
             return None
@@ -173,35 +174,58 @@ class FastPath:
             self._renew_tickets(self._tickets.signer.epoch())
         if lookup.caller.quota.rate_hz is not None and not self._within_quota(lookup.caller):
             return None
-        instance = lookup.rotation.next()
-        if instance is None:
+        ring = lookup.rotation.only_ring
+        turn = 0 if ring is None else ring.taken
+        chosen = _chosen(lookup)
+        parts = self._parts(lookup, service, chosen)
+        if parts is None:
             return None
-        try:
-            before, after = lookup.prepared[id(instance)]
-        except KeyError:
-            try:
-                ticket = self._tickets.of(instance, lookup.caller)
-            except Refusal:
-                return None
-            before, after = lookup.prepared[id(instance)] = _response(instance, lookup.request.form, service, ticket)
+        before, after = parts
         self.answered += 1
-        self.named = instance
+        self.named = chosen[0]
         service.asked_for = True
-        if service.watch.snapshot.stale:
-            before = _with_headers(before, stale_header(service))
+        stale = service.watch.snapshot.stale
+        if stale:
+            before = with_headers(before, stale_header(service))
         if request_id:
-            after = _with_request_id(after, request_id)
-        return before + self._now() + after
+            after = with_request_id(after, request_id)
+        response = before + self._now() + after
+        alike = not (request_id or stale or self._tickets.signer) and lookup.caller.quota.rate_hz is None
+        if alike and ring is not None:
+            if lookup.ready is None or lookup.ready.since_s != self._second:
+                lookup.ready = self._ready.begin(service, ring, len(chosen), second=self._second)
+            if lookup.ready is not None:
+                self._ready.keep(lookup.ready, turn, response)
+        return response
+
+    def _parts(self, lookup: _Lookup, service: Service, chosen: Sequence[Instance]) -> Prepared | None:
+        """What stands before and after the date of the answer that names them; None where aiohttp has to answer."""
+        try:
+            each = [lookup.prepared.get(id(one)) or self._prepare(lookup, service, one) for one in chosen]
+        except Refusal:
+            return None
+        if lookup.request.count is None:
+            return each[0] if each else None
+        return answer_naming_many(each, lookup.request.form, panic_header(service)) if each else None
+
+    def _prepare(self, lookup: _Lookup, service: Service, instance: Instance) -> Prepared:
+        """Prepare the answer that names one instance. Raises Refusal where there is no ticket for it."""
+        ticket = self._tickets.of(instance, lookup.caller)
+        prepared = lookup.prepared[id(instance)] = answer_naming_one(
+            instance, lookup.request.form, ticket, panic_header(service)
+        )
+        return prepared
 
     def _now(self) -> bytes:
-        now_s = time.time()
+        now_s = time()
         if now_s >= self._second + 1 or now_s < self._second:
             self._second, self._date = int(now_s), formatdate(now_s, usegmt=True).encode()
+            self._ready.end()
         return self._date
 
     def _learn(self, text: bytes, lookups: Lookups, local_address: str) -> _Lookup | None:
         """The lookup of a text that comes for the first time, kept for the next time."""
-        parsed = _parse(text, local_address, self._directory.default)
+        parsed = parse(text, local_address, self._directory.default)
         caller = None if parsed is None else self._caller(parsed[0], parsed[1])
         lookup = None
         if parsed is not None and caller is not None:
@@ -215,7 +239,7 @@ class FastPath:
             lookups[text] = lookup
         return lookup
 
-    def _caller(self, request: _Request, headers: Mapping[str, str]) -> Caller | None:
+    def _caller(self, request: PlainRequest, headers: Mapping[str, str]) -> Caller | None:
         """Who asks; None where aiohttp has to refuse."""
         try:
             self._access.check_host(headers)
@@ -239,7 +263,8 @@ class FastPath:
 
     def _renew(self, lookup: _Lookup, service: Service) -> None:
         """Take up what has changed: another set of instances, or a rotation that was dropped."""
-        elsewhere = self._fails_over and not service.snapshot.serving
+        lookup.ready = None
+        elsewhere = self._fails_over and not service.serves(Selector(version=lookup.request.selector.version))
         lookup.rotation = Rotation() if elsewhere else service.rotation(lookup.request.selector)
         shared_by = (lookup.request.form, ANONYMOUS if self._tickets.signer is None else lookup.caller)
         answers = self._answers.setdefault(service, {}).setdefault(shared_by, _Answers())
@@ -258,48 +283,9 @@ class FastPath:
                     answers.prepared.clear()
 
 
-def _parse(text: bytes, local_address: str, default: str) -> tuple[_Request, Mapping[str, str]] | None:
-    """What a complete, plain request asks for, and its headers; None for any other text."""
-    match = _PLAIN.fullmatch(text) if len(text) <= REQUEST_AT_MOST_BYTES else None
-    if match is None:
-        return None
-    target, lines = match[1].decode(), match[2].split(b"\r\n")[:-1]
-    headers = [line.partition(b": ")[::2] for line in lines]
-    names = [name.lower() for name, _ in headers]
-    if not _HARMLESS.issuperset(names) or len(set(names)) != len(names) or b"host" not in names:
-        return None
-    values = {name.decode().title(): value.decode() for name, (_, value) in zip(names, headers, strict=True)}
-    accepts = values.get("Accept", "")
-    if target == "/" and "text/html" in accepts:  # a browser, which may get the page
-        return None
-    json = "application/json" in accepts
-    if target != "/":
-        path, query, _ = target.partition("?")
-        form = Form.OBJECT if json else Form.ORIGIN if query else Form.ADDRESS
-        return _Request(path.removeprefix("/next").removeprefix("/") or default, ANY, form), values
-    reachable = Selector(hosts=reachable_hosts(values["Host"], local_address))
-    return _Request(default, reachable, Form.OBJECT if json else Form.PORT), values
-
-
-def _response(instance: Instance, form: Form, service: Service, ticket: HandedTicket | None) -> tuple[bytes, bytes]:
-    """What stands before and after the date, header for header as aiohttp writes it."""
-    body = render_one(instance, form, ticket).encode()
-    head = _with_headers(_head(form, len(body)), panic_header(service))
-    return head, f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode() + body
-
-
-def _with_headers(head: bytes, headers: Mapping[str, str]) -> bytes:
-    """The head with headers of ours where aiohttp puts them: behind the status line."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return head.replace(b"\r\n", b"\r\n" + lines.encode(), 1)
-
-
-def _with_request_id(after: bytes, request_id: str) -> bytes:
-    """What stands after the date, with the id as the last header, where aiohttp's side puts it."""
-    return after.replace(b"\r\n\r\n", f"\r\n{REQUEST_ID}: {request_id}\r\n\r\n".encode(), 1)
-
-
-@lru_cache(maxsize=1024)  # few lengths, many workers: heads shared by all of a length stay in the processor's cache
-def _head(form: Form, length: int) -> bytes:
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {form.content_type}\r\nContent-Length: {length}\r\nDate: "
-    return head.encode()
+def _chosen(lookup: _Lookup) -> Sequence[Instance]:
+    """The instances that the lookup names, whose turns have passed by this."""
+    if lookup.request.count is not None:
+        return lookup.rotation.take(lookup.request.count)
+    instance = lookup.rotation.next()
+    return () if instance is None else (instance,)

@@ -10,16 +10,21 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
+import numpy as np
+
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import ONLY_CALLER, Capacity, Pace, crowded, expected_wait_s, refusal
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
 from worker.batching.runner import BatchRunner, Predict, Upload
 from worker.errors import Busy
 from worker.telemetry.metrics import ModelMetrics
-from worker.telemetry.request_stages import Stages, current_stages
+from worker.telemetry.request_stages import ImageTrace, Stages, current_stages
 
 QUEUE_BYTES = 512 << 20
 """Memory for images that wait, by default: 3,500 of 224 x 224 pixels, or 3 of 50 million pixels."""
+
+UNDECODED: Image = np.empty((0, 0, 3), np.uint8)
+"""Stands for the pixels of an image until the thread that predicts it has decoded it."""
 
 _WHY = {
     "queue": "its queue is full",
@@ -175,6 +180,25 @@ class Batcher:
         if not self.depth:
             self._runner.emptied()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being received, waits or is being predicted, here or by others on the same cores."""
+        return not self._coming.count and not self.depth and self._runner.idle
+
+    async def submit_encoded(
+        self, decode: Callable[[], Image], *, nbytes: int, deadline_s: float, caller: str = ""
+    ) -> Scores:
+        """Scores [classes] of an image that the thread which predicts it decodes first; while `idle`.
+
+        A lone image is answered sooner that way, for it passes from thread to thread once less; others would wait.
+        Raises what `decode` and `submit_all` raise. `nbytes` as for `decoding`.
+        """
+        self.admit(deadline_s=deadline_s, nbytes=nbytes, caller=caller)
+        answer: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
+        image = QueuedImage(UNDECODED, deadline_s, answer, caller, trace=_image_trace(), decode=decode)
+        (scores,) = await self._scores([image], nbytes=nbytes, caller=caller)
+        return scores
+
     async def submit(self, image: Image, *, deadline_s: float) -> Scores:
         """Scores [classes] of one image; see `submit_all`."""
         return (await self.submit_all([image], deadline_s=deadline_s))[0]
@@ -199,23 +223,24 @@ class Batcher:
         nbytes = sum(image.nbytes for image in images)
         if not admitted or self._held_bytes + nbytes > self._room.nbytes:
             self.admit(deadline_s=deadline_s, images=sum(rows), nbytes=nbytes, caller=caller)
-        loop, stages = asyncio.get_running_loop(), current_stages.get()
+        loop = asyncio.get_running_loop()
         waiting = [
-            QueuedImage(
-                image,
-                deadline_s,
-                loop.create_future(),
-                caller,
-                rows=count,
-                trace=None if stages is None else stages.image_trace(),
-            )
+            QueuedImage(image, deadline_s, loop.create_future(), caller, rows=count, trace=_image_trace())
             for image, count in zip(images, rows, strict=True)
         ]
+        return await self._scores(waiting, nbytes=nbytes, caller=caller)
+
+    async def _scores(self, waiting: list[QueuedImage], *, nbytes: int, caller: str) -> list[Scores]:
+        """Queue the images of one request, and wait for their scores."""
         self._held_bytes += nbytes
         try:
             self._queue.add(waiting, caller=caller)
             self._runner.arrived()
-            scores = [await one.answer for one in waiting]
+            try:
+                scores = [await one.answer for one in waiting]
+            finally:
+                self._note_decoding(waiting)
+            stages = current_stages.get()
             if stages is not None:
                 _note_stages(stages, waiting)
             return scores
@@ -223,6 +248,15 @@ class Batcher:
             self._held_bytes -= nbytes
             self._give_up(waiting)
             self._left.set()
+
+    def _note_decoding(self, waiting: Sequence[QueuedImage]) -> None:
+        """Count how long images took that the predicting thread has decoded."""
+        stages = current_stages.get()
+        for one in waiting:
+            if one.decoding_s:
+                self._numbers.took("decode", one.decoding_s)
+                if stages is not None:
+                    stages.note("decode", one.since_s - one.decoding_s, one.since_s)
 
     def _give_up(self, waiting: list[QueuedImage]) -> None:
         """Images without an answer by now want none, so their places become free at once."""
@@ -236,6 +270,12 @@ class Batcher:
             self._queue.remove(one)
         if gone:
             self._numbers.rejected("gone", gone)
+
+
+def _image_trace() -> ImageTrace | None:
+    """The trace of the current task's request, for an image that joins the queue; None: it is not traced."""
+    stages = current_stages.get()
+    return None if stages is None else stages.image_trace()
 
 
 def _note_stages(stages: Stages, answered: Sequence[QueuedImage]) -> None:

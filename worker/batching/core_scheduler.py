@@ -47,6 +47,11 @@ class CoreScheduler:
         self._waiting: deque[_Request] = deque()
         self._background: deque[_Request] = deque()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has a core or waits for one."""
+        return not (self._held or self._waiting or self._background)
+
     async def acquire(self, cores: int | None = None, *, patience_s: float = 0.0) -> CoreSlot:
         """Wait for a slot on `cores` cores, on all cores if no number is given; `release` ends it.
 

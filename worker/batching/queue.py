@@ -1,4 +1,4 @@
-"""Decoded images that wait for the engine and leave it as batches, in which the callers take turns.
+"""Images that wait for the engine and leave it as batches, in which the callers take turns.
 
 A cancelled image leaves from the middle at once; an image whose deadline has passed gets its error when its batch is
 taken.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,8 +29,10 @@ class QueuedImage:
     """One image and the future that gets its scores; `deadline_s`, `since_s` and `began_s` are monotonic times.
 
     `began_s` is when its batch began to be predicted; 0.0 before. `caller` is the name of who sent it, "" where nobody
-    is asked for one. `rows` is how many images it counts as: more than one where it is several rows of tensors. `trace`
-    is that of its request, if it is traced.
+    is asked for one. `rows` is how many images it counts as: more than one where it is several rows of tensors.
+    `decode` makes the image in the thread that predicts it; None means that it is made already. `decoding_s` is how
+    long that took, with the wait for the thread, and `since_s` then becomes the time when it was done.
+    `trace` is that of its request, if it is traced.
     """
 
     image: Image
@@ -41,6 +43,19 @@ class QueuedImage:
     began_s: float = 0.0
     rows: int = 1
     trace: ImageTrace | None = None
+    decode: Callable[[], Image] | None = None
+    decoding_s: float = 0.0
+
+    def decode_here(self) -> None:
+        """Decode the image, if it is not yet; whatever `decode` raises. From any thread."""
+        if self.decode is None:
+            return
+        decode, self.decode = self.decode, None
+        try:
+            self.image = decode()
+        finally:
+            now_s = time.monotonic()
+            self.decoding_s, self.since_s = now_s - self.since_s, now_s
 
     def wanted(self, now_s: float) -> bool:
         """Whether the caller still waits for the answer, and its deadline has not passed."""

@@ -43,12 +43,16 @@ STUCK_AFTER_S = 30.0
 
 
 class _Result(NamedTuple):
-    """A thread's report on a batch: the images that were still wanted, their scores, and its monotonic times."""
+    """A thread's report on a batch: the images that were still wanted, their scores, and its monotonic times.
+
+    undecodable: images that the thread was to decode and could not, with the reason
+    """
 
     members: list[QueuedImage]
     scores: Scores
     began_s: float
     ended_s: float
+    undecodable: Sequence[tuple[QueuedImage, WorkerError]] = ()
 
 
 class BatchRunner:
@@ -118,6 +122,11 @@ class BatchRunner:
         now_s = time.monotonic()
         stuck = any(now_s - since_s >= STUCK_AFTER_S for since_s in self._given.values())
         return not stuck and (not self._tasks or len(self._failing) < len(self._tasks))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being predicted, here or by others on the same cores."""
+        return not self.running and self._scheduler.idle
 
     def arrived(self) -> None:
         """Images have been added to the queue."""
@@ -238,6 +247,8 @@ class BatchRunner:
             model=self._numbers.name,
             rows=rows_of(result.members),
         )
+        for image, undecodable in result.undecodable:
+            image.fail(undecodable)
         for image, row in zip(result.members, result.scores, strict=True):
             if not image.answer.done():
                 image.began_s = result.began_s
@@ -271,11 +282,13 @@ class BatchRunner:
             self._given = {key: since_s for key, since_s in self._given.items() if key != id(members)}
 
     def _predicted(self, predict: Predict, batch: list[QueuedImage], ready: Future[Sequence[Image]] | None) -> _Result:
-        """In a thread: the scores of each image that is still wanted when the batch begins."""
+        """In a thread: the scores of each image that is still wanted when the batch begins, decoded if need be."""
+        undecodable = _decode_here(batch)
         began_s = time.monotonic()
-        members = [image for image in batch if image.wanted(began_s)]
+        failed = [image for image, _ in undecodable]
+        members = [image for image in batch if image.wanted(began_s) and image not in failed]
         if not members:
-            return _Result([], NOTHING, began_s, began_s)
+            return _Result([], NOTHING, began_s, began_s, undecodable)
         images = [image.image for image in members]
         if ready is not None and len(members) == len(batch):
             scores = predict(ready.result())
@@ -283,7 +296,7 @@ class BatchRunner:
             scores = predict(self._assemble(images) if self._sizes else images)
         if len(scores) < len(images) or (not self._sizes and len(scores) != len(images)):
             raise WorkerError(f"The model gave {len(scores)} results for {len(images)} images.")
-        return _Result(members, scores[: len(images)], began_s, time.monotonic())
+        return _Result(members, scores[: len(images)], began_s, time.monotonic(), undecodable)
 
     def _record(self, result: _Result, batch: NextBatch) -> None:
         """Count a batch, and learn from how long it took since its thread was free, including a wait for images."""
@@ -301,3 +314,15 @@ class BatchRunner:
             self._freed_s.append(result.ended_s)
         else:
             self.emptied()
+
+
+def _decode_here(batch: Sequence[QueuedImage]) -> list[tuple[QueuedImage, WorkerError]]:
+    """In a thread: decode the images of a batch that still have to be; those that cannot be decoded, and why."""
+    undecodable: list[tuple[QueuedImage, WorkerError]] = []
+    for image in batch:
+        if image.decode is not None and image.wanted(time.monotonic()):
+            try:
+                image.decode_here()
+            except WorkerError as error:
+                undecodable.append((image, error))
+    return undecodable

@@ -41,6 +41,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Resize = Literal["crop", "stretch"]
 Filter = Literal["bicubic", "bilinear"]
 
+Share = Callable[[Callable[[], Image.Image]], Callable[[], Image.Image]]
+"""Offers work to another thread; what it returns gives the result, see `worker.system.loop_threads`."""
+
 CROP_SHARE = 0.875
 """The share of the shorter side that a centre crop keeps: 224 of 256, as ImageNet models are evaluated."""
 
@@ -89,11 +92,14 @@ class ImageSize:
     filter: Filter = "bilinear"
 
 
-def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_pixels: int) -> NDArray[np.uint8]:
+def decode(
+    data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_pixels: int, share: Share | None = None
+) -> NDArray[np.uint8]:
     """Decode one image to uint8 [height, width, 3], RGB, in the given size, or in its own size if that is None.
 
     Takes JPEG, PNG, WebP, GIF and BMP, and the first frame of animations. Transparent images are drawn on white, the
-    usual background of web pages; 16 bits per colour are scaled to 8.
+    usual background of web pages; 16 bits per colour are scaled to 8. With `share` another thread does half of the
+    scaling; the pixels are the same, but for rounding of single values.
     Raises NotAnImage for any other kind; before a pixel is decoded, TooLarge above `max_pixels` (width x height, as
     the header says) and for files that would cost more than docs/reference/limits.md says; BadRequest for empty,
     damaged and truncated images.
@@ -121,7 +127,7 @@ def decode(data: bytes | bytearray | memoryview, *, size: ImageSize | None, max_
         orientation = container.orientation
         if orientation is None:
             orientation = orientation_of(image.info.get("exif", b""), image.info.get("xmp", b""))
-        return np.asarray(_picture(image, extent, size, orientation))
+        return np.asarray(_picture(image, extent, size, orientation, share))
 
 
 def _open(kind: str, content: bytes) -> ImageFile:
@@ -165,11 +171,13 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _picture(image: ImageFile, extent: tuple[float, float], size: ImageSize | None, orientation: int) -> Image.Image:
+def _picture(
+    image: ImageFile, extent: tuple[float, float], size: ImageSize | None, orientation: int, share: Share | None
+) -> Image.Image:
     image.load()
     picture = _plain(image)
     if size is not None:
-        picture = _fit(picture, extent, size, lying=orientation in _LYING)
+        picture = _fit(picture, extent, size, lying=orientation in _LYING, share=share)
     if picture.mode == "RGBA":
         picture = _on_white(picture)
     if orientation in _UPRIGHT:
@@ -207,11 +215,45 @@ def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def _fit(picture: Image.Image, extent: tuple[float, float], size: ImageSize, *, lying: bool) -> Image.Image:
+def _fit(
+    picture: Image.Image, extent: tuple[float, float], size: ImageSize, *, lying: bool, share: Share | None
+) -> Image.Image:
     """Crop and scale a picture; `extent` is the exact width and height of the image in it."""
     width, height = (size.height, size.width) if lying else (size.width, size.height)
     box = _centre(extent, width / height) if size.resize == "crop" else (0.0, 0.0, *extent)
+    if share is not None and _scales_alike(box, width, height):
+        return _in_halves(picture, box, (width, height), _FILTERS[size.filter], share)
     return picture.resize((width, height), _FILTERS[size.filter], box=box, reducing_gap=_GAP)
+
+
+def _scales_alike(box: tuple[float, float, float, float], width: int, height: int) -> bool:
+    """Whether Pillow gives the halves of `box` the same pixels as the whole, but for rounding.
+
+    It does where the picture gets smaller in one step: where it is first reduced by whole factors, or enlarged, halves
+    are treated otherwise.
+    """
+    left, top, right, bottom = box
+    factors = (right - left) / width, (bottom - top) / height
+    return height > 1 and min(factors) >= 1 and max(factors) < 2 * _GAP
+
+
+def _in_halves(
+    picture: Image.Image,
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
+    resampling: Image.Resampling,
+    share: Share,
+) -> Image.Image:
+    """The part of a picture in `box`, scaled to `size`: the lower half here, the upper one in another thread."""
+    (width, height), (left, top, right, bottom) = size, box
+    above = height // 2
+    middle = top + (bottom - top) * above / height
+    upper = share(lambda: picture.resize((width, above), resampling, box=(left, top, right, middle)))
+    lower = picture.resize((width, height - above), resampling, box=(left, middle, right, bottom))
+    whole = Image.new(picture.mode, size)
+    whole.paste(lower, (0, above))
+    whole.paste(upper(), (0, 0))
+    return whole
 
 
 def _centre(size: tuple[float, float], ratio: float) -> tuple[float, float, float, float]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from worker.batching.queue import Image
 from worker.errors import DeadlinePassed, TooLarge, WorkerError
+from worker.images.decode import Share
+from worker.system.cpu import usable_cores
 from worker.system.loop_threads import LoopThreads
 
 COSTLY_S = 5.0
@@ -24,9 +27,11 @@ STUCK_AFTER_S = 10.0
 class ImageDecoding:
     """Decodes images of one model with `decode` in `threads`, which other models may share."""
 
-    def __init__(self, threads: LoopThreads, decode: Callable[[bytes], Image]) -> None:
+    def __init__(self, threads: LoopThreads, decode: Callable[..., Image]) -> None:
+        """`decode` takes the bytes and, where there are several cores, `threads.share`."""
         self._threads = threads
         self._decode = decode
+        self._helped: tuple[Share, ...] = (threads.share,) if usable_cores() > 1 else ()
         self._since_s: dict[object, float] = {}  # since when each image is being decoded
 
     @property
@@ -34,6 +39,10 @@ class ImageDecoding:
         """Whether no image is being decoded for far too long. From any thread."""
         now_s = time.monotonic()
         return all(now_s - since_s < STUCK_AFTER_S for since_s in tuple(self._since_s.values()))
+
+    def in_time(self, data: bytes, *, deadline_s: float) -> Callable[[], Image]:
+        """What decodes an image in the thread that calls it, with another's help; DeadlinePassed if it is late then."""
+        return partial(self._decode_in_time, object(), data, deadline_s, *self._helped)
 
     async def decode_all(self, encoded: Sequence[bytes], *, deadline_s: float) -> list[Image]:
         """The images, in order; those that are cancelled or late before a thread is free are not decoded.
@@ -58,14 +67,14 @@ class ImageDecoding:
                 if not future.cancel() and not future.cancelled():
                     future.exception()  # of several images only the first error is raised
 
-    def _decode_in_time(self, job: object, data: bytes, deadline_s: float) -> Image:
+    def _decode_in_time(self, job: object, data: bytes, deadline_s: float, *share: Share) -> Image:
         """In a thread: decode an image, unless it is too late."""
         since_s, spent_s = time.monotonic(), time.thread_time()
         if since_s > deadline_s:
             raise DeadlinePassed("The deadline passed before the image was decoded.")
         self._since_s[job] = since_s
         try:
-            image = self._decode(data)
+            image = self._decode(data, *share)
         finally:
             del self._since_s[job]
         _check_costly(time.thread_time() - spent_s)

@@ -61,9 +61,9 @@ class Model:
         """Why the model cannot predict at the moment, as a sentence; None if it can."""
         return self.trouble_of() if self.trouble_of else None
 
-    def decode(self, data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
-        """Decode one image to what this model takes: uint8 [height, width, 3]; errors as of `images.decode`."""
-        return decode.decode(data, size=self.engine.input.size, max_pixels=self.max_pixels)
+    def decode(self, data: bytes | bytearray | memoryview, share: decode.Share | None = None) -> NDArray[np.uint8]:
+        """Decode one image to what this model takes: uint8 [height, width, 3]; all else as of `images.decode`."""
+        return decode.decode(data, size=self.engine.input.size, max_pixels=self.max_pixels, share=share)
 
     def predict(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Probabilities [n, classes] of n decoded images (n may be 0)."""

@@ -1,6 +1,7 @@
 """The one path from an encoded image to its scores: a thread decodes it, it waits for a batch, the engine predicts.
 
-Every protocol calls it, so that limits, deadlines and metrics are the same for all.
+Every protocol calls it, so that limits, deadlines and metrics are the same for all. A small image is decoded by the
+thread that predicts it where no other image is there (docs/decisions/0051-lone-images.md).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from worker.batching.batcher import Batcher
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
 from worker.batching.queue import Image, Scores
+from worker.images.quick_decoding import decodes_quickly
 from worker.inference.image_decoding import ImageDecoding
 from worker.inference.model import Model
 from worker.inference.model_predictor import ModelPredictor, decoded
@@ -79,6 +81,9 @@ class Predictor(ModelPredictor):
             permission.places.hold(len(encoded))
         nbytes = sum(max(len(data), self._image_bytes) for data in encoded)
         caller = permission.caller
+        if len(encoded) == 1 and self.batcher.idle and decodes_quickly(encoded[0]):
+            decode = self._decoding.in_time(encoded[0], deadline_s=deadline_s)
+            return [await self.batcher.submit_encoded(decode, nbytes=nbytes, deadline_s=deadline_s, caller=caller)]
         with self.batcher.decoding(len(encoded), nbytes=nbytes, deadline_s=deadline_s, caller=caller):
             images = await decoded(encoded, self._decoding, self.numbers, deadline_s=deadline_s)
         return await self.batcher.submit_all(images, deadline_s=deadline_s, admitted=True, caller=caller)

@@ -11,9 +11,36 @@ import asyncio
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
+
+
+class SharedWork(Generic[T]):
+    """Work that a thread of a pool does while its owner does something else, or else the owner itself."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._claim = threading.Lock()
+        self._outcome: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def run(self) -> None:
+        """In a thread of the pool: do the work, unless its owner has begun it."""
+        if not self._claim.acquire(blocking=False):
+            return
+        try:
+            self._outcome.put((self._work(), None))
+        except BaseException as error:
+            self._outcome.put((None, error))
+
+    def result(self) -> T:
+        """For the owner: the result, or the error; does the work here if no thread of the pool has begun it."""
+        if self._claim.acquire(blocking=False):
+            return self._work()
+        result, error = self._outcome.get()
+        if error is not None:
+            raise error
+        return cast("T", result)
 
 
 class _Job(NamedTuple):
@@ -28,10 +55,11 @@ class LoopThreads:
     """`count` threads that take jobs in the order of submission. They run until `close` is called."""
 
     def __init__(self, count: int, *, name: str) -> None:
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | SharedWork[Any] | None] = SimpleQueue()
         self._closed = False
         self._threads = [threading.Thread(target=self._serve, name=f"{name}_{number}") for number in range(count)]
         self._started = False
+        self._starting = threading.Lock()
 
     def submit(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
         """Run `work(*arguments)` in the next free thread; the future belongs to the running event loop.
@@ -42,19 +70,37 @@ class LoopThreads:
         if self._closed:
             future.cancel()
             return future
-        if not self._started:
-            self._started = True
-            for thread in self._threads:
-                thread.start()
+        self._start()
         self._jobs.put(_Job(future, work, arguments))
         return future
+
+    def share(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Offer work to the next free thread, from any thread; to be called for the result.
+
+        The caller then does it itself if no thread has begun it, as after `close`: it never waits for a busy thread.
+        """
+        shared = SharedWork(work)
+        if not self._closed:
+            self._start()
+            self._jobs.put(shared)
+        return shared.result
+
+    def _start(self) -> None:
+        if self._started:
+            return
+        with self._starting:
+            if not self._started:
+                for thread in self._threads:
+                    thread.start()
+                self._started = True
 
     def close(self) -> None:
         """Cancel the jobs that no thread has taken and end the threads, without waiting; call it on the event loop."""
         self._closed = True
         try:
             while job := self._jobs.get_nowait():
-                job.future.cancel()
+                if isinstance(job, _Job):
+                    job.future.cancel()
         except Empty:
             pass
         for _ in self._threads:
@@ -62,7 +108,9 @@ class LoopThreads:
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if not job.future.done():
+            if isinstance(job, SharedWork):
+                job.run()
+            elif not job.future.done():
                 _run(job)
             del job  # or its image would stay in memory until the next job
 

@@ -21,8 +21,10 @@ from registry.rollout.version_turns import VersionTurns
 class SplitRotation:
     """Hands out instances so that each version, by default of its instances, has its share of the turns.
 
-    `chance` draws where each version's own rotation starts.
+    `chance` draws where each version's own rotation starts. There is no ring that holds all instances.
     """
+
+    only_ring = None
 
     def __init__(
         self, rollout: Rollout, instances: Iterable[Instance] = (), *, chance: random.Random | None = None

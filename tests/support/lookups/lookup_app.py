@@ -96,5 +96,6 @@ def alike(said: bytes) -> bytes:
 PLAIN_TARGETS = (
     b"/ /next /next/classify /next/empty /next/nobody /next?count=2 /next?count=0 /? /next?version=3 /next/ // "
     b"/next?scheme=1 /next/classify?scheme=1 /next?scheme=2 /next?scheme=1&count=2 /?scheme=1 "
+    b"/next?count=2&version=3 /next/classify?version=4 /next?count=2&count=3 /next?count=10&scheme=1&version=3 "
     b"/n%65xt /next/class%69fy /next/a%0d%0ab /nowhere http://elsewhere/next * /services"
 ).split()

@@ -28,7 +28,7 @@ def run(folder: Path, *arguments: str, before: Sequence[str] = ()) -> subprocess
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "tests.support.rerun", *before, "-q", *arguments]
-    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_failure_that_does_not_repeat_is_named(tmp_path: Path) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from email.utils import formatdate
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from registry.backend.errors import BackendUnavailable
+from registry.backend.health_answer import HealthAnswer
 from registry.discovery.directory import Directory
+from registry.discovery.service import Service
 from registry.instances.instance import Instance
+from registry.lookup import fast_path
 from registry.lookup.fast_path import LOOKUPS_AT_MOST, TEXTS_AT_MOST, FastPath
 from tests.support.fakes import FakeCatalog
 from tests.support.lookups.lookup_app import PLAIN, PLAIN_TARGETS, alike, served
@@ -178,3 +186,116 @@ async def test_prepared_answers_end_with_the_instances() -> None:
         assert answer is not None
         assert answer.endswith(b"127.0.0.1:8000\n")
         assert path.prepared_answers == 1
+
+
+class FailingCatalog(FakeCatalog):
+    """A catalog that can be made to fail."""
+
+    failing = False
+
+    async def health(self, service: str, *, index: int = 0, wait_s: float = 0.0) -> HealthAnswer:
+        answer = await super().health(service, index=index, wait_s=wait_s)
+        if self.failing:
+            raise BackendUnavailable("Consul is away.")
+        return answer
+
+
+@asynccontextmanager
+async def fast_path_over(
+    catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[FastPath, Service, Clock]]:
+    """A fast path over a catalog's service `classify`, and the clock by which it dates answers."""
+    clock = Clock()
+    monkeypatch.setattr(fast_path, "time", clock)
+    async with Directory(catalog, default="classify") as directory:  # type: ignore[arg-type]  # a fake
+        service = directory.find("classify")
+        assert service is not None
+        await service.wait_until_known(timeout_s=5)
+        yield FastPath(directory), service, clock
+
+
+class Clock:
+    """Seconds since 1970 that a test sets."""
+
+    now_s = 1_764_342_000.25
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def workers(count: int) -> tuple[Instance, ...]:
+    return tuple(Instance("classify", f"w{i}", "127.0.0.1", 9000 + i, version=str(i % 2)) for i in range(count))
+
+
+def asking(path: FastPath) -> Callable[..., bytes]:
+    """A function that asks for a target, with JSON or without, and returns the response."""
+
+    def ask(target: bytes = b"/next", *, json: bool = False) -> bytes:
+        accept = b"\r\nAccept: application/json\r\n\r\n" if json else b"\r\n\r\n"
+        text = PLAIN.replace(b"/next", target).replace(b"\r\n\r\n", accept)
+        answer = path.answer(text, path.lookups_at("127.0.0.1"), "127.0.0.1")
+        assert answer is not None
+        return answer
+
+    return ask
+
+
+def ports(answer: bytes) -> list[int]:
+    """The ports that a response names, in its order."""
+    return [int(port) - 9000 for port in re.findall(rb"127\.0\.0\.1:(90\d\d)", answer.partition(b"\r\n\r\n")[2])]
+
+
+async def test_ready_answers_keep_one_rotation_for_all_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked for in turns, one worker or several, as text or JSON, workers are named in strict rotation."""
+    async with fast_path_over(FakeCatalog(classify=workers(5)), monkeypatch) as (path, _, _clock):
+        ask = asking(path)
+        named = []
+        for _ in range(40):
+            named += ports(ask()) + ports(ask(json=True)) + ports(ask(b"/next?count=3")) + ports(ask(b"/next?scheme=1"))
+        assert named == [(named[0] + turn) % 5 for turn in range(40 * 6)]
+        assert path.answered == 160
+
+
+async def test_workers_of_a_version_are_named_in_rotation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`?version=` has a rotation of its own, on the fast path too; a version that nobody has is left to aiohttp."""
+    async with fast_path_over(FakeCatalog(classify=workers(6)), monkeypatch) as (path, _, _clock):
+        ask = asking(path)
+        named = [port for _ in range(9) for port in ports(ask(b"/next?version=1"))]
+        assert sorted(named[:3]) == [1, 3, 5]
+        assert named == named[:3] * 3
+        nobody = PLAIN.replace(b"/next", b"/next?version=7")
+        assert path.answer(nobody, path.lookups_at("127.0.0.1"), "127.0.0.1") is None
+
+
+@pytest.mark.parametrize("seconds", [0.75, 5.0, -0.5, -3600.0])
+async def test_ready_answers_have_the_date_of_their_second(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """An answer has the present date, also after the clock was set back."""
+    async with fast_path_over(FakeCatalog(classify=workers(1)), monkeypatch) as (path, _, clock):
+        ask = asking(path)
+        for now_s in (clock.now_s, clock.now_s + seconds):
+            clock.now_s = now_s
+            date = f"\r\nDate: {formatdate(now_s, usegmt=True)}\r\n".encode()
+            assert [date in ask() for _ in range(3)] == [True] * 3
+
+
+async def test_ready_answers_end_when_the_snapshot_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as Consul does not confirm the workers, answers say so."""
+    catalog = FailingCatalog(classify=workers(1))
+    async with fast_path_over(catalog, monkeypatch) as (path, service, _):
+        ask = asking(path)
+        assert b"X-Registry-Stale" not in ask() + ask()
+        catalog.failing = True
+        catalog.put("classify", *workers(1))
+        await until(lambda: service.snapshot.stale)
+        assert b"\r\nX-Registry-Stale: " in ask()
+
+
+async def test_ready_answers_end_with_following(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that is not followed any more is left to aiohttp, which follows it anew."""
+    catalog = FakeCatalog(classify=workers(1), cats=())
+    async with fast_path_over(catalog, monkeypatch) as (path, service, _):
+        ask = asking(path)
+        assert ask() == ask()
+        before = service.generation
+        await service.stop()
+        assert service.generation is not before

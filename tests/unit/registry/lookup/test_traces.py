@@ -29,7 +29,7 @@ async def spans_of(request: bytes, *, fast: bool, part: float = 0.0) -> list[dic
     recorded = RecordedSpans(part)
     async with served(fast=fast, tracing=recorded.tracing) as (port, path):
         await conversation(port, [request])
-        assert path.answered == int(fast and b"count" not in request and b"/services" not in request)
+        assert path.answered == int(fast and b"count=10" not in request and b"/services" not in request)
     return [
         {
             "name": span.name,
@@ -43,7 +43,9 @@ async def spans_of(request: bytes, *, fast: bool, part: float = 0.0) -> list[dic
     ]
 
 
-@pytest.mark.parametrize("path", ["/next", "/next/classify", "/", "/next?scheme=1", "/next?count=1", "/services"])
+@pytest.mark.parametrize(
+    "path", ["/next", "/next/classify", "/", "/next?scheme=1", "/next?count=1", "/next?count=10", "/services"]
+)
 async def test_fast_path_and_aiohttp_give_the_same_span(path: str) -> None:
     """Below the client's, with the worker that the lookup names."""
     fast, slow = [await spans_of(get(path, TRACED), fast=each) for each in (True, False)]
@@ -101,7 +103,7 @@ async def test_traced_lookups_are_exemplars_of_openmetrics() -> None:
     async with served(fast=True, tracing=recorded.tracing) as (port, _), aiohttp.ClientSession() as http:
         url = f"http://127.0.0.1:{port}/metrics"
         await conversation(port, [get("/next", TRACED)])
-        await conversation(port, [get("/next?count=1", TRACED)])
+        await conversation(port, [get("/next?count=10", TRACED)])
         async with http.get(url, headers=asks) as answer:
             body = await answer.text()
             assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -198,3 +198,16 @@ async def test_warming_in_a_thread_takes_a_turn_a_batch() -> None:
         scheduler.release(await scheduler.acquire())
     await until(warming.done)
     assert sorted(batches) == sorted([*SIZES] * (1 + ROUNDS))
+
+
+async def test_cores_are_idle_while_nobody_has_or_wants_one() -> None:
+    """One core in use, or somebody who waits in the background, ends that."""
+    scheduler = CoreScheduler(cores=2)
+    assert scheduler.idle
+    slot = await scheduler.acquire(1)
+    background = asyncio.create_task(scheduler.acquire(patience_s=10))
+    await asyncio.sleep(0)
+    assert not scheduler.idle
+    scheduler.release(slot)
+    scheduler.release(await background)
+    assert scheduler.idle

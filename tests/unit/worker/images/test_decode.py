@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from tests.support.photos import chelsea, chelsea_jpeg, china, coffee, encode, jpeg
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
-from worker.images.decode import ImageSize, decode
+from worker.images.decode import ImageSize, Resize, decode
 from worker.images.progressive_jpeg import without_details
 
 MAX_PIXELS = 50_000_000
@@ -338,3 +339,32 @@ def test_the_cat_of_the_tests_is_a_real_jpeg() -> None:
     """The photographs that other tests use decode to what they were made of."""
     assert Image.open(io.BytesIO(chelsea_jpeg())).size == (451, 300)
     assert difference(pixels(chelsea_jpeg()), chelsea()) < 3
+
+
+@pytest.mark.parametrize("resize", ["crop", "stretch"])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_another_thread_that_does_half_of_the_scaling_changes_no_pixel(
+    mode: str, orientation: int, resize: Resize
+) -> None:
+    """Whatever the colours, turned or not, for even and odd heights; nor where it is not asked to help.
+
+    Positions in Pillow are 32-bit numbers, so that a few values in a million are rounded the other way.
+    """
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(Image.fromarray(chelsea()).convert(mode), "JPEG" if mode != "RGBA" else "PNG", exif=exif)
+    offered: list[tuple[int, int]] = []
+
+    def share(work: Callable[[], Image.Image]) -> Callable[[], Image.Image]:
+        picture = work()
+        offered.append(picture.size)
+        return lambda: picture
+
+    for (height, width), helped in (((224, 224), 1), ((131, 200), 2), ((400, 500), 2)):
+        size = ImageSize(height, width, resize, "bicubic")
+        shared = decode(data, size=size, max_pixels=MAX_PIXELS, share=share)
+        whole = decode(data, size=size, max_pixels=MAX_PIXELS)
+        assert np.abs(shared.astype(int) - whole).max() <= 1
+        assert (shared != whole).sum() <= 4
+        assert len(offered) == helped

@@ -26,11 +26,12 @@ from worker.batching.policy import Pace, Streams
 from worker.batching.queue import Scores
 from worker.engines.base import InputSpec, SingleStream
 from worker.errors import BadRequest, Busy, DeadlinePassed, NotAnImage, WorkerError
-from worker.images.decode import ImageSize
+from worker.images.decode import ImageSize, Share
 from worker.inference.model import Model
 from worker.inference.predictor import Predictor
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import WorkerMetrics
+from worker.telemetry.request_stages import noting_stages
 
 POISON = 255
 PACE = Pace(cap=4, batch_s=0.0, single_s=0.0)
@@ -398,3 +399,104 @@ async def test_numbers_tell_of_each_stage_and_of_loaded_versions(bench: Bench) -
     assert 'p2p_worker_queue_depth{model="test"} 0.0' in text
     assert "p2p_worker_model_info{" not in text
     assert "process_cpu_seconds_total" in text
+
+
+@contextmanager
+def decoders(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The names of the threads that decode images from now on."""
+    names: list[str] = []
+    decode_here = Model.decode
+
+    def named(model: Model, data: bytes, share: Share | None = None) -> NDArray[np.uint8]:
+        names.append(threading.current_thread().name)
+        return decode_here(model, data, share)
+
+    monkeypatch.setattr(Model, "decode", named)
+    yield names
+
+
+def quick(value: int) -> bytes:
+    """A JPEG of one pixel."""
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1), value).save(buffer, "JPEG", quality=100)
+    return buffer.getvalue()
+
+
+async def test_a_lone_image_is_decoded_by_the_thread_that_predicts_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the threads that decode are busy; its decoding is counted and noted like any other's, and first."""
+    with decoders(bench, monkeypatch) as names, no_thread_free(bench):
+        async with bench.predictor(Naming()) as predictor:
+            with noting_stages() as stages:
+                scores = await predictor.predict([quick(9)], deadline_s=soon())
+            assert (scores[0][0], predictor.batcher.held_bytes) == (9, 0)
+    assert names == ["predict_0"]
+    assert list(stages) == ["decode", "queue", "predict"]
+    text = generate_latest(bench.numbers._registry).decode()
+    for stage in ("decode", "queue", "predict"):
+        assert f'p2p_worker_stage_seconds_count{{model="test",stage="{stage}"}} 1.0' in text
+
+
+async def test_an_image_beside_others_is_decoded_while_they_are_predicted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it waits for its prediction only; several of one request, and slow kinds, go the same way."""
+    engine = Naming()
+    engine.go.clear()
+    with decoders(bench, monkeypatch) as names:
+        async with bench.predictor(engine) as predictor:
+            first = asyncio.create_task(predictor.predict([quick(1)], deadline_s=soon()))
+            await until(lambda: engine.sizes, every_s=0.001)
+            second = asyncio.create_task(predictor.predict([quick(2)], deadline_s=soon()))
+            await until(lambda: len(names) == 2, every_s=0.001)
+            engine.go.set()
+            await asyncio.gather(first, second)
+            await predictor.predict([quick(3), quick(4)], deadline_s=soon())
+            await predictor.predict([encoded(5)], deadline_s=soon())
+    assert names == ["predict_0"] + ["decode_0"] * 4
+    assert engine.seen == [1, 2, 3, 4, 5]
+
+
+async def test_a_lone_image_that_is_damaged_is_refused_like_any_other(bench: Bench) -> None:
+    """The engine is not asked, and the next image is answered."""
+    engine = Naming()
+    async with bench.predictor(engine) as predictor:
+        with pytest.raises(BadRequest, match="damaged or cut short"):
+            await predictor.predict([quick(9)[:-60]], deadline_s=soon())
+        assert engine.sizes == []
+        assert (await predictor.predict([quick(8)], deadline_s=soon()))[0][0] == 8
+        assert predictor.batcher.held_bytes == 0
+
+
+async def test_a_lone_image_that_is_late_or_whose_caller_leaves_costs_no_prediction(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the deadline passes or the caller leaves during its decoding, the engine is not asked."""
+    engine, go, begun = Naming(), threading.Event(), threading.Event()
+    decode_here = Model.decode
+
+    def held(model: Model, data: bytes, share: Share | None = None) -> NDArray[np.uint8]:
+        begun.set()
+        go.wait(10)
+        return decode_here(model, data, share)
+
+    monkeypatch.setattr(Model, "decode", held)
+    async with bench.predictor(engine) as predictor:
+        gone = asyncio.create_task(predictor.predict([quick(1)], deadline_s=soon()))
+        await asyncio.to_thread(begun.wait, 5)
+        gone.cancel()
+        await asyncio.wait([gone])
+        go.set()
+        await asyncio.wait_for(predictor.batcher.drained(), 5)
+        go.clear()
+        begun.clear()
+        late_s = time.monotonic() + 0.05
+        late = asyncio.create_task(predictor.predict([quick(2)], deadline_s=late_s))
+        await asyncio.to_thread(begun.wait, 5)
+        await until(lambda: time.monotonic() > late_s, every_s=0.001)
+        go.set()
+        with pytest.raises(DeadlinePassed):
+            await late
+    assert engine.sizes == []
+    assert (bench.rejected("gone"), bench.rejected("expired")) == (1, 1)

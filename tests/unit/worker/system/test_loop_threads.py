@@ -141,3 +141,46 @@ async def test_an_error_keeps_nothing_when_it_is_forgotten(threads: LoopThreads)
         await until(lambda: gone() is None)
     finally:
         gc.enable()
+
+
+def test_a_thread_does_shared_work_while_its_owner_does_something_else(threads: LoopThreads) -> None:
+    """The result comes from the other thread; so does the error."""
+    met = threading.Barrier(2)
+
+    def work() -> str:
+        met.wait(10)
+        return threading.current_thread().name
+
+    result = threads.share(work)
+    met.wait(10)
+    assert result() == "test_0"
+
+    def fails() -> None:
+        met.wait(10)
+        raise ValueError("no")
+
+    result_of_error = threads.share(fails)
+    met.wait(10)
+    with pytest.raises(ValueError, match="no"):
+        result_of_error()
+
+
+async def test_shared_work_that_no_thread_has_begun_is_done_by_its_owner(threads: LoopThreads) -> None:
+    """Nobody waits for a busy thread, nor for one that has ended; the work is done once."""
+    go, begun = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def hold() -> None:
+        begun.set()
+        go.wait(10)
+
+    running = threads.submit(hold)
+    await asyncio.to_thread(begun.wait, 5)
+    result = threads.share(lambda: done.append(threading.current_thread().name))
+    result()
+    go.set()
+    await running
+    assert await threads.submit(len, done) == 1
+    assert done == [threading.current_thread().name]
+    threads.close()
+    assert threads.share(lambda: 7)() == 7
