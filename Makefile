@@ -39,7 +39,7 @@ lint: install-test ## Style, types and import rules
 
 test: install-test lint ## Every check and every test, real Consul included
 	$(BIN)/python -m tests.support.consul_binary.fetch
-	$(BIN)/python -m tests.support.rerun -n 2 --dist loadfile --ignore tests/fleet
+	$(BIN)/python -m tests.support.rerun -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/fleet
 
 test-fleet: install-test ## Boot machines, make a fleet of them by deploy/install.sh, and break it (root, podman, runc, debootstrap)
 	$(BIN)/python -m tests.support.consul_binary.fetch

@@ -68,6 +68,12 @@ BENCHMARKS = (
     ),
     Benchmark("lookup.footprint", "memory of the small parts, start of commands", ("wrk",)),
     Benchmark(
+        "lookup.page",
+        "what the web page costs, and how soon it shows what happens",
+        ("chromium",),
+        ("--workers", "20", "--seconds", "2", "--changes", "2", "--loads", "1"),
+    ),
+    Benchmark(
         "network.bandwidth",
         "MB/s through proxies and directly",
         ("ip", "tc", "nginx", "curl", ROOT),

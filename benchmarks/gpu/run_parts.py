@@ -16,6 +16,7 @@ from benchmarks.gpu.machine import described_machine
 from benchmarks.gpu.plan import Part, limit_s
 from benchmarks.gpu.setup import Setup, figures_file, read_figures
 from benchmarks.harness.rounds import progress
+from registry.runtime.processes.parent_death import die_with_parent
 
 END_S = 5.0
 """How long a part that is stopped may take to end its servers."""
@@ -46,7 +47,14 @@ def _run(setup: Setup, part: Part, within_s: float) -> str:
     command = [sys.executable, "-m", "benchmarks.gpu.part", part.module, *setup.arguments()]
     environ = os.environ | {"XDG_CACHE_HOME": str(setup.out / "cache")}
     with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environ, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            env=environ,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
         try:
             code = process.wait(within_s)
         except subprocess.TimeoutExpired:

@@ -10,13 +10,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from benchmarks.harness.affinity import CLIENT_CORE
 from benchmarks.harness.consul import Consul, real_consul, register
-from benchmarks.harness.p2p import agent, lookup_service
-from benchmarks.harness.processes import free_port, get, missing_programs, server
+from benchmarks.harness.p2p import Running, agent, lookup_service
+from benchmarks.harness.process_tree import process_tree
+from benchmarks.harness.processes import free_port, get, missing_programs, server, threads_cpu_s
 from benchmarks.harness.rounds import progress
 from benchmarks.harness.wrk import wrk
 
@@ -36,17 +37,41 @@ class NotAvailable(Exception):
     """A contestant that cannot run on this machine, and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How one turn is measured: for so many seconds, and by the server's processor time or by the clock."""
+
+    seconds: float
+    by_processor_time: bool = False
+
+    def of(self, running: Running | Consul, path: str = "", *headers: str) -> Callable[[], float]:
+        """A function that asks a server for `path` for one turn; its answers per second."""
+
+        def measure() -> float:
+            before_s = self._spent_s(running.pid)
+            rate = wrk(f"{running.url}{path}", seconds=self.seconds, headers=headers)
+            if not self.by_processor_time:
+                return rate
+            return rate * max(1, round(self.seconds)) / (self._spent_s(running.pid) - before_s)
+
+        return measure
+
+    @staticmethod
+    def _spent_s(pid: int) -> float:
+        return sum(threads_cpu_s(each) for each in process_tree(pid))
+
+
 @contextmanager
-def contestants(*, seconds: float, only: str = "") -> Iterator[Contestants]:
-    """All contestants that run on this machine, each measured for so long per turn; the others are told on stderr.
+def contestants(turn: Turn, *, only: str = "") -> Iterator[Contestants]:
+    """All contestants that run on this machine; the others are told on stderr.
 
     `only` is a regular expression: those whose names it does not match are left out.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         consul = stack.enter_context(real_consul(folder))
-        found = _ours(stack, consul.url, seconds=seconds)
-        for name, start in _rivals(folder, consul, seconds=seconds).items():
+        found = _ours(stack, consul.url, turn)
+        for name, start in _rivals(folder, consul, turn).items():
             if not re.search(only, name):
                 continue
             try:
@@ -56,48 +81,40 @@ def contestants(*, seconds: float, only: str = "") -> Iterator[Contestants]:
         yield {name: measure for name, measure in found.items() if re.search(only, name)}
 
 
-def _ours(stack: ExitStack, consul_url: str, *, seconds: float) -> Contestants:
-    """Our lookup service with two workers, with many, with idle connections, and asked for other forms of answers."""
+def _ours(stack: ExitStack, consul_url: str, turn: Turn) -> Contestants:
+    """Our lookup service with two workers, asked for all forms of answers, with many, and with idle connections."""
     embedded = stack.enter_context(agent(core=CLIENT_CORE)).url
     asyncio.run(register(consul_url, "classify", _hosts(2), meta={"version": VERSION, "auth": "ticket"}))
     asyncio.run(register(embedded, "many", _hosts(MANY)))
-    two, with_idle = (
-        stack.enter_context(lookup_service(consul_url, "--service", "classify", knows={"classify": 2}))
-        for _ in range(2)
-    )
     keys = stack.enter_context(tempfile.TemporaryDirectory())
-    signing = stack.enter_context(
-        lookup_service(consul_url, "--service", "classify", "--ticket-keys", keys, knows={"classify": 2})
+    two, signing, with_idle = (
+        stack.enter_context(lookup_service(consul_url, "--service", "classify", *flags, knows={"classify": 2}))
+        for flags in ((), ("--ticket-keys", keys), ())
     )
     many = stack.enter_context(lookup_service(embedded, "--service", "many", knows={"many": MANY}))
     return {
-        OURS: lambda: wrk(f"{two.url}/next", seconds=seconds),
-        f"{OURS}, {MANY:,} workers": lambda: wrk(f"{many.url}/next", seconds=seconds),
-        f"{OURS}, JSON": lambda: wrk(f"{two.url}/next", seconds=seconds, headers=[JSON]),
-        f"{OURS}, ?count=3": lambda: wrk(f"{two.url}/next?count=3", seconds=seconds),
-        f"{OURS}, ?version={VERSION}": lambda: wrk(f"{two.url}/next?version={VERSION}", seconds=seconds),
-        f"{OURS}, a ticket": lambda: wrk(f"{signing.url}/next", seconds=seconds),
-        f"{OURS}, JSON, ?count=3, ?version={VERSION} and tickets": lambda: wrk(
-            f"{signing.url}/next?count=3&version={VERSION}", seconds=seconds, headers=[JSON]
-        ),
-        f"{OURS}, {IDLE:,} idle connections": lambda: _with_idle_connections(f"{with_idle.url}/next", seconds=seconds),
+        OURS: turn.of(two, "/next"),
+        f"{OURS}, JSON": turn.of(two, "/next", JSON),
+        f"{OURS}, ?count=3": turn.of(two, "/next?count=3"),
+        f"{OURS}, ?version={VERSION}": turn.of(two, f"/next?version={VERSION}"),
+        f"{OURS}, a ticket": turn.of(signing, "/next"),
+        f"{OURS}, all four": turn.of(signing, f"/next?count=3&version={VERSION}", JSON),
+        f"{OURS}, {MANY:,} workers": turn.of(many, "/next"),
+        f"{OURS}, {IDLE:,} idle connections": lambda: _with_idle_connections(with_idle, turn),
     }
 
 
-def _rivals(folder: Path, consul: Consul, *, seconds: float) -> dict[str, Callable[[ExitStack], Callable[[], float]]]:
+def _rivals(folder: Path, consul: Consul, turn: Turn) -> dict[str, Callable[[ExitStack], Callable[[], float]]]:
     """Of each rival, a function that starts it and returns what measures it; raises NotAvailable."""
-
-    def asked(url: str) -> Callable[[], float]:
-        return lambda: wrk(url, seconds=seconds)
-
-    health = f"{consul.url}/v1/health/service/classify?passing"
-    return {
-        NGINX: lambda stack: asked(stack.enter_context(_nginx(folder))),
-        "node http + seaport": lambda stack: asked(stack.enter_context(_seaport(folder))),
-        "plain aiohttp": lambda stack: asked(stack.enter_context(_plain_aiohttp())),
-        "Consul's health endpoint": lambda _: asked(health),
-        "Consul's DNS": lambda _: _dnsperf(consul.dns_port, "classify", folder, seconds=seconds),
+    rivals: dict[str, Callable[[ExitStack], Callable[[], float]]] = {
+        NGINX: lambda stack: turn.of(stack.enter_context(_nginx(folder)), "/"),
+        "node http + seaport": lambda stack: turn.of(stack.enter_context(_seaport(folder)), "/"),
+        "plain aiohttp": lambda stack: turn.of(stack.enter_context(_plain_aiohttp()), "/"),
+        "Consul's health endpoint": lambda _: turn.of(consul, "/v1/health/service/classify?passing"),
     }
+    if not turn.by_processor_time:
+        rivals["Consul's DNS"] = lambda _: _dnsperf(consul.dns_port, "classify", folder, seconds=turn.seconds)
+    return rivals
 
 
 def _hosts(count: int) -> list[tuple[str, int]]:
@@ -105,7 +122,7 @@ def _hosts(count: int) -> list[tuple[str, int]]:
 
 
 @contextmanager
-def _nginx(folder: Path) -> Iterator[str]:
+def _nginx(folder: Path) -> Iterator[Running]:
     """nginx that answers every request with a fixed text."""
     _require("nginx")
     port = free_port()
@@ -115,12 +132,12 @@ def _nginx(folder: Path) -> Iterator[str]:
         f"http {{ access_log off; keepalive_requests 1000000000; server {{ listen 127.0.0.1:{port};"
         ' location / { return 200 "20000\\n"; } } }'
     )
-    with _answering(["nginx", "-p", folder, "-c", folder / "nginx.conf"], port) as url:
-        yield url
+    with _answering(["nginx", "-p", folder, "-c", folder / "nginx.conf"], port) as running:
+        yield running
 
 
 @contextmanager
-def _seaport(folder: Path) -> Iterator[str]:
+def _seaport(folder: Path) -> Iterator[Running]:
     """The article's lookup in node, installed from npm."""
     _require("node", "npm")
     install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "seaport@1"]
@@ -130,33 +147,32 @@ def _seaport(folder: Path) -> Iterator[str]:
     port = free_port()
     modules = {"NODE_PATH": str(folder / "node_modules")}
     command = ["node", str(RIVALS / "seaport_lookup.js"), str(free_port()), str(port), "2"]
-    with _answering(command, port, environ=modules) as url:
-        yield url
+    with _answering(command, port, environ=modules) as running:
+        yield running
 
 
 @contextmanager
-def _plain_aiohttp() -> Iterator[str]:
+def _plain_aiohttp() -> Iterator[Running]:
     """An aiohttp application with a list and a counter."""
     port = free_port()
-    with _answering([sys.executable, RIVALS / "aiohttp_lookup.py", str(port)], port) as url:
-        yield url
+    with _answering([sys.executable, RIVALS / "aiohttp_lookup.py", str(port)], port) as running:
+        yield running
 
 
 @contextmanager
-def _answering(command: Sequence[str | Path], port: int, environ: dict[str, str] | None = None) -> Iterator[str]:
-    """A server that answers `/` on `port`; its URL."""
-    with server(command, environ=environ):
-        url = f"http://127.0.0.1:{port}/"
-        get(url)
-        yield url
+def _answering(command: Sequence[str | Path], port: int, environ: dict[str, str] | None = None) -> Iterator[Running]:
+    """A server that answers `/` on `port`."""
+    with server(command, environ=environ) as process:
+        url = f"http://127.0.0.1:{port}"
+        get(f"{url}/")
+        yield Running(url, process)
 
 
-def _with_idle_connections(url: str, *, seconds: float) -> float:
+def _with_idle_connections(running: Running, turn: Turn) -> float:
     """Lookups per second while many other connections are open and send nothing."""
-    port = urlsplit(url).port
-    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(IDLE)]
+    idle = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(IDLE)]
     try:
-        return wrk(url, seconds=seconds)
+        return turn.of(running, "/next")()
     finally:
         for connection in idle:
             connection.close()

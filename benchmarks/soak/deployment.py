@@ -19,7 +19,8 @@ from tests.support.models.dense_model import CLASSES, write_onnx
 STEADY = {IMAGES: 2, TENSORS: 2}
 """How many workers of each service live as long as the deployment; one more of IMAGES is killed again and again."""
 
-STARTED_WITHIN_S = 180.0
+PATIENCE_S = 180.0
+"""For a start, a restart or a swap, on a machine that does other things, too."""
 
 _EXAMPLE = ROOT / "docs" / "guide" / "examples" / "two_inputs.py"
 
@@ -58,7 +59,7 @@ class Deployment:
         workers = [running for name, running in self.steady.items() if name.startswith("worker")]
         for running in (*workers, self._killed):
             what = f"{running.url} serves version {self._version} alone"
-            wait_until(partial(self._serves_newest, running.url), what=what)
+            wait_until(partial(self._serves_newest, running.url), what=what, within_s=PATIENCE_S)
         for model in self._models.values():
             shutil.rmtree(model / str(self._version - 1))
 
@@ -72,14 +73,14 @@ class Deployment:
         running = server(self._consul_command, core=None, log=self._folder / "consul.log")
         process = self._consul_stack.enter_context(running)
         url = f"{self._consul_url}/v1/catalog/service/consul"
-        wait_until(lambda: "ServiceID" in get(url, process=process), what="Consul has a leader")
+        wait_until(lambda: "ServiceID" in get(url, process=process), what="Consul has a leader", within_s=PATIENCE_S)
         return process
 
     def _worker(self, service: str) -> AbstractContextManager[Running]:
         flags = ["--service", service, "--model", str(self._models[service]), "--allow-unsafe-model"]
         engine = {IMAGES: "onnx", TENSORS: "python"}[service]
         log = self._folder / f"{service}.log"
-        return worker(self._consul_url, *flags, engine=engine, core=None, log=log, within_s=STARTED_WITHIN_S)
+        return worker(self._consul_url, *flags, engine=engine, core=None, log=log, within_s=PATIENCE_S)
 
     def _publish(self) -> None:
         """Publish the next version of both models, each at once."""

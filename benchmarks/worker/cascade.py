@@ -3,12 +3,13 @@
     python -m benchmarks.worker.cascade [--seconds 5] [--rounds 3] [--crops 200] [--thresholds 0.3 0.5 0.7]
 
 The images are crops of the photos that scikit-image and scikit-learn ship, of random places and sizes, as JPEGs; the
-same at every run. Workers serve the small network, the large one, and for each threshold two cascades of both: one asks
-the first two workers ("services"), the other has both models in its own process ("models"). For each: images per second
-over 16 connections, in turns; how many images the large network sees; how often the best label is the large network's
-own. `x allowed` compares the rate with what the steps' own rates allow on cores that all of them share,
-1 / (1 / small + share / large). `ms of processor` is the processor time of all servers per image, and its `x allowed`
-compares small + share * large with it; other programs on the machine change that less than the rates.
+same at every run. Workers serve the small network, the large one, and for each threshold three cascades of both: one
+asks the first two workers ("services"), one has both models in its own process ("models"), one has the small model and
+asks for the large one ("model-service"). For each: images per second over 16 connections, in turns; how many images the
+large network sees; how often the best label is the large network's own. `x allowed` compares the rate with what the
+steps' own rates allow on cores that all of them share, 1 / (1 / small + share / large). `ms of processor` is the
+processor time of all servers per image, and its `x allowed` compares small + share * large with it; other programs on
+the machine change that less than the rates.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Cost(NamedTuple):
     per_s: float
     processor_ms: float
 
-    def of(self, share: float, large: Cost) -> Cost:
+    def with_share(self, share: float, large: Cost) -> Cost:
         """The least that a cascade can cost whose small step costs this, and whose `large` one sees a share."""
         return Cost(1 / (1 / self.per_s + share / large.per_s), self.processor_ms + share * large.processor_ms)
 
@@ -119,7 +120,7 @@ def rows(servers: Mapping[str, Running], images: Sequence[bytes], *, seconds: fl
     table = []
     for name, (labels, share) in said.items():
         agreed = sum(a == b for a, b in zip(labels, reference, strict=True)) / len(images)
-        own, least = found[name], found["small"].of(share, found["large"])
+        own, least = found[name], found["small"].with_share(share, found["large"])
         cascade = name not in ("small", "large")
         table.append([
             name,
@@ -128,7 +129,7 @@ def rows(servers: Mapping[str, Running], images: Sequence[bytes], *, seconds: fl
             f"{share:.0%}" if cascade else "",
             f"{own.per_s / least.per_s:.2f}" if cascade else "",
             f"{own.processor_ms:.2f}",
-            f"{own.processor_ms / least.processor_ms:.2f}" if cascade else "",
+            f"{least.processor_ms / own.processor_ms:.2f}" if cascade else "",
             f"{agreed:.3f}",
         ])  # fmt: skip
     return table
@@ -151,10 +152,9 @@ def main() -> None:
             return stack.enter_context(worker(consul.url, *flags, engine="auto", core=None, within_s=WITHIN_S))
 
         servers = {name: serve(name, "--model", str(model)) for name, model in models.items()}
-        steps = {
-            "services": {name: f'service = "{name}"\ntop = {top}' for name, top in TOPS.items()},
-            "models": {name: f'model = "{model}"' for name, model in models.items()},
-        }
+        services = {name: f'service = "{name}"\ntop = {top}' for name, top in TOPS.items()}
+        own = {name: f'model = "{model}"' for name, model in models.items()}
+        steps = {"services": services, "models": own, "model-service": {**services, "small": own["small"]}}
         registry = consul.url.replace("http://", "consul://")
         for kind, lines in steps.items():
             (folder / kind).mkdir()

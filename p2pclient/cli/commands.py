@@ -33,6 +33,7 @@ from p2pclient.cli.arguments import (
 from p2pclient.cli.connection import client_for
 from p2pclient.cli.exit_codes import FAILED, INTERRUPTED
 from p2pclient.cli.terminal_output.terminal import complain, show_warnings, terminal_width, write
+from p2pclient.cli.tracing import traced_calls
 from p2pclient.types import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
@@ -74,9 +75,12 @@ def classify(
     form = _form(single=single, as_json=as_json, as_csv=as_csv, output=output)
     routing = routing or (Routing.LOOKUP if single else Routing.WATCH)
     truths = _truth(truth, plot)
-    client = client_for(registry, service, timeout, token_file=token_file, routing=routing.value)
     default_top = 1 if form is Form.LINES else 5
     with ExitStack() as stack:
+        provider = stack.enter_context(traced_calls(lambda sentence: complain("classify", sentence)))
+        client = client_for(
+            registry, service, timeout, token_file=token_file, routing=routing.value, tracer_provider=provider
+        )
         results = _results_file(output, stack)
         options = ClassifyOptions(
             names=names, form=form, top=top or default_top, concurrency=concurrency, truth=truths, output=results

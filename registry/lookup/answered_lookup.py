@@ -60,12 +60,9 @@ def log_lookup(log: AccessLog, lookup: AnsweredLookup, *, took_s: float, trace_i
 
 def trace_lookup(tracing: Tracing, lookup: AnsweredLookup, parent: TraceContext | None, *, scheme: str) -> str:
     """Make the span of a lookup that has just been answered, and name its trace."""
-    from registry.runtime.tracing.server_spans import ServedRequest, note_answer, trace_ids
+    from registry.runtime.tracing.server_spans import ServedRequest
 
     request = ServedRequest(
         "GET", lookup.path, lookup.route, scheme, lookup.host, lookup.client or "", lookup.request_id
     )
-    span = tracing.begin(request, parent, since_ns=lookup.since_ns)
-    note_answer(span, 200, worker=lookup.worker)
-    span.end()
-    return trace_ids(span).trace_id
+    return tracing.note_answered(request, parent, since_ns=lookup.since_ns, status=200, worker=lookup.worker)

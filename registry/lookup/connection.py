@@ -14,7 +14,7 @@ from registry.runtime.connections.open_connections import Connections
 from registry.runtime.connections.request_handler import BoundedConnection
 from registry.runtime.request_id import HEADER as REQUEST_ID
 from registry.runtime.request_id import without_request_id
-from registry.runtime.tracing.trace_context import has_trace_mark, without_trace_context
+from registry.runtime.tracing.trace_context import without_trace_context
 
 
 class LookupConnection(BoundedConnection):
@@ -61,11 +61,11 @@ class LookupConnection(BoundedConnection):
         fast = self._fast
         text, parent, traced = data, None, False
         if fast.tracing is not None:
-            if has_trace_mark(data):
+            if data in lookups:  # a known text holds no trace, and need not be searched
+                traced = fast.tracing.begins()
+            else:
                 text, parent = without_trace_context(data)
                 traced = fast.tracing.wants(parent)
-            else:
-                traced = fast.tracing.begins()
         logged = fast.access_log is not None and fast.access_log.wants()
         if not (logged or traced):
             return fast.answer(text, lookups, local_address)

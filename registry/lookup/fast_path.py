@@ -14,7 +14,7 @@ their date, are ready for a lookup until the second ends (docs/decisions/0052-re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from time import time
@@ -152,6 +152,7 @@ class FastPath:
                     ring.taken = turn + ready.step
                     self.answered += 1
                     return answer
+            return self._answer_anew(lookup, "")
         return self.answer_and_name(request, lookups, local_address)
 
     def answer_and_name(self, request: bytes, lookups: Lookups, local_address: str) -> bytes | None:
@@ -166,23 +167,20 @@ class FastPath:
     def _answer_anew(self, lookup: _Lookup, request_id: str) -> bytes | None:
         """The response to a request for which none is ready; it is ready from then on if the next one may be alike."""
         service = self._directory.followed(lookup.service)
-        if service is None:
-            return None
-        if lookup.generation is not service.generation:
-            self._renew(lookup, service)
-        if self._tickets.signer is not None:
-            self._renew_tickets(self._tickets.signer.epoch())
-        if lookup.caller.quota.rate_hz is not None and not self._within_quota(lookup.caller):
+        if service is None or not self._brought_up_to_date(lookup, service):
             return None
         ring = lookup.rotation.only_ring
         turn = 0 if ring is None else ring.taken
-        chosen = _chosen(lookup)
-        parts = self._parts(lookup, service, chosen)
-        if parts is None:
+        try:
+            count = lookup.request.count
+            named = self._name_one(lookup, service) if count is None else self._name_many(lookup, service, count)
+        except Refusal:
             return None
-        before, after = parts
+        if named is None:
+            return None
+        instance, step, (before, after) = named
         self.answered += 1
-        self.named = chosen[0]
+        self.named = instance
         service.asked_for = True
         stale = service.watch.snapshot.stale
         if stale:
@@ -190,23 +188,34 @@ class FastPath:
         if request_id:
             after = with_request_id(after, request_id)
         response = before + self._now() + after
-        alike = not (request_id or stale or self._tickets.signer) and lookup.caller.quota.rate_hz is None
-        if alike and ring is not None:
+        if ring is not None and not (request_id or stale or self._tickets.signer or lookup.caller.quota.rate_hz):
             if lookup.ready is None or lookup.ready.since_s != self._second:
-                lookup.ready = self._ready.begin(service, ring, len(chosen), second=self._second)
-            if lookup.ready is not None:
-                self._ready.keep(lookup.ready, turn, response)
+                lookup.ready = self._ready.begin(service, ring, turn, step, second=self._second)
+            self._ready.keep(lookup.ready, turn, response)
         return response
 
-    def _parts(self, lookup: _Lookup, service: Service, chosen: Sequence[Instance]) -> Prepared | None:
-        """What stands before and after the date of the answer that names them; None where aiohttp has to answer."""
-        try:
-            each = [lookup.prepared.get(id(one)) or self._prepare(lookup, service, one) for one in chosen]
-        except Refusal:
+    def _brought_up_to_date(self, lookup: _Lookup, service: Service) -> bool:
+        """Take up what has changed since the last answer; False where the caller's quota is used up."""
+        if lookup.generation is not service.generation:
+            self._renew(lookup, service)
+        if self._tickets.signer is not None:
+            self._renew_tickets(self._tickets.signer.epoch())
+        return lookup.caller.quota.rate_hz is None or self._within_quota(lookup.caller)
+
+    def _name_one(self, lookup: _Lookup, service: Service) -> tuple[Instance, int, Prepared] | None:
+        """The next instance, the turns that pass, and the answer that names it. Raises Refusal without a ticket."""
+        instance = lookup.rotation.next()
+        if instance is None:
             return None
-        if lookup.request.count is None:
-            return each[0] if each else None
-        return answer_naming_many(each, lookup.request.form, panic_header(service)) if each else None
+        return instance, 1, lookup.prepared.get(id(instance)) or self._prepare(lookup, service, instance)
+
+    def _name_many(self, lookup: _Lookup, service: Service, count: int) -> tuple[Instance, int, Prepared] | None:
+        """The same for the next `count` instances, of which the first is told."""
+        chosen = lookup.rotation.take(count)
+        if not chosen:
+            return None
+        each = [lookup.prepared.get(id(one)) or self._prepare(lookup, service, one) for one in chosen]
+        return chosen[0], len(chosen), answer_naming_many(each, lookup.request.form, panic_header(service))
 
     def _prepare(self, lookup: _Lookup, service: Service, instance: Instance) -> Prepared:
         """Prepare the answer that names one instance. Raises Refusal where there is no ticket for it."""
@@ -281,11 +290,3 @@ class FastPath:
             for each in self._answers.values():
                 for answers in each.values():
                     answers.prepared.clear()
-
-
-def _chosen(lookup: _Lookup) -> Sequence[Instance]:
-    """The instances that the lookup names, whose turns have passed by this."""
-    if lookup.request.count is not None:
-        return lookup.rotation.take(lookup.request.count)
-    instance = lookup.rotation.next()
-    return () if instance is None else (instance,)

@@ -33,6 +33,22 @@ async def conversation(port: int, fragments: list[bytes]) -> tuple[bytes, bool]:
             await writer.wait_closed()
 
 
+async def exchange(port: int, *requests: bytes) -> None:
+    """Send whole requests over one connection, each when the one before it has been answered; however long it takes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for request in requests:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"\r\nContent-Length: (\d+)\r\n", head)
+            assert length is not None, head
+            await reader.readexactly(int(length[1]))
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
 async def _listen(reader: asyncio.StreamReader, said: bytearray) -> bool:
     """Collect what the server sends; True if it closed, False if it fell silent."""
     reading, silent_turns = asyncio.create_task(reader.read(1 << 16)), 0

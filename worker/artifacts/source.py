@@ -36,6 +36,7 @@ class ModelSource:
     agreement: for "auto" the share of sample images in which the best class must be the reference's; None: 0.99
     samples: for "auto" a folder of images; None looks for a folder `samples` in or next to the model's folder
     device: "auto" (a GPU if the engine sees one), "cpu", "gpu" or "gpu:N"
+    threads: how many threads OpenVINO predicts with; None: one per usable core
     gpu_memory_growth: take a GPU's memory as it is needed, not all at once
     cache:  the user's folder for built files (the default model's export, choices of engines, conversions)
     max_pixels: the largest image that is decoded, width x height
@@ -53,6 +54,7 @@ class ModelSource:
     agreement: float | None = None
     samples: Path | None = None
     device: str = "auto"
+    threads: int | None = None
     gpu_memory_growth: bool = False
     preprocess: Preprocess = field(default_factory=Preprocess)
     cache: Path = field(default_factory=lambda: Path.home() / ".cache" / "p2p-serving")

@@ -13,9 +13,11 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from worker.batching.core_scheduler import CoreScheduler
+from worker.batching.counting import Coming, Decoding
 from worker.batching.policy import ONLY_CALLER, Capacity, Pace, crowded, expected_wait_s, refusal
+from worker.batching.prediction import Predict
 from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores
-from worker.batching.runner import BatchRunner, Predict, Upload
+from worker.batching.runner import BatchRunner, Upload
 from worker.errors import Busy
 from worker.telemetry.metrics import ModelMetrics
 from worker.telemetry.request_stages import ImageTrace, Stages, current_stages
@@ -64,7 +66,7 @@ class Batcher:
         self._numbers = numbers
         self._queue = ImageQueue(numbers=numbers)
         self._left = asyncio.Event()  # an image or a request has left
-        self._coming = _Coming(self._left.set)
+        self._coming = Coming(self._left.set)
         self._encoded = 0
         self._encoded_of: dict[str, int] = {}  # by the names of callers, where they have names
         self._held_bytes = 0
@@ -161,7 +163,7 @@ class Batcher:
         `nbytes` is the memory that the images take, encoded or decoded, whichever is more.
         """
         self.admit(deadline_s=deadline_s, images=images, nbytes=nbytes, caller=caller)
-        return _Decoding(self._decode, images, nbytes, caller)
+        return Decoding(self._decode, images, nbytes, caller)
 
     def _decode(self, images: int, nbytes: int, caller: str) -> None:
         """Count `images` more of the caller that are to be decoded; fewer, if the number is negative."""
@@ -284,38 +286,3 @@ def _note_stages(stages: Stages, answered: Sequence[QueuedImage]) -> None:
     began_s = max(since_s, *(one.began_s for one in answered))
     stages.note("queue", since_s, began_s)
     stages.note("predict", began_s, time.monotonic(), [one.trace for one in answered])
-
-
-class _Coming(AbstractContextManager[object]):
-    """Counts the requests that are being received or decoded; one object for all, which costs less than a generator."""
-
-    __slots__ = ("_left", "count")
-
-    def __init__(self, left: Callable[[], None]) -> None:
-        self.count = 0
-        self._left = left
-
-    def __enter__(self) -> None:
-        self.count += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.count -= 1
-        self._left()
-
-
-class _Decoding(AbstractContextManager[object]):
-    """The images of one request, and their bytes, while they are being decoded."""
-
-    __slots__ = ("_caller", "_change", "_images", "_nbytes")
-
-    def __init__(self, change: Callable[[int, int, str], None], images: int, nbytes: int, caller: str) -> None:
-        self._change = change
-        self._caller = caller
-        self._images = images
-        self._nbytes = nbytes
-
-    def __enter__(self) -> None:
-        self._change(self._images, self._nbytes, self._caller)
-
-    def __exit__(self, *_: object) -> None:
-        self._change(-self._images, -self._nbytes, self._caller)

@@ -15,15 +15,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
-
-import numpy as np
 
 from registry.runtime.tasks.supervise import cancel_all, start_supervised
 from worker.batching.core_scheduler import CoreScheduler, CoreSlot
 from worker.batching.padding import assemble
 from worker.batching.policy import NextBatch, Pace, next_batch, slowdown
-from worker.batching.queue import Image, ImageQueue, QueuedImage, Scores, reject_closing, rows_of
+from worker.batching.prediction import Predict, Result, predicted
+from worker.batching.queue import Image, ImageQueue, QueuedImage, reject_closing, rows_of
 from worker.errors import Busy, WorkerError
 from worker.system.loop_threads import LoopThreads
 from worker.telemetry.metrics import ModelMetrics
@@ -31,28 +29,11 @@ from worker.telemetry.request_stages import note_batch
 
 logger = logging.getLogger(__name__)
 
-Predict = Callable[[Sequence[Image]], Scores]
-
 Upload = Callable[[Sequence[Image]], Sequence[Image]]
 """Images of one size -> a batch for `Predict`, padded, which is on its way to the device."""
 
-NOTHING: Scores = np.empty((0, 0), np.float32)
-
 STUCK_AFTER_S = 30.0
 """A single batch that takes longer than this means that the engine hangs."""
-
-
-class _Result(NamedTuple):
-    """A thread's report on a batch: the images that were still wanted, their scores, and its monotonic times.
-
-    undecodable: images that the thread was to decode and could not, with the reason
-    """
-
-    members: list[QueuedImage]
-    scores: Scores
-    began_s: float
-    ended_s: float
-    undecodable: Sequence[tuple[QueuedImage, WorkerError]] = ()
 
 
 class BatchRunner:
@@ -270,35 +251,20 @@ class BatchRunner:
 
     async def _in_thread(
         self, members: list[QueuedImage], batch: NextBatch, ready: Future[Sequence[Image]] | None
-    ) -> _Result:
+    ) -> Result:
         predict = self._stream if batch.stream else self._predict
         self._given = {**self._given, id(members): time.monotonic()}
         rows = rows_of(members)
         self.running += rows
         try:
-            return await self._threads.submit(self._predicted, predict, members, ready)
+            return await self._threads.submit(
+                predicted, predict, members, ready, self._assemble if self._sizes else None
+            )
         finally:
             self.running -= rows
             self._given = {key: since_s for key, since_s in self._given.items() if key != id(members)}
 
-    def _predicted(self, predict: Predict, batch: list[QueuedImage], ready: Future[Sequence[Image]] | None) -> _Result:
-        """In a thread: the scores of each image that is still wanted when the batch begins, decoded if need be."""
-        undecodable = _decode_here(batch)
-        began_s = time.monotonic()
-        failed = [image for image, _ in undecodable]
-        members = [image for image in batch if image.wanted(began_s) and image not in failed]
-        if not members:
-            return _Result([], NOTHING, began_s, began_s, undecodable)
-        images = [image.image for image in members]
-        if ready is not None and len(members) == len(batch):
-            scores = predict(ready.result())
-        else:
-            scores = predict(self._assemble(images) if self._sizes else images)
-        if len(scores) < len(images) or (not self._sizes and len(scores) != len(images)):
-            raise WorkerError(f"The model gave {len(scores)} results for {len(images)} images.")
-        return _Result(members, scores[: len(images)], began_s, time.monotonic(), undecodable)
-
-    def _record(self, result: _Result, batch: NextBatch) -> None:
+    def _record(self, result: Result, batch: NextBatch) -> None:
         """Count a batch, and learn from how long it took since its thread was free, including a wait for images."""
         for image in result.members:
             self._numbers.took("queue", result.began_s - image.since_s)
@@ -314,15 +280,3 @@ class BatchRunner:
             self._freed_s.append(result.ended_s)
         else:
             self.emptied()
-
-
-def _decode_here(batch: Sequence[QueuedImage]) -> list[tuple[QueuedImage, WorkerError]]:
-    """In a thread: decode the images of a batch that still have to be; those that cannot be decoded, and why."""
-    undecodable: list[tuple[QueuedImage, WorkerError]] = []
-    for image in batch:
-        if image.decode is not None and image.wanted(time.monotonic()):
-            try:
-                image.decode_here()
-            except WorkerError as error:
-                undecodable.append((image, error))
-    return undecodable

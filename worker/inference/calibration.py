@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from worker.batching.padding import assemble
 from worker.batching.policy import Pace, Streams, learn_pace
 from worker.engines.tensors import repeated
-from worker.errors import ModelError, OutOfMemory
+from worker.errors import ModelError
 from worker.inference.load_model import AnyModel
 from worker.inference.model import Model
 from worker.inference.tensor_model import TensorModel
@@ -155,14 +155,18 @@ def _measured(
         with gate():
             return seconds_of(shape)
 
+    ended: set[bool] = set()  # for streams, or for all cores: no larger batch is tried
     for shape in shapes:
-        if any(took_s > SLOW_S for known, took_s in seconds.items() if known.stream == shape.stream):
+        if shape.stream in ended:
             continue
         try:
             seconds[shape] = measure(shape)  # with caches and allocations, as a first bound
-        except OutOfMemory as error:
+        except ModelError as error:
             _log_too_large(shape.size, error)
-            break
+            ended.add(shape.stream)
+        else:
+            if seconds[shape] > SLOW_S:
+                ended.add(shape.stream)
     for _ in range(ROUNDS):
         for shape, took_s in seconds.items():
             if took_s <= SLOW_S:
@@ -176,7 +180,7 @@ def _measured_with_rests(batch_of: Callable[[int], Batch], cap: int, gate: Batch
         batch = batch_of(size)
         try:
             seconds[size] = min(_timed_with_rest(batch, gate) for _ in range(SERVING_ROUNDS))
-        except OutOfMemory as error:
+        except ModelError as error:
             _log_too_large(size, error)
             break
         if seconds[size] > SLOW_S:
@@ -237,11 +241,11 @@ def _work_of_tensors(model: TensorModel) -> _Work | None:
     return _Work("Rows", 1, ROW_SIZES, batch, batch)
 
 
-def _log_too_large(size: int, error: OutOfMemory) -> None:
-    """Say that no batch has `size` images or more; raises `error` if not even one image fits."""
+def _log_too_large(size: int, error: ModelError) -> None:
+    """Say that a batch of `size` images fails and that batches stay smaller; raises `error` for a single image."""
     if size == 1:
         raise error
-    logger.warning("A batch of %d images does not fit into the device's memory: batches stay smaller. %s", size, error)
+    logger.warning("Batches stay smaller than %d, because that many failed: %s", size, error)
 
 
 def _log_pace(noun: str, pace: Pace, all_cores: Mapping[int, float], each: Mapping[int, float]) -> None:

@@ -13,8 +13,8 @@ from registry.security.permission import UNLIMITED, Permission
 from worker.batching.batcher import Batcher
 from worker.batching.core_scheduler import CoreScheduler
 from worker.batching.policy import Pace
+from worker.batching.prediction import Predict
 from worker.batching.queue import Image
-from worker.batching.runner import Predict
 from worker.engines.tensors import Tensors
 from worker.inference.image_decoding import ImageDecoding
 from worker.inference.model_predictor import ModelPredictor, decoded

@@ -22,7 +22,7 @@ TOO_LITTLE_MB = (1000, 600, 350)
 """Memory left to PyTorch on a GPU, tried until a batch does not fit."""
 
 REHEARSAL_FITS = 4
-LINE = "does not fit into the device's memory"
+LINE = "because that many failed"
 
 
 def measure(setup: Setup, found: Found) -> None:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 from benchmarks.gpu.figures import Figure, one_line
@@ -30,8 +29,14 @@ ALONE_BAR_MS = 1.5
 START_WITHIN_S = 90.0
 """How long all workers may take to start at the same time."""
 
+REHEARSED = 4
+"""How many of the workers start without a GPU."""
+
 ALL = "bf16"
 """The worker with which those are compared that have one thing switched off."""
+
+WITHOUT = "without "
+EXPORTED = "torch.export"
 
 PRECISIONS: Mapping[str, str] = {"float32": "f32", "bf16": "bf16"}
 
@@ -58,27 +63,28 @@ def measure(setup: Setup, found: Found) -> None:
 
 @contextmanager
 def _workers(setup: Setup, consul_url: str, found: Found) -> Iterator[dict[str, Running]]:
-    """All workers, started at once: both precisions, and in bf16 those with one thing switched off, and torch.export.
+    """Both precisions, and in bf16 workers with one thing switched off, and with the file of torch.export.
 
-    One that does not start has a figure without a value, which says why.
+    With a GPU all start at the same time, because most of a start is waiting for files and for the driver. Without one
+    they would slow each other down, and the switches change nothing: one of them is rehearsed. A worker that does not
+    start has a figure without a value, which says why.
     """
     with ExitStack() as stack:
 
-        def launched(name: str, model: Path, precision: str, *launch: str) -> Launched:
-            flags = ["--precision", precision]
+        def launched(name: str) -> Launched:
+            model = setup.exported if name == EXPORTED else setup.torchscript
+            launch = ["--without", name.removeprefix(WITHOUT)] if name.startswith(WITHOUT) else []
+            flags = ["--precision", PRECISIONS.get(name, PRECISIONS[ALL])]
             service = re.sub("[ .]", "-", name)
             worker = launched_worker(setup, consul_url, model, name=service, flags=flags, launch=launch)
             return stack.enter_context(worker)
 
-        starting = {name: launched(name, setup.torchscript, precision) for name, precision in PRECISIONS.items()}
-        for switch in SWITCHES:
-            name = f"without {switch}"
-            starting[name] = launched(name, setup.torchscript, PRECISIONS[ALL], "--without", switch)
-        starting["torch.export"] = launched("torch.export", setup.exported, PRECISIONS[ALL])
+        names = [*PRECISIONS, EXPORTED, *(f"{WITHOUT}{switch}" for switch in SWITCHES)]
+        starting = {name: launched(name) for name in names} if setup.on_gpu else {}
         ready: dict[str, Running] = {}
-        for name, each in starting.items():
+        for name in names if setup.on_gpu else names[:REHEARSED]:
             try:
-                ready[name] = each.ready(START_WITHIN_S * setup.patience)
+                ready[name] = (starting.get(name) or launched(name)).ready(START_WITHIN_S * setup.patience)
             except RuntimeError as error:
                 found(Figure(name, None, "images/s", note=one_line(error)))
         yield ready

@@ -48,9 +48,9 @@ class Ring:
 
     def take(self) -> Instance:
         """The next member; moves on."""
-        member = self.upcoming
-        self.taken += 1
-        return member
+        turn = self.taken
+        self.taken = turn + 1
+        return self.members[turn % len(self.members)]
 
     def take_many(self, count: int) -> list[Instance]:
         """The next `count` members, each once at most; moves on."""

@@ -15,7 +15,8 @@ READY_AT_MOST_BYTES = 16 << 20
 class Ready:
     """The answers of one lookup that are ready from `since_s` to `until_s`, while `service` has this generation.
 
-    `answers` holds those that have been given, by the turn of the ring that they begin with; each takes `step` turns.
+    `answers` holds them by the turn of the ring that they begin with, once the ring has come round within the second,
+    before which keeping them is in vain; each takes `step` turns. `first_turn` is the first one of the second.
     """
 
     service: Service
@@ -24,6 +25,7 @@ class Ready:
     until_s: int
     ring: Ring
     step: int
+    first_turn: int
     answers: list[bytes | None]
 
 
@@ -34,19 +36,21 @@ class ReadyAnswers:
         self._all: list[Ready] = []
         self._room_bytes = READY_AT_MOST_BYTES
 
-    def begin(self, service: Service, ring: Ring, step: int, *, second: int) -> Ready | None:
-        """Ready answers of a further lookup, of which none has been given; None where there is no room."""
-        size = len(ring.members)
-        if not self._take(8 * size):
-            return None
-        ready = Ready(service, service.generation, second, second + 1, ring, step, [None] * size)
+    def begin(self, service: Service, ring: Ring, turn: int, step: int, *, second: int) -> Ready:
+        """Ready answers of a further lookup, which has its first turn in this second; there are none yet."""
+        ready = Ready(service, service.generation, second, second + 1, ring, step, turn, [None])
         self._all.append(ready)
         return ready
 
     def keep(self, ready: Ready, turn: int, answer: bytes) -> None:
-        """Keep the answer that begins with this turn, unless there is no room."""
-        if self._take(len(answer)):
-            ready.answers[turn % len(ready.answers)] = answer
+        """Keep the answer that begins with this turn, if the ring has come round and there is room."""
+        size = len(ready.ring.members)
+        if turn - ready.first_turn < size:
+            return
+        if len(ready.answers) != size and self._take(8 * size):
+            ready.answers = [None] * size
+        if len(ready.answers) == size and self._take(len(answer)):
+            ready.answers[turn % size] = answer
 
     def end(self) -> None:
         """The second is over: nothing is ready."""

@@ -28,14 +28,17 @@ GIVE_UP_S = 0.25
 
 
 class SpanExport:
-    """The provider whose spans are sent, and the end of the sending."""
+    """The provider whose spans are sent, and the end of the sending.
 
-    def __init__(self, name: str, sampling: Sampling) -> None:
-        self._exporter = OTLPSpanExporter()
+    It records every span that is begun, where `sampling` has decided what to begin; None: as OTEL_TRACES_SAMPLER says.
+    """
+
+    def __init__(self, name: str, sampling: Sampling | None) -> None:
+        self._exporter = _Exporter()
         self.provider = TracerProvider(
-            sampler=ALWAYS_ON,  # only what `Sampling` wants is begun
+            sampler=None if sampling is None else ALWAYS_ON,
             resource=Resource.create(_about(name, os.environ)),
-            id_generator=_SampledIds(sampling.ids_below),
+            id_generator=None if sampling is None else _SampledIds(sampling.ids_below),
             shutdown_on_exit=False,
         )
         self.provider.add_span_processor(BatchSpanProcessor(self._exporter))
@@ -46,8 +49,20 @@ class SpanExport:
         ending.start()
         ending.join(FLUSH_S)
         if ending.is_alive():
-            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # it takes and gives nothing
+            self._exporter.shutdown()
             ending.join(GIVE_UP_S)
+
+
+class _Exporter(OTLPSpanExporter):
+    """OpenTelemetry's exporter, which warns of being closed a second time, as its provider does after `close`."""
+
+    _closed = False
+
+    def shutdown(self) -> None:
+        """Give up what is being sent, and send nothing more."""
+        if not self._closed:
+            self._closed = True
+            super().shutdown()  # type: ignore[no-untyped-call]  # it takes and gives nothing
 
 
 class _SampledIds(IdGenerator):

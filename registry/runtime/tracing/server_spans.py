@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,8 @@ from registry.runtime.tracing.current import TraceIds, current_trace
 from registry.runtime.tracing.sampling import Sampling
 from registry.runtime.tracing.trace_context import TraceContext
 
+STATUS = "http.response.status_code"
+
 WORKER = "p2p.worker"
 """The attribute for the address of the worker that a lookup names."""
 
@@ -28,6 +30,7 @@ UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _NO_TRACE = Context()
+_NOTHING: Mapping[str, str | int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +59,43 @@ class Tracing:
         """Whether a request for `path` is traced that came with `parent`; to be asked once for each request."""
         return (parent is not None or path not in UNTRACED) and self.wants(parent)
 
-    def begin(self, request: ServedRequest, parent: TraceContext | None, *, since_ns: int | None = None) -> Span:
-        """The span of a request that began at `since_ns` since 1970, by default now; it is to be ended."""
-        carrier = {} if parent is None else parent.headers()
+    def note_answered(
+        self,
+        request: ServedRequest,
+        parent: TraceContext | None,
+        *,
+        since_ns: int,
+        status: int,
+        worker: str | None,
+    ) -> str:
+        """Make the span of a request that began at `since_ns` since 1970 and has just been answered; its trace's id."""
+        answer: dict[str, str | int] = {STATUS: status}
+        if worker is not None:
+            answer[WORKER] = worker
+        span = self._begin(request, parent, since_ns=since_ns, answer=answer)
+        span.end()
+        return trace_ids(span).trace_id
+
+    def _begin(
+        self,
+        request: ServedRequest,
+        parent: TraceContext | None,
+        *,
+        since_ns: int | None = None,
+        answer: Mapping[str, str | int] = _NOTHING,
+    ) -> Span:
         return self.tracer.start_span(
             f"{request.method} {request.route}" if request.route else request.method,
-            context=_PROPAGATOR.extract(carrier, _NO_TRACE),
+            context=_NO_TRACE if parent is None else _PROPAGATOR.extract(parent.headers(), _NO_TRACE),
             kind=SpanKind.SERVER,
-            attributes=_attributes(request),
+            attributes={**_attributes(request), **answer},
             start_time=since_ns,
         )
 
     @contextmanager
     def serving(self, request: ServedRequest, parent: TraceContext | None) -> Iterator[Span]:
         """The span of the request that is answered in this context, which is the current one for all that it does."""
-        span = self.begin(request, parent)
+        span = self._begin(request, parent)
         ids = current_trace.set(trace_ids(span))
         token = contexts.attach(with_span(span, _NO_TRACE))
         try:
@@ -86,7 +111,7 @@ class Tracing:
 
 def note_answer(span: Span, status: int, *, worker: str | None = None) -> None:
     """Note with which status a request was answered, and which worker a lookup named."""
-    span.set_attribute("http.response.status_code", status)
+    span.set_attribute(STATUS, status)
     if worker is not None:
         span.set_attribute(WORKER, worker)
     if status >= 500:

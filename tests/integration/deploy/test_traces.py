@@ -18,6 +18,7 @@ from p2pclient.calls.call_state import CallState
 from registry.agent.server import serve_agent
 from registry.consul.settings import ConsulSettings
 from registry.runtime.logs.settings import LogSettings
+from registry.runtime.tracing import exporting
 from registry.runtime.tracing.exporting import SpanExport
 from registry.runtime.tracing.sampling import Sampling
 from registry.server import running as registry_running
@@ -56,8 +57,9 @@ class ScriptedEngine:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Spans are sent at once."""
+    """Spans are sent at once, and the last ones whenever that may be."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    monkeypatch.setattr(exporting, "FLUSH_S", 30.0)
     return monkeypatch
 
 
@@ -154,6 +156,7 @@ async def test_a_collector_that_is_away_costs_no_request_and_no_time_at_the_end(
     """Spans wait in a bounded queue and are lost; the worker answers, and ends as soon as ever."""
     with otlp_collector() as collector:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)  # by the first request nobody listens there
+    environment.setattr(exporting, "FLUSH_S", 1.0)
     environment.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
     environment.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")

@@ -35,3 +35,12 @@ def test_all_settings_are_passed_on_as_flags() -> None:
     fewer = RegistrySettings(ConsulSettings()).as_arguments()
     assert fewer[fewer.index("--state") + 1] == ""
     assert not {"--failover-dc", "--ticket-keys", "--tokens", "--tls-cert", "--check-ca", "--cors-origin"} & set(fewer)
+
+
+def test_a_token_for_workers_is_no_argument() -> None:
+    """Arguments stand in the list of processes; other processes have the token from the environment."""
+    settings = RegistrySettings(ConsulSettings(), figures=False, worker_token="operator-s3cret")
+    arguments = settings.as_arguments()
+    assert "--no-figures" in arguments
+    assert "s3cret" not in f"{arguments} {settings!r}"
+    assert "--no-figures" not in RegistrySettings(ConsulSettings()).as_arguments()

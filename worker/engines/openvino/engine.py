@@ -57,7 +57,12 @@ def load(source: ModelSource) -> EngineAdapter:
     entry = choose_layer(_named(model.inputs), source.input_layer, "--input-layer")
     exit_ = choose_layer(_named(model.outputs), source.output_layer, "--output-layer")
     prepared = _plan(source, model, entry, model_format)
-    forward = _forward(core, model, entry, exit_, prepared, device=device, precision=_precision(core, device, source))
+    forward = _forward(
+        *(core, model, entry, exit_, prepared),
+        device=device,
+        precision=_precision(core, device, source),
+        threads=source.threads or usable_cores(),
+    )
     return EngineAdapter(
         forward,
         spec_of(prepared, source.preprocess),
@@ -81,7 +86,9 @@ def _plan(source: ModelSource, model: Any, entry: Any, model_format: Format) -> 
     return plan(layout, requested, scaling=scaling_of(requested, own=own, usual=usual, whole=whole))
 
 
-def _forward(core: Any, model: Any, entry: Any, exit_: Any, plan: InputPlan, *, device: str, precision: str) -> Forward:
+def _forward(
+    core: Any, model: Any, entry: Any, exit_: Any, plan: InputPlan, *, device: str, precision: str, threads: int
+) -> Forward:
     """Compile the model; numpy prepares the pixels only for unusual inputs: grey images and single images."""
     index, place = model.inputs.index(entry), model.outputs.index(exit_)
     dtype, to_scores = entry.get_element_type().to_dtype(), dequantized(exit_)
@@ -91,7 +98,7 @@ def _forward(core: Any, model: Any, entry: Any, exit_: Any, plan: InputPlan, *, 
         fill = feed(InputPlan(Layout(plan.size, plan.layout.batch), plan.size, "rgb", *UNTOUCHED), np.uint8)
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     if device == "CPU":
-        settings["INFERENCE_NUM_THREADS"] = str(usable_cores())
+        settings["INFERENCE_NUM_THREADS"] = str(threads)
     request = core.compile_model(model, device, settings).create_infer_request()
     for number, other in enumerate(model.inputs):
         if number != index:

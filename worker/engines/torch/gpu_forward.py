@@ -45,8 +45,8 @@ class UploadedBatch(Sequence[Pixels]):
 class GpuForward:
     """Runs `compute` on a GPU for batches that are padded to one of `sizes`, of images that all have one size.
 
-    The first batch of each size takes longer: a graph of the network is recorded, which starts all of its kernels at
-    once. Other sizes, and networks that cannot be recorded, run without one.
+    The first batch of each size takes longer: a graph of the network is recorded, whose kernels one call
+    starts from then on. Other sizes, and networks that cannot be recorded, run without one.
     """
 
     def __init__(self, compute: Compute, device: CudaDevice, sizes: Sequence[int]) -> None:

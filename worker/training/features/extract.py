@@ -1,28 +1,30 @@
 """Photos -> features: from the cache, else decoded in threads and computed by the fastest engine that is installed.
 
 OpenVINO reads frozen graphs and is about three times faster than TensorFlow, which is used where OpenVINO is missing.
+Some batches are decoded and computed ahead, so that no thread waits for another.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.artifacts.source import DEFAULT_MAX_PIXELS, ModelSource
+from worker.artifacts.source import DEFAULT_MAX_PIXELS
 from worker.engines.base import Engine
-from worker.engines.frameworks import FRAMEWORKS
 from worker.errors import WorkerError
 from worker.images.decode import decode
 from worker.system.cpu import usable_cores
 from worker.training.features.cache import FeatureCache, Seen
 from worker.training.features.distortions import Distortions
+from worker.training.features.engines import FeatureEngines
 from worker.training.features.network import Network
 from worker.training.interruption import Stopped
 from worker.training.photos.fingerprint import fingerprint
@@ -34,6 +36,8 @@ BATCH = 8
 _AHEAD = 4  # batches that are decoded ahead
 
 Pixels = NDArray[np.uint8]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Read(NamedTuple):
@@ -41,6 +45,10 @@ class Read(NamedTuple):
 
     path: Path
     digest: str
+
+
+Decoded = tuple[Read, Pixels | str]
+"""A photo's file with its pixels, or with the reason why it has none."""
 
 
 class Failed(NamedTuple):
@@ -76,7 +84,7 @@ class Extractor:
         self._cache = cache
         self._progress = progress
         self._stopped = stopped
-        self._engine: Engine | None = None
+        self._engines: FeatureEngines | None = None
 
     def seen(
         self, photos: Sequence[Read], *, distortions: Distortions | None = None
@@ -92,10 +100,8 @@ class Extractor:
         failed: list[Failed] = []
         self._progress.stage("Computing features", len(photos))
         self._progress.advance(len(photos) - len(missing))
-        for batch in _batches(self._decoded(list(missing.values()), distortions), BATCH):
-            images = [(photo, image) for photo, image in batch if not isinstance(image, str)]
+        for batch, rows in self._computed(self._decoded(list(missing.values()), distortions), len(missing)):
             failed += [Failed(photo.path, image) for photo, image in batch if isinstance(image, str)]
-            rows = self._computed(images)
             self._cache.put({f"{digest}{suffix}": seen for digest, seen in rows.items()})
             found |= rows
             self._progress.advance(len(batch))
@@ -104,24 +110,28 @@ class Extractor:
         return found, failed
 
     def close(self) -> None:
-        """Release the engine's memory."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        """Release the engines' memory."""
+        if self._engines is not None:
+            self._engines.close()
+            self._engines = None
 
     def _known(self, photos: Sequence[Read], suffix: str) -> dict[str, Seen]:
         return self._cache.get(sorted({f"{photo.digest}{suffix}" for photo in photos}))
 
-    def _computed(self, images: Sequence[tuple[Read, Pixels]]) -> dict[str, Seen]:
-        if not images:
-            return {}
-        if self._engine is None:
-            self._engine = _load(self.network)
-        rows = self._engine.predict([image for _, image in images]).astype(np.float16)
-        return {photo.digest: Seen(fingerprint(image), row) for (photo, image), row in zip(images, rows, strict=True)}
+    def _computed(self, photos: Iterator[Decoded], count: int) -> Iterator[tuple[list[Decoded], dict[str, Seen]]]:
+        """The decoded photos, of which there are `count`, in batches, with what the network sees in each."""
+        if not count:
+            return
+        if self._engines is None:
+            self._engines = FeatureEngines(self.network, count)
+        engines = self._engines
+        batches = iter(lambda: list(islice(photos, BATCH)), [])
+        yield from _ahead(
+            lambda batch: engines.computed(lambda engine: _seen(engine, batch)), batches, 2 * engines.count
+        )
 
-    def _decoded(self, photos: Sequence[Read], distortions: Distortions | None) -> Iterator[tuple[Read, Pixels | str]]:
-        """Each photo with its pixels, or with the reason why it has none; some batches are decoded ahead."""
+    def _decoded(self, photos: Sequence[Read], distortions: Distortions | None) -> Iterator[Decoded]:
+        """Each photo with its pixels, or with the reason why it has none."""
         size = self.network.size
 
         def pixels(photo: Read) -> Pixels | str:
@@ -137,33 +147,29 @@ class Extractor:
                 return str(error)
 
         with ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode") as threads:
-            yield from _ahead(threads, pixels, photos)
+            yield from _ahead(lambda photo: threads.submit(pixels, photo), photos, BATCH * _AHEAD)
 
 
-def _ahead(
-    threads: ThreadPoolExecutor, pixels: Callable[[Read], Pixels | str], photos: Sequence[Read]
-) -> Iterator[tuple[Read, Pixels | str]]:
-    waiting: list[tuple[Read, Future[Pixels | str]]] = []
-    rest = iter(photos)
+def _seen(engine: Engine, batch: Sequence[Decoded]) -> dict[str, Seen]:
+    """What the network of an engine sees in the photos of a batch that have pixels, by their digests."""
+    images = [(photo, image) for photo, image in batch if not isinstance(image, str)]
+    if not images:
+        return {}
+    rows = engine.predict([image for _, image in images]).astype(np.float16)
+    return {photo.digest: Seen(fingerprint(image), row) for (photo, image), row in zip(images, rows, strict=True)}
+
+
+def _ahead(submit: Callable[[T], Future[R]], items: Iterable[T], most: int) -> Iterator[tuple[T, R]]:
+    """Each item with the result of its work, in order; the work of `most` items is begun ahead."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    rest = iter(items)
     try:
         while True:
-            waiting += [(photo, threads.submit(pixels, photo)) for photo in islice(rest, BATCH * _AHEAD - len(waiting))]
+            waiting += [(item, submit(item)) for item in islice(rest, most - len(waiting))]
             if not waiting:
                 return
-            photo, image = waiting.pop(0)
-            yield photo, image.result()
+            item, future = waiting.popleft()
+            yield item, future.result()
     finally:
-        for _, image in waiting:
-            image.cancel()
-
-
-def _batches(images: Iterable[tuple[Read, Pixels | str]], size: int) -> Iterator[list[tuple[Read, Pixels | str]]]:
-    rest = iter(images)
-    while batch := list(islice(rest, size)):
-        yield batch
-
-
-def _load(network: Network) -> Engine:
-    quick, reference = FRAMEWORKS["openvino"], FRAMEWORKS["tensorflow"]
-    framework = quick if quick.installed else reference
-    return framework.load(ModelSource(graph=network.graph, input_layer="images", output_layer=network.output))
+        for _, future in waiting:
+            future.cancel()

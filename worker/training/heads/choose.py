@@ -3,7 +3,8 @@
 The candidates are logistic regressions over several sets of layers, each averaged over some neighbouring strengths of
 the L2 penalty: after AutoGluon's few-shot way, Head2Toe (Evci et al., 2022) and the finding of FEWTRANS that an
 ensemble over strengths needs no fine search. An average of logits is one linear layer again, so it costs nothing when
-it serves.
+it serves. The plain logistic regression of the last layer's features is a candidate, too, so that what is chosen is
+never worse in the cross-validation.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from worker.training.progress import Progress
 
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
 """Inverse strengths of the L2 penalty (scikit-learn's C), the strongest penalty first."""
+
+PLAIN, PLAIN_WINDOWS = "plain last", ((0,),)
+"""The name of the plain candidate, and its strength, C = 1, by number."""
 
 WINDOWS = ((0, 1, 2), (1, 2, 3), (0, 1), (1, 2), (2, 3))
 """The strengths that are averaged, by number: a candidate for each."""
@@ -63,6 +67,7 @@ class Choice:
     """The candidate that cross-validation found best.
 
     layers, strengths: what it is made of
+    standardized: whether it was learned of standardized features
     temperature: by which its logits are divided, so that its probabilities are right on photos it has not seen
     logits:   of the photos that the cross-validation used, each from a fold without it [n, labels]
     photos:   the numbers of these photos
@@ -78,6 +83,7 @@ class Choice:
     photos: NDArray[np.int64]
     accuracy: float
     tried: Mapping[str, float]
+    standardized: bool = True
 
     def over(self, layers: Sequence[Layer]) -> Choice:
         """The same over other layers, with logits as they come."""
@@ -100,12 +106,12 @@ def _choose(
 ) -> Choice:
     photos = _sample(examples, seed)
     part = Examples(examples.rows[photos], examples.truth[photos], examples.folds[photos], examples.labels)
-    progress.stage("Comparing heads", len(sets) * MOST_FOLDS)
+    progress.stage("Comparing heads", (len(sets) + 1) * MOST_FOLDS)
     best: tuple[float, Choice] | None = None
     tried: dict[str, float] = {}
-    for set_name, layers in sets.items():
-        logits = _out_of_fold(part, layers, progress)
-        for window in WINDOWS:
+    for set_name, layers, standardized in _compared(sets):
+        logits = _out_of_fold(part, layers, STRENGTHS if standardized else STRENGTHS[:1], progress, standardized)
+        for window in WINDOWS if standardized else PLAIN_WINDOWS:
             strengths = tuple(STRENGTHS[number] for number in window)
             mean: Logits = np.mean([logits[number] for number in window], axis=0)
             temperature = temperature_of(mean, part.truth)
@@ -114,8 +120,10 @@ def _choose(
             tried[name] = accuracy
             loss = log_loss(mean / temperature, part.truth)
             if best is None or loss < best[0]:
+                chosen = mean / temperature
                 fitting = Choice(
-                    name, tuple(layers), strengths, temperature, mean / temperature, photos, accuracy, tried
+                    *(name, tuple(layers), strengths, temperature, chosen, photos, accuracy, tried),
+                    standardized=standardized,
                 )
                 best = (loss, fitting)
         if stopped():
@@ -124,11 +132,18 @@ def _choose(
     return best[1]
 
 
+def _compared(sets: Mapping[str, Sequence[Layer]]) -> Iterator[tuple[str, Sequence[Layer], bool]]:
+    """Each set of layers with its name, and whether features are standardized; the plain candidate's is the last."""
+    for name, layers in sets.items():
+        yield name, layers, True
+    yield PLAIN, next(iter(sets.values())), False
+
+
 def fit(examples: Examples, choice: Choice) -> Head:
     """The chosen head, learned from all examples."""
     everything = np.arange(len(examples.truth))
     with _one_thread():
-        spanned = space(examples.rows, choice.layers, everything)
+        spanned = space(examples.rows, choice.layers, everything, standardized=choice.standardized)
         fitted = list(_fits(spanned.rows, examples.truth, choice.strengths, examples.labels))
         kernel = np.mean([kernel for kernel, _ in fitted], axis=0) / choice.temperature
         bias = np.mean([bias for _, bias in fitted], axis=0) / choice.temperature
@@ -154,15 +169,17 @@ def _sample(examples: Examples, seed: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([needed, rest[: max(0, _MOST_PHOTOS - len(needed))]]))
 
 
-def _out_of_fold(examples: Examples, layers: Sequence[Layer], progress: Progress) -> list[Logits]:
+def _out_of_fold(
+    examples: Examples, layers: Sequence[Layer], strengths: Sequence[float], progress: Progress, standardized: bool
+) -> list[Logits]:
     """For each strength the logits of all photos, each from the fits without its fold."""
     everything = np.arange(len(examples.truth))
-    spanned = space(examples.rows, layers, everything)  # the span knows no labels
-    logits = [np.zeros((len(everything), examples.labels)) for _ in STRENGTHS]
+    spanned = space(examples.rows, layers, everything, standardized=standardized)  # the span knows no labels
+    logits = [np.zeros((len(everything), examples.labels)) for _ in strengths]
     for fold in range(MOST_FOLDS):
         held = examples.folds == fold
         if held.any():
-            fitted = _fits(spanned.rows[~held], examples.truth[~held], STRENGTHS, examples.labels)
+            fitted = _fits(spanned.rows[~held], examples.truth[~held], strengths, examples.labels)
             for found, (kernel, bias) in zip(logits, fitted, strict=True):
                 found[held] = spanned.rows[held] @ kernel + bias
         progress.advance()

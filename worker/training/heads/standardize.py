@@ -44,11 +44,17 @@ class Space:
         return Head(self.layers, kernels, bias.astype(np.float32))
 
 
-def space(rows: Rows, layers: Sequence[Layer], training: NDArray[np.int64]) -> Space:
-    """The space that the photos `training` span; `rows` [n, width] hold all layers of all photos."""
+def space(rows: Rows, layers: Sequence[Layer], training: NDArray[np.int64], *, standardized: bool = True) -> Space:
+    """The space that the photos `training` span; `rows` [n, width] hold all layers of all photos.
+
+    If not `standardized`, features are centred only: a head is learned as if of the features as they are.
+    """
     chosen = np.concatenate([rows[training, layer.start : layer.stop] for layer in layers], axis=1).astype(np.float32)
     centre = chosen.mean(axis=0)
-    scale = np.concatenate([_scale(part, len(layers)) for part in _parts(chosen, layers)])
+    if standardized:
+        scale = np.concatenate([_scale(part, len(layers)) for part in _parts(chosen, layers)])
+    else:
+        scale = np.ones(chosen.shape[1], np.float32)
     chosen -= centre
     chosen *= scale
     if len(chosen) >= chosen.shape[1]:

@@ -282,6 +282,7 @@ async def test_a_traced_request_has_a_span_for_each_step_that_runs(
     with otlp_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+        monkeypatch.setattr("registry.runtime.tracing.exporting.FLUSH_S", 30.0)
         async with (
             echo_worker(shared_consul.url, service="traced-step"),
             cascade(

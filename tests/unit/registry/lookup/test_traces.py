@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from registry.runtime.logs.access_log import AccessLog
 from registry.runtime.logs.formatters import JsonFormatter, TextFormatter
 from tests.support.lookups.lookup_app import served
-from tests.support.raw_http import conversation
+from tests.support.raw_http import exchange
 from tests.support.tracing.recorded_spans import RecordedSpans
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -28,7 +28,7 @@ async def spans_of(request: bytes, *, fast: bool, part: float = 0.0) -> list[dic
     """What is recorded of one request, without times and ids of spans."""
     recorded = RecordedSpans(part)
     async with served(fast=fast, tracing=recorded.tracing) as (port, path):
-        await conversation(port, [request])
+        await exchange(port, request)
         assert path.answered == int(fast and b"count=10" not in request and b"/services" not in request)
     return [
         {
@@ -70,7 +70,7 @@ async def test_health_checks_begin_no_trace() -> None:
     """They come every few seconds, and would be most of what a collector gets."""
     recorded = RecordedSpans(1.0)
     async with served(fast=False, tracing=recorded.tracing) as (port, _):
-        await conversation(port, [get("/healthz"), get("/readyz"), get("/metrics")])
+        await exchange(port, get("/healthz"), get("/readyz"), get("/metrics"))
     assert recorded.names == []
 
 
@@ -78,7 +78,7 @@ async def test_a_refused_lookup_fails_its_span_only_by_our_fault() -> None:
     """503 is the server's fault, 404 the client's."""
     recorded = RecordedSpans(1.0)
     async with served(fast=True, tracing=recorded.tracing) as (port, _):
-        await conversation(port, [get("/next/empty"), get("/next/nobody")])
+        await exchange(port, get("/next/empty"), get("/next/nobody"))
     empty, unknown = recorded.ended
     assert (empty.status.is_ok, (empty.attributes or {})["error.type"]) == (False, "503")
     assert (unknown.status.is_ok, "error.type" in (unknown.attributes or {})) == (True, False)
@@ -90,7 +90,7 @@ async def test_lines_in_the_log_name_the_trace(caplog: pytest.LogCaptureFixture)
     recorded = RecordedSpans(1.0)
     async with served(fast=True, tracing=recorded.tracing) as (port, path):
         path.access_log = AccessLog()
-        await conversation(port, [get("/next", TRACED)])
+        await exchange(port, get("/next", TRACED))
     record = next(each for each in caplog.records if each.name == "registry.runtime.logs.access_log")
     assert f"trace_id={TRACE}" in TextFormatter().format(record)
     assert f'"trace_id": "{TRACE}"' in JsonFormatter().format(record)
@@ -102,8 +102,8 @@ async def test_traced_lookups_are_exemplars_of_openmetrics() -> None:
     asks = {"Accept": "application/openmetrics-text; version=1.0.0, text/plain;q=0.5"}
     async with served(fast=True, tracing=recorded.tracing) as (port, _), aiohttp.ClientSession() as http:
         url = f"http://127.0.0.1:{port}/metrics"
-        await conversation(port, [get("/next", TRACED)])
-        await conversation(port, [get("/next?count=10", TRACED)])
+        await exchange(port, get("/next", TRACED))
+        await exchange(port, get("/next?count=10", TRACED))
         async with http.get(url, headers=asks) as answer:
             body = await answer.text()
             assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -147,7 +147,7 @@ def test_the_cap_is_what_fits_into_the_memory(caplog: pytest.LogCaptureFixture) 
     assert engine.sizes.count(8) == 1
     assert 16 not in engine.sizes
     (line,) = caplog.messages
-    assert line.startswith("A batch of 8 images does not fit into the device's memory: batches stay smaller.")
+    assert line == "Batches stay smaller than 8, because that many failed: Tried to allocate 2.00 GiB."
 
 
 def test_a_new_version_that_finds_less_memory_gets_a_smaller_cap() -> None:

@@ -57,7 +57,7 @@ async def test_a_caller_is_answered_at_its_deadline_though_decoding_goes_on(thre
     """At the deadline the caller gets DeadlinePassed; an image that waits for the thread is not decoded any more."""
     decoding = ImageDecoding(threads, held)
     with pytest.raises(DeadlinePassed):
-        await decoding.decode_all([b"one", b"two"], deadline_s=in_s(0.05))
+        await decoding.decode_all([b"one", b"two"], deadline_s=in_s(0.5))
     held.go.set()
     assert await decoding.decode_all([b"three"], deadline_s=in_s(10)) == [DOT]
     assert held.seen == [b"one", b"three"]

@@ -13,7 +13,7 @@ from PIL import Image
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from registry.runtime.logs.formatters import JsonFormatter, TextFormatter
-from tests.support.raw_http import conversation
+from tests.support.raw_http import exchange
 from tests.support.tracing.recorded_spans import RecordedSpans
 from tests.support.waiting import until
 from tests.support.workers.fast_and_slow_worker import fast_and_slow_worker
@@ -58,7 +58,7 @@ async def spans_of(request: bytes, *, fast: bool, spans: int) -> list[ReadableSp
     """The spans of one request."""
     recorded = RecordedSpans(0.0)
     async with fast_and_slow_worker(tracing=recorded.tracing) as both:
-        await conversation(both.fast_port if fast else both.slow_port, [request])
+        await exchange(both.fast_port if fast else both.slow_port, request)
         assert both.taken == int(fast)
         await until(lambda: len(recorded.ended) == spans)
     return list(recorded.ended)
@@ -95,7 +95,7 @@ async def test_a_form_of_several_images_is_one_request_with_its_stages() -> None
     request = post(form(3), TRACED, kind="multipart/form-data; boundary=b")
     recorded = RecordedSpans(0.0)
     async with fast_and_slow_worker(tracing=recorded.tracing) as both:
-        await conversation(both.fast_port, [request])
+        await exchange(both.fast_port, request)
         await until(lambda: "POST /" in recorded.names)
     batches = [span for span in recorded.ended if span.name == "batch"]
     served = next(span for span in recorded.ended if span.name == "POST /")
@@ -120,8 +120,8 @@ async def test_only_what_is_wanted_is_traced(fast: bool) -> None:
     recorded = RecordedSpans(1.0)
     async with fast_and_slow_worker(tracing=recorded.tracing) as both:
         port = both.fast_port if fast else both.slow_port
-        await conversation(port, [post(image(), TRACED.replace("-01\r\n", "-00\r\n"))])
-        await conversation(port, [b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"])
+        await exchange(port, post(image(), TRACED.replace("-01\r\n", "-00\r\n")))
+        await exchange(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     assert recorded.names == []
 
 
@@ -129,8 +129,8 @@ async def test_paths_have_names_for_their_variables() -> None:
     """So that the spans of all models can be told together."""
     recorded = RecordedSpans(1.0)
     async with fast_and_slow_worker(tracing=recorded.tracing) as both:
-        await conversation(both.slow_port, [b"GET /v1/models/classify HTTP/1.1\r\nHost: x\r\n\r\n"])
-        await conversation(both.slow_port, [b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"])
+        await exchange(both.slow_port, b"GET /v1/models/classify HTTP/1.1\r\nHost: x\r\n\r\n")
+        await exchange(both.slow_port, b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
     known, unknown = recorded.ended
     assert known.name.startswith("GET /v1/models/{")
     assert (unknown.name, (unknown.attributes or {})["url.path"]) == ("GET", "/nowhere")
@@ -158,7 +158,7 @@ async def test_lines_in_the_log_name_the_trace(caplog: pytest.LogCaptureFixture,
         both.store.current.predict = telling  # type: ignore[method-assign]
         logger.addHandler(handler)
         try:
-            await conversation(both.fast_port if fast else both.slow_port, [post(image(), TRACED)])
+            await exchange(both.fast_port if fast else both.slow_port, post(image(), TRACED))
         finally:
             logger.removeHandler(handler)
     ((text, json_line),) = lines
@@ -170,8 +170,8 @@ async def test_traced_requests_are_exemplars_of_openmetrics() -> None:
     """The last of each bucket of the time that requests take."""
     recorded = RecordedSpans(0.0)
     async with fast_and_slow_worker(tracing=recorded.tracing) as both, aiohttp.ClientSession() as http:
-        await conversation(both.fast_port, [post(image(), TRACED)])
-        await conversation(both.fast_port, [post(image())])
+        await exchange(both.fast_port, post(image(), TRACED))
+        await exchange(both.fast_port, post(image()))
         url = f"http://127.0.0.1:{both.slow_port}/metrics"
         async with http.get(url, headers={"Accept": "application/openmetrics-text"}) as answer:
             body = await answer.text()

@@ -8,7 +8,7 @@ from typing import Any, cast
 from registry.discovery.rotations.rotation import Ring
 from registry.discovery.service import Service
 from registry.instances.instance import Instance
-from registry.lookup.plain_lookups.ready import READY_AT_MOST_BYTES, ReadyAnswers
+from registry.lookup.plain_lookups.ready import READY_AT_MOST_BYTES, Ready, ReadyAnswers
 
 SERVICE = cast(Service, SimpleNamespace(generation=object()))
 
@@ -18,35 +18,42 @@ def ring(size: int) -> Ring:
     return Ring(1, members, 0)
 
 
-def test_an_answer_is_found_by_its_turn() -> None:
-    """The ring's turns come round again, and so do the answers."""
+def begun(kept: ReadyAnswers, size: int, *, second: int = 100) -> Ready:
+    """Ready answers over a ring of so many members, whose first turn in this second is the seventh."""
+    return kept.begin(SERVICE, ring(size), 7, 1, second=second)
+
+
+def test_an_answer_is_found_by_its_turn_once_the_ring_has_come_round() -> None:
+    """The first answer of each member is not kept: it may be the only one of the second."""
     kept = ReadyAnswers()
-    ready = kept.begin(SERVICE, ring(3), 1, second=100)
-    assert ready is not None
-    kept.keep(ready, 7, b"answer")
-    assert ready.answers == [None, b"answer", None]
+    ready = begun(kept, 3)
+    for turn in range(7, 12):
+        kept.keep(ready, turn, b"answer %d" % turn)
+        assert (len(ready.answers) == 3) == (turn >= 10)
+    assert ready.answers == [None, b"answer 10", b"answer 11"]
     assert (ready.since_s, ready.until_s) == (100, 101)
 
 
 def test_what_has_no_room_is_not_kept() -> None:
-    """Beyond the bound answers are made anew, and further lookups have none ready."""
+    """Beyond the bound answers are made anew."""
     kept = ReadyAnswers()
-    ready = kept.begin(SERVICE, ring(4), 1, second=100)
-    assert ready is not None
-    kept.keep(ready, 0, bytes(READY_AT_MOST_BYTES - 40))
-    kept.keep(ready, 1, bytes(9))
-    kept.keep(ready, 2, bytes(8))
+    ready = begun(kept, 4)
+    kept.keep(ready, 12, bytes(READY_AT_MOST_BYTES - 40))
+    kept.keep(ready, 13, bytes(9))
+    kept.keep(ready, 14, bytes(8))
     assert [answer is not None for answer in ready.answers] == [True, False, True, False]
-    assert kept.begin(SERVICE, ring(1), 1, second=100) is None
+    other = begun(kept, 2)
+    kept.keep(other, 10, b"answer")
+    assert other.answers == [None]
 
 
 def test_the_end_of_the_second_frees_all() -> None:
     """Answers whose date has passed take no memory, whether their lookup is asked for again or not."""
     kept = ReadyAnswers()
-    ready = kept.begin(SERVICE, ring(2), 1, second=100)
-    assert ready is not None
-    kept.keep(ready, 0, bytes(READY_AT_MOST_BYTES - 16))
+    ready = begun(kept, 2)
+    kept.keep(ready, 10, bytes(READY_AT_MOST_BYTES - 16))
     kept.end()
-    assert ready.until_s == 0
-    assert ready.answers == [None]
-    assert kept.begin(SERVICE, ring(2), 1, second=101) is not None
+    assert (ready.until_s, ready.answers) == (0, [None])
+    later = begun(kept, 2, second=101)
+    kept.keep(later, 10, b"answer")
+    assert later.answers == [b"answer", None]

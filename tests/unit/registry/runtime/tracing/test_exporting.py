@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from registry.runtime.tracing import exporting
 from registry.runtime.tracing.exporting import FLUSH_S, GIVE_UP_S, SpanExport
 from registry.runtime.tracing.sampling import Sampling
 from registry.runtime.tracing.server_spans import ServedRequest, Tracing, note_answer
@@ -25,6 +26,7 @@ def answered_once(export: SpanExport, parent: TraceContext | None = None) -> Non
 def test_spans_are_sent_when_the_process_ends(monkeypatch: pytest.MonkeyPatch, named: str, service: str) -> None:
     """Under the name of the process, or that which the environment gives."""
     monkeypatch.setenv("OTEL_SERVICE_NAME", named)
+    monkeypatch.setattr(exporting, "FLUSH_S", 30.0)
     with otlp_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         export = SpanExport("p2p-test", Sampling(1, parent_based=True))
@@ -46,6 +48,7 @@ def test_spans_are_sent_when_the_process_ends(monkeypatch: pytest.MonkeyPatch, n
 
 def test_ids_of_traces_are_those_that_other_samplers_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part is chosen by the lower half of the id, here and in every other process."""
+    monkeypatch.setattr(exporting, "FLUSH_S", 30.0)
     with otlp_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         sampling = Sampling(0.01, parent_based=True)

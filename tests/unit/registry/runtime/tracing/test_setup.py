@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from registry.runtime.tracing.setup import collector, exporting_traces
+from p2pclient.cli import tracing as client_tracing
+from registry.runtime.tracing.setup import collector, command_tracing, exporting_traces
+from tests.support.tracing.otlp_collector import otlp_collector
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
@@ -67,3 +69,38 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, caplog:
         "Requests are not traced: OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry's SDK is not"
     )
     assert said.endswith("pip install 'p2p-serving[otel]'.")
+
+
+def test_the_calls_of_a_command_are_sent_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the function that the client finds by an entry point; by OpenTelemetry's sampler."""
+    complaints: list[str] = []
+    monkeypatch.setattr("registry.runtime.tracing.exporting.FLUSH_S", 30.0)
+    with otlp_collector() as collected:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collected.url)
+        with command_tracing(complaints.append) as provider:
+            assert provider is not None
+            provider.get_tracer("test").start_span("call").end()
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+        with command_tracing(complaints.append) as provider:
+            assert provider is not None
+            provider.get_tracer("test").start_span("another").end()
+    assert [(span.service, span.name) for span in collected.spans] == [("p2p-client", "call")]
+    assert complaints == []
+
+
+def test_a_command_says_why_its_calls_are_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without p2p-serving, and where a variable cannot be used; it does what it is for all the same."""
+    complaints: list[str] = []
+    monkeypatch.setattr(client_tracing, "entry_points", lambda group: [])
+    with client_tracing.traced_calls(complaints.append) as provider:
+        assert provider is None
+    assert complaints == []
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    with client_tracing.traced_calls(complaints.append) as provider:
+        assert provider is None
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "mine")
+    with command_tracing(complaints.append) as provider:
+        assert provider is None
+    without_serving, unknown = complaints
+    assert without_serving.endswith("which needs p2p-serving: pip install 'p2p-serving[otel]'.")
+    assert unknown.startswith("calls are not traced: OTEL_TRACES_SAMPLER=mine cannot be used")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from worker.training.features.network import Layer
+from worker.training.heads import choose as choosing
 from worker.training.heads.choose import Choice, Examples, choose, fit, temperature_of
 from worker.training.heads.folds import folds_of
 from worker.training.heads.head import log_loss, softmax
@@ -45,6 +49,20 @@ def test_layers_that_help_are_used() -> None:
     assert (head.logits(given.rows).argmax(axis=1) == given.truth).mean() > 0.95
     assert choice.accuracy > 0.8
     assert set(choice.tried) >= {choice.name, "last, C = 1, 10"}
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_the_plain_regression_is_a_candidate(monkeypatch: pytest.MonkeyPatch, labels: int) -> None:
+    """Without the others it is chosen; its head is scikit-learn's over the last layer's features as they are."""
+    given = examples(labels=labels)
+    assert "plain last, C = 1" in chosen(given).tried
+    monkeypatch.setattr(choosing, "WINDOWS", ())
+    choice = chosen(given)
+    assert (choice.name, choice.layers) == ("plain last, C = 1", (LAST,))
+    head = fit(given, replace(choice, temperature=1.0))
+    last = given.rows[:, : LAST.stop].astype(np.float32)
+    expected = LogisticRegression().fit(last, given.truth).predict_proba(last)
+    np.testing.assert_allclose(softmax(head.logits(given.rows)), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("labels", [2, 3])
