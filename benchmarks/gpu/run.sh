@@ -16,7 +16,7 @@ trap 'rm -rf "$site"' EXIT
 if compgen -G "$wheels/*.whl" > /dev/null && "$python" -c "import sys; sys.exit(sys.version_info[:2] != (3, 12))"; then
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --target "$site" "$wheels"/*.whl
 fi
-"$python" benchmarks/gpu/checkout_metadata.py "$site"
+"$python" benchmarks/harness/checkout_metadata.py "$site"
 
 export PYTHONPATH="$site:$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 export PATH="$wheels/bin:$PATH" LD_LIBRARY_PATH="$wheels/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" # wrk and its library

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import runpy
@@ -11,9 +12,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from benchmarks.harness.affinity import SERVER_CORE
+from benchmarks.harness.checkout_metadata import write_metadata
 from benchmarks.harness.processes import READY_WITHIN_S, free_port, get, server, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -138,7 +141,19 @@ def _command(
 
 def environ_of(checkout: Path) -> dict[str, str]:
     """The environment in which Python imports the product from `checkout`, and all else as this process does."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))}
+    folders = (str(checkout), _metadata_of(checkout), os.environ.get("PYTHONPATH"))
+    return {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
+
+
+@cache
+def _metadata_of(checkout: Path) -> str | None:
+    """A folder that names the commands of a checkout; None for this one, whose are installed."""
+    if checkout == ROOT:
+        return None
+    folder = tempfile.TemporaryDirectory(prefix="p2p-commands-")
+    atexit.register(folder.cleanup)
+    write_metadata(Path(folder.name), checkout)
+    return folder.name
 
 
 def imported_from(checkout: Path) -> list[Path]:

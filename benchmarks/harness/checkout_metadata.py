@@ -1,6 +1,6 @@
 """Writes the metadata by which `p2p` finds its commands in a checkout that is not installed.
 
-`run.sh` runs this file with the folder into which the wheels were installed.
+`benchmarks/gpu/run.sh` runs this file with the folder into which the wheels were installed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def write_metadata(site: Path, root: Path = ROOT) -> None:
-    """Write the names and entry points of both distributions into `site`, a folder of PYTHONPATH."""
-    for file in (root / "pyproject.toml", root / "p2pclient" / "pyproject.toml"):
+    """Write the names and entry points of the distributions at `root` into `site`, a folder of PYTHONPATH."""
+    files = (root / "pyproject.toml", root / "p2pclient" / "pyproject.toml")
+    for file in filter(Path.exists, files):  # older checkouts have one distribution
         project = tomllib.loads(file.read_text("utf-8"))["project"]
         name, version = project["name"], project.get("version", "0")
         folder = site / f"{name.replace('-', '_')}-{version}.dist-info"

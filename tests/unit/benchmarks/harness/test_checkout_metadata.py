@@ -6,7 +6,7 @@ import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
 
-from benchmarks.gpu.checkout_metadata import ROOT, write_metadata
+from benchmarks.harness.checkout_metadata import ROOT, write_metadata
 
 
 def test_the_serving_commands_are_found(tmp_path: Path) -> None:
@@ -21,3 +21,10 @@ def test_the_serving_commands_are_found(tmp_path: Path) -> None:
     commands = project["entry-points"]["p2pclient.commands"]
     assert "worker" in commands
     assert {name: found["p2pclient.commands", name] for name in commands} == commands
+
+
+def test_an_older_checkout_has_one_distribution(tmp_path: Path) -> None:
+    """Checkouts from before the client was one of its own can be measured beside this one."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "p2p-serving"\nversion = "0.1.0"\n')
+    write_metadata(tmp_path / "site", tmp_path)
+    assert [found.name for found in distributions(path=[str(tmp_path / "site")])] == ["p2p-serving"]
