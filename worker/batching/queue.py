@@ -103,15 +103,18 @@ class ImageQueue:
         Rows that belong together are more than that only where they are alone.
         """
         members: list[QueuedImage] = []
-        room = images
+        room, now_s = images, time.monotonic()
         while self._queue and room > 0:
             first = self._queue.first
             if members and first.rows > room:
                 break
-            self._rows -= self._queue.pop().rows
-            taken = self.reject_expired([first])
-            members += taken
-            room -= rows_of(taken)
+            self._queue.pop()
+            self._rows -= first.rows
+            if first.wanted(now_s):
+                members.append(first)
+                room -= first.rows
+            else:
+                self._reject_if_expired(first, now_s)
         return members
 
     def reject_expired(self, members: Sequence[QueuedImage]) -> list[QueuedImage]:
@@ -119,10 +122,13 @@ class ImageQueue:
         now_s = time.monotonic()
         wanted = [image for image in members if image.wanted(now_s)]
         for image in members:
-            if image.deadline_s < now_s and not image.answer.done():
-                self._numbers.rejected("expired", image.rows)
-                image.fail(DeadlinePassed("The deadline passed before a prediction began."))
+            self._reject_if_expired(image, now_s)
         return wanted
+
+    def _reject_if_expired(self, image: QueuedImage, now_s: float) -> None:
+        if image.deadline_s < now_s and not image.answer.done():
+            self._numbers.rejected("expired", image.rows)
+            image.fail(DeadlinePassed("The deadline passed before a prediction began."))
 
     def close(self) -> None:
         """Answer all images that wait with the error of a worker that closes."""
@@ -137,7 +143,7 @@ class ImageQueue:
 
 def rows_of(members: Sequence[QueuedImage]) -> int:
     """How many images the members count as."""
-    return sum(image.rows for image in members)
+    return sum([image.rows for image in members])  # a generator costs half as much again
 
 
 def reject_closing(members: Sequence[QueuedImage]) -> None:

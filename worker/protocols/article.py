@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
@@ -58,14 +58,15 @@ class Article:
         """`answer` for a request that aiohttp has read."""
         return to_aiohttp(await self.answer(request))
 
-    async def answer(self, request: IncomingRequest) -> JsonResponse:
+    def answer(self, request: IncomingRequest) -> Awaitable[JsonResponse]:
         """One image: a list of pairs, best first; several: a list of those, in order. Raises WorkerError.
 
         Of a model that gives tensors: the outputs of each image. With `?timings` the header Server-Timing says how long
         each stage took.
         """
-        if "timings" not in request.query:
-            return await self._answer(request)
+        return self._timed(request) if "timings" in request.query else self._answer(request)
+
+    async def _timed(self, request: IncomingRequest) -> JsonResponse:
         with noting_stages() as stages:
             response = await self._answer(request)
         response.headers["Server-Timing"] = server_timing(stages.seconds)
