@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,8 @@ from dataclasses import replace
 
 from benchmarks.attack.catalogue import KINDS, Attack, Kind
 from benchmarks.attack.targets import Findings, Targets
-from benchmarks.harness.p2p import ROOT
+from benchmarks.harness.processes import program
 from registry.runtime.processes import open_files
-from registry.runtime.processes.parent_death import die_with_parent
 
 LOWEST_PRIORITY = 19
 FINISHES_WITHIN_S = 300.0
@@ -50,17 +48,10 @@ class Attackers:
 def started_attackers(number: int, targets: Targets) -> Iterator[Attackers]:
     """The processes of a kind, all of which have built what they send."""
     with ExitStack() as stack:
-        processes = []
-        for attacker in range(KINDS[number].attackers(targets)):
-            command = [sys.executable, "-m", __name__, str(number), replace(targets, attacker=attacker).to_json()]
-            pipe = subprocess.PIPE
-            process = stack.enter_context(
-                subprocess.Popen(
-                    command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, preexec_fn=die_with_parent(signal.SIGKILL)
-                )
-            )
-            stack.callback(process.terminate)
-            processes.append(process)
+        processes = [
+            stack.enter_context(program(__name__, str(number), replace(targets, attacker=attacker).to_json()))
+            for attacker in range(KINDS[number].attackers(targets))
+        ]
         for process in processes:
             assert process.stdout is not None
             process.stdout.readline()

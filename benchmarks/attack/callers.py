@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import subprocess
 import sys
 import time
@@ -19,10 +18,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmarks.attack.targets import SERVICE, Targets
-from benchmarks.harness.p2p import ROOT
+from benchmarks.harness.processes import program
 from benchmarks.harness.summary import percentile
 from p2pclient import AsyncClient, P2PError
-from registry.runtime.processes.parent_death import die_with_parent
 from tests.support.photos import chelsea_jpeg
 
 DEADLINE_S = 10.0
@@ -75,19 +73,12 @@ class Callers:
 @contextmanager
 def started_callers(targets: Targets) -> Iterator[Callers]:
     """The callers' process, which has made its first calls."""
-    command = [sys.executable, "-m", __name__, targets.to_json()]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, preexec_fn=die_with_parent(signal.SIGKILL)
-    ) as process:
-        try:
-            callers = Callers(process)
-            callers.begin()
-            time.sleep(2 * PERIOD_S)
-            callers.end()
-            yield callers
-        finally:
-            process.terminate()
+    with program(__name__, targets.to_json()) as process:
+        callers = Callers(process)
+        callers.begin()
+        time.sleep(2 * PERIOD_S)
+        callers.end()
+        yield callers
 
 
 async def call_until_told(targets: Targets) -> None:

@@ -21,6 +21,8 @@ from registry.runtime.processes.parent_death import die_with_parent
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
 
+_ROOT = Path(__file__).parents[2]
+
 
 def free_port() -> int:
     """A port that was free a moment ago."""
@@ -34,6 +36,23 @@ def free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [int(probe.getsockname()[1]) for probe in probes]
+
+
+@contextlib.contextmanager
+def program(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A module of this checkout as a process that takes orders on its standard input and answers on its output.
+
+    It is asked to end with the block, and killed if this process dies.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, text=True, cwd=_ROOT, preexec_fn=die_with_parent(signal.SIGKILL)
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import subprocess
 import sys
 import time
@@ -18,11 +17,10 @@ from dataclasses import asdict, dataclass, field
 
 import aiohttp
 
-from benchmarks.harness.p2p import ROOT
+from benchmarks.harness.processes import program
 from benchmarks.soak.calls import WITHIN_S, Call, kinds
 from benchmarks.soak.targets import Targets
 from p2pclient import AsyncClient
-from registry.runtime.processes.parent_death import die_with_parent
 
 RATES_HZ = {
     "p2pclient: classify": 10.0,
@@ -78,15 +76,8 @@ class Callers:
 @contextmanager
 def started_callers(targets: Targets) -> Iterator[Callers]:
     """The callers' process, which calls until the end of the block."""
-    command = [sys.executable, "-m", __name__, targets.to_json()]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, preexec_fn=die_with_parent(signal.SIGKILL)
-    ) as process:
-        try:
-            yield Callers(process)
-        finally:
-            process.terminate()
+    with program(__name__, targets.to_json()) as process:
+        yield Callers(process)
 
 
 async def call_until_told(targets: Targets) -> None:

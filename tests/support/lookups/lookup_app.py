@@ -71,21 +71,27 @@ async def served(
         assert service is not None, "it is the default"
         await until(lambda: service.snapshot.known and (service.snapshot.panic is not None) == panic)
         path = FastPath(directory, access=access, tracing=tracing)
-        runner = web.AppRunner(build_app(directory, path, access=access), access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        assert runner.server is not None
-        factory = (
-            partial(LookupConnection, runner.server, path, Connections(at_most=1000), **OPTIONS)
-            if fast
-            else runner.server
-        )
-        server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
-        try:
-            yield server.sockets[0].getsockname()[1], path
-        finally:
-            server.close()
-            await runner.cleanup()
-            await asyncio.sleep(0.005)  # for the last connections to be let go
+        app = build_app(directory, path, access=access)
+        async with listening(app, path, Connections(at_most=1000), fast=fast) as port:
+            yield port, path
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, path: FastPath, connections: Connections, *, fast: bool
+) -> AsyncIterator[int]:
+    """The port at which the lookup's application is reached: by the fast path first, or by aiohttp alone."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    assert runner.server is not None
+    factory = partial(LookupConnection, runner.server, path, connections, **OPTIONS) if fast else runner.server
+    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await runner.cleanup()
+        await asyncio.sleep(0.005)  # for the last connections to be let go
 
 
 def alike(said: bytes) -> bytes:

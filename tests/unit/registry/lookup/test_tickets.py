@@ -7,17 +7,14 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from registry.backend.health_answer import HealthAnswer
 from registry.discovery.directory import Directory
 from registry.instances.instance import Instance
-from registry.lookup.connection import LookupConnection
 from registry.lookup.fast_path import FastPath
 from registry.lookup.routes import build_app
 from registry.lookup.tickets import LookupTickets
@@ -26,7 +23,7 @@ from registry.security.tickets.key_folder import new_key
 from registry.security.tickets.ticket import Limits, Ticket, verify
 from registry.security.tickets.ticket_signer import SigningKey, TicketSigner
 from tests.support.fakes import LikeConsul
-from tests.support.lookups.lookup_app import OPTIONS
+from tests.support.lookups.lookup_app import listening
 from tests.support.raw_http import conversation, undated
 from tests.support.waiting import until
 
@@ -75,19 +72,9 @@ async def lookup(tickets: LookupTickets, *, fast: bool = True) -> AsyncIterator[
     ):
         await until(lambda: len([s for s in directory.services() if s.snapshot.known]) == len(WORKERS))
         path = FastPath(directory, tickets)
-        runner = web.AppRunner(build_app(directory, path, tickets), access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        assert runner.server is not None
-        factory: Any = runner.server
-        if fast:
-            factory = partial(LookupConnection, runner.server, path, connections, **OPTIONS)
-        server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
-        try:
-            yield server.sockets[0].getsockname()[1], path
-        finally:
-            server.close()
-            await runner.cleanup()
-            await asyncio.sleep(0.005)  # for the last connections to be let go
+        app = build_app(directory, path, tickets)
+        async with listening(app, path, connections, fast=fast) as port:
+            yield port, path
 
 
 async def get(port: int, target: str, **options: Any) -> tuple[int, str, Mapping[str, str]]:

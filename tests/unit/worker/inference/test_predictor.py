@@ -288,17 +288,22 @@ async def test_the_memory_of_waiting_images_is_bounded(bench: Bench) -> None:
     assert bench.rejected("memory") == 1
 
 
+async def one_and_seven_behind_it(predictor: Predictor, engine: Naming) -> list[int]:
+    """What eight images are named, of which the first is being predicted while four of the others get ready."""
+    tasks = [asyncio.create_task(predictor.predict([encoded(0)], deadline_s=soon()))]
+    await until(lambda: predictor.batcher.running == 1)
+    tasks += [asyncio.create_task(predictor.predict([encoded(v)], deadline_s=soon())) for v in range(1, 8)]
+    await until(lambda: (predictor.batcher.running, predictor.batcher.depth) == (5, 3))
+    engine.go.set()
+    return [int((await task)[0][0]) for task in tasks]
+
+
 async def test_an_accelerator_gets_its_next_batch_assembled_ahead(bench: Bench) -> None:
     """While a batch runs beside the cores, the next full one is made one array, padded to a size it knows."""
     engine = Naming(device="gpu", fixed=(1, 2, 4))
     engine.go.clear()
     async with bench.predictor(engine) as predictor:
-        tasks = [asyncio.create_task(predictor.predict([encoded(0)], deadline_s=soon()))]
-        await until(lambda: predictor.batcher.running == 1)
-        tasks += [asyncio.create_task(predictor.predict([encoded(v)], deadline_s=soon())) for v in range(1, 8)]
-        await until(lambda: (predictor.batcher.running, predictor.batcher.depth) == (5, 3))
-        engine.go.set()
-        assert [int((await task)[0][0]) for task in tasks] == [*range(8)]
+        assert await one_and_seven_behind_it(predictor, engine) == [*range(8)]
     assert (engine.sizes, engine.stacked) == ([1, 4, 4], [True] * 3)
 
 
@@ -320,12 +325,7 @@ async def test_an_engine_that_uploads_gets_every_batch_uploaded(bench: Bench) ->
     engine = Uploading(device="gpu:0", fixed=(1, 2, 4))
     engine.go.clear()
     async with bench.predictor(engine) as predictor:
-        tasks = [asyncio.create_task(predictor.predict([encoded(0)], deadline_s=soon()))]
-        await until(lambda: predictor.batcher.running == 1)
-        tasks += [asyncio.create_task(predictor.predict([encoded(v)], deadline_s=soon())) for v in range(1, 8)]
-        await until(lambda: (predictor.batcher.running, predictor.batcher.depth) == (5, 3))
-        engine.go.set()
-        assert [int((await task)[0][0]) for task in tasks] == [*range(8)]
+        assert await one_and_seven_behind_it(predictor, engine) == [*range(8)]
     assert engine.sizes == [1, 4, 4]
 
 
