@@ -19,7 +19,7 @@ from tests.support.consul_binary.fetch import find_or_fetch
 from tests.support.consul_process import ConsulProcess
 from tests.support.servers.zookeeper_process import Ensemble, running_ensemble
 
-pytest_plugins = ["tests.support.event_loops.callback_check"]
+pytest_plugins = ["tests.support.event_loops.callback_check", "tests.support.xdist_scheduling"]
 
 # An example has no time limit, and drawing it neither: the machine may be busy with something else.
 _unhurried = [hypothesis.HealthCheck.too_slow]
