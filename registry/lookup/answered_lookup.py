@@ -32,11 +32,6 @@ class AnsweredLookup:
         return self.request.split(b" ", 2)[1].partition(b"?")[0].decode()
 
     @property
-    def route(self) -> str:
-        """The path with a name for its variable, as aiohttp's side has it."""
-        return "/next/{service}" if self.path.startswith("/next/") else self.path
-
-    @property
     def host(self) -> str:
         """The header Host."""
         lines = self.request.split(b"\r\n")[1:]
@@ -62,7 +57,11 @@ def trace_lookup(tracing: Tracing, lookup: AnsweredLookup, parent: TraceContext 
     """Make the span of a lookup that has just been answered, and name its trace."""
     from registry.runtime.tracing.server_spans import ServedRequest
 
-    request = ServedRequest(
-        "GET", lookup.path, lookup.route, scheme, lookup.host, lookup.client or "", lookup.request_id
-    )
+    path = lookup.path
+    request = ServedRequest("GET", path, _route(path), scheme, lookup.host, lookup.client or "", lookup.request_id)
     return tracing.note_answered(request, parent, since_ns=lookup.since_ns, status=200, worker=lookup.worker)
+
+
+def _route(path: str) -> str:
+    """The path with a name for its variable, as aiohttp's side has it."""
+    return "/next/{service}" if path.startswith("/next/") else path

@@ -28,10 +28,11 @@ def _traced(step: str, outer: Stages) -> Iterator[None]:
     from worker.telemetry.traced_stages import TracedStages, stage_spans
 
     assert isinstance(outer, TracedStages), "only these have traces of images"
-    span = outer.tracer.start_span(f"step {step}", context=contexts.get_current(), attributes={"p2p.step": step})
+    tracing = outer.tracing
+    span = tracing.tracer.start_span(f"step {step}", context=contexts.get_current(), attributes={"p2p.step": step})
     token = contexts.attach(trace.set_span_in_context(span))
     try:
-        with stage_spans(outer.tracer, span, outer):
+        with stage_spans(tracing, span, outer):
             yield
     except BaseException as error:
         note_error(span, error)

@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, Tracer
-from opentelemetry.trace import set_span_in_context as with_span
+from opentelemetry.trace import Link, Span, SpanContext
 
-from registry.runtime.tracing.server_spans import epoch_offset_ns
+from registry.runtime.tracing.server_spans import Tracing, epoch_offset_ns
 from worker.telemetry.request_stages import ImageTrace, Stages, noting_stages_in
 
 BATCH = "batch"
@@ -32,10 +30,10 @@ class _Stage(NamedTuple):
 class TracedImage:
     """The trace of the request to which an image belongs, and the span of its batch once that has ended."""
 
-    __slots__ = ("batch", "request", "tracer")
+    __slots__ = ("batch", "request", "tracing")
 
-    def __init__(self, tracer: Tracer, request: SpanContext) -> None:
-        self.tracer = tracer
+    def __init__(self, tracing: Tracing, request: SpanContext) -> None:
+        self.tracing = tracing
         self.request = request
         self.batch: SpanContext | None = None
 
@@ -45,16 +43,15 @@ class TracedImage:
         """Make the span of the batch that predicted these images, `rows` with those that are not traced."""
         offset_ns = epoch_offset_ns()
         requests = {trace.request.span_id: trace.request for trace in traces}
-        span = self.tracer.start_span(
+        batch = self.tracing.ended.add(
             BATCH,
-            context=Context(),
+            began_ns=int(began_s * 1e9) + offset_ns,
+            ended_ns=int(ended_s * 1e9) + offset_ns,
             attributes={MODEL: model, BATCH_ROWS: rows},
             links=[Link(request) for request in requests.values()],
-            start_time=int(began_s * 1e9) + offset_ns,
         )
-        span.end(int(ended_s * 1e9) + offset_ns)
         for trace in traces:
-            trace.batch = span.get_span_context()
+            trace.batch = batch
 
 
 class TracedStages(Stages):
@@ -63,9 +60,9 @@ class TracedStages(Stages):
     `make_spans`, at the end, makes a span for each.
     """
 
-    def __init__(self, tracer: Tracer, span: Span, outer: Stages | None = None) -> None:
+    def __init__(self, tracing: Tracing, span: Span, outer: Stages | None = None) -> None:
         super().__init__()
-        self.tracer = tracer
+        self.tracing = tracing
         self._span = span
         self._outer = outer
         self._ended: list[_Stage] = []
@@ -82,25 +79,25 @@ class TracedStages(Stages):
 
     def image_trace(self) -> TracedImage:
         """See `Stages.image_trace`."""
-        return TracedImage(self.tracer, self._span.get_span_context())
+        return TracedImage(self.tracing, self._span.get_span_context())
 
     def make_spans(self) -> None:
         """Make the spans of the stages that have ended."""
-        offset_ns, within = epoch_offset_ns(), with_span(self._span, Context())
+        offset_ns, within = epoch_offset_ns(), self._span.get_span_context()
         for stage in self._ended:
-            span = self.tracer.start_span(
+            self.tracing.ended.add(
                 stage.name,
-                context=within,
+                began_ns=int(stage.began_s * 1e9) + offset_ns,
+                ended_ns=int(stage.ended_s * 1e9) + offset_ns,
+                parent=within,
                 links=[Link(batch) for batch in stage.batches],
-                start_time=int(stage.began_s * 1e9) + offset_ns,
             )
-            span.end(int(stage.ended_s * 1e9) + offset_ns)
 
 
 @contextmanager
-def stage_spans(tracer: Tracer, span: Span, outer: Stages | None = None) -> Iterator[None]:
+def stage_spans(tracing: Tracing, span: Span, outer: Stages | None = None) -> Iterator[None]:
     """The stages of what the current task does in this context become spans below `span`."""
-    stages = TracedStages(tracer, span, outer)
+    stages = TracedStages(tracing, span, outer)
     try:
         with noting_stages_in(stages):
             yield

@@ -47,7 +47,7 @@ class TracedFrame:
             request.remote or "",
             sent_request_id(request.headers.get(REQUEST_ID)),
         )
-        with tracing.serving(served, parent) as span, stage_spans(tracing.tracer, span):
+        with tracing.serving(served, parent) as span, stage_spans(tracing, span):
             response = await self._frame.answer_and_log(request, handler, convert)
             note_answer(span, response.status)
             return response

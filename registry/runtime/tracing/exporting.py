@@ -1,4 +1,4 @@
-"""Sends a server's spans by OTLP over HTTP, as OpenTelemetry's own variables say. The only user of its SDK.
+"""Sends a server's spans by OTLP over HTTP, as OpenTelemetry's own variables say.
 
 Spans wait in a bounded queue that a thread empties: a collector that is slow or gone costs spans, never a request.
 """
@@ -37,7 +37,7 @@ class SpanExport:
         self._exporter = _Exporter()
         self.provider = TracerProvider(
             sampler=None if sampling is None else ALWAYS_ON,
-            resource=Resource.create(_about(name, os.environ)),
+            resource=_HashedOnce(Resource.create(_about(name, os.environ))),
             id_generator=None if sampling is None else _SampledIds(sampling.ids_below),
             shutdown_on_exit=False,
         )
@@ -63,6 +63,20 @@ class _Exporter(OTLPSpanExporter):
         if not self._closed:
             self._closed = True
             super().shutdown()  # type: ignore[no-untyped-call]  # it takes and gives nothing
+
+
+class _HashedOnce(Resource):
+    """What is said of the process. The exporter asks for the hash at each span, and the SDK's writes JSON for it."""
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource.attributes, resource.schema_url)
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other)
 
 
 class _SampledIds(IdGenerator):

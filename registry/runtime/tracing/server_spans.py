@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opentelemetry import context as contexts
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, format_span_id, format_trace_id
+from opentelemetry.trace import (
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TracerProvider,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+)
 from opentelemetry.trace import set_span_in_context as with_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from registry.runtime.tracing.current import TraceIds, current_trace
+from registry.runtime.tracing.ended_spans import EndedSpans
 from registry.runtime.tracing.sampling import Sampling
 from registry.runtime.tracing.trace_context import TraceContext
 
 STATUS = "http.response.status_code"
+
+SCOPE = "p2p-serving"
+"""The name under which all spans are made."""
 
 WORKER = "p2p.worker"
 """The attribute for the address of the worker that a lookup names."""
@@ -30,7 +44,6 @@ UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _NO_TRACE = Context()
-_NOTHING: Mapping[str, str | int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,8 @@ class Tracing:
 
     def __init__(self, provider: TracerProvider, sampling: Sampling) -> None:
         self.provider = provider
-        self.tracer = provider.get_tracer("p2p-serving")
+        self.tracer = provider.get_tracer(SCOPE)
+        self.ended = EndedSpans(self.tracer, SCOPE)
         self.wants = sampling.wants
         self.begins = sampling.begins
 
@@ -69,33 +83,26 @@ class Tracing:
         worker: str | None,
     ) -> str:
         """Make the span of a request that began at `since_ns` since 1970 and has just been answered; its trace's id."""
-        answer: dict[str, str | int] = {STATUS: status}
+        attributes = _attributes(request)
+        attributes[STATUS] = status
         if worker is not None:
-            answer[WORKER] = worker
-        span = self._begin(request, parent, since_ns=since_ns, answer=answer)
-        span.end()
-        return trace_ids(span).trace_id
-
-    def _begin(
-        self,
-        request: ServedRequest,
-        parent: TraceContext | None,
-        *,
-        since_ns: int | None = None,
-        answer: Mapping[str, str | int] = _NOTHING,
-    ) -> Span:
-        return self.tracer.start_span(
-            f"{request.method} {request.route}" if request.route else request.method,
-            context=_NO_TRACE if parent is None else _PROPAGATOR.extract(parent.headers(), _NO_TRACE),
+            attributes[WORKER] = worker
+        about = self.ended.add(
+            _name(request),
+            began_ns=since_ns,
+            ended_ns=time.time_ns(),
+            parent=None if parent is None else _span_context(parent),
             kind=SpanKind.SERVER,
-            attributes={**_attributes(request), **answer},
-            start_time=since_ns,
+            attributes=attributes,
         )
+        return format_trace_id(about.trace_id)
 
     @contextmanager
     def serving(self, request: ServedRequest, parent: TraceContext | None) -> Iterator[Span]:
         """The span of the request that is answered in this context, which is the current one for all that it does."""
-        span = self._begin(request, parent)
+        span = self.tracer.start_span(
+            _name(request), context=_context(parent), kind=SpanKind.SERVER, attributes=_attributes(request)
+        )
         ids = current_trace.set(trace_ids(span))
         token = contexts.attach(with_span(span, _NO_TRACE))
         try:
@@ -137,6 +144,18 @@ def trace_ids(span: Span) -> TraceIds:
 def epoch_offset_ns() -> int:
     """What is added to a monotonic time in nanoseconds so that it counts from 1970."""
     return time.time_ns() - time.monotonic_ns()
+
+
+def _name(request: ServedRequest) -> str:
+    return f"{request.method} {request.route}" if request.route else request.method
+
+
+def _context(parent: TraceContext | None) -> Context:
+    return _NO_TRACE if parent is None else _PROPAGATOR.extract(parent.headers(), _NO_TRACE)
+
+
+def _span_context(parent: TraceContext) -> SpanContext:
+    return get_current_span(_context(parent)).get_span_context()
 
 
 def _attributes(request: ServedRequest) -> dict[str, str | int]:
