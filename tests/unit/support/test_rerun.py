@@ -25,10 +25,10 @@ def test_fails_the_first_time():
 
 
 def run(folder: Path, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "tests.support.rerun", *before, "-q", *arguments]
-    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_a_failure_that_does_not_repeat_is_named(tmp_path: Path) -> None:
@@ -75,3 +75,14 @@ def test_what_has_another_cause_is_not_run_again(tmp_path: Path, source: str, st
 def test_the_second_run_is_alone() -> None:
     """Of the arguments, those that make processes for tests are left out."""
     assert alone(["-n", "2", "-q", "--dist", "loadfile", "tests/unit"]) == ["-q", "tests/unit"]
+
+
+def test_a_test_during_which_the_process_died_runs_again(tmp_path: Path) -> None:
+    """Where tests run beside each other, one that ends its process the first time fails nothing else."""
+    dies = CHANCE.replace("from pathlib import Path\n", "import os\nfrom pathlib import Path\n")
+    dies = dies.replace("    assert ran\n", "    ran or os._exit(1)\n")
+    (tmp_path / "test_chance.py").write_text(f"{dies}\ndef test_passes():\n    pass\n")
+    ran = run(tmp_path, "-n", "2", "--dist", "loadfile", "-p", "tests.support.xdist_scheduling")
+    assert ran.returncode == 0, ran.stdout
+    assert "1 failed, 1 passed" in ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith("Failed beside other tests, passed alone: test_chance.py::test_fails")
