@@ -137,6 +137,6 @@ def test_a_test_whose_callback_computes_fails(tmp_path: Path) -> None:
         "no:cacheprovider",
         tmp_path,
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert "1 failed, 2 passed" in done.stdout
     assert "callbacks held an event loop for more than 40 ms" in done.stdout

@@ -43,11 +43,11 @@ def quiet_tensorflow() -> Iterator[None]:
     finally:
         os.dup2(real, 2)  # closes the pipe's last writing end, so the filter stops
         filtering.join(timeout=1)  # a child process that was started meanwhile may hold the pipe open for longer
-        os.close(real)
 
 
 def _filter(source: int, target: int) -> None:
-    with os.fdopen(source, "rb") as lines:
+    """Pass on what is no start-up message; closes both files, of which nobody else may close `target` before."""
+    with os.fdopen(source, "rb") as lines, os.fdopen(target, "wb", buffering=0) as real:
         for line in lines:
             if not _STARTUP_MESSAGE.match(line):
-                os.write(target, line)
+                real.write(line)
