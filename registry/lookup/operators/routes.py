@@ -13,6 +13,7 @@ from registry.events.event_log import EventLog
 from registry.lookup.operators.events import STREAM, EventRoute
 from registry.lookup.operators.metrics import LookupMetrics
 from registry.lookup.operators.scrape_targets import scrape_targets
+from registry.lookup.operators.summary import ServiceFacts
 from registry.lookup.operators.summary_stream import stream_summary
 from registry.lookup.operators.summary_text import ServiceText, SummaryTexts, whole
 from registry.lookup.waiting_requests import WaitingRequests
@@ -85,8 +86,7 @@ class _OperatorRoutes:
 
     def _service(self, service: Service, now_s: float) -> ServiceText:
         watch = service.watch
-        return self._texts[service.name].text(
-            service.snapshot,
+        facts = ServiceFacts(
             stale_s=watch.stale_s(now_s),
             trouble=watch.trouble,
             hint=self._directory.hint(service),
@@ -95,6 +95,7 @@ class _OperatorRoutes:
             product=watch.product,
             figures=None if self._figures is None else self._figures.figures(service.name),
         )
+        return self._texts[service.name].text(service.snapshot, facts)
 
     async def history(self, request: web.Request) -> web.Response:
         """`GET /history/NAME?worker=ID`: the last 15 minutes of a service's figures, or of one of its workers."""

@@ -27,29 +27,32 @@ _CURES = {
 _UNKNOWN = dict.fromkeys(("requests_per_s", "errors", "p50_s", "p99_s"))
 
 
-def service_summary(
-    snapshot: Snapshot,
-    shares: Mapping[str, float],
-    *,
-    stale_s: float | None,
-    trouble: str,
-    hint: str,
-    rollout: Rollout | None = None,
-    split: Shares | None = None,
-    product: str = "Consul",
-    figures: ServiceFigures | None = None,
-) -> dict[str, Any]:
-    """One service as a JSON object, without its workers, whose shares in per cent are `shares`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFacts:
+    """What is known of a service beside its instances.
 
     `stale_s`: for how long the backend, of the make `product`, has not confirmed it, None while it does; `trouble`:
     why. `hint`: why it has no worker to hand out, "" where that is not known. `rollout` is its record while it is in
     force, and `split` the shares of the versions by it. `figures` are those of the service, None where none are known.
     """
+
+    stale_s: float | None = None
+    trouble: str = ""
+    hint: str = ""
+    rollout: Rollout | None = None
+    split: Shares | None = None
+    product: str = "Consul"
+    figures: ServiceFigures | None = None
+
+
+def service_summary(snapshot: Snapshot, shares: Mapping[str, float], facts: ServiceFacts) -> dict[str, Any]:
+    """One service as a JSON object, without its workers, whose shares in per cent are `shares`."""
+    rollout, split, figures = facts.rollout, facts.split, facts.figures
     shadows = {} if rollout is None else rollout.shadows
     return {
         "name": snapshot.service,
         "known": snapshot.known,
-        "stale_s": None if stale_s is None else round(stale_s, 1),
+        "stale_s": None if facts.stale_s is None else round(facts.stale_s, 1),
         "total": len(snapshot.instances),
         "healthy": len(snapshot.serving),
         "handed_out": len(shares),
@@ -58,7 +61,7 @@ def service_summary(
         "figures": None if figures is None or figures.total is None else _service_figures(figures, figures.total),
         "versions": _versions(snapshot, shares, shadows, {} if figures is None else figures.versions),
         "notes": [
-            *_service_notes(snapshot, stale_s=stale_s, trouble=trouble, hint=hint, product=product),
+            *_service_notes(snapshot, facts),
             *([absence(snapshot.service, split.absent, split.weights)] if split is not None and split.absent else []),
             *([] if figures is None else _silent_workers(snapshot, figures.workers)),
         ],
@@ -207,14 +210,13 @@ def _worker_notes(instance: Instance, *, set_aside: bool) -> Iterator[str]:
         yield f"version {version} failed: {error}"
 
 
-def _service_notes(
-    snapshot: Snapshot, *, stale_s: float | None, trouble: str, hint: str, product: str
-) -> Iterator[str]:
+def _service_notes(snapshot: Snapshot, facts: ServiceFacts) -> Iterator[str]:
     """What is unusual about a service: panic mode, no worker, a backend that does not confirm it."""
     panic = snapshot.panic
     if panic is not None:
         yield f"{panic.healthy} of {panic.total} healthy: all {panic.total} are handed out"
-    if not snapshot.eligible and hint:
-        yield f"no worker can be handed out: {hint}"
-    if stale_s is not None:
-        yield f"{product} has not confirmed this for {stale_s:.0f} s{f': {trouble}' if trouble else ''}"
+    if not snapshot.eligible and facts.hint:
+        yield f"no worker can be handed out: {facts.hint}"
+    if facts.stale_s is not None:
+        why = f": {facts.trouble}" if facts.trouble else ""
+        yield f"{facts.product} has not confirmed this for {facts.stale_s:.0f} s{why}"

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Instance
 from registry.lookup.operators.summary import (
+    ServiceFacts,
     WorkerFacts,
     service_summary,
     shares_percent,
     worker_facts,
     worker_summary,
 )
-from registry.rollout.record import Rollout
-from registry.rollout.shares import Shares
-from registry.worker_figures.figures import ServiceFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +40,15 @@ class SummaryTexts:
     def __init__(self) -> None:
         self._workers: Mapping[str, tuple[Instance, WorkerFacts, str]] = {}
 
-    def text(
-        self,
-        snapshot: Snapshot,
-        *,
-        stale_s: float | None,
-        trouble: str,
-        hint: str,
-        rollout: Rollout | None = None,
-        split: Shares | None = None,
-        product: str = "Consul",
-        figures: ServiceFigures | None = None,
-    ) -> ServiceText:
-        """The service now; for the arguments see `service_summary`."""
-        shares = shares_percent(snapshot, split)
-        head = service_summary(
-            snapshot,
-            shares,
-            stale_s=stale_s,
-            trouble=trouble,
-            hint=hint,
-            rollout=rollout,
-            split=split,
-            product=product,
-            figures=figures,
-        )
+    def text(self, snapshot: Snapshot, facts: ServiceFacts) -> ServiceText:
+        """The service now."""
+        shares = shares_percent(snapshot, facts.split)
+        head = service_summary(snapshot, shares, facts)
         serving = bool(snapshot.serving)
         workers = {}
         for instance in snapshot.instances:
-            facts = worker_facts(instance, snapshot, shares, figures, serving=serving)
-            workers[instance.id] = self._worker(instance, facts)
+            now = worker_facts(instance, snapshot, shares, facts.figures, serving=serving)
+            workers[instance.id] = self._worker(instance, now)
         self._workers = workers
         return ServiceText(json.dumps(head), {id_: text for id_, (_, _, text) in workers.items()})
 

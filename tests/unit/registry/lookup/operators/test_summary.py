@@ -13,7 +13,7 @@ from registry.discovery.directory import Directory
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Health, Instance, failed_meta
 from registry.lookup.fast_path import FastPath
-from registry.lookup.operators.summary import shares_percent
+from registry.lookup.operators.summary import ServiceFacts, shares_percent
 from registry.lookup.operators.summary_text import SummaryTexts, whole
 from registry.lookup.routes import build_app
 from registry.rollout.record import Rollout
@@ -32,7 +32,7 @@ def snapshot(*instances: Instance, unreachable: frozenset[str] = frozenset()) ->
 
 def service_summary(snapshot: Snapshot, **facts: Any) -> dict[str, Any]:
     """What /summary says of one service."""
-    (service,) = json.loads(whole({"classify": SummaryTexts().text(snapshot, **facts)}))["services"]
+    (service,) = json.loads(whole({"classify": SummaryTexts().text(snapshot, ServiceFacts(**facts))}))["services"]
     return dict(service)
 
 
@@ -41,7 +41,7 @@ def test_shares_follow_the_weights_of_those_handed_out() -> None:
     drained = replace(B, id="c", health=Health.MAINTENANCE)
     assert shares_percent(snapshot(A, B, drained)) == {"a": 75.0, "b": 25.0}
     assert shares_percent(snapshot()) == {}
-    said = service_summary(snapshot(A, B, drained), stale_s=None, trouble="", hint="")
+    said = service_summary(snapshot(A, B, drained))
     assert said["versions"] == [
         {"version": "3", "workers": 1, "share_percent": 75.0, "shadow_percent": 0.0, "figures": None},
         {"version": "4", "workers": 2, "share_percent": 25.0, "shadow_percent": 0.0, "figures": None},
@@ -60,7 +60,7 @@ def test_shares_follow_the_split_among_versions() -> None:
     rollout = Rollout({"3": 60, "4": 40}, shadows={"5": 10})
     by_version = shares(rollout, {"3": 4, "4": 1, "5": 1})
     assert shares_percent(workers, by_version) == {"a": 45.0, "a2": 15.0, "b": 40.0}
-    said = service_summary(workers, stale_s=None, trouble="", hint="", rollout=rollout, split=by_version)
+    said = service_summary(workers, rollout=rollout, split=by_version)
     assert [(each["version"], each["share_percent"], each["shadow_percent"]) for each in said["versions"]] == [
         ("3", 60.0, 0.0),
         ("4", 40.0, 0.0),
@@ -84,7 +84,7 @@ def test_shares_follow_the_split_among_versions() -> None:
 )
 def test_each_worker_says_what_is_unusual(worker: Instance, notes: list[str]) -> None:
     """Consul's check output and an operator's reason stand there word for word."""
-    said = service_summary(snapshot(worker, B), stale_s=None, trouble="", hint="")
+    said = service_summary(snapshot(worker, B))
     assert said["workers"][0]["notes"] == notes
     assert said["notes"] == []
 
@@ -100,12 +100,12 @@ def test_a_service_says_that_few_are_healthy_and_that_consul_is_away() -> None:
     ]
     assert (said["panic"], said["stale_s"]) == ({"healthy": 1, "total": 4}, 12.3)
     refusing = snapshot(A, critical, unreachable=frozenset("b"))
-    said = service_summary(refusing, stale_s=None, trouble="", hint="")
+    said = service_summary(refusing)
     assert said["workers"][1]["notes"] == [
         "critical: timeout",
         "it refuses connections, so it is not handed out while another worker is healthy",
     ]
-    none = service_summary(snapshot(), stale_s=None, trouble="", hint="the token needs node:read")
+    none = service_summary(snapshot(), hint="the token needs node:read")
     assert none["notes"] == ["no worker can be handed out: the token needs node:read"]
 
 
@@ -130,7 +130,7 @@ def test_shares_follow_the_split() -> None:
     other, unnamed = replace(A, id="c", weight=1), replace(B, id="d", version="5")
     split = Shares({"3": 80, "4": 20}, absent=("9",))
     assert shares_percent(snapshot(A, B, other, unnamed), split) == {"a": 60.0, "c": 20.0, "b": 20.0}
-    said = service_summary(snapshot(A, B, other, unnamed), stale_s=None, trouble="", hint="", split=split)
+    said = service_summary(snapshot(A, B, other, unnamed), split=split)
     assert said["handed_out"] == 3
     assert said["notes"] == [
         "Version 9 of classify has a weight and no healthy worker: version 3, version 4 get the calls."

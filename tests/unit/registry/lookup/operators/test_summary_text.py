@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from registry.discovery.snapshot import Snapshot
 from registry.instances.instance import Health, Instance
+from registry.lookup.operators.summary import ServiceFacts
 from registry.lookup.operators.summary_text import ServiceText, SummaryTexts, changes, whole
 from registry.worker_figures.figures import Figures, ServiceFigures, WorkerFigures
 
@@ -20,7 +21,7 @@ A = Instance("cats", "a", "10.0.0.1", 9001, version="3")
 def text_of(texts: SummaryTexts, *instances: Instance, figures: ServiceFigures | None = None) -> ServiceText:
     proven = frozenset(instance.id for instance in instances)
     snapshot = Snapshot("cats", instances, known=True, proven=proven)
-    return texts.text(snapshot, stale_s=None, trouble="", hint="", figures=figures)
+    return texts.text(snapshot, ServiceFacts(figures=figures))
 
 
 def applied(told: dict[str, Any], change: str) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def test_changes_lead_from_one_whole_to_the_next(steps: list[dict[str, dict[str,
                 for id_, (health, output) in members.items()
             ]
             snapshot = Snapshot(name, tuple(instances), known=True, proven=frozenset("ab"))
-            now[name] = texts.setdefault(name, SummaryTexts()).text(snapshot, stale_s=None, trouble="", hint="")
+            now[name] = texts.setdefault(name, SummaryTexts()).text(snapshot, ServiceFacts())
         told = applied(told, changes(before, now))
         assert in_order(told) == in_order(json.loads(whole(now)))
         before = now
