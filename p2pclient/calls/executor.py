@@ -25,7 +25,7 @@ from p2pclient.errors import P2PError
 from p2pclient.failures import Failure, Trouble, without_frames
 from p2pclient.retrying import retry_policy
 from p2pclient.retrying.retry_budget import RetryBudget
-from p2pclient.transport.request_id import RequestIds, identified
+from p2pclient.transport.request_id import Identified, RequestIds
 from p2pclient.types import Worker
 
 if TYPE_CHECKING:
@@ -90,23 +90,19 @@ class _Call(Generic[T]):
         self._state = state
 
     async def run(self) -> Answered[T]:
-        try:
-            return await self._run()
-        except P2PError as error:
-            error.request_id = self._state.request_id
-            raise
-
-    async def _run(self) -> Answered[T]:
         state = self._state
-        while True:
-            if state.state is State.FINDING:
-                await self._race(self._picked() or await self._found())
-            elif state.state is State.PAUSING:
-                await self._pause()
-            elif state.answer is not None:
-                return state.answer
-            else:
-                raise state.error()
+        try:
+            while state.answer is None:
+                if state.state is State.FINDING:
+                    await self._race(self._picked() or await self._found())
+                elif state.state is State.PAUSING:
+                    await self._pause()
+                else:
+                    raise state.error()
+            return state.answer
+        except P2PError as error:
+            error.request_id = state.request_id
+            raise
 
     def _picked(self) -> Worker | None:
         """The worker for the next attempt, if the subscription has one."""
@@ -174,7 +170,7 @@ class _Call(Generic[T]):
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s is asked (attempt %d)", worker.service, worker.address, state.made)
         try:
-            with identified(state.request_id):
+            with Identified(state.request_id):
                 outcome = await self._ask(worker, self._deadline.left_s)
         except Failure as failure:
             self._failed(worker, began_s, without_frames(failure))

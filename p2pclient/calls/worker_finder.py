@@ -21,7 +21,7 @@ from p2pclient.discovery.base import WorkerSource
 from p2pclient.failures import Failure, Trouble, outcome_of
 from p2pclient.retrying import retry_policy
 from p2pclient.retrying.retry_budget import RetryBudget
-from p2pclient.transport.request_id import identified
+from p2pclient.transport.request_id import Identified
 from p2pclient.types import Worker
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class WorkerFinder:
         return workers
 
     async def _next(self, service: str | None, count: int | None, request_id: str, limit_s: float) -> list[Worker]:
-        with identified(request_id):
+        with Identified(request_id):
             return await self._source.next(service, count=count, limit_s=limit_s)
 
     async def ask(self, question: Question[T], deadline: Deadline, pause: Pause, *, tries: int) -> T | None:

@@ -97,7 +97,8 @@ class RequestFrame:
         try:
             with self._requests.track():
                 self._check_boot(request)
-                response = await self._permitted(request, handler)
+                answering = self._permitted(request, handler) if self._access.restricted else handler(request)
+                response = await answering
         except Exception as error:
             request_id = request_id or self._request_ids.new()
             response = convert(error_response(to_worker_error(error, request, request_id=request_id)))
@@ -157,8 +158,6 @@ class RequestFrame:
         return response
 
     async def _permitted(self, request: RequestT, handler: Callable[[RequestT], Awaitable[ResponseT]]) -> ResponseT:
-        if not self._access.restricted:
-            return await handler(request)
         permission = self._access.admit(request)
         permit(request, permission)
         if permission.places is None:
