@@ -44,7 +44,7 @@ test: install-test lint ## Every check and every test, real Consul included
 test-fleet: install-test ## Boot machines, make a fleet of them by deploy/install.sh, and break it (root, podman, runc, debootstrap)
 	$(BIN)/python -m tests.support.consul_binary.fetch
 	@test -d .venv/ansible || { $(PYTHON) -m venv .venv/ansible && .venv/ansible/bin/pip install --quiet ansible; } || rm -rf .venv/ansible
-	$(BIN)/python -m tests.support.rerun --whole-modules -s tests/fleet
+	$(BIN)/python -m tests.support.rerun --whole-modules -s -o faulthandler_timeout=0 tests/fleet
 
 test-containers: install-test ## The images of deploy/docker, built and run (Debian, root, podman, debootstrap)
 	$(BIN)/python -m tests.support.consul_binary.fetch

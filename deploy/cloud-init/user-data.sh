@@ -29,7 +29,7 @@ script() {
 #!/bin/bash
 set -euo pipefail
 umask 077
-cd /root/p2p-serving
+cd /usr/local/src/p2p-serving
 trap 'rm -rf host-files host-files.tar.gz archive' EXIT
 curl --fail --silent --show-error --retry 20 --retry-delay 3 --retry-all-errors --output archive $(printf %q "$url")
 echo $(printf %q "$sha256")'  archive' | sha256sum --check --quiet
@@ -46,16 +46,16 @@ cat <<END
 package_update: true
 packages: [ca-certificates, curl, python3-venv]
 write_files:
-  - path: /root/p2p-serving/host-files.tar.gz
+  - path: /usr/local/src/p2p-serving/host-files.tar.gz
     owner: root:root
     permissions: "0600"
     encoding: b64
     content: $(tar --create --gzip --owner=root:0 --group=root:0 --directory="$host_files" . | base64 --wrap=0)
-  - path: /root/p2p-serving/install-host.sh
+  - path: /usr/local/src/p2p-serving/install-host.sh
     owner: root:root
     permissions: "0700"
     encoding: b64
     content: $(script "$@" | base64 --wrap=0)
 runcmd:
-  - [/root/p2p-serving/install-host.sh]
+  - [/usr/local/src/p2p-serving/install-host.sh]
 END

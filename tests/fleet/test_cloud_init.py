@@ -67,6 +67,7 @@ def test_cloud_init_makes_a_worker(fleet: Fleet, archive: Path) -> None:
         assert "status: done" in said, said
         server.shutdown()
     assert worker.active("p2p-worker@1")
-    assert not {"archive", "host-files", "host-files.tar.gz"} & set(worker.run("ls", "/root/p2p-serving").split())
+    brought = worker.run("ls", "/usr/local/src/p2p-serving").split()
+    assert not {"archive", "host-files", "host-files.tar.gz"} & set(brought)
     lookup = "until curl -s localhost:12480/next | grep -q :; do sleep 0.2; done"
     fleet.machines["l1"].run("timeout", "30", "sh", "-c", lookup)
