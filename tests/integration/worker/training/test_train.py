@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from worker.artifacts.preprocess_config import Preprocess
 from worker.artifacts.source import ModelSource
 from worker.errors import RetrainError
 from worker.inference.model import load
+from worker.training import learn
+from worker.training.fine_tuning.tuning import FOLDS
+from worker.training.heads.choose import Choice, choose
 from worker.training.settings import TrainSettings
 from worker.training.train import TrainResult, train
 
@@ -180,6 +184,52 @@ def test_a_run_on_a_grown_folder_moves_nothing_and_one_that_is_stopped_keeps_wha
     assert {digest: after[digest] for digest in before} == before
     assert len(after) == len(before) + 1
     assert not list(settings.out.glob(".making-*"))
+
+
+@pytest.fixture
+def tuning(first: tuple[TrainResult, Lines], settings: TrainSettings, tmp_path: Path) -> TrainSettings:
+    """A fine-tuning of a few steps, with the network and the features that the first run has left."""
+    return replace(settings, out=tmp_path / "tuned", graph=None, fine_tune=True, steps=4, batch=16, interval=2)
+
+
+def test_a_network_with_trained_blocks_is_kept_where_it_is_better(
+    tuning: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By cross-validation: here the head without it seems to know nothing. The version is served, and labels right."""
+
+    def knows_nothing(*given: Any, **options: Any) -> Choice:
+        choice = choose(*given, **options)
+        return replace(choice, logits=np.zeros_like(choice.logits))
+
+    monkeypatch.setattr(learn, "choose", knows_nothing)
+    lines = Lines()
+    result = train(tuning, progress=lines)
+    assert any(line.startswith("Fine-tuning is better and kept: cross-validated accuracy ") for line in lines.said)
+    assert lines.steps["Fine-tuning"] == 4 * (FOLDS + 1)
+    assert result.facts["settings"]["fine-tuned"] == "yes"
+    assert result.accuracy.share >= 0.9
+    model = load(ModelSource(path=tuning.out, engine="openvino"), name="tuned")
+    images = [model.decode(photo) for photo in (chelsea_jpeg(), coffee_jpeg(), china_jpeg())]
+    assert [model.top(row, 1)[0][0] for row in model.predict(images)] == list(result.labels)
+    model.close()
+
+
+def test_trained_blocks_that_are_no_better_are_left_out(tuning: TrainSettings) -> None:
+    """Steps that are far too long ruin the network: what is written is the head without them."""
+    lines = Lines()
+    result = train(replace(tuning, learning_rate=10.0), progress=lines)
+    assert any(line.startswith("Fine-tuning is no better and left out: ") for line in lines.said)
+    assert result.facts["settings"]["fine-tuned"] == "no"
+    assert result.accuracy.share >= 0.9
+
+
+def test_fine_tuning_that_is_stopped_costs_nothing_that_there_was(tuning: TrainSettings) -> None:
+    """Ctrl-C in its midst: the head without it is written."""
+    lines = Lines()
+    result = train(replace(tuning, steps=100_000), progress=lines, stopped=lambda: lines.stages[-1:] == ["Fine-tuning"])
+    assert "Stopped before fine-tuning could be judged: the head without it is kept." in lines.said
+    assert result.facts["settings"]["fine-tuned"] == "no"
+    assert result.accuracy.share >= 0.9
 
 
 def test_too_few_photos_stop_it(settings: TrainSettings, tmp_path: Path) -> None:
