@@ -14,6 +14,7 @@ from benchmarks.harness.consul import consul_command
 from benchmarks.harness.p2p import ROOT, Running, lookup_service, wait_for_workers, worker
 from benchmarks.harness.processes import free_ports, get, server, wait_until
 from benchmarks.soak.targets import IMAGES, TENSORS, Targets
+from benchmarks.soak.warm_up import fill_event_log
 from tests.support.models.dense_model import CLASSES, write_onnx
 
 STEADY = {IMAGES: 2, TENSORS: 2}
@@ -46,6 +47,7 @@ class Deployment:
                 self.steady[f"worker {number} of {service}"] = stack.enter_context(self._worker(service))
         self._killed = self._killed_stack.enter_context(self._worker(IMAGES))
         wait_for_workers(lookup.url, STEADY | {IMAGES: STEADY[IMAGES] + 1})
+        fill_event_log(self._consul_url, lookup.url)
 
     def kill_worker(self) -> None:
         """Kill a worker of IMAGES (SIGKILL), and start another one."""
