@@ -1,15 +1,16 @@
 """What a cascade saves: the default model only where the same network at 128 pixels is unsure.
 
-    python -m benchmarks.worker.cascade [--seconds 5] [--rounds 3] [--crops 200] [--thresholds 0.3 0.5 0.7]
+    python -m benchmarks.worker.cascade [--seconds 5] [--rounds 3] [--crops 200] [--connections 16]
+        [--thresholds 0.3 0.5 0.7]
 
 The images are crops of the photos that scikit-image and scikit-learn ship, of random places and sizes, as JPEGs; the
 same at every run. Workers serve the small network, the large one, and for each threshold three cascades of both: one
-asks the first two workers ("services"), one has both models in its own process ("models"), one has the small model and
-asks for the large one ("model-service"). For each: images per second over 16 connections, in turns; how many images the
-large network sees; how often the best label is the large network's own. `x allowed` compares the rate with what the
-steps' own rates allow on cores that all of them share, 1 / (1 / small + share / large). `ms of processor` is the
-processor time of all servers per image, and its `x allowed` compares small + share * large with it; other programs on
-the machine change that less than the rates.
+asks the first two workers ("services"), one has both models in its own process ("models"), one has the small model
+and asks for the large one ("model-service"). For each: images per second over these connections, in turns; how many
+images the large network sees; how often the best label is the large network's own. `x allowed` compares the rate with
+what the steps' own rates allow on cores that all of them share, 1 / (1 / small + share / large). `ms of processor` is
+the processor time of all servers per image, and its `x allowed` compares small + share * large with it; other
+programs on the machine change that less than the rates.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from benchmarks.harness.requests import post
 from benchmarks.harness.summary import markdown_table
 from benchmarks.worker.photo_crops import crops, photos
 
-CONNECTIONS = 16
 SMALL_EDGE = 128
 TOPS = {"small": 1, "large": 5}  # how many labels a cascade asks the services for
 WITHIN_S = 300.0
@@ -90,10 +90,12 @@ class Cost(NamedTuple):
         return Cost(1 / (1 / self.per_s + share / large.per_s), self.processor_ms + share * large.processor_ms)
 
 
-def cost(server: Running, requests: Sequence[bytes], seconds: float, servers: Iterable[Running]) -> Cost:
+def cost(
+    server: Running, requests: Sequence[bytes], servers: Iterable[Running], *, seconds: float, connections: int
+) -> Cost:
     """Images per second, and the processor time that all `servers` spend per image, in ms."""
     before_s = sum(spent_s(each.pid) for each in servers)
-    load = closed_loop(Target(server.port, tuple(requests)), connections=CONNECTIONS, seconds=seconds)
+    load = closed_loop(Target(server.port, tuple(requests)), connections=connections, seconds=seconds)
     after_s = sum(spent_s(each.pid) for each in servers)
     if load.count(200) != len(load.answers):
         raise RuntimeError(f"not all answers had the status 200: {sorted({a.status for a in load.answers})}")
@@ -101,21 +103,24 @@ def cost(server: Running, requests: Sequence[bytes], seconds: float, servers: It
 
 
 def costs(
-    servers: Mapping[str, Running], images: Sequence[bytes], *, seconds: float, rounds: int
+    servers: Mapping[str, Running], images: Sequence[bytes], *, seconds: float, rounds: int, connections: int
 ) -> Mapping[str, Cost]:
     """What each server costs; they are measured in turns."""
     requests = [post(image, "image/jpeg") for image in images]
     found: dict[str, list[Cost]] = {name: [] for name in servers}
     for number in range(rounds):
         for name in list(servers)[:: 1 if number % 2 else -1]:
-            found[name].append(cost(servers[name], requests, seconds, servers.values()))
-    return {name: Cost(*map(statistics.median, zip(*each, strict=True))) for name, each in found.items()}
+            each = cost(servers[name], requests, servers.values(), seconds=seconds, connections=connections)
+            found[name].append(each)
+    return {name: Cost(*map(statistics.median, zip(*turns, strict=True))) for name, turns in found.items()}
 
 
-def rows(servers: Mapping[str, Running], images: Sequence[bytes], *, seconds: float, rounds: int) -> list[list[str]]:
+def rows(
+    servers: Mapping[str, Running], images: Sequence[bytes], *, seconds: float, rounds: int, connections: int
+) -> list[list[str]]:
     """A row for each server."""
     said = {name: best_labels(server, images) for name, server in servers.items()}
-    found = costs(servers, images, seconds=seconds, rounds=rounds)
+    found = costs(servers, images, seconds=seconds, rounds=rounds, connections=connections)
     reference = said["large"][0]
     table = []
     for name, (labels, share) in said.items():
@@ -140,6 +145,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--crops", type=int, default=200)
+    parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.3, 0.5, 0.7])
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -165,7 +171,11 @@ def main() -> None:
                     name, "--cascade", str(file), "--registry", registry
                 )
         table = rows(
-            servers, crops(list(photos().values()), options.crops), seconds=options.seconds, rounds=options.rounds
+            servers,
+            crops(list(photos().values()), options.crops),
+            seconds=options.seconds,
+            rounds=options.rounds,
+            connections=options.connections,
         )
     head = ["", "images a second", "x large", "seen by large", "x allowed", "ms of processor", "x allowed", "agrees"]
     print(markdown_table(head, table))
