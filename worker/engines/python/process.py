@@ -149,8 +149,8 @@ class ChildProcess:
         self._shared = shared
 
     def _received(self, within_s: float, what: str) -> Frame:
-        self._connection.settimeout(within_s)
         try:
+            self._connection.settimeout(within_s)  # an error once `end` has closed it
             return receive(self._connection)
         except TimeoutError as error:
             self.kill()
