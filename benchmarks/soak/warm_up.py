@@ -9,9 +9,7 @@ import aiohttp
 
 from benchmarks.harness.consul import register
 from benchmarks.harness.processes import get
-
-EVENTS = 1000
-"""As many as the lookup service keeps."""
+from registry.events.event_log import KEPT
 
 AT_ONCE = 20
 
@@ -20,7 +18,7 @@ _SERVICE = "passing-by"
 
 def fill_event_log(consul_url: str, lookup_url: str) -> None:
     """Register workers of a service that nobody asks for, and remove them, until that many events have happened."""
-    while _last_event(lookup_url) < EVENTS:
+    while _last_event(lookup_url) < KEPT:
         asyncio.run(_come_and_go(consul_url))
 
 

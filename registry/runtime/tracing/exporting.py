@@ -75,9 +75,6 @@ class _HashedOnce(Resource):
     def __hash__(self) -> int:
         return self._hash
 
-    def __eq__(self, other: object) -> bool:
-        return super().__eq__(other)
-
 
 class _SampledIds(IdGenerator):
     """Random ids; those of traces are below a bound, by which samplers of other processes decide alike."""

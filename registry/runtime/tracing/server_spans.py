@@ -91,7 +91,7 @@ class Tracing:
             _name(request),
             began_ns=since_ns,
             ended_ns=time.time_ns(),
-            parent=None if parent is None else _span_context(parent),
+            parent=_span_context(parent),
             kind=SpanKind.SERVER,
             attributes=attributes,
         )
@@ -154,8 +154,12 @@ def _context(parent: TraceContext | None) -> Context:
     return _NO_TRACE if parent is None else _PROPAGATOR.extract(parent.headers(), _NO_TRACE)
 
 
-def _span_context(parent: TraceContext) -> SpanContext:
-    return get_current_span(_context(parent)).get_span_context()
+def _span_context(parent: TraceContext | None) -> SpanContext | None:
+    """The client's span; None without one, and where OpenTelemetry does not accept what was sent."""
+    if parent is None:
+        return None
+    sent = get_current_span(_context(parent)).get_span_context()
+    return sent if sent.is_valid else None
 
 
 def _attributes(request: ServedRequest) -> dict[str, str | int]:

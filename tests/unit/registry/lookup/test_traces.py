@@ -58,6 +58,17 @@ async def test_fast_path_and_aiohttp_give_the_same_span(path: str) -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
+async def test_a_trace_that_opentelemetry_does_not_accept_is_no_parent(fast: bool) -> None:
+    """Version 00 has four fields: a fifth one makes it invalid, and the lookup begins a trace of its own."""
+    recorded = RecordedSpans(1.0)
+    async with served(fast=fast, tracing=recorded.tracing) as (port, _):
+        await exchange(port, get("/next", TRACED.replace("-01\r\n", "-01-more\r\n")))
+    (span,) = recorded.ended
+    assert span.parent is None
+    assert span.context.trace_id not in (0, int(TRACE, 16))
+
+
+@pytest.mark.parametrize("fast", [True, False])
 async def test_only_what_is_wanted_is_traced(fast: bool) -> None:
     """A client that does not record its trace gets no span, nor does a health check without a trace."""
     assert await spans_of(get("/next", UNRECORDED), fast=fast, part=1.0) == []
