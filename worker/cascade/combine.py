@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.cascade.definition import Answer
+from worker.cascade.label_positions import LabelPositions
 from worker.cascade.schedule import Outcome
 
 Vector = NDArray[np.float32]
@@ -18,8 +19,8 @@ def answered_labels(answer: Answer, labels: Mapping[str, Sequence[str]]) -> tupl
     return tuple(dict.fromkeys(label for name in answer.steps for label in labels[name]))
 
 
-def combined(answer: Answer, outcomes: Mapping[str, Outcome], labels: Mapping[str, int]) -> Vector:
-    """The scores of all `labels`, which are numbered; all are 0 where no step that the answer names ran.
+def combined(answer: Answer, outcomes: Mapping[str, Outcome], labels: LabelPositions) -> Vector:
+    """The scores of all `labels`; all are 0 where no step that the answer names ran.
 
     In a vote each step has one voice, for its best label. Of labels with as many voices the one with the higher
     average comes first, because the average makes up as much of a score as one voice more would.
@@ -38,8 +39,8 @@ def combined(answer: Answer, outcomes: Mapping[str, Outcome], labels: Mapping[st
     return np.asarray(scores, np.float32)
 
 
-def _placed(outcome: Outcome, labels: Mapping[str, int]) -> Vector:
+def _placed(outcome: Outcome, labels: LabelPositions) -> Vector:
     scores = np.zeros(len(labels), np.float32)
     if outcome.scores is not None:
-        scores[[labels[label] for label in outcome.labels]] = outcome.scores
+        scores[labels.of(outcome.labels)] = outcome.scores
     return scores

@@ -17,6 +17,7 @@ from worker.batching.queue import Image, Scores
 from worker.cascade.combine import answered_labels, combined
 from worker.cascade.crop import encoded
 from worker.cascade.definition import Definition
+from worker.cascade.label_positions import LabelPositions
 from worker.cascade.run import CascadeRun
 from worker.cascade.schedule import Outcome
 from worker.engines.base import InputSpec, SingleStream
@@ -59,7 +60,7 @@ class CascadePredictor:
         self._limits = limits
         self._steps = steps
         self._step_labels: dict[str, tuple[str, ...]] = dict.fromkeys(definition.answer.steps, ())
-        self._positions: dict[str, int] = {}
+        self._positions = LabelPositions(())
 
     @property
     def crowded(self) -> bool:
@@ -120,7 +121,7 @@ class CascadePredictor:
         self._step_labels |= new
         known = dict.fromkeys((*self.model.labels, *answered_labels(self._definition.answer, self._step_labels)))
         labels = tuple(known)
-        self._positions = {label: position for position, label in enumerate(labels)}
+        self._positions = LabelPositions(labels)
         self.model = replace(self.model, labels=labels, engine=CascadeEngine(labels))
 
     def describe(self) -> dict[str, Any]:

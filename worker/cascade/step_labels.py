@@ -19,16 +19,27 @@ class StepLabels:
     def __init__(self, step: Step) -> None:
         self._step = step
         self._positions: dict[str, int] = {}  # of a model's label among the names
+        self._latest: tuple[Sequence[str], NDArray[np.intp]] = (), np.empty(0, np.intp)
         self.names: tuple[str, ...] = ()
 
     def merged(self, labels: Sequence[str], scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """The scores [names] of these `scores` [labels]; of labels that have the same name, the sum."""
+        positions = self._positions_of(labels)
+        return np.bincount(positions, weights=scores, minlength=len(self.names)).astype(np.float32)
+
+    def _positions_of(self, labels: Sequence[str]) -> NDArray[np.intp]:
+        """The positions [labels] among the names. A model in this process gives the same tuple with every answer."""
+        known, positions = self._latest
+        if labels is known:
+            return positions
         try:
-            positions = [self._positions[label] for label in labels]
+            positions = np.array([self._positions[label] for label in labels], np.intp)
         except KeyError:
             self._add(labels)
-            positions = [self._positions[label] for label in labels]
-        return np.bincount(positions, weights=scores, minlength=len(self.names)).astype(np.float32)
+            positions = np.array([self._positions[label] for label in labels], np.intp)
+        if isinstance(labels, tuple):  # anything else may change
+            self._latest = labels, positions
+        return positions
 
     def _add(self, labels: Sequence[str]) -> None:
         names = {name: position for position, name in enumerate(self.names)}

@@ -10,10 +10,12 @@ from hypothesis.extra import numpy as hn
 
 from worker.cascade.combine import answered_labels, combined
 from worker.cascade.definition import Answer, Combination, Step
+from worker.cascade.label_positions import LabelPositions
 from worker.cascade.schedule import FAILED, SKIPPED, Outcome
 from worker.cascade.step_labels import StepLabels
 
-LABELS = {"cat": 0, "dog": 1, "owl": 2}
+NAMES = ("cat", "dog", "owl")
+LABELS = LabelPositions(NAMES)
 
 
 def ran(**scores: float) -> Outcome:
@@ -53,7 +55,7 @@ def test_nothing_that_ran_is_no_answer() -> None:
 def test_scores_stay_scores(data: st.DataObject, combination: Combination, steps: int) -> None:
     """Of distributions every combination makes scores that add up to 1, none below 0."""
     shares = hn.arrays(np.float32, 3, elements=st.floats(0.015625, 1, width=32)).map(lambda a: a / a.sum())
-    outcomes = [Outcome("ran", tuple(LABELS), data.draw(shares)) for _ in range(steps)]
+    outcomes = [Outcome("ran", NAMES, data.draw(shares)) for _ in range(steps)]
     scores = of(combination, *outcomes)
     assert min(scores) >= 0
     assert sum(scores) == pytest.approx(1, abs=1e-3)
@@ -80,3 +82,18 @@ def test_the_answers_labels_are_those_of_its_steps() -> None:
     """Each once, in the order in which the steps name them."""
     answer = Answer("first", ("b", "a"))
     assert answered_labels(answer, {"a": ("cat", "dog"), "b": ("dog", "owl")}) == ("dog", "owl", "cat")
+
+
+def test_the_same_labels_are_found_again() -> None:
+    """Positions that are remembered are those of the labels that were asked for, for each step's own labels."""
+    labels, mine, others = LabelPositions(NAMES), ("owl", "cat"), ("dog",)
+    for _ in range(2):
+        assert (labels.of(mine).tolist(), labels.of(others).tolist()) == ([2, 0], [1])
+
+
+def test_labels_that_the_caller_changes_are_read_again() -> None:
+    """A list of labels may hold others at the next answer."""
+    labels, names = StepLabels(Step("a", service="a")), ["cat", "dog"]
+    labels.merged(names, np.array([0.9, 0.1], np.float32))
+    names.reverse()
+    assert labels.merged(names, np.array([0.9, 0.1], np.float32)).tolist() == pytest.approx([0.1, 0.9])
