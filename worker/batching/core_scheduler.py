@@ -1,19 +1,26 @@
-"""Several batchers share one set of cores: which of them runs its next batch, on how many cores.
+"""Several models share one set of cores: a core that becomes free takes the next batch of the model whose turn it is.
 
-First come, first served: a batcher asks again only after its batch, so batchers that have work alternate. A request
-for all cores waits until all are free, and later requests wait behind it. Background work (warming a new version) runs
-when nothing else waits, or when it has waited for its patience. A batch that takes very long, or never ends, blocks no
-other: after `held_at_most_s` it shares its cores.
+First come, first served: a model queues again only when a batch of it has been taken, so models that have work
+alternate. A model that predicts on all cores waits until all are free, and later ones wait behind it. Background work
+(warming a new version) runs when nothing else waits, or when it has waited for its patience. A batch that takes very
+long, or never ends, blocks no other: after `held_at_most_s` it shares its cores.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from worker.batching.predict_threads import PredictThreads
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_S = 0.5
 """How long one step of background work lets others go first; without a limit a busy worker would never warm up."""
@@ -24,138 +31,218 @@ HELD_AT_MOST_S = 1.0
 
 @dataclass(slots=True, eq=False)
 class CoreSlot:
-    """The right to compute on `cores` cores, since a time of the event loop's clock; `release` returns it."""
+    """The right to compute on `cores` cores, since a monotonic time."""
 
     cores: int
     since_s: float
 
 
-class _Request(NamedTuple):
-    granted: asyncio.Future[CoreSlot]
+class BatchSource(Protocol):
+    """A model's batches; both are called from any thread."""
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether images wait to be taken."""
+        ...
+
+    def run_batch(self, slot: CoreSlot) -> None:
+        """In a thread that has the cores of `slot`: take the next batch, if one is left, and run it. Never raises."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Turns:
+    """A source's part in the scheduler: at most `abreast` batches at the same time, each on `cores` cores."""
+
+    source: BatchSource
     cores: int
+    abreast: int
+    running: int = 0
+    queued: bool = False
+    ended: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Step:
+    """A step of background work on all cores, and its slot once it is granted."""
+
+    cores: int
+    granted: threading.Event = field(default_factory=threading.Event)
+    slot: CoreSlot | None = None
+
+
+class _Grant(NamedTuple):
+    """A batch that begins."""
+
+    turns: Turns
+    slot: CoreSlot
 
 
 class CoreScheduler:
-    """Grants slots on the cores; belongs to one event loop. Work-conserving: free cores are granted at once."""
+    """Grants slots on the cores, from any thread. Work-conserving: free cores are granted at once."""
 
     def __init__(self, cores: int = 1, *, held_at_most_s: float = HELD_AT_MOST_S) -> None:
         self.cores = cores
         self._free = cores
         self._held_at_most_s = held_at_most_s
+        self._lock = threading.Lock()
         self._held: dict[CoreSlot, None] = {}  # the longest held first
-        self._overrun: asyncio.TimerHandle | None = None
-        self._waiting: deque[_Request] = deque()
-        self._background: deque[_Request] = deque()
+        self._waiting: deque[Turns | _Step] = deque()
+        self._background: deque[_Step] = deque()
+        self._sources = 0
+        self._threads = self._new_threads()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watched = False
 
     @property
     def idle(self) -> bool:
         """Whether nobody has a core or waits for one."""
         return not (self._held or self._waiting or self._background)
 
-    async def acquire(self, cores: int | None = None, *, patience_s: float = 0.0) -> CoreSlot:
-        """Wait for a slot on `cores` cores, on all cores if no number is given; `release` ends it.
+    def add(self, source: BatchSource, *, cores: int | None = None, abreast: int = 1) -> Turns:
+        """Let a source take turns on `cores` cores, all if no number is given, until `remove`. On the event loop."""
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            self._sources += 1
+            return Turns(source, min(cores or self.cores, self.cores), abreast)
 
-        With `patience_s` other requests go first, also later ones, for at most that many seconds.
-        """
-        loop = asyncio.get_running_loop()
-        request = _Request(loop.create_future(), min(cores or self.cores, self.cores))
-        if not self._waiting and request.cores <= self._free:
-            return self._grant(request.cores, loop)
-        (self._background if patience_s else self._waiting).append(request)
-        self._watch_overruns(loop)
-        impatience = loop.call_later(patience_s, self._promote, request) if patience_s else None
-        try:
-            return await request.granted
-        except asyncio.CancelledError:
-            self._withdraw(request)
-            raise
-        finally:
-            if impatience is not None:
-                impatience.cancel()
+    def remove(self, turns: Turns) -> None:
+        """No batch of this source begins any more; those that run go on. The threads end with the last source."""
+        with self._lock:
+            turns.ended = True
+            if turns.queued:
+                self._waiting.remove(turns)
+            self._sources -= 1
+            if not self._sources:
+                self._threads.close()
+                self._threads = self._new_threads()
+            granted = self._grant()
+        self._begin(granted)
 
-    def renew(self, slot: CoreSlot) -> bool:
-        """Let a slot go on as if it had just begun, if no request waits; returns whether that was so."""
-        if self._waiting or self._background or slot not in self._held:
-            return False
-        del self._held[slot]
-        slot.since_s = asyncio.get_running_loop().time()
-        self._held[slot] = None
-        return True
+    def request(self, turns: Turns) -> None:
+        """Let the source's next batch be taken when its turn comes; needed again for images that arrive later."""
+        with self._lock:
+            self._queue(turns)
+            granted = self._grant()
+        self._begin(granted)
 
     def widen(self, slot: CoreSlot) -> bool:
-        """Let a slot have all cores, if no other slot or request needs any; returns whether that was so."""
-        if self._waiting or slot not in self._held or slot.cores + self._free < self.cores:
-            return False
-        slot.cores, self._free = self.cores, 0
-        return True
+        """Let a slot have all cores, if no other slot or source needs any; returns whether that was so."""
+        with self._lock:
+            if self._waiting or slot not in self._held or slot.cores + self._free < self.cores:
+                return False
+            slot.cores, self._free = self.cores, 0
+            return True
 
-    def release(self, slot: CoreSlot) -> None:
-        """End a slot and grant its cores to those that wait, unless they have them because it took too long."""
-        if slot in self._held:
-            self._end(slot)
-            self._grant_waiting()
+    @contextmanager
+    def background_step(self, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
+        """Background work in the calling thread, on all cores; others go first, also later ones, for `patience_s`."""
+        step = _Step(self.cores)
+        with self._lock:
+            self._background.append(step)
+            granted = self._grant()
+        self._begin(granted)
+        if not step.granted.wait(patience_s):
+            with self._lock:
+                self._promote(step)
+                granted = self._grant()
+            self._begin(granted)
+            step.granted.wait()
+        try:
+            yield
+        finally:
+            assert step.slot is not None, "it was granted"
+            with self._lock:
+                self._release(step.slot)
+                granted = self._grant()
+            self._begin(granted)
 
-    def background_steps(
-        self, loop: asyncio.AbstractEventLoop, *, patience_s: float = PATIENCE_S
-    ) -> Callable[[], AbstractContextManager[None]]:
-        """A context for each step of a thread's background work, which waits for a slot on all cores of `loop`."""
+    def _end_overdue(self) -> None:
+        """On the event loop, while something waits: others get the cores of slots that are held for too long."""
+        with self._lock:
+            self._watched = False
+            if self._waiting:
+                until_s = time.monotonic() - self._held_at_most_s
+                for slot in [slot for slot in self._held if slot.since_s <= until_s]:
+                    self._release(slot)
+            granted = self._grant()
+        self._begin(granted)
 
-        @contextmanager
-        def step() -> Iterator[None]:
-            slot = asyncio.run_coroutine_threadsafe(self.acquire(patience_s=patience_s), loop).result()
+    def _new_threads(self) -> PredictThreads[_Grant]:
+        return PredictThreads(self._run, idle_most=self.cores)
+
+    def _run(self, grant: _Grant) -> _Grant | None:
+        """In a thread: run a batch; the one that follows it, of whichever source."""
+        turns, slot = grant
+        turns.source.run_batch(slot)
+        with self._lock:
+            turns.running -= 1
+            self._release(slot)
+            self._queue(turns)
+            granted = self._grant()
+            first, others = (granted[0], granted[1:]) if granted else (None, [])
+        self._begin(others)
+        return first
+
+    def _begin(self, granted: list[_Grant]) -> None:
+        for turns, slot in granted:
             try:
-                yield
-            finally:
-                loop.call_soon_threadsafe(self.release, slot)
+                self._threads.run(_Grant(turns, slot))
+            except RuntimeError as error:  # the system has no room for a thread: the next request tries again
+                logger.error("A batch of images waits, for it has no thread: %s.", error)
+                with self._lock:
+                    turns.running -= 1
+                    self._release(slot)
 
-        return step
+    # What follows is called with the lock.
 
-    def _grant(self, cores: int, loop: asyncio.AbstractEventLoop) -> CoreSlot:
-        slot = CoreSlot(cores, loop.time())
+    def _queue(self, turns: Turns) -> None:
+        if not (turns.queued or turns.ended) and turns.running < turns.abreast and turns.source.has_batch:
+            turns.queued = True
+            self._waiting.append(turns)
+
+    def _grant(self) -> list[_Grant]:
+        """Slots for those that wait, in their order, as far as there are cores for them."""
+        granted = []
+        while self._waiting and self._waiting[0].cores <= self._free:
+            first = self._waiting.popleft()
+            slot = self._slot(first.cores)
+            if isinstance(first, Turns):
+                first.queued = False
+                first.running += 1
+                granted.append(_Grant(first, slot))
+            else:
+                first.slot = slot
+                first.granted.set()
+        while not self._waiting and self._background and self._background[0].cores <= self._free:
+            step = self._background.popleft()
+            step.slot = self._slot(step.cores)
+            step.granted.set()
+        self._watch()
+        return granted
+
+    def _slot(self, cores: int) -> CoreSlot:
+        slot = CoreSlot(cores, time.monotonic())
         self._held[slot] = None
         self._free -= cores
         return slot
 
-    def _end(self, slot: CoreSlot) -> None:
-        del self._held[slot]
-        self._free += slot.cores
+    def _release(self, slot: CoreSlot) -> None:
+        """End a slot, unless others have its cores already because it took too long."""
+        if slot in self._held:
+            del self._held[slot]
+            self._free += slot.cores
 
-    def _grant_waiting(self) -> None:
-        """Grant slots to the requests that wait, in their order, as far as there are cores for them."""
-        for requests in (self._waiting, self._background):
-            while requests and (requests[0].cores <= self._free or requests[0].granted.done()):
-                request = requests.popleft()
-                if not request.granted.done():
-                    request.granted.set_result(self._grant(request.cores, request.granted.get_loop()))
-            if requests:
-                self._watch_overruns(requests[0].granted.get_loop())
-                return
+    def _promote(self, step: _Step) -> None:
+        """Background work that has waited for its patience queues like any other."""
+        if step in self._background:
+            self._background.remove(step)
+            self._waiting.append(step)
 
-    def _watch_overruns(self, loop: asyncio.AbstractEventLoop) -> None:
-        """While a request waits, a timer ends slots that are held for too long."""
-        if self._overrun is None and self._held:
-            longest = next(iter(self._held))
-            self._overrun = loop.call_at(longest.since_s + self._held_at_most_s, self._end_overdue, loop)
-
-    def _end_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._overrun = None
-        if self._waiting or self._background:
-            for slot in [slot for slot in self._held if loop.time() >= slot.since_s + self._held_at_most_s]:
-                self._end(slot)
-            self._grant_waiting()
-
-    def _promote(self, request: _Request) -> None:
-        """Background work that has waited for its patience queues like any other request."""
-        if request in self._background:
-            self._background.remove(request)
-            self._waiting.append(request)
-            self._grant_waiting()
-
-    def _withdraw(self, request: _Request) -> None:
-        """Remove a cancelled request; a slot that it was just granted goes to the next one."""
-        if not request.granted.cancelled():
-            self.release(request.granted.result())
-        for requests in (self._waiting, self._background):
-            if request in requests:
-                requests.remove(request)
-        self._grant_waiting()
+    def _watch(self) -> None:
+        """While something waits, a timer of the event loop looks at the slot that is held the longest."""
+        if self._watched or not (self._waiting and self._held) or self._loop is None or self._loop.is_closed():
+            return
+        self._watched = True
+        left_s = next(iter(self._held)).since_s + self._held_at_most_s - time.monotonic()
+        self._loop.call_soon_threadsafe(self._loop.call_later, max(0.0, left_s), self._end_overdue)

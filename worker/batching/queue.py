@@ -7,9 +7,11 @@ taken.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +69,19 @@ class QueuedImage:
             self.answer.set_exception(error)
 
 
+class Taken(NamedTuple):
+    """What left the queue: the members of the next batch, and `late` images, whose deadlines have passed."""
+
+    members: list[QueuedImage]
+    late: list[QueuedImage]
+
+
 class ImageQueue:
-    """The images before one engine; belongs to one event loop."""
+    """The images before one engine. They arrive on one event loop, and any thread may take them."""
 
     def __init__(self, *, numbers: ModelMetrics) -> None:
         self._numbers = numbers
+        self._lock = threading.Lock()
         self._queue: FairQueue[QueuedImage] = FairQueue()
         self._rows = 0
 
@@ -80,61 +90,65 @@ class ImageQueue:
 
     def add(self, images: Sequence[QueuedImage], *, caller: str) -> None:
         """Append images of one caller."""
-        self._queue.add(caller, images)
-        self._rows += rows_of(images)
+        with self._lock:
+            self._queue.add(caller, images)
+            self._rows += rows_of(images)
 
     def share(self, caller: str, encoded: Mapping[str, int]) -> Share:
         """How much of what waits belongs to the caller, where so many images of each one are still to be decoded."""
-        callers = self._queue.callers | encoded.keys() | {caller}
-        return Share(self._in_rows(self._queue.count_of(caller)) + encoded.get(caller, 0), len(callers))
+        with self._lock:
+            callers = self._queue.callers | encoded.keys() | {caller}
+            return Share(self._in_rows(self._queue.count_of(caller)) + encoded.get(caller, 0), len(callers))
 
     def ahead_of(self, caller: str, images: int) -> int:
         """How many images leave before the last of `images` that the caller adds now."""
-        return self._in_rows(self._queue.ahead_of(caller, images))
+        with self._lock:
+            return self._in_rows(self._queue.ahead_of(caller, images))
 
     def remove(self, image: QueuedImage) -> None:
         """Remove an image that wants no answer any more, if it is still here."""
-        if self._queue.discard(image.caller, image):
-            self._rows -= image.rows
+        with self._lock:
+            if self._queue.discard(image.caller, image):
+                self._rows -= image.rows
 
-    def take(self, images: int) -> list[QueuedImage]:
-        """Take the next batch, of at most `images`; empty if no image is left whose deadline can be met.
+    def take(self, images: int) -> Taken:
+        """Take the next batch, of at most `images`; it has no members if none is left whose deadline can be met.
 
-        Rows that belong together are more than that only where they are alone.
+        Rows that belong together are more than that only where they are alone. The event loop is to reject what is
+        late.
         """
         members: list[QueuedImage] = []
+        late: list[QueuedImage] = []
         room, now_s = images, time.monotonic()
-        while self._queue and room > 0:
-            first = self._queue.first
-            if members and first.rows > room:
-                break
-            self._queue.pop()
-            self._rows -= first.rows
-            if first.wanted(now_s):
-                members.append(first)
-                room -= first.rows
-            else:
-                self._reject_if_expired(first, now_s)
-        return members
+        with self._lock:
+            while self._queue and room > 0:
+                first = self._queue.first
+                if members and first.rows > room:
+                    break
+                self._queue.pop()
+                self._rows -= first.rows
+                if first.wanted(now_s):
+                    members.append(first)
+                    room -= first.rows
+                elif not first.answer.done():
+                    late.append(first)
+        return Taken(members, late)
 
-    def reject_expired(self, members: Sequence[QueuedImage]) -> list[QueuedImage]:
-        """The images of `members` that still want an answer; the others get an error if their deadline has passed."""
+    def reject_late(self, images: Sequence[QueuedImage]) -> None:
+        """Answer those of the images whose deadlines have passed, and that have no answer yet, with that error."""
         now_s = time.monotonic()
-        wanted = [image for image in members if image.wanted(now_s)]
-        for image in members:
-            self._reject_if_expired(image, now_s)
-        return wanted
-
-    def _reject_if_expired(self, image: QueuedImage, now_s: float) -> None:
-        if image.deadline_s < now_s and not image.answer.done():
-            self._numbers.rejected("expired", image.rows)
-            image.fail(DeadlinePassed("The deadline passed before a prediction began."))
+        for image in images:
+            if image.deadline_s < now_s and not image.answer.done():
+                self._numbers.rejected("expired", image.rows)
+                image.fail(DeadlinePassed("The deadline passed before a prediction began."))
 
     def close(self) -> None:
         """Answer all images that wait with the error of a worker that closes."""
-        reject_closing(tuple(self._queue))
-        self._queue.clear()
-        self._rows = 0
+        with self._lock:
+            waiting = tuple(self._queue)
+            self._queue.clear()
+            self._rows = 0
+        reject_closing(waiting)
 
     def _in_rows(self, count: int) -> int:
         """How many images `count` of those that wait count as, on average."""

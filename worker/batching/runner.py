@@ -1,29 +1,28 @@
 """Batches travel from the queue to the engine and their scores back: one on all cores, or one on each stream.
 
-As many threads as there are streams (one without streams) run one batch after the other. While full batches wait, each
-thread has its next batch in advance and does not wait for the event loop; for an engine that leaves the cores free,
-that batch is made one array meanwhile. If a batch fails, its images run one by one, so that only the image that caused
-the failure gets an error.
+A thread that has a core takes the next batch from the queue, predicts it, and tells the event loop the scores while it
+goes on with the batch after that. For an engine that leaves the cores free, the batch that comes next is made one array
+meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
-from registry.runtime.tasks.supervise import cancel_all, start_supervised
-from worker.batching.core_scheduler import CoreScheduler, CoreSlot
+from worker.batching.core_scheduler import CoreScheduler, CoreSlot, Turns
 from worker.batching.padding import assemble
 from worker.batching.policy import NextBatch, Pace, next_batch, slowdown
-from worker.batching.prediction import Predict, Result, predicted
+from worker.batching.prediction import Failure, Predict, Result, outcomes
 from worker.batching.queue import Image, ImageQueue, QueuedImage, reject_closing, rows_of
-from worker.errors import Busy, WorkerError
-from worker.system.loop_threads import LoopThreads
+from worker.errors import WorkerError
 from worker.telemetry.metrics import ModelMetrics
 from worker.telemetry.request_stages import note_batch
 
@@ -35,12 +34,25 @@ Upload = Callable[[Sequence[Image]], Sequence[Image]]
 STUCK_AFTER_S = 30.0
 """A single batch that takes longer than this means that the engine hangs."""
 
+PAUSE_S = 0.5
+"""How long no batch begins where none could be taken, which may happen again at once."""
+
+NOT_RUN = "Running this batch failed; the worker's log says why."
+
+
+class _Batch(NamedTuple):
+    """Images that have left the queue; `ready` is the array of them that is being made, if it is."""
+
+    members: list[QueuedImage]
+    how: NextBatch
+    ready: Future[Sequence[Image]] | None = None
+
 
 class BatchRunner:
     """Runs the batches of `queue`; the other arguments as for `Batcher`. Use as an async context manager.
 
     coming: how many requests are being received or decoded; depth: how many images wait, encoded or decoded
-    ended:  called after each batch
+    ended:  called on the event loop after each batch
     """
 
     def __init__(
@@ -60,7 +72,7 @@ class BatchRunner:
         ended: Callable[[], None],
     ) -> None:
         self.slower = 1.0
-        self.running = 0  # images that are being predicted, or that a thread has in advance
+        self.running = 0  # images that are being predicted, or that are to be next
         self._queue = queue
         self._predict = predict
         self._stream = stream or predict
@@ -73,36 +85,42 @@ class BatchRunner:
         self._depth = depth
         self._ended = ended
         self._count = pace.streams.count if pace.streams else 1
-        # Since when the threads have each batch; replaced, never changed, because other threads iterate over it.
-        self._given: Mapping[int, float] = {}
-        self._slots: deque[CoreSlot] = deque()
-        self._acquiring = 0
+        self._lock = threading.Lock()  # for `running`, `_next` and `_given`, which threads change
+        self._next: _Batch | None = None
+        # Each batch that runs, and since when; replaced, never changed, because other threads iterate over it.
+        self._given: Mapping[int, tuple[float, _Batch]] = {}
         self._freed_s: deque[float] = deque(maxlen=self._count)  # since when a thread was free though images waited
-        self._idle: deque[asyncio.Future[None]] = deque()
-        self._threads = LoopThreads(self._count, name="predict")
         self._assembling = ThreadPoolExecutor(1, thread_name_prefix="assemble") if ahead else None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._failing: frozenset[int] = frozenset()  # tasks whose last step ended with an unexpected error
+        self._failing = False  # whether the last batch ended with an unexpected error
+        self._paused = False
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop
+        self._turns: Turns
 
     async def __aenter__(self) -> BatchRunner:
-        # One task for each batch that runs, and one for each that a thread has in advance.
-        names = range(2 * self._count)
-        self._tasks = [start_supervised(f"batches {each}", partial(self._run_tracked, each)) for each in names]
+        self._loop = asyncio.get_running_loop()
+        self._turns = self._scheduler.add(self, cores=1 if self._pace.streams else None, abreast=self._count)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End at once, without waiting for the batches that run."""
-        await cancel_all(*self._tasks)
-        self._threads.close()
+        self._scheduler.remove(self._turns)
+        with self._lock:
+            self._closed = True
+            left = [batch for _, batch in self._given.values()]
+            if self._next is not None:
+                left.append(self._next)
+                self._next = None
+        for batch in left:
+            reject_closing(batch.members)
         if self._assembling is not None:
             self._assembling.shutdown(wait=False, cancel_futures=True)
 
     @property
     def moving(self) -> bool:
-        """Whether predictions get done: False while a batch runs far too long, or every task fails. From any thread."""
+        """Whether predictions get done: not while a batch runs far too long, or fails unexpectedly. From any thread."""
         now_s = time.monotonic()
-        stuck = any(now_s - since_s >= STUCK_AFTER_S for since_s in self._given.values())
-        return not stuck and (not self._tasks or len(self._failing) < len(self._tasks))
+        return not self._failing and all(now_s - since_s < STUCK_AFTER_S for since_s, _ in self._given.values())
 
     @property
     def idle(self) -> bool:
@@ -111,116 +129,141 @@ class BatchRunner:
 
     def arrived(self) -> None:
         """Images have been added to the queue."""
-        if self._queue:
-            self._wake()
+        self._scheduler.request(self._turns)
+        if self._assembling is not None:
+            self._make_next()
 
     def emptied(self) -> None:
         """No images are left: the time until more arrive counts for no batch."""
         self._freed_s.clear()
 
-    async def _run_tracked(self, number: int) -> None:
-        """Run batches; an unexpected error counts until this task has run a batch again."""
-        try:
-            await self._run(number)
-        except Exception:
-            self._failing |= {number}
-            raise
-
-    async def _run(self, number: int) -> None:
-        """Run one batch after the other; the other tasks do the same."""
-        while True:
-            if self._queue and len(self._slots) + self._acquiring < self._count:
-                slot = await self._acquire()
-            elif self._queue and self._next_is_full() and self._scheduler.renew(self._slots[0]):
-                slot = self._slots[0]
-                self._slots.rotate(-1)
-            else:
-                await self._wait_for_images()
-                continue
-            try:
-                await self._next_batch(slot)
-                self._failing -= {number}
-            finally:
-                if len(self._given) < len(self._slots):
-                    self._scheduler.release(self._slots.popleft())
-            self._ended()
-
-    async def _acquire(self) -> CoreSlot:
-        self._acquiring += 1
-        try:
-            slot = await self._scheduler.acquire(1 if self._pace.streams else None)
-        finally:
-            self._acquiring -= 1
-        self._slots.append(slot)
-        return slot
-
-    def _next_is_full(self) -> bool:
-        """Whether all threads are busy, one has no next batch yet, and the batch that waits cannot grow any more."""
-        cap = self._pace.streams.each.cap if self._pace.streams else self._pace.cap
-        return self._all_busy and len(self._given) < 2 * self._count and len(self._queue) >= cap
-
     @property
-    def _all_busy(self) -> bool:
-        return len(self._given) >= self._count
+    def has_batch(self) -> bool:
+        """See `BatchSource.has_batch`."""
+        return (len(self._queue) > 0 or self._next is not None) and not (self._paused or self._closed)
 
-    async def _wait_for_images(self) -> None:
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._idle.append(woken)
-        await woken
-
-    def _wake(self) -> None:
-        """Let one idle task look at the queue."""
-        while self._idle:
-            woken = self._idle.popleft()
-            if not woken.done():
-                woken.set_result(None)
-                return
-
-    async def _next_batch(self, slot: CoreSlot) -> None:
-        """Take the next batch and answer its images; nothing if no image is left whose deadline can be met."""
-        if not self._queue:
-            return
-        batch = self._chosen(slot)
-        members = self._queue.take(batch.images)
-        if self._queue:
-            self._wake()
+    def run_batch(self, slot: CoreSlot) -> None:
+        """See `BatchSource.run_batch`."""
         try:
-            if members:
-                await self._answer(members, batch, self._assembled_ahead(members))
+            batch = self._take(slot)
         except Exception:
-            for image in members:
-                image.fail(WorkerError("Running this batch failed; the worker's log says why."))
-            raise
+            logger.exception("No batch could be begun: trying again in %g s.", PAUSE_S)
+            self._failing = self._paused = True
+            self._tell(self._loop.call_later, PAUSE_S, self._go_on)
+            return
+        if self._queue:
+            self._scheduler.request(self._turns)
+        if self._assembling is not None:
+            self._make_next()
+        if batch is not None:
+            self._run(batch)
 
-    def _assembled_ahead(self, members: Sequence[QueuedImage]) -> Future[Sequence[Image]] | None:
-        """The batch as one array, made while others run; None where that gains nothing."""
-        if self._assembling is None or not self._all_busy:
-            return None
-        return self._assembling.submit(self._assemble, [image.image for image in members])
+    def _go_on(self) -> None:
+        """On the event loop, some time after an unexpected error."""
+        self._paused = False
+        self._scheduler.request(self._turns)
 
-    def _chosen(self, slot: CoreSlot) -> NextBatch:
+    def _take(self, slot: CoreSlot) -> _Batch | None:
+        """In a thread: the next batch, which the thread then has; None if no image is left that can be answered."""
+        late: list[QueuedImage] = []
+        with self._lock:
+            batch, self._next = self._next, None
+            if batch is None:
+                batch, late = self._taken(partial(self._chosen, slot))
+            if batch is not None:
+                self._given = {**self._given, id(batch.members): (time.monotonic(), batch)}
+        if late:
+            self._tell(self._queue.reject_late, late)
+        return batch
+
+    def _taken(self, choose: Callable[[int], NextBatch]) -> tuple[_Batch | None, list[QueuedImage]]:
+        """With the lock: a batch out of the queue, of as many images as `choose` says, and the images that are late."""
+        queued = len(self._queue)
+        if not queued or self._closed:
+            return None, []
+        how = choose(queued)
+        members, late = self._queue.take(how.images)
+        self.running += rows_of(members)
+        return _Batch(members, how) if members else None, late
+
+    def _chosen(self, slot: CoreSlot, queued: int) -> NextBatch:
         """The next batch, on the cores that the slot has or can get."""
-        known = {"queued": len(self._queue), "coming": self._coming()}
+        known = {"queued": queued, "coming": self._coming()}
         batch = next_batch(self._pace, running=len(self._given), sizes=self._sizes, **known)
         if self._pace.streams is None or batch.stream or self._scheduler.widen(slot):
             return batch
         return next_batch(self._pace, running=1, sizes=self._sizes, **known)
 
-    async def _answer(
-        self, members: list[QueuedImage], batch: NextBatch, ready: Future[Sequence[Image]] | None = None
-    ) -> None:
+    def _make_next(self) -> None:
+        """Make the next batch one array while another one runs, if it is full: then it cannot become any fuller."""
+        with self._lock:
+            if self._assembling is None or self._next is not None or not self._all_busy:
+                return
+            if len(self._queue) < self._pace.cap:
+                return
+            batch, late = self._taken(
+                lambda queued: next_batch(self._pace, queued=queued, coming=0, running=1, sizes=self._sizes)
+            )
+            if batch is not None:
+                ready = self._assembling.submit(self._assemble, [image.image for image in batch.members])
+                self._next = batch._replace(ready=ready)
+        if late:
+            self._tell(self._queue.reject_late, late)
+
+    @property
+    def _all_busy(self) -> bool:
+        return len(self._given) >= self._count
+
+    def _run(self, batch: _Batch) -> None:
+        """In a thread: predict a batch and tell the event loop."""
+        left, how, ready = batch
+        predict = self._stream if how.stream else self._predict
         try:
-            result = await self._in_thread(members, batch, ready)
-        except asyncio.CancelledError:
-            reject_closing(members)
-            raise
-        except Busy as error:  # the engine cannot predict now, whichever the images
-            for image in members:
-                image.fail(error)
-            return
-        except Exception as error:
-            await self._one_by_one(members, batch, error)
-            return
+            for outcome in outcomes(predict, left, ready, self._assemble if self._sizes else None):
+                left = left[len(outcome.batch) :]
+                if not left:
+                    self._leave(batch)
+                    self._failing = False
+                self._tell(self._answer, outcome, how)
+        except Exception:
+            logger.exception("Running a batch failed unexpectedly.")
+            self._failing = True
+            self._leave(batch)
+            self._tell(self._answer, Failure(left, WorkerError(NOT_RUN)), how)
+
+    def _leave(self, batch: _Batch) -> None:
+        """In a thread: it has this batch no longer."""
+        with self._lock:
+            self._given = {key: value for key, value in self._given.items() if key != id(batch.members)}
+
+    def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
+        """From a thread: call back on the event loop, unless that has ended."""
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            logger.debug("The event loop has ended before a batch.")
+
+    def _answer(self, outcome: Result | Failure, how: NextBatch) -> None:
+        """On the event loop: answer the images of a batch, or one that ran by itself."""
+        with self._lock:
+            self.running -= rows_of(outcome.batch)
+        try:
+            if isinstance(outcome, Result):
+                self._answer_with(outcome, how)
+                return
+            error = outcome.error
+        except Exception:
+            logger.exception("Answering a batch failed unexpectedly.")
+            self._failing = True
+            error = WorkerError(NOT_RUN)
+        finally:
+            self._ended()
+        for image in outcome.batch:
+            image.fail(error)
+
+    def _answer_with(self, result: Result, how: NextBatch) -> None:
+        for image, undecodable in result.undecodable:
+            image.fail(undecodable)
         note_batch(
             [image.trace for image in result.members],
             began_s=result.began_s,
@@ -228,43 +271,16 @@ class BatchRunner:
             model=self._numbers.name,
             rows=rows_of(result.members),
         )
-        for image, undecodable in result.undecodable:
-            image.fail(undecodable)
         for image, row in zip(result.members, result.scores, strict=True):
             if not image.answer.done():
                 image.began_s = result.began_s
                 image.answer.set_result(row)
-        if len(result.members) < len(members):
-            self._queue.reject_expired(members)
-        if result.members:  # the answers go first
-            asyncio.get_running_loop().call_soon(self._record, result, batch)
+        if len(result.members) < len(result.batch):
+            self._queue.reject_late(result.batch)
+        if result.members:
+            self._loop.call_soon(self._record, result, how)  # the answers go first
 
-    async def _one_by_one(self, members: list[QueuedImage], batch: NextBatch, error: Exception) -> None:
-        """After a batch has failed, run its images one by one, so that only the one at fault fails."""
-        if len(members) == 1:
-            logger.error("A prediction failed.", exc_info=error)
-            members[0].fail(WorkerError("The model failed on this input; the worker's log says why."))
-            return
-        for image in members:
-            if not image.answer.done():
-                await self._answer([image], batch)
-
-    async def _in_thread(
-        self, members: list[QueuedImage], batch: NextBatch, ready: Future[Sequence[Image]] | None
-    ) -> Result:
-        predict = self._stream if batch.stream else self._predict
-        self._given = {**self._given, id(members): time.monotonic()}
-        rows = rows_of(members)
-        self.running += rows
-        try:
-            return await self._threads.submit(
-                predicted, predict, members, ready, self._assemble if self._sizes else None
-            )
-        finally:
-            self.running -= rows
-            self._given = {key: since_s for key, since_s in self._given.items() if key != id(members)}
-
-    def _record(self, result: Result, batch: NextBatch) -> None:
+    def _record(self, result: Result, how: NextBatch) -> None:
         """Count a batch, and learn from how long it took since its thread was free, including a wait for images."""
         for image in result.members:
             self._numbers.took("queue", result.began_s - image.since_s)
@@ -273,7 +289,7 @@ class BatchRunner:
         free_s = max((freed_s for freed_s in self._freed_s if freed_s <= result.began_s), default=None)
         if free_s is not None:
             self._freed_s.remove(free_s)
-        pace = self._pace.streams.each if batch.stream and self._pace.streams else self._pace
+        pace = self._pace.streams.each if how.stream and self._pace.streams else self._pace
         took_s = result.ended_s - (result.began_s if free_s is None else free_s)
         self.slower = slowdown(self.slower, pace, images=rows, took_s=took_s)
         if self._depth() or self._all_busy:

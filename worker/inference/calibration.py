@@ -33,7 +33,7 @@ from worker.system.file_lock import file_lock
 logger = logging.getLogger(__name__)
 
 BatchGate = Callable[[], AbstractContextManager[object]]
-"""A context around each measured batch: `CoreScheduler.background_steps` lets batches of serving models go first."""
+"""A context around each measured batch: `CoreScheduler.background_step` lets batches of serving models go first."""
 
 Batch = Callable[[], object]
 """Predicts a batch that was made before."""

@@ -83,8 +83,7 @@ async def open_predictor(
             if serving
             else partial(measure_exclusively, lock=source.cache / "pace.lock")
         )
-        gate = scheduler.background_steps(loop)
-        pace = await loop.run_in_executor(threads.loading, partial(calibrate, model, gate=gate))
+        pace = await loop.run_in_executor(threads.loading, partial(calibrate, model, gate=scheduler.background_step))
         predictor = _predictor_over(
             model, pace, settings=settings, threads=threads, scheduler=scheduler, numbers=numbers
         )

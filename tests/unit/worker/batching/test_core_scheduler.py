@@ -1,213 +1,335 @@
-"""Slots on shared cores, on a real event loop."""
+"""Whose batch a free core takes, in real threads."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.models.small_models import brightness
 from tests.support.waiting import until
-from worker.batching.core_scheduler import CoreScheduler
+from tests.support.workers.batch_sources import HeldSource, held
+from worker.batching.core_scheduler import CoreScheduler, CoreSlot, Turns
 from worker.inference.calibration import ROUNDS, SIZES, measure_pace
 
 
-async def test_a_free_gate_is_taken_without_waiting() -> None:
-    """Who asks a free gate gets it in the same step of the loop."""
-    scheduler = CoreScheduler()
-    taking = scheduler.acquire()
-    try:
-        taking.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("it waited")
+def has_begun(source: HeldSource) -> bool:
+    """Whether a batch of the source has begun that no other call of this function has counted."""
+    return source.begun.acquire(blocking=False)
 
 
-async def test_those_with_work_take_turns() -> None:
-    """Two that always have work alternate: neither runs twice while the other waits."""
+async def test_sources_with_work_take_turns() -> None:
+    """Two that always have work alternate: no batch of one runs twice while the other waits."""
     scheduler, ran = CoreScheduler(), []
-
-    async def work(name: str) -> None:
-        for _ in range(5):
-            slot = await scheduler.acquire()
-            ran.append(name)
-            await asyncio.sleep(0)
-            scheduler.release(slot)
-
-    await asyncio.gather(work("a"), work("b"))
+    sources = [HeldSource(name, 5, ran=ran) for name in "ab"]
+    for source in sources:
+        source.go.set()
+    async with held(scheduler) as other:
+        turns = [scheduler.add(source) for source in sources]
+        for each in turns:
+            scheduler.request(each)
+        other.go.set()
+        await until(lambda: len(ran) == 10)
     assert ran == ["a", "b"] * 5
+    for each in turns:
+        scheduler.remove(each)
+
+
+async def test_a_thread_goes_on_with_the_next_batch_whosever_it_is() -> None:
+    """The batch that follows runs in the same thread, so that no core waits for another thread to wake."""
+    scheduler, threads = CoreScheduler(), set()
+
+    class Noting(HeldSource):
+        def run_batch(self, slot: CoreSlot) -> None:
+            threads.add(threading.get_ident())
+            super().run_batch(slot)
+
+    ran: list[str] = []
+    sources = [Noting(name, 3, ran=ran) for name in "ab"]
+    turns = [scheduler.add(source) for source in sources]
+    for each in turns:
+        scheduler.request(each)
+    assert await asyncio.to_thread(sources[0].begun.acquire, timeout=10)
+    for source in sources:
+        source.go.set()
+    await until(lambda: len(ran) == 6)
+    assert len(threads) == 1
+    for each in turns:
+        scheduler.remove(each)
 
 
 async def test_cores_are_shared_out() -> None:
     """Two that want a core each run together; who wants all waits for both, and is not overtaken."""
-    scheduler = CoreScheduler(cores=2)
-    first, second = await scheduler.acquire(1), await scheduler.acquire(1)
-    everything = asyncio.create_task(scheduler.acquire())
-    await asyncio.sleep(0)
-    scheduler.release(first)
-    later = asyncio.create_task(scheduler.acquire(1))
-    await asyncio.sleep(0)
-    assert [everything.done(), later.done()] == [False, False]
-    scheduler.release(second)
-    scheduler.release(await everything)
-    assert (await later).cores == 1
+    scheduler, ran = CoreScheduler(cores=2), []
+    everything, later = HeldSource("everything", 1, ran=ran), HeldSource("later", 1, ran=ran)
+    turns = [scheduler.add(everything), scheduler.add(later, cores=1)]
+    async with held(scheduler, 1) as first, held(scheduler, 1) as second:
+        for each in turns:
+            scheduler.request(each)
+        first.go.set()
+        await until(lambda: len(scheduler._held) == 1)
+        assert ran == []
+        second.go.set()
+        await until(lambda: has_begun(everything))
+        assert ran == ["everything"]
+        everything.go.set()
+        later.go.set()
+        await until(lambda: ran == ["everything", "later"])
+    assert [source.slots[0].cores for source in (everything, later)] == [2, 1]
+    for each in turns:
+        scheduler.remove(each)
 
 
-async def test_a_turn_is_widened_only_over_cores_that_nobody_has_or_wants() -> None:
+async def test_a_source_has_as_many_batches_at_a_time_as_it_said() -> None:
+    """Of a source with two streams on four cores two batches run, however many wait."""
+    scheduler, ran = CoreScheduler(cores=4), []
+    source = HeldSource("a", 5, ran=ran)
+    turns = scheduler.add(source, cores=1, abreast=2)
+    for _ in range(4):
+        scheduler.request(turns)
+    await until(lambda: len(ran) == 2)
+    assert turns.running == 2
+    source.go.set()
+    await until(lambda: len(ran) == 5)
+    scheduler.remove(turns)
+
+
+async def test_a_slot_is_widened_only_over_cores_that_nobody_has_or_wants() -> None:
     """Over a core that is held, or that somebody waits for, it stays as it is."""
     scheduler = CoreScheduler(cores=2)
-    first, second = await scheduler.acquire(1), await scheduler.acquire(1)
-    assert not scheduler.widen(first)
-    everything = asyncio.create_task(scheduler.acquire())
-    await asyncio.sleep(0)
-    scheduler.release(second)
-    assert not scheduler.widen(first)
-    everything.cancel()
-    await asyncio.wait([everything])
-    assert scheduler.widen(first)
-    third = asyncio.create_task(scheduler.acquire(1))
-    await asyncio.sleep(0)
-    assert not third.done()
-    scheduler.release(first)
-    await third
+    everything = HeldSource("everything", 1, ran=[])
+    turns = scheduler.add(everything)
+    async with held(scheduler, 1) as first:
+        slot = first.slots[0]
+        async with held(scheduler, 1):
+            assert not scheduler.widen(slot)
+        await until(lambda: len(scheduler._held) == 1)
+        scheduler.request(turns)
+        assert not scheduler.widen(slot)
+        scheduler.remove(turns)
+        assert scheduler.widen(slot)
+        third = HeldSource("third", 1, ran=[])
+        waiting = scheduler.add(third, cores=1)
+        scheduler.request(waiting)
+        assert third.batches == 1
+        third.go.set()
+        first.go.set()
+        await until(lambda: third.batches == 0)
+        scheduler.remove(waiting)
 
 
-async def test_a_turn_goes_on_only_while_nobody_wants_one() -> None:
-    """Who has a turn may have another at once; not when somebody waits, nor after it has ended."""
-    scheduler = CoreScheduler(held_at_most_s=0.1)
-    first = await scheduler.acquire()
-    began_s = first.since_s
-    await asyncio.sleep(0.001)
-    assert scheduler.renew(first)
-    assert first.since_s > began_s
-    second = asyncio.create_task(scheduler.acquire())
-    await asyncio.sleep(0)
-    assert not scheduler.renew(first)
-    scheduler.release(first)
-    assert not scheduler.renew(first)
-    scheduler.release(await second)
+@contextlib.contextmanager
+def background(scheduler: CoreScheduler, ran: list[str], *, patience_s: float) -> Iterator[threading.Thread]:
+    """A step of background work in a thread, which waits when this returns."""
+
+    def work() -> None:
+        with scheduler.background_step(patience_s=patience_s):
+            ran.append("warming")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    end_s = time.monotonic() + 10
+    while not (scheduler._background or scheduler._waiting) and time.monotonic() < end_s:
+        time.sleep(0.001)
+    yield thread
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 async def test_background_work_lets_others_go_first() -> None:
     """Background work that came first goes when nobody else waits any more."""
     scheduler, ran = CoreScheduler(), []
-
-    async def work(name: str, **how: float) -> None:
-        slot = await scheduler.acquire(**how)
-        ran.append(name)
-        scheduler.release(slot)
-
-    held = await scheduler.acquire()
-    tasks = [asyncio.create_task(work("warming", patience_s=60))]
-    await asyncio.sleep(0)
-    tasks += [asyncio.create_task(work(name)) for name in "ab"]
-    await asyncio.sleep(0)
-    scheduler.release(held)
-    await asyncio.gather(*tasks)
+    sources = [HeldSource(name, 1, ran=ran) for name in "ab"]
+    turns = [scheduler.add(source) for source in sources]
+    async with held(scheduler) as other:
+        with background(scheduler, ran, patience_s=60):
+            for source, each in zip(sources, turns, strict=True):
+                source.go.set()
+                scheduler.request(each)
+            other.go.set()
     assert ran == ["a", "b", "warming"]
+    for each in turns:
+        scheduler.remove(each)
 
 
 async def test_background_work_is_not_starved() -> None:
-    """On a gate that is never free, background work goes when its patience has ended."""
-    scheduler, done = CoreScheduler(), asyncio.Event()
-
-    async def serve() -> None:
-        while not done.is_set():
-            slot = await scheduler.acquire()
-            await asyncio.sleep(0)
-            scheduler.release(slot)
-
-    serving = [asyncio.create_task(serve()) for _ in range(2)]
-    await asyncio.sleep(0)
-    slot = await asyncio.wait_for(scheduler.acquire(patience_s=0.02), 5)
-    done.set()
-    scheduler.release(slot)
-    await asyncio.gather(*serving)
+    """On cores that are never free, background work goes when its patience has ended."""
+    scheduler, ran = CoreScheduler(), []
+    busy = [HeldSource(name, 1_000_000, ran=[]) for name in "ab"]
+    turns = [scheduler.add(source) for source in busy]
+    for source, each in zip(busy, turns, strict=True):
+        source.go.set()
+        scheduler.request(each)
+    with background(scheduler, ran, patience_s=0.02) as thread:
+        await asyncio.to_thread(thread.join, 10)
+    assert ran == ["warming"]
+    assert busy[0].batches > 0
+    for each in turns:
+        scheduler.remove(each)
 
 
-async def test_a_turn_without_end_keeps_nobody_waiting() -> None:
-    """Who hangs loses its turn to the next, and what it gives back much later disturbs nobody."""
-    scheduler = CoreScheduler(held_at_most_s=0.02)
-    hung = await scheduler.acquire()
-    second = await asyncio.wait_for(scheduler.acquire(), 5)
-    scheduler._held_at_most_s = 60  # it does not hang, however busy the machine is
-    scheduler.release(hung)
-    third = asyncio.create_task(scheduler.acquire())
-    await asyncio.sleep(0)
-    assert not third.done()
-    scheduler.release(second)
-    scheduler.release(await third)
+async def test_a_batch_without_end_keeps_nobody_waiting() -> None:
+    """Who hangs loses its cores to the next, and when it ends much later, nobody has them twice."""
+    scheduler, ran = CoreScheduler(held_at_most_s=0.02), []
+    sources = [HeldSource(name, 1, ran=ran) for name in "ab"]
+    turns = [scheduler.add(source) for source in sources]
+    async with held(scheduler) as hung:
+        scheduler.request(turns[0])
+        await until(lambda: ran == ["a"])
+        scheduler._held_at_most_s = 60  # it does not hang, however busy the machine is
+        scheduler.request(turns[1])
+        hung.go.set()
+        await until(lambda: len(scheduler._held) == 1)
+        assert ran == ["a"]
+        sources[0].go.set()
+        sources[1].go.set()
+        await until(lambda: ran == ["a", "b"])
+    await until(lambda: scheduler.idle)
+    for each in turns:
+        scheduler.remove(each)
 
 
-ASKERS = st.tuples(st.booleans(), st.booleans(), st.sampled_from([1, 2, None]))
+async def test_background_work_gets_past_a_batch_without_end() -> None:
+    """A model that hangs does not keep a new version from being warmed."""
+    scheduler, ran = CoreScheduler(held_at_most_s=0.02), []
+    async with held(scheduler):
+        with background(scheduler, ran, patience_s=0.01) as thread:
+            await asyncio.to_thread(thread.join, 10)
+            assert ran == ["warming"]
 
 
-@given(st.lists(ASKERS, min_size=1, max_size=12), st.integers(0, 12), st.integers(1, 3))
-def test_whoever_is_cancelled_no_turn_is_lost(
-    askers: list[tuple[bool, bool, int | None]], after: int, cores: int
+async def test_a_source_that_has_left_runs_no_more() -> None:
+    """Neither a batch that waited for its turn, nor one that is asked for afterwards."""
+    scheduler, ran = CoreScheduler(), []
+    source = HeldSource("gone", 2, ran=ran)
+    turns = scheduler.add(source)
+    async with held(scheduler):
+        scheduler.request(turns)
+        scheduler.remove(turns)
+        scheduler.request(turns)
+    await until(lambda: scheduler.idle)
+    assert ran == []
+
+
+async def test_the_threads_end_with_the_last_source() -> None:
+    """None is left behind, and the next source finds new ones."""
+    before = set(threading.enumerate())
+    scheduler = CoreScheduler(cores=2)
+    for _ in range(2):
+        async with held(scheduler, 1), held(scheduler, 1):
+            assert len(set(threading.enumerate()) - before) >= 2
+        await until(lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith("predict")])
+
+
+async def test_a_batch_that_gets_no_thread_waits_for_the_next_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever is cancelled, waiting or just given its slot: no core is given twice, all others run, it ends free."""
+    """Where the system has no room for a thread, nothing is lost: no core, and no batch."""
+    scheduler, ran = CoreScheduler(), []
+    source = HeldSource("a", 1, ran=ran)
+    source.go.set()
+    turns = scheduler.add(source)
+
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(threading.Thread, "start", full)
+        scheduler.request(turns)
+    assert scheduler.idle
+    assert "can't start new thread" in caplog.text
+    scheduler.request(turns)
+    await until(lambda: ran == ["a"])
+    scheduler.remove(turns)
+
+
+SOURCES = st.tuples(st.integers(0, 4), st.sampled_from([1, 2, None]), st.integers(1, 2), st.booleans())
+
+
+@given(st.lists(SOURCES, min_size=1, max_size=6), st.integers(1, 3))
+def test_every_batch_runs_and_no_core_is_given_twice(
+    asked: list[tuple[int, int | None, int, bool]], cores: int
+) -> None:
+    """Whoever leaves meanwhile: at no time more cores are in use than there are, and all batches of the others run."""
+    lock, in_use, most = threading.Lock(), 0, 0
+
+    class Counting(HeldSource):
+        def run_batch(self, slot: CoreSlot) -> None:
+            nonlocal in_use, most
+            with lock:
+                in_use += slot.cores
+                most = max(most, in_use)
+                self.batches -= 1
+            time.sleep(0)
+            with lock:
+                in_use -= slot.cores
+
+        @property
+        def has_batch(self) -> bool:
+            return self.batches > self.turns.running
+
+        turns: Turns
 
     async def scenario() -> None:
-        scheduler, ran, running = CoreScheduler(cores), set(), 0
-
-        async def work(number: int, wanted: int | None, *, background: bool) -> None:
-            nonlocal running
-            slot = await scheduler.acquire(wanted, patience_s=60 if background else 0)
-            running += slot.cores
-            assert running <= cores
-            await asyncio.sleep(0)
-            ran.add(number)
-            running -= slot.cores
-            scheduler.release(slot)
-
-        held = await scheduler.acquire()
-        tasks = [asyncio.create_task(work(n, few, background=back)) for n, (back, _, few) in enumerate(askers)]
-        await asyncio.sleep(0)
-        cancelled = [n for n, (_, cancel, _) in enumerate(askers) if cancel]
-        for number in cancelled[:after]:
-            tasks[number].cancel()
-        scheduler.release(held)
-        for number in cancelled[after:]:
-            tasks[number].cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert ran == {n for n, (_, cancel, _) in enumerate(askers) if not cancel}
-        await asyncio.wait_for(scheduler.acquire(), 1)
+        scheduler = CoreScheduler(cores)
+        sources = []
+        for batches, wanted, abreast, leaves in asked:
+            source = Counting("", batches, ran=[])
+            source.turns = scheduler.add(source, cores=wanted, abreast=abreast)
+            scheduler.request(source.turns)
+            sources.append((source, leaves))
+        for source, leaves in sources:
+            if leaves:
+                scheduler.remove(source.turns)
+        await until(lambda: scheduler.idle)
+        assert [source.batches for source, leaves in sources if not leaves] == [
+            0 for _, leaves in sources if not leaves
+        ]
+        for source, leaves in sources:
+            if not leaves:
+                scheduler.remove(source.turns)
 
     asyncio.run(scenario())
+    assert most <= cores
 
 
 async def test_warming_in_a_thread_takes_a_turn_a_batch() -> None:
     """A new version that warms in a thread runs no batch while another one does, and lets go between batches."""
-    scheduler, model = CoreScheduler(), brightness()
-    held = await scheduler.acquire()
-    between = scheduler.background_steps(asyncio.get_running_loop())
-    warming = asyncio.create_task(asyncio.to_thread(measure_pace, model, gate=between))
-    predict, batches = model.engine.predict, []
+    scheduler, model, ran = CoreScheduler(), brightness(), list[str]()
+    serving = HeldSource("serving", 1, ran=ran)
+    serving.go.set()
+    turns = scheduler.add(serving)
+    predict = model.engine.predict
 
-    def counted(images):  # type: ignore[no-untyped-def]  # as the engine's own
-        batches.append(len(images))
+    def noted(images):  # type: ignore[no-untyped-def]  # as the engine's own
+        ran.append(f"warming {len(images)}")
+        scheduler.request(turns)
         return predict(images)
 
-    model.engine.predict = counted  # type: ignore[method-assign]  # the test listens in
-    await asyncio.sleep(0.05)
-    assert batches == []
-    scheduler.release(held)
-    for _ in range(3):
-        scheduler.release(await scheduler.acquire())
-    await until(warming.done)
-    assert sorted(batches) == sorted([*SIZES] * (1 + ROUNDS))
+    async with held(scheduler) as other:
+        model.engine.predict = noted  # type: ignore[method-assign]  # the test listens in
+        warming = asyncio.create_task(asyncio.to_thread(measure_pace, model, gate=scheduler.background_step))
+        await until(lambda: bool(scheduler._background))
+        assert ran == []
+        other.go.set()
+        await until(warming.done)
+    assert ran[1] == "serving"
+    assert sorted(ran) == sorted(["serving", *(f"warming {size}" for size in [*SIZES] * (1 + ROUNDS))])
+    scheduler.remove(turns)
 
 
 async def test_cores_are_idle_while_nobody_has_or_wants_one() -> None:
     """One core in use, or somebody who waits in the background, ends that."""
     scheduler = CoreScheduler(cores=2)
     assert scheduler.idle
-    slot = await scheduler.acquire(1)
-    background = asyncio.create_task(scheduler.acquire(patience_s=10))
-    await asyncio.sleep(0)
-    assert not scheduler.idle
-    scheduler.release(slot)
-    scheduler.release(await background)
-    assert scheduler.idle
+    async with held(scheduler, 1) as other:
+        assert not scheduler.idle
+        with background(scheduler, [], patience_s=10):
+            other.go.set()
+    await until(lambda: scheduler.idle)

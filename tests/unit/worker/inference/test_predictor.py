@@ -393,6 +393,7 @@ async def test_numbers_tell_of_each_stage_and_of_loaded_versions(bench: Bench) -
             assert 'p2p_worker_queue_depth{model="test"} 1.0' in text
             assert 'p2p_worker_model_info{engine="naming",model="test",version="1"} 1.0' in text
         await waiting
+    await asyncio.sleep(0)  # a batch is counted when its answers are on their way
     text = generate_latest(bench.numbers._registry).decode()
     for stage in ("decode", "queue", "predict"):
         assert f'p2p_worker_stage_seconds_count{{model="test",stage="{stage}"}} 1.0' in text
@@ -433,6 +434,7 @@ async def test_a_lone_image_is_decoded_by_the_thread_that_predicts_it(
             assert (scores[0][0], predictor.batcher.held_bytes) == (9, 0)
     assert names == ["predict_0"]
     assert list(stages.seconds) == ["decode", "queue", "predict"]
+    await asyncio.sleep(0)  # a batch is counted when its answers are on their way
     text = generate_latest(bench.numbers._registry).decode()
     for stage in ("decode", "queue", "predict"):
         assert f'p2p_worker_stage_seconds_count{{model="test",stage="{stage}"}} 1.0' in text
