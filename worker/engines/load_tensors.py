@@ -1,4 +1,4 @@
-"""A model of tensors on disk -> the engine that serves it: ONNX Runtime for .onnx, TensorFlow for SavedModels."""
+"""A model of tensors on disk -> the engine that serves it: its format says which."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from worker.system.memory import freeze_heap
 _ENGINES: Mapping[Format, tuple[str, str]] = MappingProxyType(
     {
         "onnx": ("onnx", "worker.engines.onnx.tensors"),
+        "openvino": ("openvino", "worker.engines.openvino.tensors"),
         "savedmodel": ("tensorflow", "worker.engines.tensorflow.tensors"),
     }
 )

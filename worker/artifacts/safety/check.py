@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from worker.artifacts.damaged import Damaged
 from worker.artifacts.formats import Format
 from worker.artifacts.safety.exported_program import unsafe_in_program
 from worker.artifacts.safety.keras_config import unsafe_in_config
 from worker.artifacts.safety.onnx_model import external_files
-from worker.artifacts.safety.protobuf import Damaged
 from worker.artifacts.safety.tensorflow_graph import unsafe_in_graph, unsafe_in_saved_model
 from worker.artifacts.safety.torchscript import unsafe_in_source
 from worker.errors import ModelError

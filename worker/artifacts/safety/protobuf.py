@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from worker.artifacts.damaged import Damaged
+
 _VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32 = range(6)
 _LONGEST_VARINT = 10
 _DEEPEST = 100
-
-
-class Damaged(ValueError):
-    """The bytes are no protobuf message."""
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from worker.artifacts.damaged import Damaged
 from worker.artifacts.formats import Format
 from worker.artifacts.safety.check import bytes_of
-from worker.artifacts.safety.protobuf import Damaged
-from worker.artifacts.signatures import onnx_file, saved_model_file
-from worker.artifacts.signatures.tensor_shapes import classifies_images
+from worker.artifacts.signatures import onnx_file, openvino_file, saved_model_file
+from worker.artifacts.signatures.tensor_shapes import Entry, classifies_images
+
+_NOTHING: tuple[list[Entry], list[Entry]] = ([], [])
 
 
 def takes_tensors(path: Path, model_format: Format, *, signature: str | None = None) -> bool:
@@ -18,14 +21,20 @@ def takes_tensors(path: Path, model_format: Format, *, signature: str | None = N
     what is wrong with them.
     """
     try:
-        match model_format:
-            case "onnx":
-                entries = onnx_file.entries_of(bytes_of(path))
-            case "savedmodel":
-                entries = saved_model_file.entries_of(bytes_of(path / "saved_model.pb"), signature)
-            case _:
-                return False
+        inputs, outputs = _entries(path, model_format, signature)
     except (OSError, Damaged):
         return False
-    inputs, outputs = entries
     return bool(inputs and outputs) and not classifies_images(inputs, outputs)
+
+
+def _entries(path: Path, model_format: Format, signature: str | None) -> tuple[Sequence[Entry], Sequence[Entry]]:
+    """Inputs and outputs; none of a format in which only classifiers are served."""
+    match model_format:
+        case "onnx":
+            return onnx_file.entries_of(bytes_of(path))
+        case "openvino":
+            return openvino_file.entries_of(bytes_of(path))
+        case "savedmodel":
+            return saved_model_file.entries_of(bytes_of(path / "saved_model.pb"), signature)
+        case _:
+            return _NOTHING

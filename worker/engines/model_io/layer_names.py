@@ -1,4 +1,4 @@
-"""`--input-layer` and `--output-layer` -> the input or output of a model that they name; zeros for other inputs."""
+"""The names of a model's inputs and outputs: which one a flag names, zeros for the others, and no name twice."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def choose_layer(layers: Mapping[str, Any] | Iterable[tuple[Iterable[str], Any]]
         listed = ", ".join(sorted(min(names, default="?") for names, _ in known))
         raise ModelError(f"{flag} must name one of these of the model: {listed}.")
     return found[0]
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, of which those that occur several times get the number of their place: a, b.1, b.2."""
+    return [name if names.count(name) == 1 else f"{name}.{place}" for place, name in enumerate(names)]
 
 
 def zeros_for(name: str, shape: Sequence[int | None], dtype: DTypeLike) -> NDArray[Any]:

@@ -6,7 +6,7 @@ graph, where they run on all cores and are mostly merged into the first layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from worker.artifacts.formats import Format, format_of
 from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter, Forward
-from worker.engines.device import GPU_BATCHES, name_of, pick
+from worker.engines.device import GPU_BATCHES, name_of
 from worker.engines.model_io.input_plan import (
     SLIM,
     UNTOUCHED,
@@ -33,10 +33,10 @@ from worker.engines.model_io.input_plan import (
 from worker.engines.model_io.layer_names import choose_layer, zeros_for
 from worker.engines.model_io.pixel_range import probed
 from worker.engines.openvino.first_layers import detect_scaling
+from worker.engines.openvino.infer_request import device_of, infer_request, read_model
 from worker.engines.openvino.quantization import dequantized, quantized_scaling
 from worker.engines.openvino.runtime import PrePostProcessor, openvino
 from worker.errors import ModelError
-from worker.system.cpu import usable_cores
 
 _SLIM_FORMATS = ("tflite", "graph")
 _PLATFORMS = {"savedmodel": "tensorflow_savedmodel", "graph": "tensorflow_graphdef", "onnx": "onnx_onnxv1"}
@@ -45,23 +45,18 @@ _PLATFORMS = {"savedmodel": "tensorflow_savedmodel", "graph": "tensorflow_graphd
 def load(source: ModelSource) -> EngineAdapter:
     """Load the model of `source`; raises ModelError with the cause and the cure."""
     core = openvino.Core()
-    device, number = _device(core, source)
+    device, number = device_of(core, source)
     path = source.graph or source.path
     model_format: Format = "graph" if source.graph else format_of(source.path) if source.path else "openvino"
     if source.signature is not None:
         raise ModelError("OpenVINO cannot choose a signature of a SavedModel: --signature needs TensorFlow.")
-    try:
-        model = core.read_model(str(path))
-    except RuntimeError as error:
-        raise ModelError(f"{path} cannot be read by OpenVINO: {_reason(error)}") from error
+    assert path is not None
+    model = read_model(core, path)
     entry = choose_layer(_named(model.inputs), source.input_layer, "--input-layer")
     exit_ = choose_layer(_named(model.outputs), source.output_layer, "--output-layer")
     prepared = _plan(source, model, entry, model_format)
     forward = _forward(
-        *(core, model, entry, exit_, prepared),
-        device=device,
-        precision=_precision(core, device, source),
-        threads=source.threads or usable_cores(),
+        model, entry, exit_, prepared, lambda prepared_model: infer_request(core, prepared_model, device, source)
     )
     return EngineAdapter(
         forward,
@@ -86,9 +81,7 @@ def _plan(source: ModelSource, model: Any, entry: Any, model_format: Format) -> 
     return plan(layout, requested, scaling=scaling_of(requested, own=own, usual=usual, whole=whole))
 
 
-def _forward(
-    core: Any, model: Any, entry: Any, exit_: Any, plan: InputPlan, *, device: str, precision: str, threads: int
-) -> Forward:
+def _forward(model: Any, entry: Any, exit_: Any, plan: InputPlan, request_of: Callable[[Any], Any]) -> Forward:
     """Compile the model; numpy prepares the pixels only for unusual inputs: grey images and single images."""
     index, place = model.inputs.index(entry), model.outputs.index(exit_)
     dtype, to_scores = entry.get_element_type().to_dtype(), dequantized(exit_)
@@ -96,10 +89,7 @@ def _forward(
     if not (plan.layout.grey or plan.layout.single):
         model = _with_pixels(model, index, plan)
         fill = feed(InputPlan(Layout(plan.size, plan.layout.batch), plan.size, "rgb", *UNTOUCHED), np.uint8)
-    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    if device == "CPU":
-        settings["INFERENCE_NUM_THREADS"] = str(threads)
-    request = core.compile_model(model, device, settings).create_infer_request()
+    request = request_of(model)
     for number, other in enumerate(model.inputs):
         if number != index:
             shape = [dim.get_length() if dim.is_static else None for dim in other.get_partial_shape()]
@@ -132,26 +122,5 @@ def _with_pixels(model: Any, index: int, plan: InputPlan) -> Any:
     return steps.build()
 
 
-def _device(core: Any, source: ModelSource) -> tuple[str, int | None]:
-    """OpenVINO's name of the device to use ("CPU", "GPU.1"), and the GPU's number."""
-    gpus = [device for device in core.available_devices if device.startswith("GPU")]
-    number = pick(source.device, seen=len(gpus), framework="OpenVINO")
-    return ("CPU", None) if number is None else (gpus[number], number)
-
-
-def _precision(core: Any, device: str, source: ModelSource) -> str:
-    """The precision to compute in; ModelError for bf16 on a processor without it, where OpenVINO would use f32."""
-    if source.precision == "bf16" and "BF16" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
-        raise ModelError("This processor has no bf16 (AVX512-BF16 or AMX): use --precision f32.")
-    return source.precision
-
-
 def _named(ports: Sequence[Any]) -> list[tuple[set[str], Any]]:
     return [(port.get_names(), port) for port in ports]
-
-
-def _reason(error: RuntimeError) -> str:
-    """The lines of OpenVINO's error that say what is wrong; the lines before them name places in its source."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Exception from", "Check '", "FrontEnd API"))]
-    return " ".join((telling or lines or ["no reason given"])[:2])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.artifacts.safety.protobuf import Damaged, all_of, fields, map_entries, texts
+from worker.artifacts.damaged import Damaged
+from worker.artifacts.safety.protobuf import all_of, fields, map_entries, texts
 
 NESTED = bytes.fromhex("080112036162631a050a0378797812026465")
 

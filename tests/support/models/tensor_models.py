@@ -1,0 +1,40 @@
+"""Small models of tensors in several formats. All compute the same:
+
+numbers [n, 3] float32, offset [n, 1] float32 -> total [n, 1] = the sum of a row's numbers + offset, doubled [n, 3]
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from worker.engines.tensors import Tensors
+
+INPUTS = [("numbers", "FP32", (3,)), ("offset", "FP32", (1,))]
+OUTPUTS = [("total", "FP32", (1,)), ("doubled", "FP32", (3,))]
+
+
+def rows(count: int) -> Tensors:
+    """The numbers 0, 1, 2, then 3, 4, 5 and so on; each row's offset is its number."""
+    numbers = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
+    return Tensors({"numbers": numbers, "offset": np.arange(count, dtype=np.float32)[:, np.newaxis]})
+
+
+def totals(count: int) -> list[list[float]]:
+    """What the models answer to `rows` as `total`."""
+    return [[10.0 * number + 3.0] for number in range(count)]
+
+
+def write_openvino(path: Path, *, first: int = -1) -> Path:
+    """An .xml file with its .bin; `first` is the length of the inputs' first axis, -1 for any. Gives `path` back."""
+    from worker.engines.openvino.runtime import openvino
+
+    ops = openvino.opset13
+    numbers = ops.parameter([first, 3], openvino.Type.f32, name="numbers")
+    offset = ops.parameter([first, 1], openvino.Type.f32, name="offset")
+    total = ops.add(ops.reduce_sum(numbers, ops.constant(np.array([1])), keep_dims=True), offset)
+    doubled = ops.multiply(numbers, ops.constant(np.float32(2)), name="doubled")
+    total.output(0).set_names({"total", "the_sum_of_all"})
+    openvino.save_model(openvino.Model([total, doubled], [numbers, offset], "sums"), path, compress_to_fp16=False)
+    return path
