@@ -16,6 +16,7 @@ from typing import Any
 
 from worker.artifacts.damaged import Damaged
 from worker.artifacts.formats import Format
+from worker.artifacts.keras_file import configs_in
 from worker.artifacts.safety.exported_program import unsafe_in_program
 from worker.artifacts.safety.keras_config import unsafe_in_config
 from worker.artifacts.safety.onnx_model import external_files
@@ -112,21 +113,7 @@ def _openvino(path: Path) -> str | None:
 
 
 def _keras(path: Path) -> str | None:
-    """A file may be a zip archive and HDF5 at once: Keras's choice between them must not matter."""
-    configs: list[Any] = []
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json")) if "config.json" in archive.namelist() else None
-        if isinstance(config, dict):
-            config.pop("compile_config", None)  # only training needs it, and Keras does not read it here
-        configs.append(config)
-    import h5py  # it comes with Keras, and takes a moment
-
-    if h5py.is_hdf5(path):
-        with h5py.File(path) as file:
-            attribute = file.attrs.get("model_config")
-        configs += [] if attribute is None else [json.loads(attribute)]
-    return unsafe_in_config(configs)
+    return unsafe_in_config(configs_in(path))
 
 
 def _torch(path: Path) -> str | None:

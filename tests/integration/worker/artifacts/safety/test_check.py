@@ -166,11 +166,19 @@ def test_a_disguise_does_not_help(tmp_path: Path, kind: str, disguised: Callable
     assert not (tmp_path / "marker").exists()
 
 
-def test_a_file_of_two_kinds_is_looked_into_as_both(tmp_path: Path) -> None:
-    """HDF5 may follow a zip archive and be followed by one: Keras reads the one, and the other must not be believed."""
+@pytest.mark.parametrize("damaged", [b"", b'"Sequential"', b"PK\x01\x02"])
+def test_a_file_of_two_kinds_is_looked_into_as_both(tmp_path: Path, damaged: bytes) -> None:
+    """HDF5 may follow a zip archive and be followed by one: Keras reads the one, and the other must not be believed.
+
+    That the other is damaged (its content, which then has another checksum, or its list of files) hides nothing.
+    """
     evil = written("h5_lambda", tmp_path, tmp_path / "marker")
     with zipfile.ZipFile(evil, "a") as archive:
         archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": []}}))
+    if damaged:
+        content = evil.read_bytes()
+        at = content.rindex(damaged)
+        evil.write_bytes(content[:at] + bytes(2) + content[at + 2 :])
     assert zipfile.is_zipfile(evil)
     with pytest.raises(ModelError, match="the layer evil"):
         load(source(evil, tmp_path / "cache"), name="m")
