@@ -16,6 +16,7 @@ from worker.system.memory import freeze_heap
 
 _ENGINES: Mapping[Format, tuple[str, str]] = MappingProxyType(
     {
+        "keras": ("tensorflow", "worker.engines.tensorflow.tensors"),
         "onnx": ("onnx", "worker.engines.onnx.tensors"),
         "openvino": ("openvino", "worker.engines.openvino.tensors"),
         "savedmodel": ("tensorflow", "worker.engines.tensorflow.tensors"),

@@ -38,3 +38,20 @@ def write_openvino(path: Path, *, first: int = -1) -> Path:
     total.output(0).set_names({"total", "the_sum_of_all"})
     openvino.save_model(openvino.Model([total, doubled], [numbers, offset], "sums"), path, compress_to_fp16=False)
     return path
+
+
+def write_keras(path: Path, *, first: int | None = None, names: bool = False) -> Path:
+    """A .keras or .h5 file; `first` as above, None for any; `names`: it gives a dict of outputs. Gives `path` back."""
+    from worker.engines.tensorflow.quiet_import import quiet_tensorflow
+
+    with quiet_tensorflow():
+        import keras
+
+    numbers = keras.Input(batch_shape=(first, 3), name="numbers")
+    offset = keras.Input(batch_shape=(first, 1), name="offset")
+    added = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")(numbers)
+    total = keras.layers.Add(name="add" if names else "total")([added, offset])
+    doubled = keras.layers.Rescaling(2.0, name="rescaling" if names else "doubled")(numbers)
+    outputs = {"total": total, "doubled": doubled} if names else [total, doubled]
+    keras.Model([offset, numbers], outputs).save(path)
+    return path

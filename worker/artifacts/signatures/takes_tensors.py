@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.artifacts.damaged import Damaged
 from worker.artifacts.formats import Format
+from worker.artifacts.keras_file import configs_in
 from worker.artifacts.safety.check import bytes_of
-from worker.artifacts.signatures import onnx_file, openvino_file, saved_model_file
+from worker.artifacts.signatures import keras_model, onnx_file, openvino_file, saved_model_file
 from worker.artifacts.signatures.tensor_shapes import Entry, classifies_images
 
 _NOTHING: tuple[list[Entry], list[Entry]] = ([], [])
@@ -22,7 +22,7 @@ def takes_tensors(path: Path, model_format: Format, *, signature: str | None = N
     """
     try:
         inputs, outputs = _entries(path, model_format, signature)
-    except (OSError, Damaged):
+    except (OSError, ImportError, ValueError, TypeError, RecursionError):  # what readers of damaged files raise
         return False
     return bool(inputs and outputs) and not classifies_images(inputs, outputs)
 
@@ -30,6 +30,9 @@ def takes_tensors(path: Path, model_format: Format, *, signature: str | None = N
 def _entries(path: Path, model_format: Format, signature: str | None) -> tuple[Sequence[Entry], Sequence[Entry]]:
     """Inputs and outputs; none of a format in which only classifiers are served."""
     match model_format:
+        case "keras":
+            configs = configs_in(path)
+            return keras_model.entries_of(configs[0]) if len(configs) == 1 else _NOTHING
         case "onnx":
             return onnx_file.entries_of(bytes_of(path))
         case "openvino":

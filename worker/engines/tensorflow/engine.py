@@ -34,10 +34,11 @@ with quiet_tensorflow():
 from worker.engines.tensorflow.first_layers import detect_scaling
 from worker.engines.tensorflow.frozen_graph import from_graph
 from worker.engines.tensorflow.input_ops import layout, prepare
+from worker.engines.tensorflow.keras_file import from_keras
 from worker.engines.tensorflow.optimized_graph import SUFFIX as OPTIMIZED_SUFFIX
 from worker.engines.tensorflow.optimized_graph import SessionEngine
 from worker.engines.tensorflow.program import Frozen, Program, Tensor, freeze
-from worker.engines.tensorflow.saved_model import from_keras, from_saved_model
+from worker.engines.tensorflow.saved_model import from_saved_model
 
 _log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,21 +11,36 @@ import pytest_asyncio
 
 from p2pclient import AsyncClient
 from tests.support.consul_process import ConsulProcess
-from tests.support.models.tensor_models import rows, totals, write_openvino
+from tests.support.models.tensor_models import rows, totals, write_keras, write_openvino
 from tests.support.workers.echo_worker import EchoWorker
 from tests.support.workers.model_worker import model_worker
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
+]
 
-PLATFORMS = {"openvino": "openvino"}
+PLATFORMS = {"openvino": "openvino", "keras": "keras"}
 """The platform that the Open Inference Protocol names, by the model's name here."""
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sums")
+
+
+@pytest.fixture(scope="module")
+def models(folder: Path) -> dict[str, Path]:
+    """Written outside the event loop: frameworks take seconds to import."""
+    return {
+        "openvino": write_openvino(folder / "openvino.xml"),
+        "keras": write_keras(folder / "keras.keras"),
+    }
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker(shared_consul: ConsulProcess, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EchoWorker]:
-    folder = tmp_path_factory.mktemp("sums")
-    models = {"openvino": write_openvino(folder / "openvino.xml")}
-    async with model_worker(shared_consul.url, models, cache=folder) as running:
+async def worker(shared_consul: ConsulProcess, models: dict[str, Path], folder: Path) -> AsyncIterator[EchoWorker]:
+    async with model_worker(shared_consul.url, models, cache=folder / "cache") as running:
         yield running
 
 
