@@ -20,6 +20,7 @@ _ENGINES: Mapping[Format, tuple[str, str]] = MappingProxyType(
         "onnx": ("onnx", "worker.engines.onnx.tensors"),
         "openvino": ("openvino", "worker.engines.openvino.tensors"),
         "savedmodel": ("tensorflow", "worker.engines.tensorflow.tensors"),
+        "tflite": ("openvino", "worker.engines.openvino.tensors"),
     }
 )
 """The engine, and the module whose `load(source)` loads tensors with it, by format."""

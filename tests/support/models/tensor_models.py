@@ -6,6 +6,7 @@ numbers [n, 3] float32, offset [n, 1] float32 -> total [n, 1] = the sum of a row
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,4 +55,25 @@ def write_keras(path: Path, *, first: int | None = None, names: bool = False) ->
     doubled = keras.layers.Rescaling(2.0, name="rescaling" if names else "doubled")(numbers)
     outputs = {"total": total, "doubled": doubled} if names else [total, doubled]
     keras.Model([offset, numbers], outputs).save(path)
+    return path
+
+
+def write_tflite(path: Path, *, first: int | None = None) -> Path:
+    """A .tflite file with a signature; `first` as above. Gives `path` back."""
+    from worker.engines.tensorflow.quiet_import import quiet_tensorflow
+
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+    class Sums(tf.Module):  # type: ignore[misc]  # TensorFlow publishes no types
+        @tf.function(
+            input_signature=[tf.TensorSpec([first, 3], name="numbers"), tf.TensorSpec([first, 1], name="offset")]
+        )
+        def sums(self, numbers: Any, offset: Any) -> dict[str, Any]:
+            return {"total": tf.reduce_sum(numbers, axis=1, keepdims=True) + offset, "doubled": numbers * 2}
+
+    module = Sums()
+    folder = path.with_suffix(".saved")
+    tf.saved_model.save(module, str(folder), signatures=module.sums)
+    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
     return path

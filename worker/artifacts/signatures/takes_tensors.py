@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.artifacts.formats import Format
 from worker.artifacts.keras_file import configs_in
 from worker.artifacts.safety.check import bytes_of
-from worker.artifacts.signatures import keras_model, onnx_file, openvino_file, saved_model_file
+from worker.artifacts.signatures import keras_model, onnx_file, openvino_file, saved_model_file, tflite_file
 from worker.artifacts.signatures.tensor_shapes import Entry, classifies_images
 
 _NOTHING: tuple[list[Entry], list[Entry]] = ([], [])
@@ -39,5 +39,7 @@ def _entries(path: Path, model_format: Format, signature: str | None) -> tuple[S
             return openvino_file.entries_of(bytes_of(path))
         case "savedmodel":
             return saved_model_file.entries_of(bytes_of(path / "saved_model.pb"), signature)
+        case "tflite":
+            return tflite_file.entries_of(bytes_of(path))
         case _:
             return _NOTHING

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.artifacts.formats import format_of
+from worker.artifacts.safety.check import bytes_of
+from worker.artifacts.signatures.tflite_file import signature_names
 from worker.artifacts.source import ModelSource
 from worker.engines.device import name_of
 from worker.engines.model_io.layer_names import distinct
@@ -38,7 +40,9 @@ def load(source: ModelSource) -> TensorAdapter:
             f"The model in {source.path} keeps a state between calls, which would pass from one caller to another: "
             "export it with its state as an input and an output."
         )
-    signature = Signature(_specs(model.inputs), _specs(model.outputs))
+    platform = format_of(source.path)
+    entries, exits = signature_names(bytes_of(source.path)) if platform == "tflite" else ({}, {})
+    signature = Signature(_specs(model.inputs, entries), _specs(model.outputs, exits))
     fixed = {
         shape[0].get_length() for shape in map(_shape, model.inputs) if shape.rank.is_static and shape[0].is_static
     }
@@ -47,7 +51,7 @@ def load(source: ModelSource) -> TensorAdapter:
         signature,
         batches=fixed,
         name="openvino",
-        platform=format_of(source.path),
+        platform=platform,
         device=name_of(number),
     )
 
@@ -68,8 +72,9 @@ def _forward(request: Any, signature: Signature) -> Any:
     return forward
 
 
-def _specs(ports: Sequence[Any]) -> tuple[TensorSpec, ...]:
-    names = distinct([_name(port) for port in ports])
+def _specs(ports: Sequence[Any], own: Mapping[str, str]) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs; `own` has the names that the file's signature gives them, by the names of their tensors."""
+    names = distinct([own.get(name, name) for name in map(_name, ports)])
     return tuple(_spec(name, port) for name, port in zip(names, ports, strict=True))
 
 

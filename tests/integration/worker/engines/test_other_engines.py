@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tests.support.models.dense_model import EDGE, IMAGENET, answers, write_caffe, write_onnx, write_torch
 from tests.support.photos import chelsea_jpeg, china_jpeg, coffee_jpeg
 from worker.artifacts.preprocess_config import Preprocess
+from worker.artifacts.signatures.takes_tensors import takes_tensors
 from worker.artifacts.source import ModelSource
 from worker.engines.load import load_engine
 from worker.errors import ModelError
@@ -145,6 +146,7 @@ def test_files_of_torch_without_a_network_are_refused(tmp_path: Path) -> None:
 
 def test_tflite_is_read_by_openvino(tflite: Path) -> None:
     """A TFLite file of floats gets pixels of -1..1, as MobileNet's, one at a time as its shape says."""
+    assert not takes_tensors(tflite, "tflite")
     model = load(ModelSource(path=tflite), name="lite")
     pictures = seen(model)
     assert close(model.predict(pictures), answers(pictures, 127.5, 127.5))

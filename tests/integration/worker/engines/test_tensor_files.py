@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from p2pclient import AsyncClient
 from tests.support.consul_process import ConsulProcess
-from tests.support.models.tensor_models import rows, totals, write_keras, write_openvino
+from tests.support.models.tensor_models import rows, totals, write_keras, write_openvino, write_tflite
 from tests.support.workers.echo_worker import EchoWorker
 from tests.support.workers.model_worker import model_worker
 
@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
 ]
 
-PLATFORMS = {"openvino": "openvino", "keras": "keras"}
+PLATFORMS = {"openvino": "openvino", "keras": "keras", "tflite": "tflite"}
 """The platform that the Open Inference Protocol names, by the model's name here."""
 
 
@@ -35,6 +35,7 @@ def models(folder: Path) -> dict[str, Path]:
     return {
         "openvino": write_openvino(folder / "openvino.xml"),
         "keras": write_keras(folder / "keras.keras"),
+        "tflite": write_tflite(folder / "tflite.tflite"),
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.models.dense_model import write_onnx
-from tests.support.models.tensor_models import INPUTS, OUTPUTS, rows, totals, write_openvino
+from tests.support.models.tensor_models import INPUTS, OUTPUTS, rows, totals, write_openvino, write_tflite
 from worker.artifacts.signatures.takes_tensors import takes_tensors
 from worker.artifacts.source import ModelSource
 from worker.engines.tensors import Tensors, joined
@@ -27,18 +28,21 @@ def loaded(path: Path, **said: str) -> TensorModel:
     return model
 
 
-@pytest.mark.parametrize("first", [-1, 1, 2])
-def test_several_inputs_and_outputs_by_name(tmp_path: Path, first: int) -> None:
-    """Names are the tensors' shortest, else the operations'; a fixed batch is filled and cut."""
-    model = loaded(write_openvino(tmp_path / "sums.xml", first=first))
-    assert [(spec.name, spec.datatype, spec.shape) for spec in model.signature.inputs or ()] == INPUTS
-    assert [(spec.name, spec.datatype, spec.shape) for spec in model.signature.outputs or ()] == OUTPUTS
+@pytest.mark.parametrize(("kind", "first"), [("openvino", -1), ("openvino", 1), ("openvino", 2), ("tflite", 2)])
+def test_several_inputs_and_outputs_by_name(tmp_path: Path, kind: str, first: int) -> None:
+    """Names are a signature's, else the tensors' shortest, else the operations'; a fixed batch is filled and cut."""
+    write, suffix = (write_tflite, ".tflite") if kind == "tflite" else (write_openvino, ".xml")
+    model = loaded(write(tmp_path / f"sums{suffix}", first=first))
+    by_name = itemgetter(0)
+    inputs = [(spec.name, spec.datatype, spec.shape) for spec in model.signature.inputs or ()]
+    outputs = [(spec.name, spec.datatype, spec.shape) for spec in model.signature.outputs or ()]
+    assert (sorted(inputs, key=by_name), sorted(outputs, key=by_name, reverse=True)) == (INPUTS, OUTPUTS)
     three, one = model.predict([rows(3), rows(1)])
     assert joined(three).arrays["total"].tolist() == totals(3)
     assert joined(three).arrays["doubled"].tolist() == (rows(3).arrays["numbers"] * 2).tolist()
     assert joined(one).arrays["total"].tolist() == totals(1)
     described = model.describe()
-    assert (described["engine"], described["platform"], described["device"]) == ("openvino", "openvino", "cpu")
+    assert (described["engine"], described["platform"], described["device"]) == ("openvino", kind, "cpu")
     model.close()
 
 
@@ -104,3 +108,38 @@ def test_what_cannot_be_batched_is_refused(tmp_path: Path) -> None:
         openvino.save_model(model, tmp_path / f"{number}.xml", compress_to_fp16=False)
         with pytest.raises(ModelError, match=sentence):
             loaded(tmp_path / f"{number}.xml")
+
+
+def write_quantized_table(path: Path) -> Path:
+    """A .tflite file of whole numbers for 0..1 that gives back what goes in, but for rounding; gives `path` back."""
+    from worker.engines.tensorflow.quiet_import import quiet_tensorflow
+
+    with quiet_tensorflow():
+        import keras
+        import tensorflow as tf
+
+    table = keras.Input((2,), name="table")
+    same = keras.layers.Dense(2, use_bias=False, kernel_initializer="identity")(table)
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(table, same))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([np.float32([[share, 1 - share]])] for share in np.linspace(0, 1, 11))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    path.write_bytes(converter.convert())
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
+def test_whole_numbers_of_a_quantized_table_go_in_as_they_are(tmp_path: Path) -> None:
+    """A .tflite file's numbers are those of its tensors, as in TensorFlow Lite."""
+    model = loaded(write_quantized_table(tmp_path / "table.tflite"))
+    assert [(spec.name, spec.datatype, spec.shape) for spec in model.signature.inputs or ()] == [
+        ("table", "INT8", (2,))
+    ]
+    numbers = np.array([[-128, 127], [0, 100], [50, -60]], np.int8)
+    (found,) = model.predict([Tensors({"table": numbers})])
+    (values,) = joined(found).arrays.values()
+    assert values.dtype == np.int8
+    assert np.abs(values.astype(int) - numbers).max() <= 2
+    model.close()
