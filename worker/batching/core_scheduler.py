@@ -13,8 +13,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -27,6 +27,9 @@ PATIENCE_S = 0.5
 
 HELD_AT_MOST_S = 1.0
 """How long a slot blocks others: a model that hangs must not stop the other models."""
+
+NO_THREAD_S = 0.5
+"""After how long a batch is tried again for which the system has no room for a thread."""
 
 
 @dataclass(slots=True, eq=False)
@@ -190,11 +193,18 @@ class CoreScheduler:
         for scheduled, slot in granted:
             try:
                 self._threads.run(_Grant(scheduled, slot))
-            except RuntimeError as error:  # the system has no room for a thread: the next request tries again
-                logger.error("A batch of images waits, for it has no thread: %s.", error)
+            except RuntimeError as error:
+                logger.error("A batch has no thread: trying again in %g s. %s.", NO_THREAD_S, error)
                 with self._lock:
                     scheduled.running -= 1
                     self._release(slot)
+                self._later(NO_THREAD_S, self.request, scheduled)
+
+    def _later(self, after_s: float, callback: Callable[..., None], *arguments: object) -> None:
+        """Call back on the event loop, unless that has ended."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._loop.call_later, after_s, callback, *arguments)
 
     # What follows is called with the lock.
 
@@ -247,8 +257,7 @@ class CoreScheduler:
 
     def _watch(self) -> None:
         """While something waits, a timer of the event loop looks at the slot that is held the longest."""
-        if self._watched or not (self._waiting and self._held) or self._loop is None or self._loop.is_closed():
-            return
-        self._watched = True
-        left_s = next(iter(self._held)).since_s + self._held_at_most_s - time.monotonic()
-        self._loop.call_soon_threadsafe(self._loop.call_later, max(0.0, left_s), self._end_overdue)
+        if self._waiting and self._held and not self._watched:
+            self._watched = True
+            left_s = next(iter(self._held)).since_s + self._held_at_most_s - time.monotonic()
+            self._later(max(0.0, left_s), self._end_overdue)
