@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 from worker.artifacts.damaged import Damaged
+from worker.artifacts.zip_archive import member_of
 
 
 def configs_in(path: Path) -> list[Any]:
@@ -19,21 +18,15 @@ def configs_in(path: Path) -> list[Any]:
     """
     configs: list[Any] = []
     for parts in (_of_archive, _of_hdf5):
-        with contextlib.suppress(Damaged, json.JSONDecodeError, zipfile.BadZipFile):
+        with contextlib.suppress(Damaged, json.JSONDecodeError):
             configs += parts(path)
     return configs
 
 
 def _of_archive(path: Path) -> list[Any]:
-    if not zipfile.is_zipfile(path):
+    content = member_of(path, lambda name: name == "config.json")
+    if content is None:
         return []
-    with zipfile.ZipFile(path) as archive:
-        if "config.json" not in archive.namelist():
-            return []
-        try:
-            content = archive.read("config.json")
-        except (zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: a password, an unknown compression
-            raise Damaged(f"config.json cannot be unpacked: {error}") from error
     config = json.loads(content)
     if isinstance(config, dict):
         config.pop("compile_config", None)  # only training needs it, and Keras does not read it here

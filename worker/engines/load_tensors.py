@@ -20,6 +20,8 @@ _ENGINES: Mapping[Format, tuple[str, str]] = MappingProxyType(
         "onnx": ("onnx", "worker.engines.onnx.tensors"),
         "openvino": ("openvino", "worker.engines.openvino.tensors"),
         "savedmodel": ("tensorflow", "worker.engines.tensorflow.tensors"),
+        "torchexport": ("torch", "worker.engines.torch.tensors"),
+        "torchscript": ("torch", "worker.engines.torch.tensors"),
         "tflite": ("openvino", "worker.engines.openvino.tensors"),
     }
 )

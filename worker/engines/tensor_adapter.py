@@ -21,7 +21,9 @@ Forward = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
 
 
 class TensorAdapter:
-    """A tensor engine that calls `forward`, and tries it once when it is made. Raises ModelError if that fails.
+    """A tensor engine that calls `forward`. A model that takes any number of rows is tried when the engine is made.
+
+    Raises ModelError if a single row fails then.
 
     batches: the numbers of rows that single inputs are fixed to; none where the model takes any number
     """

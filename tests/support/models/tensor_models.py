@@ -77,3 +77,18 @@ def write_tflite(path: Path, *, first: int | None = None) -> Path:
     tf.saved_model.save(module, str(folder), signatures=module.sums)
     path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
     return path
+
+
+def write_torch_export(path: Path, *, first: int | None = None) -> Path:
+    """A .pt2 file; `first` as above. Gives `path` back."""
+    import torch
+
+    class Sums(torch.nn.Module):  # type: ignore[misc]  # PyTorch is imported without types
+        def forward(self, numbers: Any, offset: Any) -> dict[str, Any]:
+            return {"total": numbers.sum(dim=1, keepdim=True) + offset, "doubled": numbers * 2}
+
+    rows_of = {0: torch.export.Dim("n")} if first is None else None
+    example = (torch.zeros(first or 2, 3), torch.zeros(first or 2, 1))
+    program = torch.export.export(Sums().eval(), example, dynamic_shapes=(rows_of, rows_of))
+    torch.export.save(program, path)
+    return path

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from worker.artifacts.formats import Format
 from worker.artifacts.keras_file import configs_in
 from worker.artifacts.safety.check import bytes_of
-from worker.artifacts.signatures import keras_model, onnx_file, openvino_file, saved_model_file, tflite_file
+from worker.artifacts.signatures import (
+    exported_program,
+    keras_model,
+    onnx_file,
+    openvino_file,
+    saved_model_file,
+    tflite_file,
+)
 from worker.artifacts.signatures.tensor_shapes import Entry, classifies_images
+from worker.artifacts.zip_archive import member_of
 
 _NOTHING: tuple[list[Entry], list[Entry]] = ([], [])
 
@@ -41,5 +50,12 @@ def _entries(path: Path, model_format: Format, signature: str | None) -> tuple[S
             return saved_model_file.entries_of(bytes_of(path / "saved_model.pb"), signature)
         case "tflite":
             return tflite_file.entries_of(bytes_of(path))
+        case "torchexport" | "torchscript":  # PyTorch tells them by what the archive contains
+            program = member_of(path, _is_program)
+            return _NOTHING if program is None else exported_program.entries_of(json.loads(program))
         case _:
             return _NOTHING
+
+
+def _is_program(name: str) -> bool:
+    return name.lower().endswith(("models/model.json", "serialized_exported_program.json"))

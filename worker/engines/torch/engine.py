@@ -8,7 +8,7 @@ import torch
 
 from worker.artifacts.source import ModelSource
 from worker.engines.adapter import EngineAdapter, Forward
-from worker.engines.device import GPU_BATCHES, name_of, pick
+from worker.engines.device import GPU_BATCHES, name_of
 from worker.engines.model_io.input_plan import (
     Images,
     InputPlan,
@@ -21,22 +21,18 @@ from worker.engines.model_io.input_plan import (
 )
 from worker.engines.torch.compute import computation
 from worker.engines.torch.cuda import CudaDevice
+from worker.engines.torch.device import device_of
 from worker.engines.torch.gpu_forward import GpuForward
 from worker.engines.torch.pixels import scaled_pixels
 from worker.engines.torch.reader import NUMPY_TYPES, Network, read_network
 from worker.errors import ModelError
-from worker.system.cpu import has_bf16, usable_cores
 
 
 def load(source: ModelSource) -> EngineAdapter:
     """Load the .pt, .ts or .pt2 file of `source`; raises ModelError with the cause and the cure."""
     if source.path is None:
         raise ModelError(f"PyTorch reads .pt, .ts and .pt2 files, not {source.graph}.")
-    number = pick(source.device, seen=torch.cuda.device_count(), framework="PyTorch")
-    device = torch.device("cpu" if number is None else f"cuda:{number}")
-    if source.precision == "bf16" and number is None and not has_bf16():
-        raise ModelError("This processor has no bf16 (AVX512-BF16 or AMX): use --precision f32.")
-    torch.set_num_threads(usable_cores())
+    device, number = device_of(source)
     network = read_network(source, source.path, device)
     layout = layout_of(network.shape, usual="nchw", requested=source.preprocess.layout)
     whole = not network.dtype.is_floating_point

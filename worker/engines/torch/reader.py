@@ -62,6 +62,12 @@ def read_network(source: ModelSource, path: Path, device: Any) -> Network:
 def _scripted(source: ModelSource, path: Path, device: Any) -> Network:
     """A TorchScript file with its weights as constants, in their own type."""
     module = torch.jit.load(str(path), map_location=device).eval()
+    inputs = [each.name for each in module.forward.schema.arguments[1:] if not each.has_default_value()]
+    if len(inputs) > 1:
+        raise ModelError(
+            f"{path} takes several inputs ({', '.join(inputs)}), and TorchScript does not say of which types and "
+            "shapes: save it with torch.export.save as .pt2, or wrap it in a Python model."
+        )
     return replace(_assumed(source, module), call=torch.jit.freeze(module), platform="pytorch_torchscript")
 
 
@@ -84,17 +90,22 @@ def _assumed(source: ModelSource, module: Any) -> Network:
 
 def _exported(source: ModelSource, path: Path, device: Any) -> Network:
     """A file of torch.export, which contains the shape of its input; variable lengths are symbols there."""
-    with contextlib.nullcontext() if source.allow_unsafe else _weights_only():
-        try:
-            program = torch.export.load(str(path))
-        except pickle.UnpicklingError as error:
-            raise unsafe_model(path, "a pickle of other things than tensors") from error
+    program = read_program(source, path)
     names = program.graph_signature.user_inputs
     entries = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     if len(entries) != 1:
         raise ModelError(f"{path} has {len(entries)} inputs; a classifier has one.")
     shape = [length if isinstance(length, int) else None for length in entries[0].shape]
     return Network(program.module().to(device), shape, entries[0].dtype, "pytorch_export")
+
+
+def read_program(source: ModelSource, path: Path) -> Any:
+    """The program in a file of torch.export. Raises ModelError for one with a pickle that could run code."""
+    with contextlib.nullcontext() if source.allow_unsafe else _weights_only():
+        try:
+            return torch.export.load(str(path))
+        except pickle.UnpicklingError as error:
+            raise unsafe_model(path, "a pickle of other things than tensors") from error
 
 
 @contextlib.contextmanager

@@ -114,17 +114,17 @@ def test_torch_computes_in_bf16_where_the_processor_does(
 ) -> None:
     """Its answers are nearly those in float32, and not the same; on another processor the error says what to do."""
     needs_torch()
-    from worker.engines.torch import engine
+    from worker.engines.torch import device
 
     path = write_torch(tmp_path / f"model{suffix}")
     pictures = [np.zeros((EDGE, EDGE, 3), np.uint8), np.full((EDGE, EDGE, 3), 90, np.uint8)]
     wanted = load_engine(ModelSource(path=path, preprocess=SIZE), "torch").predict(pictures)
     in_bf16 = ModelSource(path=path, preprocess=SIZE, precision="bf16")
-    monkeypatch.setattr(engine, "has_bf16", lambda: True)
+    monkeypatch.setattr(device, "has_bf16", lambda: True)
     found = load_engine(in_bf16, "torch").predict(pictures)
     assert close(found, wanted, within=0.05)
     assert not np.array_equal(found, wanted)
-    monkeypatch.setattr(engine, "has_bf16", lambda: False)
+    monkeypatch.setattr(device, "has_bf16", lambda: False)
     with pytest.raises(ModelError, match="no bf16"):
         load_engine(in_bf16, "torch")
 

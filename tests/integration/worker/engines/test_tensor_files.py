@@ -11,16 +11,25 @@ import pytest_asyncio
 
 from p2pclient import AsyncClient
 from tests.support.consul_process import ConsulProcess
-from tests.support.models.tensor_models import rows, totals, write_keras, write_openvino, write_tflite
+from tests.support.models.tensor_models import (
+    rows,
+    totals,
+    write_keras,
+    write_openvino,
+    write_tflite,
+    write_torch_export,
+)
 from tests.support.workers.echo_worker import EchoWorker
 from tests.support.workers.model_worker import model_worker
 
+pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'p2p-serving[openvino]'")
+pytest.importorskip("torch", reason="torch is not installed: pip install 'p2p-serving[torch]'")
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
 ]
 
-PLATFORMS = {"openvino": "openvino", "keras": "keras", "tflite": "tflite"}
+PLATFORMS = {"openvino": "openvino", "keras": "keras", "tflite": "tflite", "torch": "pytorch_export"}
 """The platform that the Open Inference Protocol names, by the model's name here."""
 
 
@@ -36,6 +45,7 @@ def models(folder: Path) -> dict[str, Path]:
         "openvino": write_openvino(folder / "openvino.xml"),
         "keras": write_keras(folder / "keras.keras"),
         "tflite": write_tflite(folder / "tflite.tflite"),
+        "torch": write_torch_export(folder / "torch.pt2"),
     }
 
 
