@@ -17,6 +17,7 @@ from aiohttp import web
 
 from registry.agent.server import serve_agent
 from registry.consul.settings import ConsulSettings
+from registry.runtime.tracing import exporting
 from registry.security.access_settings import AccessSettings
 from registry.server import running as running_registry
 from registry.settings import RegistrySettings
@@ -265,7 +266,7 @@ async def test_a_traced_request_has_a_span_for_each_step_that_runs(
     with otlp_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
-        monkeypatch.setattr("registry.runtime.tracing.exporting.FLUSH_S", 30.0)
+        monkeypatch.setattr(exporting, "FLUSH_S", 30.0)
         async with (
             echo_worker(shared_consul.url, service="traced-step"),
             cascade_worker(
