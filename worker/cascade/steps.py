@@ -1,4 +1,4 @@
-"""Asks a step's question of a service, whose workers the client library finds, and makes an outcome of boxes."""
+"""Asks services, whose workers the client library finds, and makes a step's outcome of what a detector finds."""
 
 from __future__ import annotations
 
