@@ -1,4 +1,4 @@
-"""The part of an image that lies in a box, as an encoded image for the next step; and boxes as parts of an image."""
+"""The part of an image that lies in a box, as an encoded image for the next step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from worker.cascade.boxes import Box
 from worker.images.decode import decode
-
-Box = tuple[float, float, float, float]
-"""left, top, right, bottom: parts of the image's width and height, from 0 to 1."""
 
 _FAST = 1
 """PNG's compression level: a crop stays in memory and travels a short way."""
@@ -31,12 +29,6 @@ def encoded(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=_FAST)
     return buffer.getvalue()
-
-
-def size_of(data: bytes, *, max_pixels: int) -> tuple[int, int]:
-    """Width and height of the upright image."""
-    height, width = decode(data, size=None, max_pixels=max_pixels).shape[:2]
-    return width, height
 
 
 def _span(begin: float, end: float, length: int) -> tuple[int, int]:

@@ -57,6 +57,14 @@ def test_a_step_crops_by_another_ones_boxes() -> None:
     assert cascade.answer.steps == ("name",)
 
 
+def test_boxes_may_be_those_of_a_model() -> None:
+    """A step with boxes asks a model in this process or a service."""
+    cascade = parsed(BOXES.replace('service = "finder"', 'model = "finder.py"'))
+    assert cascade.step("find").model == Path("/models/finder.py")
+    assert cascade.step("find").boxes == Boxes(units="pixels", least_score=0.3)
+    assert cascade.services == ("namer",)
+
+
 STEP = '[steps.a]\nservice = "a"\n'
 
 
@@ -75,6 +83,8 @@ STEP = '[steps.a]\nservice = "a"\n'
         (STEP + "time = 0", "time must be a number above 0"),
         (STEP + "time = nan", "time must be a number above 0"),
         (STEP + "top = 1001", "top must be a whole number from 1 to 1000"),
+        ('[steps.a]\nmodel = "a"\ntop = 5', "top is how many labels a service is asked for"),
+        (STEP + "top = 5\nboxes = {}", "top is how many labels a service is asked for"),
         (STEP + "optional = 1", "optional must be true or false"),
         (STEP + "labels = { a = 1 }", "labels must be a table of names"),
         (STEP + "when = 3", "when must be a table"),
@@ -87,7 +97,7 @@ STEP = '[steps.a]\nservice = "a"\n'
         (STEP + "boxes = { units = \"metres\" }", "units must be one of fraction, pixels"),
         (STEP + "boxes = { least_score = 2 }", "least_score must be from 0 to 1"),
         (STEP + 'other = "x"\nboxes = {}', "boxes, which have no labels"),
-        ('[steps.a]\nmodel = "m"\nboxes = {}', "only a service can answer with"),
+        ('[steps.a]\nmodel = "m"\nboxes = {}', "Step a changes nothing"),
         (STEP + '[steps.b]\nservice = "b"\ncrop = "a"', "which has no boxes"),
         (BOXES + 'when = { step = "find", below = 0.5 }', "which gives boxes"),
         (BOXES + '[answer]\nfirst = ["find"]', "which gives boxes"),
