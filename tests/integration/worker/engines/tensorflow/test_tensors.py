@@ -64,7 +64,7 @@ class Means(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def files(self, files: Any) -> dict[str, Any]:
-        return {"scores": tf.zeros([tf.size(files), 3])}
+        return {"scores": tf.zeros([tf.size(files), 3]) + tf.cast(tf.size(tf.io.decode_image(files[0])), tf.float32)}
 
 
 @pytest.mark.parametrize(("signature", "tensors"), [("means", False), ("boxes", True), ("files", False), (None, False)])
@@ -75,6 +75,25 @@ def test_classifiers_of_images_stay_classifiers(tmp_path: Path, signature: str |
     default = {"serving_default": module.means}
     tf.saved_model.save(module, str(tmp_path), signatures=default | signatures)
     assert takes_tensors(tmp_path, "savedmodel", signature=signature) == tensors
+
+
+class Lengths(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def lengths(self, text: Any) -> dict[str, Any]:
+        return {"length": tf.cast(tf.strings.length(text), tf.float32)[:, tf.newaxis] * [1.0, 2.0]}
+
+
+def test_texts_are_no_image_files_where_nothing_decodes_them(tmp_path: Path) -> None:
+    """A model of texts gets them as they are."""
+    module = Lengths()
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.lengths)
+    model = load_model(ModelSource(path=tmp_path / "m", cache=tmp_path), name="lengths")
+    assert isinstance(model, TensorModel)
+    text = np.empty(2, dtype=object)
+    text[:] = [b"four", b"three"]
+    (found,) = model.predict([Tensors({"text": text})])
+    assert joined(found).arrays["length"].tolist() == [[4.0, 8.0], [5.0, 10.0]]
+    model.close()
 
 
 def test_another_engine_is_refused(saved: Path, tmp_path: Path) -> None:
