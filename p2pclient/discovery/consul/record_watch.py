@@ -1,0 +1,184 @@
+"""Follows the record of one service's split in Consul's key/value store: the last that was read holds until a new one.
+
+    GET /v1/kv/p2p-serving/rollouts/NAME?stale&index=&wait=      404: there is no record; waits for a change
+
+Neither an error nor a missing entry ends a split: commands never remove an entry, so that one that is missing is one
+that Consul has lost. A record that cannot be read changes nothing either, and without the right to read it the service
+is one without a record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+from p2pclient.discovery.consul.blocking_query import longest_s, next_index, waiting
+from p2pclient.discovery.consul.record_entry import Entry, read_entry
+from p2pclient.discovery.failover import Failover, denied
+from p2pclient.discovery.rollout import Record, read_record
+from p2pclient.errors import AuthenticationError, ClientClosed
+from p2pclient.failures import Failure, Trouble
+from p2pclient.messages import MALFORMED, unlike
+from p2pclient.timeouts import LOOKUP_TURN_S
+
+logger = logging.getLogger("p2pclient")
+
+PREFIX = "p2p-serving/rollouts/"
+RIGHT = f'key_prefix "{PREFIX}" {{ policy = "read" }}'
+
+_STATUSES = (200, 401, 403, 404)
+"""Those of answers that say something of the record, or of the right to read it."""
+
+PAUSE_S = 0.02
+"""Between an answer and the next question: under a burst of changes, 50 questions a second at most."""
+
+QUIET_S = 5.0
+PAUSE_MAX_S = 5.0
+"""A question for an entry that does not exist is answered by Consul before 1.12 whenever any other entry is written
+(source: hashicorp/consul issue 9449). Answers that say nothing new, and come within 5 s, double the pause, so
+that a busy store is not asked at each write."""
+
+BACKOFF_S = 0.25
+BACKOFF_MAX_S = 30.0
+DENIED_S = 5.0
+DENIED_MAX_S = 60.0
+"""Where the token may not read the record, it is asked for again after 5 s (an agent that starts refuses every token),
+and once a minute in the end."""
+
+
+class RecordWatch:
+    """The record of `service`, as `servers` have told it. `record` is an empty one while none is known."""
+
+    def __init__(self, servers: Failover, service: str) -> None:
+        self.record = Record()
+        self._servers = servers
+        self._service = service
+        self._index = 0
+        self._value: bytes | None = None
+        self._complained = False
+        self._failures = 0
+        self._uneventful = 0
+        self._rests_until_s = 0.0
+        self._asked = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def read(self, *, limit_s: float) -> Record:
+        """The record now: asked for, unless it is followed, or the last question has just failed."""
+        if self._task is None and time.monotonic() >= self._rests_until_s:
+            self._index = 0
+            await self._ask(min(limit_s, LOOKUP_TURN_S))
+        return self.record
+
+    def follow(self) -> None:
+        """Begin to follow the record, until `close`."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"p2pclient follows the split of {self._service}")
+
+    async def followed(self, *, limit_s: float) -> Record:
+        """The record, followed from now on; the first question is waited for."""
+        self.follow()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._asked.wait()
+        return self.record
+
+    async def until(self, fits: Callable[[Record], bool]) -> Record:
+        """Wait for a record that fits."""
+        while not fits(self.record):
+            await self._changed.wait()
+        return self.record
+
+    async def close(self) -> None:
+        """Follow the record no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                pause_s = await self._ask(LOOKUP_TURN_S)
+            except ClientClosed:
+                return
+            await asyncio.sleep(pause_s)
+
+    async def _ask(self, limit_s: float) -> float:
+        """Ask once, waiting for a change where the last answer is known; the pause before the next question."""
+        began_s, index, before = time.monotonic(), self._index, self._value
+        try:
+            self._take(await self._answer(limit_s))
+            self._failures = 0
+        except Failure as failure:
+            pause_s = self._failed(failure)
+        except ClientClosed:
+            raise
+        except Exception:  # of reading an answer, most likely: the record must not stay as it is for ever
+            logger.exception("%s: the split is followed further after this:", self._service)
+            pause_s = self._rest(BACKOFF_S, BACKOFF_MAX_S)
+        else:
+            quiet = not index or before != self._value or time.monotonic() - began_s >= QUIET_S
+            self._uneventful = 0 if quiet else self._uneventful + 1
+            pause_s = min(PAUSE_S * 2.0 ** min(self._uneventful, 10), PAUSE_MAX_S)
+        finally:
+            self._asked.set()
+        return pause_s
+
+    async def _answer(self, limit_s: float) -> Entry:
+        path = f"/v1/kv/{PREFIX}{quote(self._service, safe='')}?stale{waiting(self._index)}"
+        limit_s += longest_s(self._index)
+        answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(self._index), accepts=_STATUSES)
+        if answer.status in (401, 403):
+            raise denied(f"Consul at {base}", answer, hint=f"give a token with {RIGHT}")
+        try:
+            return read_entry(answer)
+        except MALFORMED as error:
+            raise Failure(Trouble.FINAL, unlike("Consul", answer, base, hint="is the address right?")) from error
+
+    def _take(self, said: Entry) -> None:
+        suspicious = said.index < self._index or not said.current
+        self._index = next_index(self._index, said.index)
+        if self._complained:
+            self._complained = False
+            logger.info("%s: the split is followed again", self._service)
+        if said.value == self._value or (suspicious and self._value is not None):
+            return
+        self._value = said.value
+        if said.value is None:
+            logger.warning(
+                "%s: Consul shows no record of the split any more: the last one holds (p2p split ends a split)",
+                self._service,
+            )
+            return
+        try:
+            record = read_record(said.value)
+        except ValueError as error:
+            kept = "the last good one holds" if self.record != Record() else "there is no split"
+            logger.warning("%s: the record of the split in Consul cannot be used, %s: %s", self._service, kept, error)
+            return
+        if record != self.record:
+            self.record = record
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    def _failed(self, failure: Failure) -> float:
+        """The pause before the next question."""
+        if not self._complained:
+            self._complained = True
+            kept = "the last one holds" if self.record != Record() else "calls are not split"
+            logger.info("%s: the split cannot be read, %s: %s", self._service, kept, failure)
+        if isinstance(failure.error, AuthenticationError):
+            return self._rest(DENIED_S, DENIED_MAX_S)
+        return self._rest(BACKOFF_S, BACKOFF_MAX_S)
+
+    def _rest(self, first_s: float, longest_s: float) -> float:
+        self._index = 0
+        pause_s = min(first_s * 2.0 ** min(self._failures, 10), longest_s) * random.uniform(0.5, 1.0)
+        self._failures += 1
+        self._rests_until_s = time.monotonic() + pause_s
+        return pause_s
