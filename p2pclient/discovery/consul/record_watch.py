@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 import time
@@ -64,21 +65,30 @@ class RecordWatch:
         self._failures = 0
         self._uneventful = 0
         self._rests_until_s = 0.0
+        self._unreachable = False
+        self._hurry = asyncio.Event()
         self._asked = asyncio.Event()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def read(self, *, limit_s: float) -> Record:
-        """The record now: asked for, unless it is followed, or the last question has just failed."""
-        if self._task is None and time.monotonic() >= self._rests_until_s:
+        """The record now: asked for, unless it is followed, or the last question has just failed.
+
+        Where it is followed and Consul did not answer, it is asked for again now: something else was answered.
+        """
+        if self._task is not None:
+            if self._unreachable:
+                self._hurry.set()
+        elif time.monotonic() >= self._rests_until_s:
             self._index = 0
             await self._ask(min(limit_s, LOOKUP_TURN_S))
         return self.record
 
     def follow(self) -> None:
-        """Begin to follow the record, until `close`."""
+        """Begin to follow the record, until `close`; its questions belong to no call."""
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"p2pclient follows the split of {self._service}")
+            name = f"p2pclient follows the split of {self._service}"
+            self._task = asyncio.create_task(self._run(), name=name, context=contextvars.Context())
 
     async def followed(self, *, limit_s: float) -> Record:
         """The record, followed from now on; the first question is waited for."""
@@ -106,14 +116,17 @@ class RecordWatch:
                 pause_s = await self._ask(LOOKUP_TURN_S)
             except ClientClosed:
                 return
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._hurry.wait()
+            self._hurry.clear()
 
     async def _ask(self, limit_s: float) -> float:
         """Ask once, waiting for a change where the last answer is known; the pause before the next question."""
         began_s, index, before = time.monotonic(), self._index, self._value
         try:
             self._take(await self._answer(limit_s))
-            self._failures = 0
+            self._failures, self._unreachable = 0, False
         except Failure as failure:
             pause_s = self._failed(failure)
         except ClientClosed:
@@ -136,7 +149,7 @@ class RecordWatch:
         if answer.status in (401, 403):
             raise denied(f"Consul at {base}", answer, hint=f"give a token with {RIGHT}")
         try:
-            return read_entry(answer)
+            return await asyncio.to_thread(read_entry, answer) if answer.large else read_entry(answer)
         except MALFORMED as error:
             raise Failure(Trouble.FINAL, unlike("Consul", answer, base, hint="is the address right?")) from error
 
@@ -172,6 +185,7 @@ class RecordWatch:
             self._complained = True
             kept = "the last one holds" if self.record != Record() else "calls are not split"
             logger.info("%s: the split cannot be read, %s: %s", self._service, kept, failure)
+        self._unreachable = failure.trouble is Trouble.NO_LOOKUP
         if isinstance(failure.error, AuthenticationError):
             return self._rest(DENIED_S, DENIED_MAX_S)
         return self._rest(BACKOFF_S, BACKOFF_MAX_S)

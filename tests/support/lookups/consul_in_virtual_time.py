@@ -12,14 +12,16 @@ from yarl import URL
 
 from p2pclient.messages import Answer
 from p2pclient.transport.base import ExchangeFailed
+from p2pclient.transport.request_id import HEADER
 from registry.rollout.record import PREFIX, Rollout, written
 
 
 class VirtualConsul:
     """Answers as one agent does, blocking queries included; a change is told without any delay.
 
-    `asked` are the paths of questions about the record. `noise`: other entries are written all the while, and a
-    question for a missing one is answered at once (as Consul did before 1.12). `denies`: what a token may not read.
+    `asked` are the paths of questions about the record, `request_ids` the calls to which they belong. `noise`: other
+    entries are written all the while, and a question for a missing one is answered at once (as Consul did before 1.12).
+    `denies`: what a token may not read, the record or the health.
     """
 
     def __init__(self, service: str, workers: Mapping[str, str]) -> None:
@@ -29,6 +31,7 @@ class VirtualConsul:
         self._indexes = {"record": 5, "health": 5}
         self._changed = asyncio.Event()
         self.asked: list[str] = []
+        self.request_ids: set[str] = set()
         self.asked_for_workers: list[str] = []
         self.open = 0
         self.noise = False
@@ -64,6 +67,8 @@ class VirtualConsul:
     ) -> Answer:
         """One question; raises ExchangeFailed while it is away, and after `timeout_s`."""
         about = "record" if url.path.startswith("/v1/kv/") else "health"
+        if about == "record":
+            self.request_ids |= {headers[HEADER]} if HEADER in headers else set()
         (self.asked if about == "record" else self.asked_for_workers).append(str(url.relative()))
         if self.denies == about:
             return Answer(403, {}, b"Permission denied")

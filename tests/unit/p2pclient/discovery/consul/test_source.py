@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from yarl import URL
 
 from p2pclient.discovery.consul.source import ConsulSource
+from p2pclient.failures import Failure
+from p2pclient.transport.request_id import Identified
 from registry.rollout.record import Rollout
 from tests.support.event_loops.virtual_time import run
 from tests.support.lookups.consul_in_virtual_time import VirtualConsul
@@ -103,6 +106,44 @@ def test_lookups_draw_among_the_versions() -> None:
             await asyncio.sleep(0.1)
             found = await at_consul.next("flowers", count=9, limit_s=5)
             assert {worker.id for worker in found} == {"a", "b", "c"}
+
+    run(main())
+
+
+def test_a_split_is_followed_again_with_the_workers() -> None:
+    """A list that is asked for after Consul was away shows that it is back: the record does not wait for its pause."""
+
+    async def main() -> None:
+        consul = VirtualConsul("flowers", WORKERS)
+        async with source(consul) as at_consul:
+            first = await at_consul.listing("flowers", after=None, limit_s=5)
+            next_list = asyncio.ensure_future(at_consul.listing("flowers", after=first, limit_s=5))
+            await asyncio.sleep(1)
+            consul.leave()
+            with pytest.raises(Failure):
+                await next_list
+            await asyncio.sleep(300)
+            consul.split(Rollout({"4": 1}))
+            consul.away = False
+            since_s = time.monotonic()
+            back = await at_consul.listing("flowers", after=None, limit_s=5)
+            assert (await at_consul.listing("flowers", after=back, limit_s=5)).split == {"4": 1}
+            assert time.monotonic() - since_s < 0.001
+
+    run(main())
+
+
+def test_what_follows_a_record_belongs_to_no_call() -> None:
+    """It outlives the call that began it, whose id and trace its questions would carry for ever."""
+
+    async def main() -> None:
+        consul = VirtualConsul("flowers", WORKERS)
+        async with source(consul) as at_consul:
+            with Identified("call-1"):
+                await at_consul.next("flowers", count=None, limit_s=5)
+            await asyncio.sleep(60)
+            assert len(consul.asked) == 3
+            assert consul.request_ids == set()
 
     run(main())
 
