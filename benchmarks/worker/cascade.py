@@ -1,7 +1,7 @@
 """What a cascade saves: the default model only where the same network at 128 pixels is unsure.
 
     python -m benchmarks.worker.cascade [--seconds 5] [--rounds 3] [--crops 200] [--connections 16]
-        [--thresholds 0.3 0.5 0.7]
+        [--thresholds 0.3 0.5 0.7] [--apart]
 
 The images are crops of the photos that scikit-image and scikit-learn ship, of random places and sizes, as JPEGs; the
 same at every run. Workers serve the small network, the large one, and for each threshold three cascades of both: one
@@ -11,6 +11,9 @@ images the large network sees; how often the best label is the large network's o
 what the steps' own rates allow on cores that all of them share, 1 / (1 / small + share / large). `ms of processor` is
 the processor time of all servers per image, and its `x allowed` compares small + share * large with it; other
 programs on the machine change that less than the rates.
+
+With `--apart` the two networks' workers share one core, and the cascades that ask them have the other one with the load
+generator, as on machines of their own: then `x allowed` says what asking over HTTP costs the throughput.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.request import Request, urlopen
 
+from benchmarks.harness.affinity import CLIENT_CORE, SERVER_CORE, cores
 from benchmarks.harness.connections import Target
 from benchmarks.harness.inputs import default_model
 from benchmarks.harness.load_generator import closed_loop
@@ -147,20 +151,24 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=200)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.3, 0.5, 0.7])
+    parser.add_argument("--apart", action="store_true", help="cascades of services on another core than the services")
     options = parser.parse_args()
     with ExitStack() as stack:
         consul = stack.enter_context(agent(core=None))
         models = {"small": stack.enter_context(small_model()), "large": default_model()}
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
-        def serve(name: str, *flags: str) -> Running:
+        def serve(name: str, *flags: str, core: int) -> Running:
             flags = ("--service", name, *flags)
-            return stack.enter_context(worker(consul.url, *flags, engine="auto", core=None, within_s=WITHIN_S))
+            own = core if options.apart else None
+            return stack.enter_context(worker(consul.url, *flags, engine="auto", core=own, within_s=WITHIN_S))
 
-        servers = {name: serve(name, "--model", str(model)) for name, model in models.items()}
+        servers = {name: serve(name, "--model", str(model), core=SERVER_CORE) for name, model in models.items()}
         services = {name: f'service = "{name}"\ntop = {top}' for name, top in TOPS.items()}
         own = {name: f'model = "{model}"' for name, model in models.items()}
-        steps = {"services": services, "models": own, "model-service": {**services, "small": own["small"]}}
+        steps = {"services": services}
+        if not options.apart:
+            steps |= {"models": own, "model-service": {**services, "small": own["small"]}}
         registry = consul.url.replace("http://", "consul://")
         for kind, lines in steps.items():
             (folder / kind).mkdir()
@@ -168,8 +176,9 @@ def main() -> None:
                 file = cascade_file(folder / kind, threshold, lines)
                 name = f"{kind}-{threshold:.0%}".rstrip("%")
                 servers[f"{kind}, large below {threshold}"] = serve(
-                    name, "--cascade", str(file), "--registry", registry
+                    name, "--cascade", str(file), "--registry", registry, core=CLIENT_CORE
                 )
+        stack.enter_context(cores(int(options.apart), first=CLIENT_CORE))
         table = rows(
             servers,
             crops(list(photos().values()), options.crops),

@@ -13,8 +13,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -27,6 +27,9 @@ PATIENCE_S = 0.5
 
 HELD_AT_MOST_S = 1.0
 """How long a slot blocks others: a model that hangs must not stop the other models."""
+
+NO_THREAD_S = 0.5
+"""After how long a batch is tried again for which the system has no room for a thread."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,7 +54,7 @@ class BatchSource(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Turns:
+class ScheduledSource:
     """A source's part in the scheduler: at most `abreast` batches at the same time, each on `cores` cores."""
 
     source: BatchSource
@@ -74,7 +77,7 @@ class _Step:
 class _Grant(NamedTuple):
     """A batch that begins."""
 
-    turns: Turns
+    scheduled: ScheduledSource
     slot: CoreSlot
 
 
@@ -87,7 +90,7 @@ class CoreScheduler:
         self._held_at_most_s = held_at_most_s
         self._lock = threading.Lock()
         self._held: dict[CoreSlot, None] = {}  # the longest held first
-        self._waiting: deque[Turns | _Step] = deque()
+        self._waiting: deque[ScheduledSource | _Step] = deque()
         self._background: deque[_Step] = deque()
         self._sources = 0
         self._threads = self._new_threads()
@@ -99,19 +102,19 @@ class CoreScheduler:
         """Whether nobody has a core or waits for one."""
         return not (self._held or self._waiting or self._background)
 
-    def add(self, source: BatchSource, *, cores: int | None = None, abreast: int = 1) -> Turns:
+    def add(self, source: BatchSource, *, cores: int | None = None, abreast: int = 1) -> ScheduledSource:
         """Let a source take turns on `cores` cores, all if no number is given, until `remove`. On the event loop."""
         with self._lock:
             self._loop = asyncio.get_running_loop()
             self._sources += 1
-            return Turns(source, min(cores or self.cores, self.cores), abreast)
+            return ScheduledSource(source, min(cores or self.cores, self.cores), abreast)
 
-    def remove(self, turns: Turns) -> None:
+    def remove(self, scheduled: ScheduledSource) -> None:
         """No batch of this source begins any more; those that run go on. The threads end with the last source."""
         with self._lock:
-            turns.ended = True
-            if turns.queued:
-                self._waiting.remove(turns)
+            scheduled.ended = True
+            if scheduled.queued:
+                self._waiting.remove(scheduled)
             self._sources -= 1
             if not self._sources:
                 self._threads.close()
@@ -119,10 +122,12 @@ class CoreScheduler:
             granted = self._grant()
         self._begin(granted)
 
-    def request(self, turns: Turns) -> None:
+    def request(self, scheduled: ScheduledSource) -> None:
         """Let the source's next batch be taken when its turn comes; needed again for images that arrive later."""
+        if scheduled.queued or scheduled.running >= scheduled.abreast:
+            return  # the batch that is to be taken, or the end of one that runs, finds the images
         with self._lock:
-            self._queue(turns)
+            self._queue(scheduled)
             granted = self._grant()
         self._begin(granted)
 
@@ -173,33 +178,44 @@ class CoreScheduler:
 
     def _run(self, grant: _Grant) -> _Grant | None:
         """In a thread: run a batch; the one that follows it, of whichever source."""
-        turns, slot = grant
-        turns.source.run_batch(slot)
+        scheduled, slot = grant
+        scheduled.source.run_batch(slot)
         with self._lock:
-            turns.running -= 1
+            scheduled.running -= 1
             self._release(slot)
-            self._queue(turns)
+            self._queue(scheduled)
             granted = self._grant()
             first, others = (granted[0], granted[1:]) if granted else (None, [])
         self._begin(others)
         return first
 
     def _begin(self, granted: list[_Grant]) -> None:
-        for turns, slot in granted:
+        for scheduled, slot in granted:
             try:
-                self._threads.run(_Grant(turns, slot))
-            except RuntimeError as error:  # the system has no room for a thread: the next request tries again
-                logger.error("A batch of images waits, for it has no thread: %s.", error)
+                self._threads.run(_Grant(scheduled, slot))
+            except RuntimeError as error:
+                logger.error("A batch has no thread: trying again in %g s. %s.", NO_THREAD_S, error)
                 with self._lock:
-                    turns.running -= 1
+                    scheduled.running -= 1
                     self._release(slot)
+                self._later(NO_THREAD_S, self.request, scheduled)
+
+    def _later(self, after_s: float, callback: Callable[..., None], *arguments: object) -> None:
+        """Call back on the event loop, unless that has ended."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._loop.call_later, after_s, callback, *arguments)
 
     # What follows is called with the lock.
 
-    def _queue(self, turns: Turns) -> None:
-        if not (turns.queued or turns.ended) and turns.running < turns.abreast and turns.source.has_batch:
-            turns.queued = True
-            self._waiting.append(turns)
+    def _queue(self, scheduled: ScheduledSource) -> None:
+        if (
+            not (scheduled.queued or scheduled.ended)
+            and scheduled.running < scheduled.abreast
+            and scheduled.source.has_batch
+        ):
+            scheduled.queued = True
+            self._waiting.append(scheduled)
 
     def _grant(self) -> list[_Grant]:
         """Slots for those that wait, in their order, as far as there are cores for them."""
@@ -207,7 +223,7 @@ class CoreScheduler:
         while self._waiting and self._waiting[0].cores <= self._free:
             first = self._waiting.popleft()
             slot = self._slot(first.cores)
-            if isinstance(first, Turns):
+            if isinstance(first, ScheduledSource):
                 first.queued = False
                 first.running += 1
                 granted.append(_Grant(first, slot))
@@ -241,8 +257,7 @@ class CoreScheduler:
 
     def _watch(self) -> None:
         """While something waits, a timer of the event loop looks at the slot that is held the longest."""
-        if self._watched or not (self._waiting and self._held) or self._loop is None or self._loop.is_closed():
-            return
-        self._watched = True
-        left_s = next(iter(self._held)).since_s + self._held_at_most_s - time.monotonic()
-        self._loop.call_soon_threadsafe(self._loop.call_later, max(0.0, left_s), self._end_overdue)
+        if self._waiting and self._held and not self._watched:
+            self._watched = True
+            left_s = next(iter(self._held)).since_s + self._held_at_most_s - time.monotonic()
+            self._later(max(0.0, left_s), self._end_overdue)

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from worker.batching.core_scheduler import CoreScheduler, CoreSlot, Turns
+from worker.batching.core_scheduler import CoreScheduler, CoreSlot, ScheduledSource
 from worker.batching.padding import assemble
 from worker.batching.policy import NextBatch, Pace, next_batch, slowdown
 from worker.batching.prediction import Failure, Predict, Result, outcomes
@@ -95,16 +95,16 @@ class BatchRunner:
         self._paused = False
         self._closed = False
         self._loop: asyncio.AbstractEventLoop
-        self._turns: Turns
+        self._scheduled: ScheduledSource
 
     async def __aenter__(self) -> BatchRunner:
         self._loop = asyncio.get_running_loop()
-        self._turns = self._scheduler.add(self, cores=1 if self._pace.streams else None, abreast=self._count)
+        self._scheduled = self._scheduler.add(self, cores=1 if self._pace.streams else None, abreast=self._count)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End at once, without waiting for the batches that run."""
-        self._scheduler.remove(self._turns)
+        self._scheduler.remove(self._scheduled)
         with self._lock:
             self._closed = True
             left = [batch for _, batch in self._given.values()]
@@ -129,7 +129,7 @@ class BatchRunner:
 
     def arrived(self) -> None:
         """Images have been added to the queue."""
-        self._scheduler.request(self._turns)
+        self._scheduler.request(self._scheduled)
         if self._assembling is not None:
             self._make_next()
 
@@ -152,7 +152,7 @@ class BatchRunner:
             self._tell(self._loop.call_later, PAUSE_S, self._go_on)
             return
         if self._queue:
-            self._scheduler.request(self._turns)
+            self._scheduler.request(self._scheduled)
         if self._assembling is not None:
             self._make_next()
         if batch is not None:
@@ -161,7 +161,7 @@ class BatchRunner:
     def _go_on(self) -> None:
         """On the event loop, some time after an unexpected error."""
         self._paused = False
-        self._scheduler.request(self._turns)
+        self._scheduler.request(self._scheduled)
 
     def _take(self, slot: CoreSlot) -> _Batch | None:
         """In a thread: the next batch, which the thread then has; None if no image is left that can be answered."""

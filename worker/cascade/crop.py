@@ -1,4 +1,4 @@
-"""The part of an image that lies in a box, as an encoded image for the next step; and boxes as parts of an image."""
+"""The part of an image that lies in a box, as an encoded image for the next step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from worker.cascade.boxes import Box
 from worker.images.decode import decode
-
-Box = tuple[float, float, float, float]
-"""left, top, right, bottom: parts of the image's width and height, from 0 to 1."""
 
 _FAST = 1
 """PNG's compression level: a crop stays in memory and travels a short way."""

@@ -66,8 +66,6 @@ def _step(name: str, table: Any, *, folder: Path) -> Step:
     if (service is None) == (model is None):
         raise ModelError(f"{where} needs either service, the name of one, or model, the path of one.")
     boxes = _boxes(table["boxes"], where=where) if "boxes" in table else None
-    if boxes is not None and service is None:
-        raise ModelError(f"{where} has boxes, which only a service can answer with: give service instead of model.")
     renamed = _renamed(table.get("labels", {}), where=where)
     other = _text(table, "other", where=where)
     if boxes is not None and (renamed or other):

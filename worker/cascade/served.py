@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from p2pclient import AsyncClient
@@ -15,20 +16,18 @@ from worker.artifacts.version_plan import LATEST, LATEST_ONLY, STABLE, VersionSt
 from worker.batching.core_scheduler import CoreScheduler
 from worker.cascade.crop import encoded
 from worker.cascade.definition import Definition, Step
+from worker.cascade.model_steps import CurrentModel, ModelDetector, ModelStep
 from worker.cascade.parse import parse_cascade
 from worker.cascade.predictor import VERSION, CascadePredictor, Limits
 from worker.cascade.run import CascadeRun
 from worker.cascade.schedule import Outcome
-from worker.cascade.steps import BoxesStep, LabelsStep, ModelStep, StepRunner
+from worker.cascade.steps import BoxesStep, Detector, LabelsStep, ServiceDetector, StepRunner
 from worker.engines.base import InputSpec
 from worker.engines.sample_images import sample_images
 from worker.errors import Busy, ModelError, NotFound, WorkerError
-from worker.inference.image_predictor import ImagePredictor
-from worker.inference.tensor_predictor import TensorPredictor
 from worker.repository.loader import WorkerThreads
 from worker.repository.model_versions import ModelVersions
 from worker.repository.request_epochs import RequestEpochs
-from worker.repository.served_model import AnyPredictor
 from worker.settings import CascadeSource, Served, WorkerSettings
 from worker.telemetry.metrics import WorkerMetrics
 
@@ -178,13 +177,22 @@ class ServedCascade:
             raise ModelError(f"The steps of {self._source.path} cannot be asked: {error}.") from None
 
     async def _runner(self, step: Step, client: AsyncClient) -> StepRunner:
-        """What asks the question of `step`; its model is loaded by then."""
+        """What asks the question of `step`; its model is loaded by then, and of the kind that the step needs."""
         if step.boxes is not None:
-            return BoxesStep(step, step.boxes, client, max_pixels=self._settings.source.max_pixels)
+            detector: Detector = (
+                ServiceDetector(step, step.boxes, client)
+                if step.model is None
+                else ModelDetector(step, step.boxes, await self._model(step, step.model))
+            )
+            return BoxesStep(step, step.boxes, detector, max_pixels=self._settings.source.max_pixels)
         if step.model is None:
             return LabelsStep(step, client)
+        return ModelStep(step, await self._model(step, step.model))
+
+    async def _model(self, step: Step, path: Path) -> CurrentModel:
+        """The model of `step`, loaded."""
         versions = ModelVersions(
-            Served(f"{self.name}.{step.name}", replace(self._settings.source, path=step.model)),
+            Served(f"{self.name}.{step.name}", replace(self._settings.source, path=path)),
             self._settings,
             threads=self._threads,
             scheduler=self._scheduler,
@@ -196,7 +204,7 @@ class ServedCascade:
             await versions.load()
         except ModelError as error:
             raise ModelError(f"Step {step.name}: {error}") from None
-        return ModelStep(step, lambda: _classifier(versions.find(), step))
+        return versions.find
 
     async def _first_answers(self, definition: Definition, runners: Mapping[str, StepRunner]) -> dict[str, Outcome]:
         """What each step says of a picture made for the purpose: proof that all can be asked, and their labels."""
@@ -206,7 +214,7 @@ class ServedCascade:
             try:
                 answers[step.name] = await runners[step.name].run(image, deadline_s=time.monotonic() + FIRST_ANSWER_S)
             except WorkerError as error:
-                raise ModelError(str(error)) from None
+                raise ModelError(_named(step, error)) from None
         return answers
 
 
@@ -224,15 +232,15 @@ def check_labels(definition: Definition, first: Mapping[str, Outcome]) -> None:
                 )
 
 
-def _classifier(predictor: AnyPredictor, step: Step) -> ImagePredictor:
-    if isinstance(predictor, TensorPredictor):
-        raise ModelError(f"Step {step.name}: {step.model} gives tensors, not labels.")
-    return predictor
-
-
 def _sample() -> bytes:
     """A picture that every step can be asked about."""
     return encoded(sample_images(InputSpec(size=None), 1)[0])
+
+
+def _named(step: Step, error: WorkerError) -> str:
+    """The sentence of an error with the step's name, which that of a model does not have."""
+    sentence, name = str(error), f"Step {step.name}"
+    return sentence if sentence.startswith(name) else f"{name}: {sentence}"
 
 
 def _asked(step: Step) -> str:

@@ -1,12 +1,13 @@
-"""Asks what a step of a cascade asks: a model in this process, or a service whose workers the client library finds."""
+"""Asks services, whose workers the client library finds, and makes a step's outcome of what a detector finds."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,12 +22,13 @@ from p2pclient.errors import (
     ProtocolError,
     UnknownService,
 )
-from worker.cascade.crop import Box, size_of
+from worker.cascade.boxes import best_box, part_of_image
+from worker.cascade.crop import size_of
 from worker.cascade.definition import Boxes, Step
 from worker.cascade.schedule import Outcome
 from worker.cascade.step_labels import StepLabels
 from worker.errors import BadRequest, Busy, DeadlinePassed, ModelError, NotAnImage, TooLarge, WorkerError
-from worker.inference.image_predictor import ImagePredictor
+from worker.images.decode import ImageSize
 
 RETRY_AFTER_S = 1.0
 """After how many seconds a caller may ask again when a step's service has no worker to answer."""
@@ -40,29 +42,6 @@ class StepRunner(Protocol):
 
     async def run(self, image: bytes, *, deadline_s: float) -> Outcome:
         """What it says of an encoded image, by `deadline_s` (monotonic). Raises WorkerError."""
-        ...
-
-
-class ModelStep:
-    """A model in this process; `current` is the predictor of the version that it serves now."""
-
-    def __init__(self, step: Step, current: CurrentModel) -> None:
-        self._current = current
-        self._labels = StepLabels(step)
-
-    async def run(self, image: bytes, *, deadline_s: float) -> Outcome:
-        """See `StepRunner.run`; it waits for a batch as any image does."""
-        predictor = self._current()
-        (scores,) = await predictor.predict([image], deadline_s=deadline_s)
-        merged = self._labels.merged(predictor.model.labels, scores)
-        return Outcome("ran", self._labels.names, merged)
-
-
-class CurrentModel(Protocol):
-    """The predictor of the version that answers now."""
-
-    def __call__(self) -> ImagePredictor:
-        """It. Raises Busy before one is loaded."""
         ...
 
 
@@ -86,54 +65,63 @@ class LabelsStep:
         return Outcome("ran", self._labels.names, merged)
 
 
-class BoxesStep:
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """A detector's outputs by name, for one image, and the size in which it saw that image; None: its own."""
+
+    outputs: Mapping[str, Any]
+    size: ImageSize | None = None
+
+
+class Detector(Protocol):
+    """Finds boxes, whether it is a service or a model in this process."""
+
+    async def detect(self, image: bytes, *, deadline_s: float) -> Detections:
+        """What it finds in an encoded image, by `deadline_s` (monotonic). Raises WorkerError."""
+        ...
+
+
+class ServiceDetector:
     """A service that answers with boxes and their scores, over the Open Inference Protocol."""
 
-    def __init__(self, step: Step, boxes: Boxes, client: AsyncClient, *, max_pixels: int) -> None:
+    def __init__(self, step: Step, boxes: Boxes, client: AsyncClient) -> None:
         self._step = step
         self._boxes = boxes
         self._client = client
+
+    async def detect(self, image: bytes, *, deadline_s: float) -> Detections:
+        """See `Detector.detect`."""
+        with _translated(self._step):
+            answer = await self._client.predict(
+                {INPUT: [image]},
+                outputs=(self._boxes.boxes, self._boxes.scores),
+                service=self._step.service,
+                timeout_s=_left_s(deadline_s),
+            )
+        return Detections(answer.outputs)
+
+
+class BoxesStep:
+    """A detector that is asked for boxes; the best one is the step's outcome."""
+
+    def __init__(self, step: Step, boxes: Boxes, detector: Detector, *, max_pixels: int) -> None:
+        self._name = f"Step {step.name}: {step.service or step.model}"
+        self._boxes = boxes
+        self._detector = detector
         self._max_pixels = max_pixels
 
     async def run(self, image: bytes, *, deadline_s: float) -> Outcome:
         """See `StepRunner.run`."""
-        wanted = self._boxes
-        with _translated(self._step):
-            answer = await self._client.predict(
-                {INPUT: [image]},
-                outputs=(wanted.boxes, wanted.scores),
-                service=self._step.service,
-                timeout_s=_left_s(deadline_s),
-            )
-        boxes, scores = self._read(answer.outputs)
-        if not scores.size or scores.max() < wanted.least_score:
+        found = await self._detector.detect(image, deadline_s=deadline_s)
+        box = best_box(found.outputs, self._boxes, detector=self._name)
+        if box is None:
             return Outcome("ran")
-        box = boxes[int(scores.argmax())]
-        if wanted.units == "pixels":
-            width, height = await asyncio.to_thread(size_of, image, max_pixels=self._max_pixels)
-            box = box / np.array([width, height, width, height])
-        return Outcome("ran", box=_inside(box))
-
-    def _read(self, outputs: Any) -> tuple[Any, Any]:
-        """Boxes [n, 4] and scores [n] of one image. Raises ModelError for anything else."""
-        try:
-            boxes = np.asarray(outputs[self._boxes.boxes], np.float64).reshape(-1, 4)
-            scores = np.asarray(outputs[self._boxes.scores], np.float64).reshape(-1)
-        except (KeyError, ValueError):
-            boxes, scores = np.empty((0, 4)), np.empty(1)
-        if len(boxes) != len(scores) or not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-            raise ModelError(
-                f"Step {self._step.name}: {self._step.service} does not answer with the outputs {self._boxes.boxes} "
-                f"[n, 4] and {self._boxes.scores} [n]."
-            )
-        return boxes, scores
-
-
-def _inside(box: Sequence[float]) -> Box:
-    """The part of a box that lies in the image, its sides in order."""
-    across, down = sorted((box[0], box[2])), sorted((box[1], box[3]))
-    left, top, right, bottom = (min(1.0, max(0.0, float(value))) for value in (across[0], down[0], across[1], down[1]))
-    return left, top, right, bottom
+        if self._boxes.units == "fraction":
+            return Outcome("ran", box=part_of_image(box))
+        if found.size is not None:
+            return Outcome("ran", box=part_of_image(box, width=found.size.width, height=found.size.height))
+        width, height = await asyncio.to_thread(size_of, image, max_pixels=self._max_pixels)
+        return Outcome("ran", box=part_of_image(box, width=width, height=height))
 
 
 def _left_s(deadline_s: float) -> float:

@@ -43,11 +43,11 @@ class HeldSource:
 async def held(scheduler: CoreScheduler, cores: int | None = None) -> AsyncIterator[HeldSource]:
     """Another model that has this many cores, all if no number is given, until `go` is set or the context ends."""
     source = HeldSource("held", 1, ran=[])
-    turns = scheduler.add(source, cores=cores)
-    scheduler.request(turns)
+    scheduled = scheduler.add(source, cores=cores)
+    scheduler.request(scheduled)
     try:
         assert await asyncio.to_thread(source.begun.acquire, timeout=WITHIN_S)
         yield source
     finally:
         source.go.set()
-        scheduler.remove(turns)
+        scheduler.remove(scheduled)

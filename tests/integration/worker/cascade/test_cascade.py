@@ -17,6 +17,7 @@ from aiohttp import web
 
 from registry.agent.server import serve_agent
 from registry.consul.settings import ConsulSettings
+from registry.runtime.tracing import exporting
 from registry.security.access_settings import AccessSettings
 from registry.server import running as running_registry
 from registry.settings import RegistrySettings
@@ -24,6 +25,7 @@ from tests.support.consul_process import ConsulProcess
 from tests.support.security.token_file import CLIENT, write_tokens
 from tests.support.security.token_file import TABLES as CALLERS
 from tests.support.tracing.otlp_collector import otlp_collector
+from tests.support.workers.cascade_worker import cascade_worker
 from tests.support.workers.echo_worker import EchoWorker, Said, echo_worker
 from worker.artifacts.source import ModelSource
 from worker.cascade.crop import encoded
@@ -38,24 +40,6 @@ def png(width: int, height: int) -> bytes:
 
 
 WIDE, SQUARE = png(30, 10), png(10, 10)
-
-
-@asynccontextmanager
-async def cascade(
-    consul: ConsulProcess, folder: Path, text: str, *, service: str = "pets", **changes: Any
-) -> AsyncIterator[EchoWorker]:
-    """A worker that serves the cascade of this text; its services are found in Consul."""
-    file = folder / f"{service}.toml"
-    await asyncio.to_thread(file.write_text, text)
-    source = CascadeSource(file, consul.url.replace("http://", "consul://"))
-    settings = WorkerSettings(
-        ConsulSettings(url=consul.url),
-        service=service,
-        cascade=source,
-        **{"source": ModelSource(engine="echo"), "drain_s": 0.0} | changes,
-    )
-    async with running(settings) as worker, aiohttp.ClientSession(auto_decompress=False) as http:
-        yield EchoWorker(worker, http)
 
 
 @pytest.fixture
@@ -89,7 +73,7 @@ async def test_the_second_step_runs_only_if_the_first_is_unsure(
     shared_consul: ConsulProcess, steps: dict[str, EchoWorker], tmp_path: Path
 ) -> None:
     """A sure first step answers alone; an unsure one leaves it to the second; the header says which steps ran."""
-    async with cascade(shared_consul, tmp_path, TWO) as pets:
+    async with cascade_worker(shared_consul, tmp_path, TWO) as pets:
         sure, unsure = await pets.post("/?top=1", WIDE), await pets.post("/?top=2", SQUARE)
         assert (sure.json, timed(sure)["exact"]) == ([["width", 0.75]], 'desc="skipped"')
         assert unsure.json == [["as wide", 0.5], ["as high", 0.5]]
@@ -104,7 +88,7 @@ async def test_every_protocol_answers_for_a_cascade(
     shared_consul: ConsulProcess, steps: dict[str, EchoWorker], tmp_path: Path
 ) -> None:
     """Several images, the Open Inference Protocol with files and with pixels, TensorFlow Serving, /readyz."""
-    async with cascade(shared_consul, tmp_path, TWO) as pets:
+    async with cascade_worker(shared_consul, tmp_path, TWO) as pets:
         form = aiohttp.FormData()
         for image in (WIDE, SQUARE):
             form.add_field("data", image, filename="a.png")
@@ -124,7 +108,7 @@ async def test_a_bad_image_is_told_as_one(
     shared_consul: ConsulProcess, steps: dict[str, EchoWorker], tmp_path: Path
 ) -> None:
     """What the first step cannot decode has its status and names the step; the cascade answers others as before."""
-    async with cascade(shared_consul, tmp_path, TWO) as pets:
+    async with cascade_worker(shared_consul, tmp_path, TWO) as pets:
         said = await pets.post("/", b"no image")
         assert (said.status, "quick" in said.error) == (415, True)
         assert (await pets.post("/", WIDE)).status == 200
@@ -137,8 +121,8 @@ async def test_an_optional_step_that_fails_degrades_the_answer(shared_consul: Co
         await stack.enter_async_context(echo_worker(shared_consul.url, service="quick"))
         exact = await stack.enter_async_context(AsyncExitStack())
         await exact.enter_async_context(echo_worker(shared_consul.url, service="exact"))
-        optional = await stack.enter_async_context(cascade(shared_consul, tmp_path, text))
-        needed = await stack.enter_async_context(cascade(shared_consul, tmp_path, TWO, service="strict"))
+        optional = await stack.enter_async_context(cascade_worker(shared_consul, tmp_path, text))
+        needed = await stack.enter_async_context(cascade_worker(shared_consul, tmp_path, TWO, service="strict"))
         await exact.aclose()
         asked = await asyncio.gather(
             *(worker.post("/?top=1", SQUARE, P2P_Timeout_Ms="1500") for worker in (optional, needed))
@@ -154,7 +138,7 @@ async def test_models_in_this_process_and_services_answer_together(
 ) -> None:
     """An average of a service and a model loaded here."""
     text = '[steps.far]\nservice = "quick"\n[steps.near]\nmodel = "."\n[answer]\naverage = ["far", "near"]\n'
-    async with cascade(shared_consul, tmp_path, text) as pets:
+    async with cascade_worker(shared_consul, tmp_path, text) as pets:
         said = await pets.post("/", WIDE)
         assert said.json == [["width", 0.75], ["height", 0.25]]
         assert set(timed(said)) == {"far", "near"}
@@ -230,7 +214,7 @@ async def test_a_step_sees_what_is_inside_the_box(
     """The left half of a wide image is cut out before the next step; where nothing is found, that step is left out."""
     finder = Finder()
     text = '[steps.find]\nservice = "finder"\nboxes = {}\n[steps.name]\nservice = "quick"\ncrop = "find"\n'
-    async with finding(shared_consul, finder), cascade(shared_consul, tmp_path, text) as pets:
+    async with finding(shared_consul, finder), cascade_worker(shared_consul, tmp_path, text) as pets:
         assert (await pets.post("/", png(40, 20))).json == [["width", 0.5], ["height", 0.5]]
         finder.score = 0.1
         nothing = await pets.post("/", png(40, 20))
@@ -257,7 +241,7 @@ async def test_what_cannot_be_asked_is_refused_at_load(
     """Unknown services, missing models, services that answer with something else, labels that nobody gives."""
     source = ModelSource(engine="onnx")
     with pytest.raises(ModelError, match=says):
-        async with cascade(shared_consul, tmp_path, text, source=source):
+        async with cascade_worker(shared_consul, tmp_path, text, source=source):
             pass
 
 
@@ -265,7 +249,7 @@ async def test_an_overloaded_cascade_refuses(
     shared_consul: ConsulProcess, steps: dict[str, EchoWorker], tmp_path: Path
 ) -> None:
     """A request of more images than may be under way is refused with 503 and Retry-After, at once."""
-    async with cascade(shared_consul, tmp_path, TWO, queue_most=2) as pets:
+    async with cascade_worker(shared_consul, tmp_path, TWO, queue_most=2) as pets:
         form = aiohttp.FormData()
         for _ in range(3):
             form.add_field("data", WIDE, filename="a.png")
@@ -282,10 +266,10 @@ async def test_a_traced_request_has_a_span_for_each_step_that_runs(
     with otlp_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
-        monkeypatch.setattr("registry.runtime.tracing.exporting.FLUSH_S", 30.0)
+        monkeypatch.setattr(exporting, "FLUSH_S", 30.0)
         async with (
             echo_worker(shared_consul.url, service="traced-step"),
-            cascade(
+            cascade_worker(
                 shared_consul, tmp_path, TWO.replace('"quick"\n\n', '"traced-step"\n\n'), service="traced"
             ) as worker,
         ):

@@ -280,10 +280,10 @@ async def test_models_that_have_work_alternate() -> None:
     engine.go.clear()
     pace, numbers = Pace(cap=1, batch_s=0.0, single_s=0.0), WorkerMetrics().model("test")
     other = HeldSource("other", 1, ran=ran)
-    turns = scheduler.add(other)
+    scheduled = scheduler.add(other)
     async with Batcher(engine.predict, pace=pace, queue_most=100, numbers=numbers, scheduler=scheduler) as queue:
         first = await begun(queue, engine, 0)
-        scheduler.request(turns)
+        scheduler.request(scheduled)
         others = [asyncio.create_task(queue.submit(image(v), deadline_s=soon())) for v in range(1, 4)]
         await until(lambda: queue.depth == 3)
         engine.go.set()
@@ -291,7 +291,7 @@ async def test_models_that_have_work_alternate() -> None:
         assert engine.batches == [[0]]
         other.go.set()
         await asyncio.gather(first, *others)
-    scheduler.remove(turns)
+    scheduler.remove(scheduled)
 
 
 async def waiting_for(

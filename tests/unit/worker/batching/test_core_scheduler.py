@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.models.small_models import brightness
 from tests.support.waiting import until
 from tests.support.workers.batch_sources import HeldSource, held
-from worker.batching.core_scheduler import CoreScheduler, CoreSlot, Turns
+from worker.batching.core_scheduler import CoreScheduler, CoreSlot, ScheduledSource
 from worker.inference.calibration import ROUNDS, SIZES, measure_pace
 
 
@@ -31,13 +31,13 @@ async def test_sources_with_work_take_turns() -> None:
     for source in sources:
         source.go.set()
     async with held(scheduler) as other:
-        turns = [scheduler.add(source) for source in sources]
-        for each in turns:
+        scheduled = [scheduler.add(source) for source in sources]
+        for each in scheduled:
             scheduler.request(each)
         other.go.set()
         await until(lambda: len(ran) == 10)
     assert ran == ["a", "b"] * 5
-    for each in turns:
+    for each in scheduled:
         scheduler.remove(each)
 
 
@@ -52,15 +52,15 @@ async def test_a_thread_goes_on_with_the_next_batch_whosever_it_is() -> None:
 
     ran: list[str] = []
     sources = [Noting(name, 3, ran=ran) for name in "ab"]
-    turns = [scheduler.add(source) for source in sources]
-    for each in turns:
+    scheduled = [scheduler.add(source) for source in sources]
+    for each in scheduled:
         scheduler.request(each)
     assert await asyncio.to_thread(sources[0].begun.acquire, timeout=10)
     for source in sources:
         source.go.set()
     await until(lambda: len(ran) == 6)
     assert len(threads) == 1
-    for each in turns:
+    for each in scheduled:
         scheduler.remove(each)
 
 
@@ -68,9 +68,9 @@ async def test_cores_are_shared_out() -> None:
     """Two that want a core each run together; who wants all waits for both, and is not overtaken."""
     scheduler, ran = CoreScheduler(cores=2), []
     everything, later = HeldSource("everything", 1, ran=ran), HeldSource("later", 1, ran=ran)
-    turns = [scheduler.add(everything), scheduler.add(later, cores=1)]
+    scheduled = [scheduler.add(everything), scheduler.add(later, cores=1)]
     async with held(scheduler, 1) as first, held(scheduler, 1) as second:
-        for each in turns:
+        for each in scheduled:
             scheduler.request(each)
         first.go.set()
         await until(lambda: len(scheduler._held) == 1)
@@ -82,7 +82,7 @@ async def test_cores_are_shared_out() -> None:
         later.go.set()
         await until(lambda: ran == ["everything", "later"])
     assert [source.slots[0].cores for source in (everything, later)] == [2, 1]
-    for each in turns:
+    for each in scheduled:
         scheduler.remove(each)
 
 
@@ -90,29 +90,29 @@ async def test_a_source_has_as_many_batches_at_a_time_as_it_said() -> None:
     """Of a source with two streams on four cores two batches run, however many wait."""
     scheduler, ran = CoreScheduler(cores=4), []
     source = HeldSource("a", 5, ran=ran)
-    turns = scheduler.add(source, cores=1, abreast=2)
+    scheduled = scheduler.add(source, cores=1, abreast=2)
     for _ in range(4):
-        scheduler.request(turns)
+        scheduler.request(scheduled)
     await until(lambda: len(ran) == 2)
-    assert turns.running == 2
+    assert scheduled.running == 2
     source.go.set()
     await until(lambda: len(ran) == 5)
-    scheduler.remove(turns)
+    scheduler.remove(scheduled)
 
 
 async def test_a_slot_is_widened_only_over_cores_that_nobody_has_or_wants() -> None:
     """Over a core that is held, or that somebody waits for, it stays as it is."""
     scheduler = CoreScheduler(cores=2)
     everything = HeldSource("everything", 1, ran=[])
-    turns = scheduler.add(everything)
+    scheduled = scheduler.add(everything)
     async with held(scheduler, 1) as first:
         slot = first.slots[0]
         async with held(scheduler, 1):
             assert not scheduler.widen(slot)
         await until(lambda: len(scheduler._held) == 1)
-        scheduler.request(turns)
+        scheduler.request(scheduled)
         assert not scheduler.widen(slot)
-        scheduler.remove(turns)
+        scheduler.remove(scheduled)
         assert scheduler.widen(slot)
         third = HeldSource("third", 1, ran=[])
         waiting = scheduler.add(third, cores=1)
@@ -146,15 +146,15 @@ async def test_background_work_lets_others_go_first() -> None:
     """Background work that came first goes when nobody else waits any more."""
     scheduler, ran = CoreScheduler(), []
     sources = [HeldSource(name, 1, ran=ran) for name in "ab"]
-    turns = [scheduler.add(source) for source in sources]
+    scheduled = [scheduler.add(source) for source in sources]
     async with held(scheduler) as other:
         with background(scheduler, ran, patience_s=60):
-            for source, each in zip(sources, turns, strict=True):
+            for source, each in zip(sources, scheduled, strict=True):
                 source.go.set()
                 scheduler.request(each)
             other.go.set()
     assert ran == ["a", "b", "warming"]
-    for each in turns:
+    for each in scheduled:
         scheduler.remove(each)
 
 
@@ -162,15 +162,15 @@ async def test_background_work_is_not_starved() -> None:
     """On cores that are never free, background work goes when its patience has ended."""
     scheduler, ran = CoreScheduler(), []
     busy = [HeldSource(name, 1_000_000, ran=[]) for name in "ab"]
-    turns = [scheduler.add(source) for source in busy]
-    for source, each in zip(busy, turns, strict=True):
+    scheduled = [scheduler.add(source) for source in busy]
+    for source, each in zip(busy, scheduled, strict=True):
         source.go.set()
         scheduler.request(each)
     with background(scheduler, ran, patience_s=0.02) as thread:
         await asyncio.to_thread(thread.join, 10)
     assert ran == ["warming"]
     assert busy[0].batches > 0
-    for each in turns:
+    for each in scheduled:
         scheduler.remove(each)
 
 
@@ -178,12 +178,12 @@ async def test_a_batch_without_end_keeps_nobody_waiting() -> None:
     """Who hangs loses its cores to the next, and when it ends much later, nobody has them twice."""
     scheduler, ran = CoreScheduler(held_at_most_s=0.02), []
     sources = [HeldSource(name, 1, ran=ran) for name in "ab"]
-    turns = [scheduler.add(source) for source in sources]
+    scheduled = [scheduler.add(source) for source in sources]
     async with held(scheduler) as hung:
-        scheduler.request(turns[0])
+        scheduler.request(scheduled[0])
         await until(lambda: ran == ["a"])
         scheduler._held_at_most_s = 60  # it does not hang, however busy the machine is
-        scheduler.request(turns[1])
+        scheduler.request(scheduled[1])
         hung.go.set()
         await until(lambda: len(scheduler._held) == 1)
         assert ran == ["a"]
@@ -191,7 +191,7 @@ async def test_a_batch_without_end_keeps_nobody_waiting() -> None:
         sources[1].go.set()
         await until(lambda: ran == ["a", "b"])
     await until(lambda: scheduler.idle)
-    for each in turns:
+    for each in scheduled:
         scheduler.remove(each)
 
 
@@ -208,11 +208,11 @@ async def test_a_source_that_has_left_runs_no_more() -> None:
     """Neither a batch that waited for its turn, nor one that is asked for afterwards."""
     scheduler, ran = CoreScheduler(), []
     source = HeldSource("gone", 2, ran=ran)
-    turns = scheduler.add(source)
+    scheduled = scheduler.add(source)
     async with held(scheduler):
-        scheduler.request(turns)
-        scheduler.remove(turns)
-        scheduler.request(turns)
+        scheduler.request(scheduled)
+        scheduler.remove(scheduled)
+        scheduler.request(scheduled)
     await until(lambda: scheduler.idle)
     assert ran == []
 
@@ -227,26 +227,26 @@ async def test_the_threads_end_with_the_last_source() -> None:
         await until(lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith("predict")])
 
 
-async def test_a_batch_that_gets_no_thread_waits_for_the_next_request(
+async def test_a_batch_that_gets_no_thread_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the system has no room for a thread, nothing is lost: no core, and no batch."""
-    scheduler, ran = CoreScheduler(), []
+    """Where the system has no room for a thread, nothing is lost: no core, and no batch, though none arrives later."""
+    scheduler, ran = CoreScheduler(), list[str]()
     source = HeldSource("a", 1, ran=ran)
     source.go.set()
-    turns = scheduler.add(source)
+    scheduled = scheduler.add(source)
+    monkeypatch.setattr("worker.batching.core_scheduler.NO_THREAD_S", 0.01)
 
     def full(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as crowded:
         crowded.setattr(threading.Thread, "start", full)
-        scheduler.request(turns)
-    assert scheduler.idle
-    assert "can't start new thread" in caplog.text
-    scheduler.request(turns)
+        scheduler.request(scheduled)
+        assert scheduler.idle
+        assert "can't start new thread" in caplog.text
     await until(lambda: ran == ["a"])
-    scheduler.remove(turns)
+    scheduler.remove(scheduled)
 
 
 SOURCES = st.tuples(st.integers(0, 4), st.sampled_from([1, 2, None]), st.integers(1, 2), st.booleans())
@@ -272,28 +272,28 @@ def test_every_batch_runs_and_no_core_is_given_twice(
 
         @property
         def has_batch(self) -> bool:
-            return self.batches > self.turns.running
+            return self.batches > self.scheduled.running
 
-        turns: Turns
+        scheduled: ScheduledSource
 
     async def scenario() -> None:
         scheduler = CoreScheduler(cores)
         sources = []
         for batches, wanted, abreast, leaves in asked:
             source = Counting("", batches, ran=[])
-            source.turns = scheduler.add(source, cores=wanted, abreast=abreast)
-            scheduler.request(source.turns)
+            source.scheduled = scheduler.add(source, cores=wanted, abreast=abreast)
+            scheduler.request(source.scheduled)
             sources.append((source, leaves))
         for source, leaves in sources:
             if leaves:
-                scheduler.remove(source.turns)
+                scheduler.remove(source.scheduled)
         await until(lambda: scheduler.idle)
         assert [source.batches for source, leaves in sources if not leaves] == [
             0 for _, leaves in sources if not leaves
         ]
         for source, leaves in sources:
             if not leaves:
-                scheduler.remove(source.turns)
+                scheduler.remove(source.scheduled)
 
     asyncio.run(scenario())
     assert most <= cores
@@ -304,12 +304,12 @@ async def test_warming_in_a_thread_takes_a_turn_a_batch() -> None:
     scheduler, model, ran = CoreScheduler(), brightness(), list[str]()
     serving = HeldSource("serving", 1, ran=ran)
     serving.go.set()
-    turns = scheduler.add(serving)
+    scheduled = scheduler.add(serving)
     predict = model.engine.predict
 
     def noted(images):  # type: ignore[no-untyped-def]  # as the engine's own
         ran.append(f"warming {len(images)}")
-        scheduler.request(turns)
+        scheduler.request(scheduled)
         return predict(images)
 
     async with held(scheduler) as other:
@@ -321,7 +321,7 @@ async def test_warming_in_a_thread_takes_a_turn_a_batch() -> None:
         await until(warming.done)
     assert ran[1] == "serving"
     assert sorted(ran) == sorted(["serving", *(f"warming {size}" for size in [*SIZES] * (1 + ROUNDS))])
-    scheduler.remove(turns)
+    scheduler.remove(scheduled)
 
 
 async def test_cores_are_idle_while_nobody_has_or_wants_one() -> None:

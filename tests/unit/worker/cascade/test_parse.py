@@ -57,6 +57,14 @@ def test_a_step_crops_by_another_ones_boxes() -> None:
     assert cascade.answer.steps == ("name",)
 
 
+def test_boxes_may_be_those_of_a_model() -> None:
+    """A step with boxes asks a model in this process or a service."""
+    cascade = parsed(BOXES.replace('service = "finder"', 'model = "finder.py"'))
+    assert cascade.step("find").model == Path("/models/finder.py")
+    assert cascade.step("find").boxes == Boxes(units="pixels", least_score=0.3)
+    assert cascade.services == ("namer",)
+
+
 STEP = '[steps.a]\nservice = "a"\n'
 
 
@@ -87,7 +95,7 @@ STEP = '[steps.a]\nservice = "a"\n'
         (STEP + "boxes = { units = \"metres\" }", "units must be one of fraction, pixels"),
         (STEP + "boxes = { least_score = 2 }", "least_score must be from 0 to 1"),
         (STEP + 'other = "x"\nboxes = {}', "boxes, which have no labels"),
-        ('[steps.a]\nmodel = "m"\nboxes = {}', "only a service can answer with"),
+        ('[steps.a]\nmodel = "m"\nboxes = {}', "Step a changes nothing"),
         (STEP + '[steps.b]\nservice = "b"\ncrop = "a"', "which has no boxes"),
         (BOXES + 'when = { step = "find", below = 0.5 }', "which gives boxes"),
         (BOXES + '[answer]\nfirst = ["find"]', "which gives boxes"),
