@@ -31,12 +31,6 @@ def encoded(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def size_of(data: bytes, *, max_pixels: int) -> tuple[int, int]:
-    """Width and height of the upright image."""
-    height, width = decode(data, size=None, max_pixels=max_pixels).shape[:2]
-    return width, height
-
-
 def _span(begin: float, end: float, length: int) -> tuple[int, int]:
     """The pixels from `begin` to `end`, parts of `length`: at least one, and none outside."""
     first = min(max(0, round(begin * length)), length - 1)

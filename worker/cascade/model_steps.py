@@ -36,7 +36,7 @@ class ModelStep:
         predictor = classifier_of(self._current(), self._step)
         (scores,) = await predictor.predict([image], deadline_s=deadline_s)
         merged = self._labels.merged(predictor.model.labels, scores)
-        return Outcome("ran", self._labels.names, merged)
+        return Outcome("ran", self._labels.names, merged, complete=True)
 
 
 class ModelDetector:

@@ -70,6 +70,8 @@ def _step(name: str, table: Any, *, folder: Path) -> Step:
     other = _text(table, "other", where=where)
     if boxes is not None and (renamed or other):
         raise ModelError(f"{where} answers with boxes, which have no labels to rename.")
+    if "top" in table and (service is None or boxes is not None):
+        raise ModelError(f"{where}: top is how many labels a service is asked for; leave it out here.")
     top = table.get("top", ALL_LABELS)
     if type(top) is not int or not 1 <= top <= ALL_LABELS:
         raise ModelError(f"{where}: top must be a whole number from 1 to {ALL_LABELS}.")

@@ -106,6 +106,7 @@ class CascadePredictor:
         self, images: Sequence[Image], *, deadline_s: float, permission: Permission = UNLIMITED
     ) -> list[Scores]:
         """See `ImagePredictor.predict_arrays`: the steps get the pixels as PNG, each in its own size."""
+        self._admit(len(images))
         files = [await asyncio.to_thread(encoded, image) for image in images]
         return await self.predict(files, deadline_s=deadline_s, permission=permission)
 

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from worker.cascade.crop import cropped
 from worker.cascade.definition import Definition, Step
 from worker.cascade.schedule import FAILED, SKIPPED, Outcome, decide, step_deadline_s, time_after
 from worker.cascade.steps import StepRunner
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
+from worker.system.loop_threads import LoopThreads
 from worker.telemetry.step_spans import step_span
 
 logger = logging.getLogger(__name__)
@@ -23,7 +25,10 @@ Told = Callable[[str, str, float], None]
 class CascadeRun:
     """The steps of a cascade, each with what asks its question. `run` may be called for many images at a time."""
 
-    def __init__(self, definition: Definition, runners: Mapping[str, StepRunner], *, max_pixels: int) -> None:
+    def __init__(
+        self, definition: Definition, runners: Mapping[str, StepRunner], *, decoding: LoopThreads, max_pixels: int
+    ) -> None:
+        self._decoding = decoding
         self._definition = definition
         self._runners = runners
         self._max_pixels = max_pixels
@@ -66,18 +71,26 @@ class CascadeRun:
         ends_s = step_deadline_s(step, after=self._after[step.name], now_s=began_s, deadline_s=deadline_s)
         try:
             box = outcomes[step.crop].box if step.crop is not None else None
-            if box is not None:
-                image = await asyncio.to_thread(cropped, image, box, max_pixels=self._max_pixels)
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + ends_s - began_s):
+                if box is not None:
+                    image = await self._decoding.submit(partial(cropped, image, box, max_pixels=self._max_pixels))
                 outcome = await self._runners[step.name].run(image, deadline_s=ends_s)
         except (WorkerError, TimeoutError) as error:
             told(step.name, "failed", time.monotonic() - began_s)
+            if isinstance(error, WorkerError):
+                error.args = (sentence_of(step, error),)
             if not step.optional or _by_the_image(error):
                 raise
             logger.debug("The optional step %s failed: %s", step.name, error)
             return FAILED
         told(step.name, "ran", time.monotonic() - began_s)
         return outcome
+
+
+def sentence_of(step: Step, error: WorkerError) -> str:
+    """The sentence of an error with the step's name, which that of a model does not have."""
+    sentence, name = str(error), f"Step {step.name}"
+    return sentence if sentence.startswith((f"{name}:", f"{name} ")) else f"{name}: {sentence}"
 
 
 def _by_the_image(error: Exception) -> bool:

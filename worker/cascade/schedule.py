@@ -20,12 +20,14 @@ class Outcome:
     """What became of a step: the scores [labels] of its `labels`, or the `box` that it found, where it ran.
 
     A box is [left, top, right, bottom] as parts of the image's width and height; None where it found none.
+    `complete` says that the step has no other labels.
     """
 
     status: Status
     labels: tuple[str, ...] = ()
     scores: NDArray[np.float32] | None = None
     box: tuple[float, float, float, float] | None = None
+    complete: bool = False
 
     @property
     def best(self) -> tuple[str, float] | None:

@@ -19,7 +19,7 @@ from worker.cascade.definition import Definition, Step
 from worker.cascade.model_steps import CurrentModel, ModelDetector, ModelStep
 from worker.cascade.parse import parse_cascade
 from worker.cascade.predictor import VERSION, CascadePredictor, Limits
-from worker.cascade.run import CascadeRun
+from worker.cascade.run import CascadeRun, sentence_of
 from worker.cascade.schedule import Outcome
 from worker.cascade.steps import BoxesStep, Detector, LabelsStep, ServiceDetector, StepRunner
 from worker.engines.base import InputSpec
@@ -88,7 +88,7 @@ class ServedCascade:
         predictor = CascadePredictor(
             self.name,
             definition,
-            CascadeRun(definition, runners, max_pixels=max_pixels),
+            CascadeRun(definition, runners, decoding=self._threads.decoding, max_pixels=max_pixels),
             Limits(self._settings.queue_most, self._settings.deadline_s, max_pixels),
             numbers=self._numbers.model(self.name),
             steps=self._numbers.cascade(self.name),
@@ -184,7 +184,8 @@ class ServedCascade:
                 if step.model is None
                 else ModelDetector(step, step.boxes, await self._model(step, step.model))
             )
-            return BoxesStep(step, step.boxes, detector, max_pixels=self._settings.source.max_pixels)
+            max_pixels = self._settings.source.max_pixels
+            return BoxesStep(step, step.boxes, detector, decoding=self._threads.decoding, max_pixels=max_pixels)
         if step.model is None:
             return LabelsStep(step, client)
         return ModelStep(step, await self._model(step, step.model))
@@ -203,7 +204,7 @@ class ServedCascade:
         try:
             await versions.load()
         except ModelError as error:
-            raise ModelError(f"Step {step.name}: {error}") from None
+            raise ModelError(sentence_of(step, error)) from None
         return versions.find
 
     async def _first_answers(self, definition: Definition, runners: Mapping[str, StepRunner]) -> dict[str, Outcome]:
@@ -214,7 +215,7 @@ class ServedCascade:
             try:
                 answers[step.name] = await runners[step.name].run(image, deadline_s=time.monotonic() + FIRST_ANSWER_S)
             except WorkerError as error:
-                raise ModelError(_named(step, error)) from None
+                raise ModelError(sentence_of(step, error)) from None
         return answers
 
 
@@ -223,24 +224,18 @@ def check_labels(definition: Definition, first: Mapping[str, Outcome]) -> None:
     for step in definition.steps:
         for condition in step.when:
             named = (condition.labels or frozenset()) | (condition.not_labels or frozenset())
-            known = first[condition.step].labels
-            missing = sorted(named - set(known))
-            if missing and len(known) < definition.step(condition.step).top:
+            answered = first[condition.step]
+            missing = sorted(named - set(answered.labels))
+            if missing and answered.complete:
                 raise ModelError(
                     f"Step {step.name}: when asks for the label {missing[0]}, which {condition.step} does not give; it "
-                    f"gives {_some(known)}."
+                    f"gives {_some(answered.labels)}."
                 )
 
 
 def _sample() -> bytes:
     """A picture that every step can be asked about."""
     return encoded(sample_images(InputSpec(size=None), 1)[0])
-
-
-def _named(step: Step, error: WorkerError) -> str:
-    """The sentence of an error with the step's name, which that of a model does not have."""
-    sentence, name = str(error), f"Step {step.name}"
-    return sentence if sentence.startswith(name) else f"{name}: {sentence}"
 
 
 def _asked(step: Step) -> str:

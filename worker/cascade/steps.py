@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,12 +23,12 @@ from p2pclient.errors import (
     UnknownService,
 )
 from worker.cascade.boxes import best_box, part_of_image
-from worker.cascade.crop import size_of
 from worker.cascade.definition import Boxes, Step
 from worker.cascade.schedule import Outcome
 from worker.cascade.step_labels import StepLabels
 from worker.errors import BadRequest, Busy, DeadlinePassed, ModelError, NotAnImage, TooLarge, WorkerError
-from worker.images.decode import ImageSize
+from worker.images.decode import ImageSize, upright_size
+from worker.system.loop_threads import LoopThreads
 
 RETRY_AFTER_S = 1.0
 """After how many seconds a caller may ask again when a step's service has no worker to answer."""
@@ -62,7 +62,7 @@ class LabelsStep:
             )
         names, scores = zip(*answer.labels, strict=True)
         merged = self._labels.merged(names, np.array(scores, np.float32))
-        return Outcome("ran", self._labels.names, merged)
+        return Outcome("ran", self._labels.names, merged, complete=len(names) < step.top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,8 @@ class ServiceDetector:
 class BoxesStep:
     """A detector that is asked for boxes; the best one is the step's outcome."""
 
-    def __init__(self, step: Step, boxes: Boxes, detector: Detector, *, max_pixels: int) -> None:
+    def __init__(self, step: Step, boxes: Boxes, detector: Detector, *, decoding: LoopThreads, max_pixels: int) -> None:
+        self._decoding = decoding
         self._name = f"Step {step.name}: {step.service or step.model}"
         self._boxes = boxes
         self._detector = detector
@@ -120,7 +121,7 @@ class BoxesStep:
             return Outcome("ran", box=part_of_image(box))
         if found.size is not None:
             return Outcome("ran", box=part_of_image(box, width=found.size.width, height=found.size.height))
-        width, height = await asyncio.to_thread(size_of, image, max_pixels=self._max_pixels)
+        width, height = await self._decoding.submit(partial(upright_size, image, max_pixels=self._max_pixels))
         return Outcome("ran", box=part_of_image(box, width=width, height=height))
 
 

@@ -28,7 +28,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
-from worker.images.container import checked
+from worker.images.container import Container, checked
 from worker.images.decoding_cost import Decoding, check_cost
 from worker.images.orientation import orientation_of
 from worker.images.progressive_jpeg import without_details
@@ -107,10 +107,7 @@ def decode(
     content = bytes(data)  # no copy if the data are bytes already
     kind = _kind(content)
     with _damage_refused(kind):
-        container = checked(kind, content)
-        _check_pixels(container.canvas, max_pixels)
-        image = _open(kind, container.content)
-        _check_pixels(image.size, max_pixels)
+        container, image = _opened(kind, content, max_pixels)
         whole_pixels, extent = image.width * image.height, (float(image.width), float(image.height))
         if size is not None and isinstance(image, JpegImageFile):
             image, extent = _reduced(image, container.content, size)
@@ -124,10 +121,34 @@ def decode(
                 several_scans=container.several_scans,
             )
         )
-        orientation = container.orientation
-        if orientation is None:
-            orientation = orientation_of(image.info.get("exif", b""), image.info.get("xmp", b""))
-        return np.asarray(_picture(image, extent, size, orientation, share))
+        return np.asarray(_picture(image, extent, size, _orientation(container, image), share))
+
+
+def upright_size(data: bytes, *, max_pixels: int) -> tuple[int, int]:
+    """Width and height of the array that `decode` makes of an image in its own size; from the header alone.
+
+    Raises what `decode` raises before it decodes a pixel.
+    """
+    kind = _kind(data)
+    with _damage_refused(kind):
+        container, image = _opened(kind, data, max_pixels)
+        width, height = image.size
+        return (height, width) if _orientation(container, image) in _LYING else (width, height)
+
+
+def _opened(kind: str, content: bytes, max_pixels: int) -> tuple[Container, ImageFile]:
+    """The image with its header read, which has no more than `max_pixels`."""
+    container = checked(kind, content)
+    _check_pixels(container.canvas, max_pixels)
+    image = _open(kind, container.content)
+    _check_pixels(image.size, max_pixels)
+    return container, image
+
+
+def _orientation(container: Container, image: ImageFile) -> int:
+    if container.orientation is not None:
+        return container.orientation
+    return orientation_of(image.info.get("exif", b""), image.info.get("xmp", b""))
 
 
 def _open(kind: str, content: bytes) -> ImageFile:

@@ -153,7 +153,7 @@ async def test_without_a_box_the_next_step_is_left_out(both: EchoWorker) -> None
 async def test_a_detector_that_fails(both: EchoWorker) -> None:
     """What it raises is an error of the model; where its step is optional, the others answer without it."""
     said = await both.post("/", picture(8, 6, 28, 11, corner=RED))
-    assert (said.status, "The model failed" in said.error) == (500, True)
+    assert (said.status, said.error.startswith("Step parts: The model failed")) == (500, True)
     said = await both.post("/?top=6", picture(8, 6, 28, 11, corner=BLUE))
     found, steps = scores(said), statuses(said)
     assert (found["width"], found["columns"]) == pytest.approx((0.8, 0), abs=1e-5)
@@ -172,12 +172,16 @@ async def test_a_detector_that_fails(both: EchoWorker) -> None:
             '[steps.a]\nmodel = "detector.py"\nboxes = { scores = "confidence" }\n[steps.b]\nservice = "b"\ncrop = "a"',
             r"Step a: .*detector\.py does not answer with the outputs boxes \[n, 4\] and confidence",
         ),
+        (
+            '[steps.a]\nmodel = "classifier.py"\n[steps.b]\nservice = "b"\nwhen = { step = "a", labels = ["widht"] }',
+            "Step b.*b",
+        ),
     ],
 )
 async def test_models_that_do_not_fit_are_refused_at_load(
     shared_consul: ConsulProcess, models: Path, text: str, says: str
 ) -> None:
-    """Tensors in place of labels, labels in place of boxes, outputs of other names."""
+    """Tensors in place of labels, labels in place of boxes, outputs of other names, labels that a model lacks."""
     with pytest.raises(ModelError, match=says):
         async with cascade_worker(shared_consul, models, text, service="refused", source=ModelSource(cache=models)):
             pass

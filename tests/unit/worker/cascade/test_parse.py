@@ -83,6 +83,8 @@ STEP = '[steps.a]\nservice = "a"\n'
         (STEP + "time = 0", "time must be a number above 0"),
         (STEP + "time = nan", "time must be a number above 0"),
         (STEP + "top = 1001", "top must be a whole number from 1 to 1000"),
+        ('[steps.a]\nmodel = "a"\ntop = 5', "top is how many labels a service is asked for"),
+        (STEP + "top = 5\nboxes = {}", "top is how many labels a service is asked for"),
         (STEP + "optional = 1", "optional must be true or false"),
         (STEP + "labels = { a = 1 }", "labels must be a table of names"),
         (STEP + "when = 3", "when must be a table"),

@@ -12,6 +12,7 @@ from worker.cascade.definition import Boxes, Step, Units
 from worker.cascade.steps import BoxesStep, Detections
 from worker.errors import ModelError
 from worker.images.decode import ImageSize
+from worker.system.loop_threads import LoopThreads
 
 IMAGE = encoded(np.zeros((20, 40, 3), np.uint8))
 
@@ -31,8 +32,12 @@ async def box_of(units: Units, sides: list[float], *, score: float = 0.9, size: 
     """The box of a step whose detector finds these sides."""
     boxes = Boxes(units=units)
     finding = Finding({"boxes": [[sides]], "scores": [[score]]}, size)
-    step = BoxesStep(Step("find", service="finder", boxes=boxes), boxes, finding, max_pixels=1000)
-    outcome = await step.run(IMAGE, deadline_s=0.0)
+    decoding = LoopThreads(1, name="decode")
+    step = BoxesStep(Step("find", service="finder", boxes=boxes), boxes, finding, decoding=decoding, max_pixels=1000)
+    try:
+        outcome = await step.run(IMAGE, deadline_s=0.0)
+    finally:
+        decoding.close()
     assert outcome.status == "ran"
     return outcome.box
 

@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from tests.support.photos import chelsea, chelsea_jpeg, china, coffee, encode, jpeg
 from worker.errors import BadRequest, NotAnImage, TooLarge, WorkerError
-from worker.images.decode import ImageSize, Resize, decode
+from worker.images.decode import ImageSize, Resize, decode, upright_size
 from worker.images.progressive_jpeg import without_details
 
 MAX_PIXELS = 50_000_000
@@ -80,6 +80,7 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     exif[0x0112] = orientation
     data = encode(stored, kind, exif=exif, quality=95)
     assert difference(pixels(data), quarters()) < 6
+    assert upright_size(data, max_pixels=MAX_PIXELS) == (60, 40)
     half = np.asarray(Image.fromarray(quarters()).resize((30, 20), Image.Resampling.BILINEAR))
     assert difference(pixels(data, size=ImageSize(20, 30)), half) < 8
 
@@ -214,6 +215,18 @@ def test_no_bytes_make_the_search_for_scans_fail(noise: bytes, at: int) -> None:
     data[at:at] = noise
     thinner = without_details(bytes(data))
     assert thinner is None or len(thinner) <= len(data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_size_is_known_without_decoding(kind: str) -> None:
+    """It is that of the decoded image, and what is refused before decoding is refused here, too."""
+    data = small(kind)
+    width, height = upright_size(data, max_pixels=MAX_PIXELS)
+    assert pixels(data).shape == (height, width, 3)
+    with pytest.raises(TooLarge, match="60 x 40 pixels"):
+        upright_size(data, max_pixels=60 * 40 - 1)
+    with pytest.raises(NotAnImage):
+        upright_size(b"no image", max_pixels=MAX_PIXELS)
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:

@@ -145,7 +145,7 @@ async def test_texts(worker: EchoWorker, client: AsyncClient) -> None:
 
 async def test_boxes(worker: EchoWorker, client: AsyncClient) -> None:
     """An image goes in encoded, as many boxes come out as there are, over every protocol."""
-    wanted = [[3, 2, 8, 10], [20, 30, 30, 40]]
+    wanted = [[2, 3, 10, 8], [30, 20, 40, 30]]
     assert (await worker.post("/", TWO_SPOTS)).json["boxes"] == wanted
     prediction = await client.predict({"image": [TWO_SPOTS]}, service="boxes")
     assert prediction.outputs["boxes"].tolist() == [wanted]
