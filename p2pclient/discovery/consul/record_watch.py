@@ -2,9 +2,8 @@
 
     GET /v1/kv/p2p-serving/rollouts/NAME?stale&index=&wait=      404: there is no record; waits for a change
 
-Neither an error nor a missing entry ends a split: commands never remove an entry, so that one that is missing is one
-that Consul has lost. A record that cannot be read changes nothing either, and without the right to read it the service
-is one without a record.
+What an answer means is decided in `known_record`. No error ends a split; without the right to read the record the
+service is one without a record.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote
 
-from p2pclient.discovery.consul.blocking_query import longest_s, next_index, waiting
+from p2pclient.discovery.consul.blocking_query import longest_s, waiting
+from p2pclient.discovery.consul.known_record import KnownRecord, reconcile
 from p2pclient.discovery.consul.record_entry import Entry, read_entry
 from p2pclient.discovery.failover import Failover, denied
-from p2pclient.discovery.rollout import Record, read_record
+from p2pclient.discovery.rollout import Record
 from p2pclient.errors import AuthenticationError, ClientClosed
 from p2pclient.failures import Failure, Trouble
 from p2pclient.messages import MALFORMED, unlike
@@ -53,14 +54,12 @@ and once a minute in the end."""
 
 
 class RecordWatch:
-    """The record of `service`, as `servers` have told it. `record` is an empty one while none is known."""
+    """The record of `service`, as `servers` tell it."""
 
     def __init__(self, servers: Failover, service: str) -> None:
-        self.record = Record()
+        self._known = KnownRecord()
         self._servers = servers
         self._service = service
-        self._index = 0
-        self._value: bytes | None = None
         self._complained = False
         self._failures = 0
         self._uneventful = 0
@@ -71,6 +70,11 @@ class RecordWatch:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def record(self) -> Record:
+        """The record that holds; an empty one while none is known."""
+        return self._known.record
+
     async def read(self, *, limit_s: float) -> Record:
         """The record now: asked for, unless it is followed, or the last question has just failed.
 
@@ -80,7 +84,7 @@ class RecordWatch:
             if self._unreachable:
                 self._hurry.set()
         elif time.monotonic() >= self._rests_until_s:
-            self._index = 0
+            self._known = replace(self._known, index=0)
             await self._ask(min(limit_s, LOOKUP_TURN_S))
         return self.record
 
@@ -123,7 +127,7 @@ class RecordWatch:
 
     async def _ask(self, limit_s: float) -> float:
         """Ask once, waiting for a change where the last answer is known; the pause before the next question."""
-        began_s, index, before = time.monotonic(), self._index, self._value
+        began_s, before = time.monotonic(), self._known
         try:
             self._take(await self._answer(limit_s))
             self._failures, self._unreachable = 0, False
@@ -135,17 +139,18 @@ class RecordWatch:
             logger.exception("%s: the split is followed further after this:", self._service)
             pause_s = self._rest(BACKOFF_S, BACKOFF_MAX_S)
         else:
-            quiet = not index or before != self._value or time.monotonic() - began_s >= QUIET_S
-            self._uneventful = 0 if quiet else self._uneventful + 1
+            eventful = not before.index or self._known.value != before.value or time.monotonic() - began_s >= QUIET_S
+            self._uneventful = 0 if eventful and self._known.believed else self._uneventful + 1
             pause_s = min(PAUSE_S * 2.0 ** min(self._uneventful, 10), PAUSE_MAX_S)
         finally:
             self._asked.set()
         return pause_s
 
     async def _answer(self, limit_s: float) -> Entry:
-        path = f"/v1/kv/{PREFIX}{quote(self._service, safe='')}?stale{waiting(self._index)}"
-        limit_s += longest_s(self._index)
-        answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(self._index), accepts=_STATUSES)
+        index = self._known.index
+        path = f"/v1/kv/{PREFIX}{quote(self._service, safe='')}?stale{waiting(index)}"
+        limit_s += longest_s(index)
+        answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index), accepts=_STATUSES)
         if answer.status in (401, 403):
             raise denied(f"Consul at {base}", answer, hint=f"give a token with {RIGHT}")
         try:
@@ -154,28 +159,13 @@ class RecordWatch:
             raise Failure(Trouble.FINAL, unlike("Consul", answer, base, hint="is the address right?")) from error
 
     def _take(self, said: Entry) -> None:
-        suspicious = said.index < self._index or not said.current
-        self._index = next_index(self._index, said.index)
+        before, self._known = self._known, reconcile(self._known, said)
         if self._complained:
             self._complained = False
             logger.info("%s: the split is followed again", self._service)
-        if said.value == self._value or (suspicious and self._value is not None):
-            return
-        self._value = said.value
-        if said.value is None:
-            logger.warning(
-                "%s: Consul shows no record of the split any more: the last one holds (p2p split ends a split)",
-                self._service,
-            )
-            return
-        try:
-            record = read_record(said.value)
-        except ValueError as error:
-            kept = "the last good one holds" if self.record != Record() else "there is no split"
-            logger.warning("%s: the record of the split in Consul cannot be used, %s: %s", self._service, kept, error)
-            return
-        if record != self.record:
-            self.record = record
+        if self._known.warning:
+            logger.warning("%s: %s", self._service, self._known.warning)
+        if self._known.record != before.record:
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
 
@@ -191,7 +181,7 @@ class RecordWatch:
         return self._rest(BACKOFF_S, BACKOFF_MAX_S)
 
     def _rest(self, first_s: float, longest_s: float) -> float:
-        self._index = 0
+        self._known = replace(self._known, index=0)
         pause_s = min(first_s * 2.0 ** min(self._failures, 10), longest_s) * random.uniform(0.5, 1.0)
         self._failures += 1
         self._rests_until_s = time.monotonic() + pause_s

@@ -21,7 +21,7 @@ class VirtualConsul:
 
     `asked` are the paths of questions about the record, `request_ids` the calls to which they belong. `noise`: other
     entries are written all the while, and a question for a missing one is answered at once (as Consul did before 1.12).
-    `denies`: what a token may not read, the record or the health.
+    `denies`: what a token may not read, the record or the health. `leaderless`: it has lost the leader, and says so.
     """
 
     def __init__(self, service: str, workers: Mapping[str, str]) -> None:
@@ -37,6 +37,7 @@ class VirtualConsul:
         self.noise = False
         self.denies = ""
         self.away = False
+        self.leaderless = False
 
     def split(self, rollout: Rollout) -> None:
         """Write the record."""
@@ -82,7 +83,7 @@ class VirtualConsul:
             self.open -= 1
         if self.away:
             raise ExchangeFailed("connection refused", gone=True, unmet=True)
-        sent = {"X-Consul-Index": str(self._indexes[about])}
+        sent = {"X-Consul-Index": str(self._indexes[about]), "X-Consul-KnownLeader": str(not self.leaderless).lower()}
         if about == "health":
             return Answer(200, sent, json.dumps([self._entry(name) for name in self._workers]).encode())
         assert url.path == f"/v1/kv/{PREFIX}{self._service}"

@@ -169,6 +169,24 @@ def test_an_agent_that_lost_its_data_ends_no_split() -> None:
     run(main())
 
 
+def test_an_agent_without_a_leader_is_asked_until_it_has_one() -> None:
+    """What it says meanwhile may be old; it is asked every 5 s in the end, and believed then."""
+
+    async def main() -> None:
+        async with followed(split=THREE) as (consul, watch):
+            consul.leaderless = True
+            consul.split(Rollout({"4": 1}))
+            await asyncio.sleep(MINUTES_S)
+            assert watch.record == THREE
+            assert len(consul.asked) < 30 + MINUTES_S / 5
+            consul.leaderless = False
+            since_s = time.monotonic()
+            await watch.until(lambda record: record == FOUR)
+            assert time.monotonic() - since_s <= 5.0
+
+    run(main())
+
+
 def test_a_failure_of_the_code_does_not_end_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
