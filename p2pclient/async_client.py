@@ -253,7 +253,7 @@ class AsyncClient:
             return subscription.listing.snapshot(subscription.age_s)
         source = self._core.source
         listing = await self._ask(
-            lambda limit_s: source.listing(options.service, index=0, limit_s=limit_s), options, deadline
+            lambda limit_s: source.listing(options.service, after=None, limit_s=limit_s), options, deadline
         )
         return listing.snapshot(listing.stale_s)
 

@@ -15,7 +15,7 @@ from p2pclient.calls.service_channel import ServiceChannel
 from p2pclient.calls.shadowing import Shadowing
 from p2pclient.discovery.address import Addresses, addresses
 from p2pclient.discovery.base import WorkerSource
-from p2pclient.discovery.consul import ConsulSource
+from p2pclient.discovery.consul.source import ConsulSource
 from p2pclient.discovery.registry import RegistrySource
 from p2pclient.messages import Request
 from p2pclient.options import Balancing

@@ -5,9 +5,9 @@
 On a real Consul two workers of version 3 and two of version 4 are registered. First 1,000 lookups are counted under
 the split 90 to 10. Then all calls are sent to the one version and to the other in turn, and the time runs from sending
 the record to Consul until an answer that follows it has arrived: of `/next`, of the 307, of DNS, of a long poll of
-`/instances`, and until a client that watches has it. Consul keeps its data in /dev/shm where there is one: it writes
-each change through to the disk, and a busy disk would be measured. Last, the processor time of one step of a rotation
-is taken with a split and without one.
+`/instances`, and until a client that watches the lookup service, or Consul itself, has it. Consul keeps its data in
+/dev/shm where there is one: it writes each change through to the disk, and a busy disk would be measured. Last, the
+processor time of one step of a rotation is taken with a split and without one.
 """
 
 from __future__ import annotations
@@ -62,11 +62,10 @@ def version_at(port: int) -> str:
 class Asker:
     """The ways to ask one lookup service, each of which names a version."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, dns_port: int, client: AsyncClient) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, dns_port: int) -> None:
         self._http = http
         self._url = url
         self._dns_port = dns_port
-        self._client = client
 
     async def next(self) -> str:
         async with self._http.get(f"{self._url}/next") as answer:
@@ -81,15 +80,21 @@ class Asker:
         answer = await dns.asyncquery.udp(query, "127.0.0.1", port=self._dns_port, timeout=5)
         return version_at(next(record.port for rrset in answer.answer for record in rrset))
 
-    async def client(self) -> str:
-        rollout = (await self._client.workers(SERVICE)).rollout
-        return "" if rollout is None else next(iter(rollout.shares))
-
     async def poll(self, index: int) -> tuple[int, str]:
         """One long poll: the new index and the version with all calls."""
         async with self._http.get(f"{self._url}/instances/{SERVICE}?index={index}&wait=30s") as answer:
             said = await answer.json()
         return said["index"], next(iter(said.get("rollout", {"shares": {"": 1}})["shares"]))
+
+
+def shown_by(client: AsyncClient) -> Shown:
+    """Asks what a client has by now."""
+
+    async def shown() -> str:
+        rollout = (await client.workers(SERVICE)).rollout
+        return "" if rollout is None else next(iter(rollout.shares))
+
+    return shown
 
 
 async def time_asking(store: KeyValue, ask: Shown, *, changes: int) -> list[float]:
@@ -128,8 +133,12 @@ async def time_polling(store: KeyValue, asker: Asker, *, changes: int) -> list[f
 async def measure(consul: str, url: str, dns_port: int, *, changes: int) -> tuple[Counter[str], dict[str, list[float]]]:
     """Which versions 1,000 lookups named, and the milliseconds of changes by the way to ask."""
     store = KeyValue(ConsulSettings(url=consul))
-    async with aiohttp.ClientSession() as http, AsyncClient(url, service=SERVICE) as client:
-        asker = Asker(http, url, dns_port, client)
+    async with (
+        aiohttp.ClientSession() as http,
+        AsyncClient(url, service=SERVICE) as client,
+        AsyncClient(consul.replace("http", "consul", 1), service=SERVICE) as client_at_consul,
+    ):
+        asker = Asker(http, url, dns_port)
         await store.put(key_of(SERVICE), written(Rollout({"3": 90, "4": 10})))
         while (await asker.poll(0))[1] != "3":  # noqa: ASYNC110 - the lookup service has no event for it
             await asyncio.sleep(0.01)
@@ -139,7 +148,8 @@ async def measure(consul: str, url: str, dns_port: int, *, changes: int) -> tupl
             "`GET /next`": asker.next,
             "307": asker.redirect,
             "DNS": asker.dns,
-            "p2pclient's list": asker.client,
+            "p2pclient's list": shown_by(client),
+            "p2pclient's list, from Consul itself": shown_by(client_at_consul),
         }
         measured = {name: await time_asking(store, ask, changes=changes) for name, ask in ways.items()}
         measured["long poll of `/instances`"] = await time_polling(store, asker, changes=changes)

@@ -153,15 +153,15 @@ class ServiceChannel:
 
     def _replace(self, listing: Listing) -> None:
         assert self._template is not None, "only a subscription brings lists"
-        now_s, shares = time.monotonic(), listing.rollout.shares if listing.rollout is not None else {}
+        now_s, shares = time.monotonic(), listing.split
         self.shadows = listing.rollout.shadows if listing.rollout is not None else {}
-        used = tuple(worker for worker in listing.serving if worker.version in shares)
-        self._workers = used or listing.serving
-        if used:
+        if shares:
+            self._workers = tuple(worker for worker in listing.serving if worker.version in shares)
             if not isinstance(self._balancer, SplitBalancer):
                 self._balancer = SplitBalancer(self._template)
-            self._balancer.replace(used, shares, now_s=now_s)
+            self._balancer.replace(self._workers, shares, now_s=now_s)
         else:
+            self._workers = listing.serving
             if isinstance(self._balancer, SplitBalancer):
                 self._balancer = self._template = self._template.emptied()
             self._template.replace(listing.serving, now_s=now_s)

@@ -13,10 +13,10 @@ from p2pclient.types import Panic, Rollout, Service, Snapshot, UnusableWorker, W
 class Listing:
     """All workers of a service as one answer named them.
 
-    `index` goes with the next question, which is then answered when something has changed. `stale_s`: for
-    how many seconds the server could not confirm what it answers. `serving` are the workers to use now: all that ever
-    were healthy in `panic` mode. `unusable` are those that are registered as no worker can be. `rollout`: how calls are
-    split among versions, where they are.
+    `index` goes with the next question, which is then answered when something has changed; with 0 it is answered at
+    once. `stale_s`: for how many seconds the server could not confirm what it answers. `serving` are the workers to
+    use now: all that ever were healthy in `panic` mode. `unusable` are those that are registered as no worker can be.
+    `rollout`: how calls are split among versions, where they are.
     """
 
     service: str
@@ -27,6 +27,12 @@ class Listing:
     panic: Panic | None = None
     unusable: tuple[UnusableWorker, ...] = ()
     rollout: Rollout | None = None
+
+    @property
+    def split(self) -> Mapping[str, int]:
+        """The weights of versions by which calls are spread; none where workers get calls by their own alone."""
+        shares = self.rollout.shares if self.rollout is not None else {}
+        return shares if any(worker.version in shares for worker in self.serving) else {}
 
     def snapshot(self, age_s: float) -> Snapshot:
         """The same for applications, known to be true `age_s` seconds ago."""
@@ -53,8 +59,8 @@ class WorkerSource(Protocol):
         """The next worker in rotation or, with `count`, up to that many different ones; never none."""
         ...
 
-    async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
-        """All workers: at once for index 0, else when they are no longer those of `index`, or after a while."""
+    async def listing(self, service: str | None, *, after: Listing | None, limit_s: float) -> Listing:
+        """All workers: at once without `after`, else when this list is true no longer, or after a while."""
         ...
 
     async def ticket(self, worker: Worker, limit_s: float) -> str:

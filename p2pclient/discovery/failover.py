@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from yarl import URL
 
@@ -19,7 +19,7 @@ Refusal = Callable[[Answer, str], Failure]
 
 
 class Failover:
-    """The servers at these base URLs. `refusal` says what an answer other than 200 means."""
+    """The servers at these base URLs. `refusal` says what an answer means that is not accepted."""
 
     def __init__(self, transport: Transport, urls: Sequence[URL], headers: Mapping[str, str], refusal: Refusal) -> None:
         self._transport = transport
@@ -27,10 +27,13 @@ class Failover:
         self._headers = headers
         self._refusal = refusal
 
-    async def ask(self, path: str, *, limit_s: float, waits: bool = False) -> tuple[Answer, str]:
-        """A 200 of the first server that gives one, and that server's address for people; raises Failure.
+    async def ask(
+        self, path: str, *, limit_s: float, waits: bool = False, accepts: Collection[int] = (200,)
+    ) -> tuple[Answer, str]:
+        """An answer with a status that is one of `accepts`, and the address for people of the first server with one.
 
-        A server that does not answer within a second is passed over, unless it `waits` because it was asked to.
+        A server that does not answer within a second is passed over, unless it `waits` because it was asked to. Raises
+        Failure.
         """
         until_s = time.monotonic() + limit_s
         failure: Failure | None = None
@@ -38,7 +41,7 @@ class Failover:
             left_s = max(0.0, until_s - time.monotonic())
             turn_s = left_s if others == 0 or waits else min(timeouts.LOOKUP_TURN_S, left_s / 2)
             try:
-                answer = await self._ask_one(base, path, turn_s)
+                answer = await self._ask_one(base, path, turn_s, accepts)
             except Failure as refused:
                 if refused.trouble is Trouble.FINAL:
                     raise
@@ -51,7 +54,7 @@ class Failover:
         assert failure is not None, "there is at least one server"
         raise failure
 
-    async def _ask_one(self, base: tuple[str, str], path: str, limit_s: float) -> Answer:
+    async def _ask_one(self, base: tuple[str, str], path: str, limit_s: float, accepts: Collection[int]) -> Answer:
         url, address = URL(base[0] + path, encoded=True), base[1]
         try:
             headers = {**self._headers, **request_id_header()}
@@ -59,7 +62,7 @@ class Failover:
         except ExchangeFailed as failed:
             error = unreachable(address, str(failed))
             raise Failure(Trouble.NO_LOOKUP, error, silent_s=failed.silent_s) from failed
-        if answer.status != 200:
+        if answer.status not in accepts:
             raise self._refusal(answer, address)
         return answer
 

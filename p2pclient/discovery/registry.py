@@ -26,6 +26,7 @@ from p2pclient.bounds import COUNT_AT_MOST, INDEX_AT_MOST, WEIGHT_AT_MOST, decim
 from p2pclient.discovery.base import Listing
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
+from p2pclient.discovery.rollout import read_told
 from p2pclient.discovery.service_notices import ServiceNotices
 from p2pclient.discovery.tickets import HandedTicket, Tickets, read_handed
 from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, auth_of, scheme_of, why_unusable
@@ -99,11 +100,11 @@ class RegistrySource:
             raise Failure(Trouble.FINAL, unlike("a lookup service", answer, base, hint=why))
         return workers
 
-    async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
-        """All workers: at once for index 0, else when there was a change, or after half a minute."""
+    async def listing(self, service: str | None, *, after: Listing | None, limit_s: float) -> Listing:
+        """All workers: at once without `after`, else when there was a change since, or after half a minute."""
         if service is None and self._default is None:  # only a worker tells what the default service is called
             await self.next(None, count=None, limit_s=limit_s)
-        name = service or self._default or ""
+        name, index = service or self._default or "", 0 if after is None else after.index
         query = f"?index={index}&wait={WAIT_S}s" if index else ""
         # The lookup service adds a little to the wait, and the answer needs its time, too.
         limit_s = WAIT_S + limit_s if index else limit_s
@@ -193,18 +194,8 @@ def _listed(answer: Answer) -> tuple[int, list[Worker], list[UnusableWorker], Ro
     """The index of a list, its workers, those that cannot be asked, and the split; raises one of MALFORMED."""
     found = answer.json()
     workers, unusable = _workers(found["instances"])
-    rollout = _rollout(found["rollout"]) if "rollout" in found else None
+    rollout = read_told(found["rollout"]) if "rollout" in found else None
     return whole_number(found["index"], most=INDEX_AT_MOST), workers, unusable + _left_out(found), rollout
-
-
-def _rollout(found: dict[str, Any]) -> Rollout:
-    """How calls are split among versions; raises one of MALFORMED."""
-    split = {version: whole_number(weight) for version, weight in found["split"].items()}
-    shares = {version: whole_number(weight, least=1) for version, weight in found["shares"].items()}
-    shadows = {version: float(percent) for version, percent in found["shadows"].items()}
-    if not all(0 < percent <= 100 for percent in shadows.values()):
-        raise ValueError("no percent")
-    return Rollout(split, shadows, shares, tuple(str(version) for version in found["absent"]))
 
 
 def _workers(entries: Any) -> tuple[list[Worker], list[UnusableWorker]]:

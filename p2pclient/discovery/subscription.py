@@ -86,21 +86,22 @@ class Subscription:
             self._doubt.set()
 
     async def _run(self) -> None:
-        failures, index = 0, 0
+        failures = 0
+        after: Listing | None = None
         while True:
             try:
-                index = await self._ask(index)
+                after = await self._ask(after)
                 failures = 0
             except ClientClosed:
                 return
             except Failure as failure:
-                failures, index = failures + 1, 0
+                failures, after = failures + 1, None
                 self._complain(str(failure))
                 if isinstance(failure.error, UnknownService) and self.listing is None:
                     self._task = None
                     return
             except Exception:  # of reading an answer, most likely: the list must not stay as it is for ever
-                failures, index = failures + 1, 0
+                failures, after = failures + 1, None
                 logger.exception("The subscription to %s goes on after this:", self._name)
             finally:
                 self._asked.set()
@@ -111,17 +112,17 @@ class Subscription:
     def _name(self) -> str:
         return self._service or "the default service"
 
-    async def _ask(self, index: int) -> int:
-        """One question; the index of the next one, 0 if this one was given up because the list is in doubt."""
-        question = asyncio.ensure_future(self._source.listing(self._service, index=index, limit_s=LOOKUP_TRY_S))
+    async def _ask(self, after: Listing | None) -> Listing | None:
+        """One question: the list to ask after next, None if it is to be asked for at once, because it is in doubt."""
+        question = asyncio.ensure_future(self._source.listing(self._service, after=after, limit_s=LOOKUP_TRY_S))
         doubt = asyncio.ensure_future(self._doubt.wait())
         try:
-            await asyncio.wait((question, doubt) if index else (question,), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((question,) if after is None else (question, doubt), return_when=asyncio.FIRST_COMPLETED)
             if not question.done():
-                return 0
+                return None
             listing = question.result()
             self._take(listing)
-            return listing.index
+            return listing if listing.index else None
         finally:
             question.cancel()
             doubt.cancel()

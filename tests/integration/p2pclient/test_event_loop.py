@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from p2pclient import AsyncClient
-from p2pclient.discovery import consul, registry
+from p2pclient.discovery import registry
+from p2pclient.discovery.consul import record_watch, source
 from p2pclient.payloads import classification, open_inference
 from tests.support.workers.fake_worker import LABELS
 
@@ -52,7 +53,8 @@ async def test_large_answers_of_workers_are_read_in_a_thread(fleet, threads_of, 
 
 async def test_large_lists_of_workers_are_read_in_a_thread(fleet, threads_of):
     """A service of a thousand workers is read off the loop, from a lookup service and from Consul."""
-    of_registry, of_consul = threads_of(registry, "_listed"), threads_of(consul, "read_health")
+    of_registry, of_consul = threads_of(registry, "_listed"), threads_of(source, "read_health")
+    of_record = threads_of(record_watch, "read_entry")
     fields = {"service": "classify", "host": "127.0.0.1", "port": 9, "health": "passing"}
     entries = [fields | {"id": f"w{number:04}", "boot": "b" * 99} for number in range(1000)]
     nodes = []
@@ -69,7 +71,7 @@ async def test_large_lists_of_workers_are_read_in_a_thread(fleet, threads_of):
     for scheme in ("http", "consul"):
         async with AsyncClient(fleet.url.replace("http", scheme, 1), service="classify", routing="lookup") as client:
             assert len(await client.workers()) == 1000
-    assert (of_registry, of_consul) == ({False}, {False})
+    assert (of_registry, of_consul, of_record) == ({False}, {False}, {False})
 
 
 @pytest.mark.parametrize("elements", [10, 2**21])

@@ -60,9 +60,9 @@ class VersionedWorker:
 
 @asynccontextmanager
 async def versioned_worker(
-    consul_url: str, service: str, version: str, *, name: str = "", best: str = "tabby"
+    consul_url: str, service: str, version: str, *, name: str = "", best: str = "tabby", token: str | None = None
 ) -> AsyncIterator[VersionedWorker]:
-    """A worker of this version that answers and is registered while the context is open."""
+    """A worker of this version that answers and is registered, with Consul's `token`, while the context is open."""
     worker = VersionedWorker(best)
     app = web.Application()
     app.router.add_post("/", worker.classify)
@@ -75,7 +75,7 @@ async def versioned_worker(
     instance = Instance(service, f"{service}-{version}{name}", "127.0.0.1", port, version=version, boot=f"b{port}")
     worker.instance = instance
     worker.hold.set()
-    catalog = Catalog(ConsulSettings(url=consul_url))
+    catalog = Catalog(ConsulSettings(url=consul_url, token=token))
     try:
         await catalog.register(instance, Checks(health_url=None, ttl_s=600.0))
         yield worker

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pclient.discovery.consul_health import GRACE_S, HealthAnswer, KnownWorkers, read_health, reconcile
+from p2pclient.discovery.consul.health_answer import GRACE_S, HealthAnswer, KnownWorkers, read_health, reconcile
 from p2pclient.discovery.health_filter import MAINTENANCE, HealthFilter
 from p2pclient.types import Worker
 

@@ -2,7 +2,8 @@
 
     GET /v1/health/service/NAME?stale&index=&wait=      all instances with their checks; waits for a change
     GET /v1/catalog/services?stale                      names and tags
-What the answers mean is decided in `consul_health`. Consul has no rotation: `next` draws at random.
+What the answers mean is decided in `health_answer`. How calls are split among versions says a record of each service
+(`record_watch`). Consul has no rotation: `next` draws at random (`random_draw`).
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 from yarl import URL
 
 from p2pclient.discovery.base import Listing
-from p2pclient.discovery.consul_health import HealthAnswer, KnownWorkers, read_health, reconcile
+from p2pclient.discovery.consul.blocking_query import WAIT_S, longest_s, waiting
+from p2pclient.discovery.consul.health_answer import HealthAnswer, KnownWorkers, read_health, reconcile
+from p2pclient.discovery.consul.random_draw import draw
+from p2pclient.discovery.consul.record_watch import RecordWatch
 from p2pclient.discovery.failover import Failover, denied, unreachable
 from p2pclient.discovery.health_filter import HealthFilter
+from p2pclient.discovery.rollout import Record, decide
 from p2pclient.discovery.service_notices import ServiceNotices
 from p2pclient.errors import AuthenticationError, NoWorker, P2PError, UnknownService
 from p2pclient.failures import Failure, Trouble
@@ -29,9 +35,6 @@ from p2pclient.types import Panic, Service, Worker
 DEFAULT_SERVICE = "classify"
 TAG = "p2p"
 """The tag of every service that this project's workers registered."""
-
-WAIT_S = 55.0
-"""How long a blocking query waits: below the minute after which proxies tend to cut idle connections."""
 
 AT_A_TIME = 16
 """How many services are asked for at the same time: a catalog may hold thousands."""
@@ -49,42 +52,74 @@ class ConsulSource:
         self._filters: dict[str, HealthFilter] = {}
         self._named: set[str] = set()
         self._notices = ServiceNotices()
+        self._watches: dict[str, RecordWatch] = {}
+        self._chance = random.Random()
 
     def panic(self, service: str | None) -> Panic | None:
         """How few workers of a service are healthy, if the last answer about it was given in panic mode."""
         return self._notices.panic(service or DEFAULT_SERVICE)
 
     async def next(self, service: str | None, *, count: int | None, limit_s: float) -> list[Worker]:
-        """A healthy worker drawn at random or, with `count`, up to that many different ones; never none."""
-        listing = await self.listing(service, index=0, limit_s=limit_s)
+        """A healthy worker drawn at random or, with `count`, up to that many different ones; never none.
+
+        The record of the split is followed from the first time on, so that no question about it is part of a lookup.
+        """
+        until_s = time.monotonic() + limit_s
+        listing = await self._named_workers(service or DEFAULT_SERVICE, index=0, limit_s=limit_s)
         if not listing.workers:
             raise Failure(Trouble.NO_WORKER, NoWorker(_unnamed(listing.service)), retry_after_s=1.0)
         if not listing.serving:
             raise Failure(Trouble.NO_WORKER, NoWorker(f"No worker of {listing.service} is healthy."), retry_after_s=1.0)
-        return random.sample(listing.serving, min(count or 1, len(listing.serving)))
+        record = await self._watch(listing.service).followed(limit_s=until_s - time.monotonic())
+        return draw(listing.serving, _spread(listing, record).split, count or 1, chance=self._chance)
 
-    async def listing(self, service: str | None, *, index: int, limit_s: float) -> Listing:
-        """All workers: at once for index 0, else when there was a change, or after a minute.
+    async def listing(self, service: str | None, *, after: Listing | None, limit_s: float) -> Listing:
+        """All workers: at once without `after`, else when they or the split have changed since, or after a minute.
 
         A service of which Consul has never named a worker is unknown: its name is wrong, most likely.
         """
-        listing = await self._listing(service or DEFAULT_SERVICE, index=index, limit_s=limit_s)
+        if after is not None:
+            return await self._changed(after, limit_s)
+        until_s = time.monotonic() + limit_s
+        listing = await self._named_workers(service or DEFAULT_SERVICE, index=0, limit_s=limit_s)
+        record = await self._watch(listing.service).read(limit_s=until_s - time.monotonic())
+        return _spread(listing, record)
+
+    async def _changed(self, after: Listing, limit_s: float) -> Listing:
+        """The next list after one: as soon as either the workers or the split are no longer those of it."""
+        watch = self._watch(after.service)
+        watch.follow()
+        workers = asyncio.ensure_future(self._named_workers(after.service, index=after.index, limit_s=limit_s))
+        other_split = asyncio.ensure_future(watch.until(lambda record: _spread(after, record) != after))
+        try:
+            await asyncio.wait((workers, other_split), return_when=asyncio.FIRST_COMPLETED)
+            return _spread(workers.result() if workers.done() else after, watch.record)
+        finally:
+            workers.cancel()
+            other_split.cancel()
+            await asyncio.gather(workers, other_split, return_exceptions=True)
+
+    def _watch(self, name: str) -> RecordWatch:
+        """What follows the record of a service: one that Consul has named, so that a mistyped name is not followed."""
+        if name not in self._watches:
+            self._watches[name] = RecordWatch(self._servers, name)
+        return self._watches[name]
+
+    async def _named_workers(self, name: str, *, index: int, limit_s: float) -> Listing:
+        """All workers, without the split; raises Failure for a service of which Consul has never named one."""
+        listing = await self._listing(name, index=index, limit_s=limit_s)
         if listing.workers:
-            self._named.add(listing.service)
-        elif listing.service not in self._named:
-            raise Failure(Trouble.UNKNOWN, UnknownService(_unnamed(listing.service)), retry_after_s=1.0)
+            self._named.add(name)
+        elif name not in self._named:
+            raise Failure(Trouble.UNKNOWN, UnknownService(_unnamed(name)), retry_after_s=1.0)
         return listing
 
     async def _listing(self, name: str, *, index: int, limit_s: float) -> Listing:
-        known = self._known.get(name, KnownWorkers())
-        query = "?stale"
-        if index:
-            wait_s = WAIT_S
-            if known.held_until_s is not None:  # Consul is asked again when the grace time is over
-                wait_s = min(WAIT_S, max(0.1, known.held_until_s - time.monotonic()))
-            query += f"&index={index}&wait={int(wait_s * 1000)}ms"
-            limit_s += wait_s * 17 / 16  # Consul adds up to a sixteenth
-        path = f"/v1/health/service/{quote(name, safe='')}{query}"
+        known, wait_s = self._known.get(name, KnownWorkers()), WAIT_S
+        if known.held_until_s is not None:  # Consul is asked again when the grace time is over
+            wait_s = min(WAIT_S, max(0.1, known.held_until_s - time.monotonic()))
+        limit_s += longest_s(index, wait_s)
+        path = f"/v1/health/service/{quote(name, safe='')}?stale{waiting(index, wait_s)}"
         answer, base = await self._servers.ask(path, limit_s=limit_s, waits=bool(index))
         try:
             said = await asyncio.to_thread(_said, answer) if answer.large else _said(answer)
@@ -112,7 +147,8 @@ class ConsulSource:
         return False
 
     async def close(self) -> None:
-        """Nothing goes on in the background."""
+        """Follow no record any more."""
+        await asyncio.gather(*(watch.close() for watch in self._watches.values()))
 
     async def services(self, *, limit_s: float) -> list[Service]:
         """Every service with the tag that this project's workers carry."""
@@ -132,6 +168,11 @@ class ConsulSource:
     async def unreachable(self, service: str, *, limit_s: float) -> Mapping[str, str]:
         """Nothing: there is no lookup service, and this process itself connects to the workers."""
         return {}
+
+
+def _spread(listing: Listing, record: Record) -> Listing:
+    """The list with what a record says of it."""
+    return replace(listing, rollout=decide(record, listing.workers, listing.serving))
 
 
 def _said(answer: Answer) -> HealthAnswer:

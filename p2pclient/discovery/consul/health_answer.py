@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from p2pclient.bounds import INDEX_AT_MOST, WEIGHT_AT_MOST, decimal
+from p2pclient.discovery.consul.blocking_query import next_index
 from p2pclient.discovery.health_filter import MAINTENANCE
 from p2pclient.discovery.usability import NAME_CHARACTERS_AT_MOST, auth_of, scheme_of, why_unusable
 from p2pclient.types import UnusableWorker, Worker
@@ -65,8 +66,7 @@ def reconcile(known: KnownWorkers, answer: HealthAnswer, *, now_s: float) -> Kno
     elif now_s >= until_s:  # only a second answer that is not suspicious itself drops the missing
         until_s = now_s + GRACE_S if suspicious else None
     workers = answer.workers if until_s is None else answer.workers + missing
-    # Consul's rule: an index that goes backwards starts again at 0; and never ask with the 0 of a broken answer.
-    index = 0 if answer.index < known.index else max(1, answer.index)
+    index = next_index(known.index, answer.index)
     return KnownWorkers(tuple(sorted(workers, key=lambda worker: worker.id)), index, until_s)
 
 
@@ -85,14 +85,19 @@ def read_health(headers: Mapping[str, str], entries: Any) -> HealthAnswer:
         # Ids are unique for an agent only, and a catalog has many.
         name = worker.id if worker.id not in workers else f"{worker.id}@{entry['Node']['Node']}"
         workers[name] = worker if name == worker.id else replace(worker, id=name)
-    contact_ms = decimal(headers.get("X-Consul-LastContact") or "0", most=INDEX_AT_MOST)
-    known = headers.get("X-Consul-KnownLeader", "true") == "true"
     return HealthAnswer(
         index=decimal(headers["X-Consul-Index"], most=INDEX_AT_MOST),
         workers=tuple(workers.values()),
-        current=known and contact_ms <= LAST_CONTACT_LIMIT_S * 1000,
+        current=is_current(headers),
         unusable=tuple(unusable),
     )
+
+
+def is_current(headers: Mapping[str, str]) -> bool:
+    """Whether the server that answered is in touch with the leader; raises ValueError if a header is not Consul's."""
+    contact_ms = decimal(headers.get("X-Consul-LastContact") or "0", most=INDEX_AT_MOST)
+    known = headers.get("X-Consul-KnownLeader", "true") == "true"
+    return known and contact_ms <= LAST_CONTACT_LIMIT_S * 1000
 
 
 def _worker(entry: Mapping[str, Any]) -> tuple[Worker, str]:

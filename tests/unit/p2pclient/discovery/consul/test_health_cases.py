@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pclient.discovery.consul_health import KnownWorkers, read_health, reconcile
+from p2pclient.discovery.consul.health_answer import KnownWorkers, read_health, reconcile
 from p2pclient.discovery.health_filter import HealthFilter
 from p2pclient.messages import MALFORMED
 from tests.support.consul_health_cases import CASES, HEADER_CASES, HEADERS, Case, Expected, HeaderCase
