@@ -14,7 +14,8 @@ from worker.training.collected import Collected
 from worker.training.features.cache import FeatureCache
 from worker.training.features.extract import Extractor, Read
 from worker.training.features.network import DEFAULT, Network
-from worker.training.fine_tuning.tuning import FOLDS, Task, Tuned, folder_for_tuning, tune
+from worker.training.fine_tuning.task import FOLDS, Task
+from worker.training.fine_tuning.tuning import Tuned, folder_for_tuning, tune
 from worker.training.heads.choose import Choice, Examples, choose, fit, temperature_of
 from worker.training.heads.folds import folds_of
 from worker.training.heads.head import Head, Logits

@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.engines.tensorflow.quiet_import import quiet_tensorflow
 from worker.errors import RetrainError
-from worker.training.features.network_graph import LAST, KerasNetwork
+from worker.training.features.keras_network import LAST, KerasNetwork
 
 with quiet_tensorflow():
     import keras

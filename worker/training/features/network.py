@@ -94,9 +94,17 @@ def network(cache: Path, architecture: str = DEFAULT) -> Network:
 
 def make(folder: Path, architecture: str) -> None:
     """Write graph.pb and network.json into a folder; loads TensorFlow."""
-    from worker.training.features.network_graph import write_network
+    if architecture == DEFAULT:
+        from worker.training.features.default_network import default_network
 
-    write_network(folder, architecture)
+        made = default_network()
+    else:
+        from worker.training.features.applications import application
+
+        made = application(architecture)
+    from worker.training.features.keras_network import write
+
+    write(folder, made)
 
 
 def read_network(folder: Path) -> Network:
@@ -112,5 +120,5 @@ def read_network(folder: Path) -> Network:
 
 def _digest() -> str:
     """A digest of the default model's weights, and of the code that makes graphs of networks."""
-    code = [Path(__file__).with_name(name) for name in ("network_graph.py", "applications.py")]
+    code = [Path(__file__).with_name(name) for name in ("keras_network.py", "default_network.py", "applications.py")]
     return hashlib.sha256(export.digest().encode() + b"".join(file.read_bytes() for file in code)).hexdigest()[:12]

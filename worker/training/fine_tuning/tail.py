@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from worker.artifacts.source import DEFAULT_MAX_PIXELS
 from worker.engines.tensorflow.quiet_import import quiet_tensorflow
 from worker.images.decode import decode
-from worker.training.fine_tuning.tuning import FOLDS, Task
+from worker.training.fine_tuning.task import FOLDS, Task
 
 _SPLIT = 10
 """The last block that stays as it is; the five after it hold nine tenths of the network's weights."""
@@ -30,7 +30,7 @@ Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 def run(task: Task) -> tuple[NDArray[np.float64] | None, NDArray[np.float32], NDArray[np.float32]]:
     """Logits out of fold (None if stopped before), kernel and bias; graph.pb and network.json go into the folder."""
     from worker.default_model import efficientnet_lite0, export
-    from worker.training.features.network_graph import LAST, KerasNetwork, write
+    from worker.training.features.keras_network import LAST, KerasNetwork, write
 
     with quiet_tensorflow():
         import keras

@@ -19,7 +19,7 @@ from worker.artifacts.source import ModelSource
 from worker.errors import RetrainError
 from worker.inference.model import load
 from worker.training import learn
-from worker.training.fine_tuning.tuning import FOLDS
+from worker.training.fine_tuning.task import FOLDS
 from worker.training.heads.choose import Choice, choose
 from worker.training.settings import TrainSettings
 from worker.training.train import TrainResult, train

@@ -8,7 +8,7 @@ import numpy as np
 
 from worker.training.features.network import Layer, Network
 from worker.training.fine_tuning.tail import batches
-from worker.training.fine_tuning.tuning import Task
+from worker.training.fine_tuning.task import Task
 
 
 def task(folder: Path, *, steps: int, batch: int, seed: int = 0) -> Task:
