@@ -22,7 +22,7 @@ def test_the_engine_agrees_with_the_network_in_every_format(tmp_path: Path, monk
     monkeypatch.setattr(engine_rates, "SIZES", (1, 2))
     monkeypatch.setattr(engine_rates, "PICTURES", 4)
     monkeypatch.setattr(networks, "SETTLING", 4)
-    monkeypatch.setattr("worker.engines.torch.engine.has_bf16", lambda: True)
+    monkeypatch.setattr("worker.engines.torch.device.has_bf16", lambda: True)
     engine_rates.measure(setup, found.append)
     figures = {figure.what: figure for figure in found}
     assert figures["f32: same best class as the CPU in float32"].value == 1.0
