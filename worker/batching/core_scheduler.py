@@ -119,8 +119,7 @@ class CoreScheduler:
             if not self._sources:
                 self._threads.close()
                 self._threads = self._new_threads()
-            granted = self._grant()
-        self._begin(granted)
+        self._begin_waiting()
 
     def request(self, scheduled: ScheduledSource) -> None:
         """Let the source's next batch be taken when its turn comes; needed again for images that arrive later."""
@@ -128,8 +127,7 @@ class CoreScheduler:
             return  # the batch that is to be taken, or the end of one that runs, finds the images
         with self._lock:
             self._queue(scheduled)
-            granted = self._grant()
-        self._begin(granted)
+        self._begin_waiting()
 
     def widen(self, slot: CoreSlot) -> bool:
         """Let a slot have all cores, if no other slot or source needs any; returns whether that was so."""
@@ -145,13 +143,11 @@ class CoreScheduler:
         step = _Step(self.cores)
         with self._lock:
             self._background.append(step)
-            granted = self._grant()
-        self._begin(granted)
+        self._begin_waiting()
         if not step.granted.wait(patience_s):
             with self._lock:
                 self._promote(step)
-                granted = self._grant()
-            self._begin(granted)
+            self._begin_waiting()
             step.granted.wait()
         try:
             yield
@@ -159,8 +155,7 @@ class CoreScheduler:
             assert step.slot is not None, "it was granted"
             with self._lock:
                 self._release(step.slot)
-                granted = self._grant()
-            self._begin(granted)
+            self._begin_waiting()
 
     def _end_overdue(self) -> None:
         """On the event loop, while something waits: others get the cores of slots that are held for too long."""
@@ -170,8 +165,7 @@ class CoreScheduler:
                 until_s = time.monotonic() - self._held_at_most_s
                 for slot in [slot for slot in self._held if slot.since_s <= until_s]:
                     self._release(slot)
-            granted = self._grant()
-        self._begin(granted)
+        self._begin_waiting()
 
     def _new_threads(self) -> PredictThreads[_Grant]:
         return PredictThreads(self._run, idle_most=self.cores)
@@ -189,16 +183,22 @@ class CoreScheduler:
         self._begin(others)
         return first
 
+    def _begin_waiting(self) -> None:
+        """After a change: begin what waits, as far as there are cores for it."""
+        with self._lock:
+            granted = self._grant()
+        self._begin(granted)
+
     def _begin(self, granted: list[_Grant]) -> None:
-        for scheduled, slot in granted:
+        for grant in granted:
             try:
-                self._threads.run(_Grant(scheduled, slot))
+                self._threads.run(grant)
             except RuntimeError as error:
                 logger.error("A batch has no thread: trying again in %g s. %s.", NO_THREAD_S, error)
                 with self._lock:
-                    scheduled.running -= 1
-                    self._release(slot)
-                self._later(NO_THREAD_S, self.request, scheduled)
+                    grant.scheduled.running -= 1
+                    self._release(grant.slot)
+                self._later(NO_THREAD_S, self.request, grant.scheduled)
 
     def _later(self, after_s: float, callback: Callable[..., None], *arguments: object) -> None:
         """Call back on the event loop, unless that has ended."""

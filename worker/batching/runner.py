@@ -140,7 +140,7 @@ class BatchRunner:
     @property
     def has_batch(self) -> bool:
         """See `BatchSource.has_batch`."""
-        return (len(self._queue) > 0 or self._next is not None) and not (self._paused or self._closed)
+        return (len(self._queue) > 0 or self._next is not None) and not self._paused
 
     def run_batch(self, slot: CoreSlot) -> None:
         """See `BatchSource.run_batch`."""
@@ -165,26 +165,23 @@ class BatchRunner:
 
     def _take(self, slot: CoreSlot) -> _Batch | None:
         """In a thread: the next batch, which the thread then has; None if no image is left that can be answered."""
-        late: list[QueuedImage] = []
         with self._lock:
-            batch, self._next = self._next, None
-            if batch is None:
-                batch, late = self._taken(partial(self._chosen, slot))
+            batch, self._next = self._next or self._taken(partial(self._chosen, slot)), None
             if batch is not None:
                 self._given = {**self._given, id(batch.members): (time.monotonic(), batch)}
-        if late:
-            self._tell(self._queue.reject_late, late)
         return batch
 
-    def _taken(self, choose: Callable[[int], NextBatch]) -> tuple[_Batch | None, list[QueuedImage]]:
-        """With the lock: a batch out of the queue, of as many images as `choose` says, and the images that are late."""
+    def _taken(self, choose: Callable[[int], NextBatch]) -> _Batch | None:
+        """With the lock: a batch out of the queue, of as many images as `choose` says; those that are late are told."""
         queued = len(self._queue)
         if not queued or self._closed:
-            return None, []
+            return None
         how = choose(queued)
         members, late = self._queue.take(how.images)
+        if late:
+            self._tell(self._queue.reject_late, late)
         self.running += rows_of(members)
-        return _Batch(members, how) if members else None, late
+        return _Batch(members, how) if members else None
 
     def _chosen(self, slot: CoreSlot, queued: int) -> NextBatch:
         """The next batch, on the cores that the slot has or can get."""
@@ -201,14 +198,12 @@ class BatchRunner:
                 return
             if len(self._queue) < self._pace.cap:
                 return
-            batch, late = self._taken(
+            batch = self._taken(
                 lambda queued: next_batch(self._pace, queued=queued, coming=0, running=1, sizes=self._sizes)
             )
             if batch is not None:
                 ready = self._assembling.submit(self._assemble, [image.image for image in batch.members])
                 self._next = batch._replace(ready=ready)
-        if late:
-            self._tell(self._queue.reject_late, late)
 
     @property
     def _all_busy(self) -> bool:

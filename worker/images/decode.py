@@ -127,7 +127,7 @@ def decode(
 def upright_size(data: bytes, *, max_pixels: int) -> tuple[int, int]:
     """Width and height of the array that `decode` makes of an image in its own size; from the header alone.
 
-    Raises what `decode` raises before it decodes a pixel.
+    Raises what `decode` raises, but not for damage and costs that the header does not show.
     """
     kind = _kind(data)
     with _damage_refused(kind):
