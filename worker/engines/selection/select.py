@@ -78,13 +78,13 @@ def candidates(source: ModelSource, model_format: Format) -> list[Framework]:
     """The engines that may serve a model: the requested one, or each that is installed and supports the format."""
     if source.engine != "auto":
         asked = framework(source.engine)
-        if not asked.installed:
-            raise ModelError(f"The engine {asked.name} is {asked.missing}.")
-        if asked not in supporting(model_format):
+        if asked not in supporting(model_format):  # before it is installed in vain
             raise ModelError(
                 f"The engine {asked.name} cannot run a model of the kind {model_format}: "
                 f"--engine takes {' or '.join(one.name for one in supporting(model_format))}."
             )
+        if not asked.installed:
+            raise ModelError(f"The engine {asked.name} is {asked.missing}.")
         return [asked]
     reference(model_format)  # raises, with what to install, if nothing is
     return [one for one in supporting(model_format) if one.installed]
